@@ -1,0 +1,287 @@
+"""Rows in and out of every file format: JSON, JSONL, CSV, Parquet, each text format also `.gz` or `.zst`, and `hf://`.
+
+A row is a plain dict and a file a list of rows, because annotation must not pay for a table library's memory: pandas
+is for the estimates. Writing goes through a temporary file beside the target, so that a killed run never leaves half
+a file under the name a later command reads.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, cast
+
+from simfarm.errors import InputError
+
+__all__ = ["Row", "check_writable", "read_rows", "write_rows"]
+
+Row = dict[str, Any]
+
+_TEXT_FORMATS = {".json", ".jsonl", ".csv"}
+_COMPRESSIONS = {".gz", ".zst"}
+_FORMATS = ".json, .jsonl, .csv (each also .gz or .zst), .parquet or hf://owner/name:split"
+
+
+def _format(path: str) -> tuple[str, str]:
+    """(format suffix, compression suffix) of a file name."""
+    suffixes = [s.lower() for s in Path(path).suffixes]
+    compression = suffixes.pop() if suffixes and suffixes[-1] in _COMPRESSIONS else ""
+    kind = suffixes[-1] if suffixes else ""
+    if kind == ".ndjson":
+        kind = ".jsonl"
+    if kind in _TEXT_FORMATS or (kind == ".parquet" and not compression):
+        return kind, compression
+    raise InputError(f"{path}: unknown file format; use {_FORMATS}")
+
+
+def read_rows(path: str | os.PathLike[str]) -> list[Row]:
+    """All rows of a file, in file order.
+
+    Raises `InputError` (naming the file, and the line where one is at fault) for a missing, empty, unreadable or
+    unknown file. Values are as stored: CSV cells are strings, or None where empty.
+    """
+    name = os.fspath(path)
+    if name.startswith("hf://"):
+        return _read_hub(name)
+    kind, compression = _format(name)
+    if not Path(name).exists():
+        raise InputError(f"{name}: no such file")
+    if Path(name).is_dir():
+        raise InputError(f"{name}: is a folder; name the files in it")
+    if kind == ".parquet":
+        rows = _read_parquet(name)
+    else:
+        text = _read_text(name, compression)
+        rows = {".json": _parse_json, ".jsonl": _parse_jsonl, ".csv": _parse_csv}[kind](name, text)
+    if not rows:
+        raise InputError(f"{name}: has no rows; was the command that wrote it stopped?")
+    return rows
+
+
+def _read_text(name: str, compression: str) -> str:
+    try:
+        data = Path(name).read_bytes()
+        if compression == ".gz":
+            data = gzip.decompress(data)
+        elif compression == ".zst":
+            import zstandard
+
+            data = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data), read_across_frames=True).read()
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    except PermissionError as error:
+        raise InputError(f"{name}: no permission to read it") from error
+    except (OSError, EOFError, ValueError) as error:
+        raise InputError(f"{name}: cannot be decompressed ({error}); is the download complete?") from error
+    except Exception as error:  # noqa: BLE001 - zstandard.ZstdError, known only where zstandard was imported
+        if type(error).__name__ != "ZstdError":
+            raise
+        raise InputError(f"{name}: cannot be decompressed ({error}); is the download complete?") from error
+
+
+def _objects(name: str, values: Iterable[Any], what: str) -> list[Row]:
+    rows = list(values)
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise InputError(f"{name}: {what} {number} is not a JSON object with named columns")
+    return rows
+
+
+def _parse_json(name: str, text: str) -> list[Row]:
+    if not text.strip():
+        return []
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        if text.lstrip().startswith("{"):
+            return _parse_jsonl(name, text)
+        raise InputError(f"{name}: not valid JSON at line {error.lineno}: {error.msg}") from error
+    if isinstance(value, dict):
+        lists = [v for v in value.values() if isinstance(v, list)]
+        value = lists[0] if len(lists) == 1 and len(value) == 1 else [value]
+    if not isinstance(value, list):
+        raise InputError(f"{name}: holds a single value, not an array of rows")
+    return _objects(name, value, "row")
+
+
+def _parse_jsonl(name: str, text: str) -> list[Row]:
+    rows = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise InputError(f"{name}: line {number} is not valid JSON: {error.msg}") from error
+    return _objects(name, rows, "line")
+
+
+def _parse_csv(name: str, text: str) -> list[Row]:
+    csv.field_size_limit(2**31 - 1)
+    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="\0extra")
+    rows: list[Row] = []
+    try:
+        for number, row in enumerate(reader, 1):
+            if "\0extra" in row or None in row.values():
+                raise InputError(
+                    f"{name}: row {number} does not have the header's {len(reader.fieldnames or ())} cells"
+                )
+            rows.append({k: v if v != "" or k.startswith("output") else None for k, v in row.items()})
+    except csv.Error as error:
+        raise InputError(f"{name}: line {reader.line_num} is not valid CSV: {error}") from error
+    return rows
+
+
+def _read_parquet(name: str) -> list[Row]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return cast("list[Row]", pyarrow.parquet.read_table(name).to_pylist())
+    except (pyarrow.ArrowException, OSError) as error:
+        raise InputError(f"{name}: not a readable Parquet file ({str(error).splitlines()[0]})") from error
+
+
+def _read_hub(name: str) -> list[Row]:
+    match = re.fullmatch(r"hf://([^/:]+/[^/:]+)(?:/([^:]+))?:([^:]+)", name)
+    if not match:
+        raise InputError(f"{name}: write a hub dataset as hf://owner/name:split or hf://owner/name/config:split")
+    try:
+        import datasets
+    except ImportError as error:
+        raise InputError(f"{name}: reading from the hub needs pip install 'simfarm[hub]'") from error
+    repository, config, split = match.groups()
+    try:
+        return [dict(row) for row in datasets.load_dataset(repository, config, split=split)]
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name}: the hub did not give it ({str(error).splitlines()[0]})") from error
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse a target that cannot be written before anything is paid for; raises `InputError`."""
+    _format(os.fspath(path))
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise InputError(f"{path}: the folder {folder} does not exist; make it first")
+    if not os.access(folder, os.W_OK) or Path(path).is_dir():
+        raise InputError(f"{path}: cannot be written there; choose another -o FILE")
+
+
+def write_rows(path: str | os.PathLike[str] | None, rows: Iterable[Row], columns: Sequence[str] = ()) -> int:
+    """Write rows as they come (JSON, JSONL) or at the end (CSV, Parquet); None writes JSONL to stdout.
+
+    `columns` come first, in their order; other columns follow in order of first appearance. Gives the row count.
+    """
+    if path is None:
+        return _write_jsonl(sys.stdout, rows)
+    name = os.fspath(path)
+    kind, compression = _format(name)
+    with _replacing(name) as temporary:
+        if kind == ".parquet":
+            return _write_parquet(temporary, list(rows), columns)
+        with _open_text(temporary, compression) as stream:
+            if kind == ".jsonl":
+                return _write_jsonl(stream, rows)
+            if kind == ".json":
+                return _write_json(stream, rows)
+            return _write_csv(stream, list(rows), columns)
+
+
+@contextmanager
+def _replacing(name: str) -> Iterator[str]:
+    """A temporary file beside `name` that takes its place when the block ends well or is stopped by a budget."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{Path(name).name}.", dir=Path(name).absolute().parent)
+    os.close(handle)
+    try:
+        yield temporary
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, name)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+@contextmanager
+def _open_text(name: str, compression: str) -> Iterator[IO[str]]:
+    if compression == ".zst":
+        import zstandard
+
+        with (
+            open(name, "wb") as raw,
+            zstandard.ZstdCompressor(level=9).stream_writer(raw) as packed,
+            io.TextIOWrapper(cast("IO[bytes]", packed), encoding="utf-8", newline="\n") as stream,
+        ):
+            yield stream
+    elif compression == ".gz":
+        # mtime=0: the same rows give the same bytes
+        with (
+            gzip.GzipFile(name, "wb", mtime=0) as packed_gz,
+            io.TextIOWrapper(packed_gz, encoding="utf-8", newline="\n") as stream,
+        ):
+            yield stream
+    else:
+        with open(name, "w", encoding="utf-8", newline="\n") as stream:
+            yield stream
+
+
+def _dump(row: Row) -> str:
+    return json.dumps(row, ensure_ascii=False, allow_nan=False)
+
+
+def _write_jsonl(stream: IO[str], rows: Iterable[Row]) -> int:
+    count = 0
+    for row in rows:
+        stream.write(_dump(row) + "\n")
+        count += 1
+    return count
+
+
+def _write_json(stream: IO[str], rows: Iterable[Row]) -> int:
+    count = 0
+    for row in rows:
+        stream.write(("[\n" if count == 0 else ",\n") + _dump(row))
+        count += 1
+    stream.write("\n]\n" if count else "[]\n")
+    return count
+
+
+def _all_columns(rows: list[Row], columns: Sequence[str]) -> list[str]:
+    present = dict.fromkeys(key for row in rows for key in row)
+    return [c for c in columns if c in present] + [c for c in present if c not in columns]
+
+
+def _cell(value: Any) -> Any:
+    return _dump(value) if isinstance(value, (dict, list)) else value
+
+
+def _write_csv(stream: IO[str], rows: list[Row], columns: Sequence[str]) -> int:
+    writer = csv.DictWriter(stream, _all_columns(rows, columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    return len(rows)
+
+
+def _write_parquet(name: str, rows: list[Row], columns: Sequence[str]) -> int:
+    import pyarrow
+    import pyarrow.parquet
+
+    # nested and mixed values (a completion, a score sheet) go in as JSON text: one column type whatever the rows hold
+    table = {}
+    for column in _all_columns(rows, columns):
+        values = [row.get(column) for row in rows]
+        if len({type(v) for v in values if v is not None}) > 1 or any(isinstance(v, (dict, list)) for v in values):
+            values = [v if v is None or isinstance(v, str) else _dump(v) for v in values]
+        table[column] = values
+    pyarrow.parquet.write_table(pyarrow.table(table), name, compression="zstd")
+    return len(rows)
