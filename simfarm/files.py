@@ -15,6 +15,7 @@ import os
 import re
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -67,26 +68,29 @@ def read_rows(path: str | os.PathLike[str]) -> list[Row]:
     return rows
 
 
-def _read_text(name: str, compression: str) -> str:
+def _decompress(name: str, data: bytes, compression: str) -> bytes:
     try:
-        data = Path(name).read_bytes()
         if compression == ".gz":
-            data = gzip.decompress(data)
-        elif compression == ".zst":
+            return gzip.decompress(data)
+        if compression == ".zst":
             import zstandard
 
-            data = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data), read_across_frames=True).read()
-        return data.decode("utf-8-sig")
+            try:
+                return zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data), read_across_frames=True).read()
+            except zstandard.ZstdError as error:
+                raise ValueError(str(error)) from error
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(f"{name}: cannot be decompressed ({error}); is the download complete?") from error
+    return data
+
+
+def _read_text(name: str, compression: str) -> str:
+    try:
+        return _decompress(name, Path(name).read_bytes(), compression).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    except PermissionError as error:
-        raise InputError(f"{name}: no permission to read it") from error
-    except (OSError, EOFError, ValueError) as error:
-        raise InputError(f"{name}: cannot be decompressed ({error}); is the download complete?") from error
-    except Exception as error:  # noqa: BLE001 - zstandard.ZstdError, known only where zstandard was imported
-        if type(error).__name__ != "ZstdError":
-            raise
-        raise InputError(f"{name}: cannot be decompressed ({error}); is the download complete?") from error
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({error.strerror})") from error
 
 
 def _objects(name: str, values: Iterable[Any], what: str) -> list[Row]:
@@ -235,7 +239,7 @@ def _open_text(name: str, compression: str) -> Iterator[IO[str]]:
             yield stream
 
 
-def _dump(row: Row) -> str:
+def _dump(row: Any) -> str:
     return json.dumps(row, ensure_ascii=False, allow_nan=False)
 
 
@@ -280,7 +284,8 @@ def _write_parquet(name: str, rows: list[Row], columns: Sequence[str]) -> int:
     table = {}
     for column in _all_columns(rows, columns):
         values = [row.get(column) for row in rows]
-        if len({type(v) for v in values if v is not None}) > 1 or any(isinstance(v, (dict, list)) for v in values):
+        kinds = {type(v) for v in values if v is not None}
+        if kinds - {int, float} and (len(kinds) > 1 or kinds & {dict, list}):
             values = [v if v is None or isinstance(v, str) else _dump(v) for v in values]
         table[column] = values
     pyarrow.parquet.write_table(pyarrow.table(table), name, compression="zstd")
