@@ -6,13 +6,28 @@ afterwards. Columns simfarm does not know travel in `extra`, untouched, to the a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Annotation", "Comparison", "Output"]
+from simfarm.errors import InputError
+
+__all__ = [
+    "ANNOTATION_COLUMNS",
+    "SCHEMA",
+    "Annotation",
+    "Comparison",
+    "Output",
+    "comparisons_from_rows",
+    "kind_of_rows",
+    "outputs_from_rows",
+]
 
 SCHEMA = 1
+"""Version of the annotation file's columns, written in every row's `schema`."""
+
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +62,8 @@ class Comparison:
 @dataclass(frozen=True, slots=True)
 class Annotation:
     """One call's result. `preference` is the file's number (1.0 output_1, 2.0 output_2, 1.5 tie, None no verdict);
-    `status` is verdict, unparseable or error; `order` is "12" (output_1 shown first) or "21", None without a call."""
+    `status` is verdict, unparseable or error; `order` is "12" (output_1 shown first) or "21", None without a call.
+    `price` is in US dollars, `seconds` the provider's wall time; both None where unknown."""
 
     comparison: Comparison
     annotator: str
@@ -66,3 +82,168 @@ class Annotation:
     output_tokens: int | None = None
     price: float | None = None
     seconds: float | None = None
+
+    def row(self) -> dict[str, Any]:
+        """The annotation as a file's row: every column of `ANNOTATION_COLUMNS`, then the unknown ones."""
+        pair = self.comparison
+        row: dict[str, Any] = {
+            "schema": SCHEMA,
+            "instruction_id": pair.instruction_id,
+            "dataset": pair.dataset,
+            "instruction": pair.instruction,
+            "output_1": pair.output_1,
+            "output_2": pair.output_2,
+            "generator_1": pair.generator_1,
+            "generator_2": pair.generator_2,
+            "annotator": self.annotator,
+            "preference": self.preference,
+            "status": self.status,
+            "order": self.order,
+            "repeat": self.repeat,
+            "strength": self.strength,
+            "scores": self.scores,
+            "reason": self.reason,
+            "raw_completion": self.raw_completion,
+            "error": self.error,
+            "judge_hash": self.judge_hash,
+            "model": self.model,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "price": self.price,
+            "seconds": self.seconds,
+        }
+        for optional in ("instruction_id", "dataset"):
+            if row[optional] is None:
+                del row[optional]
+        if pair.messages is not None:
+            row["messages"] = list(pair.messages)
+        return row | {k: v for k, v in pair.extra.items() if k not in row}
+
+
+ANNOTATION_COLUMNS = tuple(
+    Annotation(Comparison("", "", "", instruction_id="", dataset="", messages=()), "", None, "").row()
+)
+"""The columns of an annotation file, in writing order."""
+
+_OUTPUT_COLUMNS = {"instruction", "output", "generator", "instruction_id", "dataset", "sample", "messages", "input"}
+
+
+def kind_of_rows(rows: Sequence[Row], source: str) -> str:
+    """What a file holds, from its columns: `annotations`, `comparisons` or `outputs`; raises `InputError` otherwise."""
+    columns = {key for row in rows[:100] for key in row}
+    if "preference" in columns:
+        return "annotations"
+    if columns & {"output_1", "output_2"}:
+        return "comparisons"
+    if "output" in columns:
+        return "outputs"
+    raise InputError(
+        f"{source}: has neither the columns of outputs (instruction, output, generator) nor of comparisons "
+        f"(instruction, output_1, output_2) nor of annotations (preference); it has {', '.join(sorted(columns)[:8])}"
+    )
+
+
+def _text(row: Row, column: str, source: str, number: int, *, required: bool = True) -> str:
+    value = row.get(column)
+    if value is None and (column not in row or required):
+        if column not in row:
+            raise InputError(f"{source}: row {number} lacks the column {column!r}; add it or rename yours to it")
+        raise InputError(f"{source}: row {number} has no {column!r}; fill it in or drop the row")
+    if not isinstance(value, str):
+        raise InputError(f"{source}: row {number} has a {type(value).__name__} in {column!r}; it must be text")
+    # half of a surrogate pair (a cut-off emoji) cannot be sent or hashed as UTF-8
+    return value if value.isascii() else value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+
+
+def _name(row: Row, column: str, source: str, number: int) -> str:
+    value = row.get(column)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(
+            f"{source}: row {number} lacks {column!r}, the name of the model that wrote the output; add it"
+        )
+    return value
+
+
+def _instruction(row: Row, source: str, number: int) -> tuple[str, tuple[Row, ...] | None]:
+    """(the instruction as one text, its chat messages if it is a chat)."""
+    messages = row.get("messages")
+    if isinstance(messages, str):
+        try:
+            messages = json.loads(messages)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{source}: row {number} has 'messages' that are not JSON; write a list") from error
+    if messages:
+        if not isinstance(messages, list) or not all(
+            isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str)
+            for m in messages
+        ):
+            raise InputError(f"{source}: row {number} needs 'messages' as a list of objects with 'role' and 'content'")
+        chat = tuple(messages)
+        if isinstance(row.get("instruction"), str):
+            return _text(row, "instruction", source, number), chat
+        return "\n\n".join(f"{m['role']}: {m['content']}" for m in chat), chat
+    instruction = _text(row, "instruction", source, number)
+    extra_input = row.get("input")
+    if isinstance(extra_input, str) and extra_input.strip():
+        instruction = f"{instruction}\n\n{_text(row, 'input', source, number)}"
+    return instruction, None
+
+
+def _sample(row: Row, source: str, number: int) -> int:
+    value = row.get("sample")
+    try:
+        return 0 if value is None else int(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{source}: row {number} has the sample {value!r}; it must be a whole number") from error
+
+
+def outputs_from_rows(rows: Iterable[Row], source: str) -> list[Output]:
+    """Validated outputs, in file order; raises `InputError` naming the row, also for one asked twice."""
+    outputs: list[Output] = []
+    seen: dict[tuple[str, str, str | None, int], int] = {}
+    for number, row in enumerate(rows, 1):
+        instruction, messages = _instruction(row, source, number)
+        made = Output(
+            instruction=instruction,
+            output=_text(row, "output", source, number),
+            generator=_name(row, "generator", source, number),
+            instruction_id=row.get("instruction_id"),
+            dataset=row.get("dataset"),
+            sample=_sample(row, source, number),
+            messages=messages,
+            extra={k: v for k, v in row.items() if k not in _OUTPUT_COLUMNS},
+        )
+        key = (instruction.strip(), made.generator, made.dataset, made.sample)
+        if key in seen:
+            raise InputError(
+                f"{source}: row {number} repeats row {seen[key]} (same instruction and generator {made.generator!r}); "
+                f"drop one, or number several answers in a column 'sample'"
+            )
+        seen[key] = number
+        outputs.append(made)
+    return outputs
+
+
+def comparisons_from_rows(rows: Iterable[Row], source: str) -> list[Comparison]:
+    """Validated comparisons, in file order; an instruction may recur. Raises `InputError` naming the row.
+
+    Rows of an annotation file are comparisons too: the verdict columns are left behind, so that another judge can
+    be asked about the same pairs.
+    """
+    known = set(ANNOTATION_COLUMNS) | {"input"}
+    return [
+        Comparison(
+            *_instruction(row, source, number)[:1],
+            output_1=_text(row, "output_1", source, number),
+            output_2=_text(row, "output_2", source, number),
+            generator_1=_name(row, "generator_1", source, number) if row.get("generator_1") is not None else None,
+            generator_2=_name(row, "generator_2", source, number) if row.get("generator_2") is not None else None,
+            instruction_id=row.get("instruction_id"),
+            dataset=row.get("dataset"),
+            messages=_instruction(row, source, number)[1],
+            extra={k: v for k, v in row.items() if k not in known},
+        )
+        for number, row in enumerate(rows, 1)
+    ]
