@@ -77,7 +77,7 @@ def pair_with_baseline(
     if (lonely or gaps) and not allow_missing:
         raise InputError(
             f"{len(matched)} outputs match the baseline's instructions, but {lonely} have no baseline output and "
-            f"{gaps} baseline outputs have no answer; mend the files or give --allow-missing to compare the matching ones"
+            f"{gaps} baseline outputs have no answer; mend the files or give --allow-missing to compare the rest"
         )
     return [_compare(found, output) for output, found in matched]
 

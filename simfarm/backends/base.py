@@ -64,6 +64,24 @@ class Completion:
     model: str | None = None
     seconds: float | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, without what is None: what the store keeps and an annotation's `raw_completion` shows."""
+        row: dict[str, Any] = {"text": self.text}
+        if self.logprobs is not None:
+            row["logprobs"] = [{"token": t.token, "logprob": t.logprob, "top": dict(t.top)} for t in self.logprobs]
+        for name in ("finish_reason", "input_tokens", "output_tokens", "model", "seconds"):
+            value = getattr(self, name)
+            if value is not None:
+                row[name] = value
+        return row
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Completion:
+        """The completion that `to_json` wrote."""
+        rest = dict(row)
+        tokens = rest.pop("logprobs", None)
+        return cls(logprobs=None if tokens is None else tuple(TokenLogprob(**t) for t in tokens), **rest)
+
 
 class CallError(Exception):
     """This call failed and asking again will not help (400, a missing recording): the row is an error, the run goes on."""
