@@ -1,0 +1,91 @@
+"""The command line: one file a verb, thin. Nothing heavy is imported before a verb runs, so that help is instant."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from simfarm import __version__
+from simfarm.cli import annotate, evaluate, judges, show
+from simfarm.errors import SimfarmError
+
+__all__ = ["main"]
+
+_VERBS = {
+    "annotate": (annotate, "ask a judge which outputs are better; writes annotations"),
+    "evaluate": (evaluate, "make a leaderboard from annotations, or from outputs (annotates first)"),
+    "judges": (judges, "list, show and check judges"),
+    "show": (show, "read verdicts as a person does"),
+}
+
+_EXIT_STATUS = """exit status: 0 done, 1 a failure of ours, 2 bad input, 3 stopped by the budget, 4 finished but some
+verdicts are missing (run the same command again: only those are asked)"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors in one line that names the remedy, as everywhere in simfarm."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"simfarm: {message}; see '{self.prog} --help'", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="simfarm",
+        description="Simulate human feedback on language-model outputs and evaluate models with it.",
+        epilog=_EXIT_STATUS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"simfarm {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
+    for name, (module, summary) in _VERBS.items():
+        verb = verbs.add_parser(
+            name, help=summary, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        module.add_arguments(verb)
+        verb.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        verb.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit status."""
+    parsed = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # a terminal or pipe in a narrow encoding shows an escape instead of ending in a traceback
+        getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
+    try:
+        status: int = parsed.run(parsed)
+        sys.stdout.flush()
+    except SimfarmError as error:
+        if parsed.debug:
+            raise
+        print(f"simfarm: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        if parsed.debug:
+            raise
+        print("simfarm: stopped; answers already given are kept, run the same command to go on", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except Exception as error:
+        if parsed.debug:
+            raise
+        print(
+            f"simfarm: a defect of ours: {type(error).__name__}: {error}; run again with --debug and report what it prints",
+            file=sys.stderr,
+        )
+        return 1
+    return status
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,5 @@
+"""`python -m simfarm`."""
+
+from simfarm.cli import main
+
+raise SystemExit(main())

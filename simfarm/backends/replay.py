@@ -1,0 +1,118 @@
+"""Recorded completions, served again: judges run on real judge text without a model, a key or a network.
+
+A recording is an annotation file with its texts and `raw_completion`; a completion is found by what was judged
+(instruction, generator_1, generator_2, order, repeat, step), because the prompt that led to it may be another today.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from simfarm.backends.base import CallError, Completion, Request, TokenLogprob
+from simfarm.errors import InputError
+from simfarm.files import read_rows
+from simfarm.judges.orders import alpaca_eval_order
+
+__all__ = ["ReplayBackend", "completion_from_recording"]
+
+_Key = tuple[str, str | None, str | None, str, int, int]
+
+
+class ReplayBackend:
+    """Serves the completions of one annotation file.
+
+    Rows without an `order` column are AlpacaEval's, whose order follows from the instruction alone. A completion that
+    was not recorded is a `CallError`: that row becomes an error, never a guess. Raises `InputError` for a file without
+    recordings, or with two different ones for the same call.
+    """
+
+    name = "replay"
+
+    def __init__(self, path: str) -> None:
+        self.base_url = None
+        self.models: set[str] = set()
+        """Names of the models that were recorded (column `model`)."""
+        self._recorded: dict[_Key, Completion] = {}
+        for number, row in enumerate(read_rows(path), 1):
+            raw = row.get("raw_completion")
+            if raw is None:
+                continue
+            if not isinstance(row.get("instruction"), str):
+                raise InputError(f"{path}: row {number} has no 'instruction'; a replay file needs its texts, join them in")
+            self._record(path, number, row, _unpacked(raw))
+        if not self._recorded:
+            raise InputError(f"{path}: no row has a 'raw_completion' to replay; use a file written by simfarm annotate")
+
+    def _record(self, path: str, number: int, row: Mapping[str, Any], raw: Any) -> None:
+        order = row.get("order")
+        presented = str(order) if order is not None else alpaca_eval_order(row["instruction"])
+        if row.get("model"):
+            self.models.add(row["model"])
+        for step, value in enumerate(raw if isinstance(raw, list) else [raw]):
+            key = (
+                row["instruction"].strip(),
+                row.get("generator_1"),
+                row.get("generator_2"),
+                presented,
+                int(row.get("repeat") or 0),
+                step,
+            )
+            made = completion_from_recording(value, row)
+            if made is None:
+                raise InputError(f"{path}: row {number} has a 'raw_completion' of unknown shape; record text or a choice")
+            if self._recorded.setdefault(key, made) != made:
+                raise InputError(f"{path}: row {number} records a second answer to the same call; keep one of the two")
+
+    async def complete(self, request: Request) -> Completion:
+        """The recorded completion of what `request.judged` names; raises `CallError` where there is none."""
+        about = request.judged
+        if about is None:
+            raise CallError("a recording can only answer a judge")
+        key = (about.instruction.strip(), about.generator_1, about.generator_2, about.order, about.repeat, about.step)
+        recorded = self._recorded.get(key)
+        if recorded is None:
+            raise CallError("no recorded completion for this comparison and order")
+        return recorded
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def _unpacked(raw: Any) -> Any:
+    """CSV and Parquet carry a completion as JSON text; plain judge text stays as it is."""
+    if isinstance(raw, str) and raw.startswith(("{", "[")):
+        try:
+            value = json.loads(raw)
+        except json.JSONDecodeError:
+            return raw
+        known = value if isinstance(value, list) else [value]
+        if all(isinstance(v, dict) and ("text" in v or "message" in v) for v in known):
+            return value
+    return raw
+
+
+def completion_from_recording(value: Any, row: Mapping[str, Any]) -> Completion | None:
+    """A completion from text, from simfarm's own shape, or from an OpenAI `choices[0]`; None if it is none of these."""
+    about: dict[str, Any] = {
+        "model": row.get("model"),
+        "input_tokens": row.get("input_tokens"),
+        "output_tokens": row.get("output_tokens"),
+        "seconds": row.get("seconds", row.get("time_per_example")),
+    }
+    if isinstance(value, str):
+        return Completion(text=value, **about)
+    if not isinstance(value, Mapping):
+        return None
+    finish_reason = value.get("finish_reason")
+    logprobs = value.get("logprobs")
+    message = value.get("message")
+    text = value.get("text") if value.get("text") is not None else (message or {}).get("content")
+    if isinstance(logprobs, Mapping):
+        logprobs = [
+            {"token": t["token"], "logprob": t["logprob"], "top": {o["token"]: o["logprob"] for o in t["top_logprobs"]}}
+            for t in logprobs.get("content") or []
+        ]
+    tokens = tuple(TokenLogprob(**t) for t in logprobs) if logprobs else None
+    return Completion(text=text or "", logprobs=tokens, finish_reason=finish_reason, **about)

@@ -1,0 +1,44 @@
+"""Ask a judge which outputs are better.
+
+INPUT is one or more files of outputs (then --baseline FILE, or the name of a generator in them, says what they are
+compared with) or of comparisons (instruction, output_1, output_2). Every answer is kept in a store as it comes: run the
+same command again and only what is missing is asked."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from simfarm.cli.options import add_judging
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help=".json, .jsonl, .csv, .parquet, hf://…")
+    parser.add_argument("--baseline", metavar="FILE|NAME", help="the outputs that all others are compared with")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where annotations go (default: JSONL to stdout)")
+    add_judging(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Annotate, write the rows in input order, sum up on stderr; gives the exit status."""
+    from simfarm.cli.judging import open_session, report_summary, streamed
+    from simfarm.files import check_writable, write_rows
+    from simfarm.inputs import comparisons_for
+    from simfarm.records import ANNOTATION_COLUMNS
+
+    if arguments.output:
+        check_writable(arguments.output)
+    session = open_session(arguments)
+    pairs = comparisons_for(
+        arguments.inputs, arguments.baseline, allow_missing=arguments.allow_missing, limit=arguments.limit
+    )
+    if arguments.dry_run:
+        print(session.estimate(pairs))
+        return 0
+    rows = (annotation.row() for annotation in streamed(session, pairs))
+    write_rows(arguments.output, rows, ANNOTATION_COLUMNS)
+    if arguments.output:
+        print(f"wrote {arguments.output}", file=sys.stderr)
+    return report_summary(session)

@@ -1,0 +1,58 @@
+"""From options to a running session, with a progress bar and a summary on stderr: shared by annotate and evaluate."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+
+from simfarm.engine.session import Session
+from simfarm.records import Annotation, Comparison
+
+__all__ = ["open_session", "report_summary", "streamed"]
+
+
+def open_session(arguments: argparse.Namespace) -> Session:
+    """The session that the options describe, with the embedded judge's banner where no judge was named."""
+    return Session.open(
+        arguments.judge,
+        model=arguments.model,
+        base_url=arguments.base_url,
+        order=arguments.order,
+        repeats=arguments.repeats,
+        concurrency=arguments.concurrency,
+        rpm=arguments.rpm,
+        tpm=arguments.tpm,
+        budget=arguments.budget,
+        price=arguments.price,
+        timeout=arguments.timeout,
+        store=arguments.store,
+        retry_unparseable=arguments.retry_unparseable,
+    )
+
+
+def streamed(session: Session, pairs: Sequence[Comparison]) -> Iterator[Annotation]:
+    """The session's annotations, with a progress bar where stderr is a terminal."""
+    for note in session.notes(pairs):
+        print(note, file=sys.stderr)
+    if not sys.stderr.isatty():
+        yield from session.annotations(pairs)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(session.judge.name, total=session.count_calls(pairs))
+        for annotation in session.annotations(pairs):
+            yield annotation
+            bar.update(task, advance=1, description=f"{session.judge.name} {session.cost_so_far()}")
+
+
+def report_summary(session: Session) -> int:
+    """Say what happened on stderr; gives the exit status (0, 3 stopped by budget, 4 verdicts missing)."""
+    for line in session.closing_lines():
+        print(line, file=sys.stderr)
+    if session.summary.stopped:
+        return 3
+    return 4 if session.summary.missing else 0

@@ -1,0 +1,64 @@
+"""Options that several verbs share, spelled once."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+__all__ = ["add_judging", "number", "price_pair", "whole"]
+
+
+def whole(text: str) -> int:
+    """A whole number of at least 1."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return value
+
+
+def number(text: str) -> float:
+    """A number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def price_pair(text: str) -> tuple[float, float]:
+    """`IN,OUT`: dollars a million input and output tokens."""
+    try:
+        price_in, price_out = (float(part) for part in text.split(","))
+    except ValueError:
+        price_in = price_out = -1.0
+    if not (0 <= price_in < float("inf") and 0 <= price_out < float("inf")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not IN,OUT, dollars a million tokens, for example 2.00,8.00")
+    return price_in, price_out
+
+
+def add_judging(parser: argparse.ArgumentParser) -> None:
+    """What to ask whom, how hard, and at what price: the same for every verb that may ask a judge."""
+    judge = parser.add_argument_group("judge")
+    judge.add_argument("--judge", metavar="NAME|FILE", help="a bundled judge or your own (default: the embedded one)")
+    judge.add_argument("--model", metavar="SPEC", help="openai/…, anthropic/…, litellm/… or replay/FILE")
+    judge.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible server (vLLM, SGLang, llama.cpp …)")
+    judge.add_argument("--order", choices=["both", "hashed", "alpaca-eval", "fixed"], help="which output is shown first")
+    judge.add_argument("--repeats", type=whole, default=1, metavar="N", help="ask every question N times (default 1)")
+    data = parser.add_argument_group("data")
+    data.add_argument("--limit", type=whole, metavar="N", help="only the first N instructions")
+    data.add_argument("--allow-missing", action="store_true", help="compare what matches when instructions differ")
+    run = parser.add_argument_group("run")
+    run.add_argument("--concurrency", type=whole, default=64, metavar="N", help="calls in flight at most (default 64)")
+    run.add_argument("--rpm", type=number, metavar="N", help="requests a minute at most")
+    run.add_argument("--tpm", type=number, metavar="N", help="tokens a minute at most")
+    run.add_argument("--timeout", type=number, default=120.0, metavar="S", help="seconds to wait for one call (default 120)")
+    run.add_argument("--budget", type=number, metavar="USD", help="stop before this run's new calls could cost more")
+    run.add_argument("--price", type=price_pair, metavar="IN,OUT", help="dollars a million tokens, for models unknown to us")
+    run.add_argument("--dry-run", action="store_true", help="print requests, tokens and price; ask nothing")
+    run.add_argument("--store", type=Path, metavar="FILE", help="where answers are kept (default: your data folder)")
+    run.add_argument("--retry-unparseable", action="store_true", help="ask again what stayed unparseable three times")

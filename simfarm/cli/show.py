@@ -1,0 +1,89 @@
+"""Read verdicts as a person does: the instruction, both outputs, the verdict and the judge's reason."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from simfarm.cli.options import whole
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", metavar="FILE", help="an annotation file")
+    parser.add_argument("-n", "--number", type=whole, default=10, metavar="N", help="how many verdicts (default 10)")
+    parser.add_argument("--status", choices=["verdict", "unparseable", "error"], help="only rows of this status")
+    parser.add_argument("--generator", metavar="NAME", help="only comparisons with this model")
+    parser.add_argument("--full", action="store_true", help="whole outputs (default: the first lines)")
+    parser.add_argument("--json", action="store_true", help="the rows themselves, as JSON lines")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the first N rows that match; raises `InputError` when the file holds no annotations."""
+    from simfarm.errors import InputError
+    from simfarm.files import read_rows, write_rows
+    from simfarm.records import kind_of_rows
+
+    rows = read_rows(arguments.input)
+    if kind_of_rows(rows, arguments.input) != "annotations":
+        raise InputError(f"{arguments.input}: holds no verdicts (column 'preference'); make them by simfarm annotate")
+    chosen = [row for row in rows if _matches(row, arguments)]
+    if not chosen:
+        raise InputError(f"{arguments.input}: none of its {len(rows)} rows matches --status and --generator")
+    if arguments.json:
+        write_rows(None, chosen[: arguments.number])
+        return 0
+    for number, row in enumerate(chosen[: arguments.number], 1):
+        print(_told(row, number, min(len(chosen), arguments.number), arguments.full))
+    if len(chosen) > arguments.number:
+        print(f"… {len(chosen) - arguments.number} more; -n N shows more of them")
+    return 0
+
+
+def _status(row: Mapping[str, Any]) -> str:
+    return str(row.get("status") or ("unparseable" if row.get("preference") in (None, "") else "verdict"))
+
+
+def _matches(row: Mapping[str, Any], arguments: argparse.Namespace) -> bool:
+    if arguments.status and _status(row) != arguments.status:
+        return False
+    return not arguments.generator or arguments.generator in (row.get("generator_1"), row.get("generator_2"))
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    if _status(row) != "verdict":
+        return f"no verdict: {_status(row)}" + (f" ({row['error']})" if row.get("error") else "")
+    preference = float(row["preference"]) or 1.5
+    if preference == 1.5:
+        return "tie (1.5)"
+    side = 2 if preference > 1.5 else 1
+    name = row.get(f"generator_{side}") or f"output_{side}"
+    grade = {"1": ", slightly", "2": ", clearly"}.get(str(row.get("strength")), "")
+    return f"output {side} is preferred: {name} ({preference:.4g}{grade})"
+
+
+def _shown(text: Any, full: bool) -> str:
+    if text is None:
+        return "    (the file does not hold this text)"
+    if text == "":
+        return "    (empty)"
+    lines = [part for line in str(text).splitlines() for part in (textwrap.wrap(line, 110) or [""])]
+    cut = lines if full else lines[:8]
+    more = [f"… {len(lines) - len(cut)} more lines (--full)"] if len(cut) < len(lines) else []
+    return textwrap.indent("\n".join(cut + more), "    ", lambda _: True)
+
+
+def _told(row: Mapping[str, Any], number: int, total: int, full: bool) -> str:
+    about = [f"{key} {row[key]}" for key in ("dataset", "instruction_id", "repeat") if row.get(key) not in (None, "", 0)]
+    order = {"12": "output 1 shown first", "21": "output 2 shown first"}.get(str(row.get("order") or ""), "")
+    head = f"── {number} of {total} · " + " · ".join([*about, str(row.get("annotator") or "unknown"), *filter(None, [order])])
+    parts = [head, "  instruction", _shown(row.get("instruction"), full)]
+    for side in ("1", "2"):
+        parts += [f"  output {side} · {row.get(f'generator_{side}') or 'unnamed'}", _shown(row.get(f"output_{side}"), full)]
+    parts.append(f"  verdict · {_verdict(row)}")
+    if row.get("reason"):
+        parts += ["  reason", _shown(row["reason"], full)]
+    return "\n".join(parts) + "\n"

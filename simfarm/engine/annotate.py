@@ -1,0 +1,242 @@
+"""Comparisons in, annotations out: which calls a judge needs, what each answer means, and what to do when it means nothing.
+
+The rules that decide whether a leaderboard can be believed live here: identical outputs are a tie without a call; an
+unparseable answer is asked to repair itself once, is tried again by the next run, and is never a verdict; a failed
+call is an error on its own row and the run goes on. Results come in input order, whatever order the answers arrive in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from simfarm.backends.base import CallError, Completion, Judged, Message, Request, TransientError
+from simfarm.engine.runner import Engine
+from simfarm.errors import BudgetError
+from simfarm.judges import Judge
+from simfarm.judges.control import decide
+from simfarm.judges.orders import orders
+from simfarm.judges.pairwise import messages, parse, repair_messages, request_sampling, unswitch
+from simfarm.judges.verdict import Verdict
+from simfarm.records import Annotation, Comparison
+
+__all__ = ["Call", "Progress", "Summary", "annotate", "plan_calls", "request_for"]
+
+MAX_ATTEMPTS = 3
+"""Questions asked in all, over all runs, before an unparseable answer is left as it is."""
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One question to the judge: a comparison, the order shown (None: identical outputs, no question), a repeat."""
+
+    comparison: Comparison
+    order: str | None
+    repeat: int
+
+
+@dataclass(slots=True)
+class Summary:
+    """What happened: annotations by `status`, why some have no verdict, and whether the run stopped before its end."""
+
+    status: Counter[str] = field(default_factory=Counter)
+    problems: Counter[str] = field(default_factory=Counter)
+    answered_by: Counter[str] = field(default_factory=Counter)
+    ties_without_call: int = 0
+    repaired: int = 0
+    cut_off: int = 0
+    stopped: str | None = None
+
+    def add(self, annotation: Annotation) -> None:
+        self.status[annotation.status] += 1
+        if annotation.error:
+            self.problems[annotation.error] += 1
+        if annotation.model:
+            self.answered_by[annotation.model] += 1
+
+    @property
+    def missing(self) -> int:
+        """Annotations without a verdict."""
+        return self.status["unparseable"] + self.status["error"]
+
+
+def plan_calls(comparisons: Iterable[Comparison], judge: Judge, repeats: int = 1) -> Iterator[Call]:
+    """Every call in the order of the file that will hold the answers: comparison, then repeat, then order."""
+    for comparison in comparisons:
+        if comparison.output_1 == comparison.output_2:
+            yield Call(comparison, None, 0)
+            continue
+        for repeat in range(repeats):
+            for order in orders(judge.order, comparison):
+                yield Call(comparison, order, repeat)
+
+
+def request_for(call: Call, judge: Judge, model: str, *, attempt: int = 0, step: int = 0) -> Request:
+    """The first question of a call; `step` 1 is made from it by `_repair`."""
+    pair = call.comparison
+    assert call.order is not None
+    return Request(
+        model=model,
+        messages=messages(judge, pair, call.order),
+        sampling=request_sampling(judge),
+        sample=call.repeat,
+        attempt=attempt,
+        judged=Judged(pair.instruction, pair.generator_1, pair.generator_2, call.order, call.repeat, step),
+    )
+
+
+def _repair(request: Request, completion: Completion, problem: str) -> Request:
+    about = request.judged
+    assert about is not None
+    told: tuple[Message, ...] = repair_messages(request.messages, completion, problem)
+    again = Judged(about.instruction, about.generator_1, about.generator_2, about.order, about.repeat, 1)
+    return Request(request.model, told, request.sampling, request.sample, request.attempt, again)
+
+
+async def _ask(
+    call: Call, judge: Judge, model: str, engine: Engine, retry_unparseable: bool
+) -> tuple[Verdict, list[Completion]]:
+    """The verdict, and the completions of the attempt that gave it (one, or two where it had to repair itself).
+
+    An attempt that an earlier run paid for and could not read is followed by the next attempt; within one run only
+    one new attempt is made, so that a judge that never parses costs one call and its repair a run, not six.
+    """
+    attempt = 0
+    while True:
+        request = request_for(call, judge, model, attempt=attempt)
+        completion, known = await engine.complete(request)
+        verdict, given = parse(judge, completion), [completion]
+        if verdict.p_second is None:
+            try:
+                repair, repair_known = await engine.complete(_repair(request, completion, verdict.problem or "no verdict"))
+            except (CallError, TransientError):
+                # the first answer stands as what it was: unparseable
+                return verdict, given
+            known = known and repair_known
+            verdict, given = parse(judge, repair), [completion, repair]
+        attempt += 1
+        if verdict.p_second is not None or not known or (attempt >= MAX_ATTEMPTS and not retry_unparseable):
+            return verdict, given
+
+
+def _raw(completion: Completion) -> dict[str, Any]:
+    """The part of a completion that has no column of its own."""
+    row = completion.to_json()
+    return {key: row[key] for key in ("text", "finish_reason", "logprobs") if key in row}
+
+
+def _total(values: Iterable[float | None]) -> float | None:
+    """The sum, None where any part is unknown: half a price is no price."""
+    known = list(values)
+    return None if any(v is None for v in known) else sum(v for v in known if v is not None)
+
+
+def _annotation(call: Call, judge: Judge, verdict: Verdict, given: list[Completion], engine: Engine | None) -> Annotation:
+    raws = [_raw(c) for c in given]
+    tokens = [(c.input_tokens, c.output_tokens) for c in given]
+    preference = None
+    if verdict.p_second is not None:
+        preference = 1.5 if call.order is None else unswitch(verdict.p_second, call.order)
+    return Annotation(
+        comparison=call.comparison,
+        annotator=judge.name,
+        preference=preference,
+        status="verdict" if verdict.p_second is not None else "unparseable",
+        order=call.order,
+        repeat=call.repeat,
+        strength=verdict.strength,
+        scores=verdict.scores,
+        reason=verdict.reason,
+        raw_completion=None if not raws else raws[0] if len(raws) == 1 else raws,
+        error=verdict.problem if verdict.p_second is None else None,
+        judge_hash=judge.hash,
+        model=given[-1].model if given else None,
+        input_tokens=_whole(_total(t for t, _ in tokens)) if given else None,
+        output_tokens=_whole(_total(t for _, t in tokens)) if given else None,
+        price=_total(engine.price_of(c) for c in given) if given and engine else None,
+        seconds=_total(c.seconds for c in given) if given else None,
+    )
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _failed(call: Call, judge: Judge, error: Exception) -> Annotation:
+    return Annotation(
+        comparison=call.comparison,
+        annotator=judge.name,
+        preference=None,
+        status="error",
+        order=call.order,
+        repeat=call.repeat,
+        error=str(error),
+        judge_hash=judge.hash,
+    )
+
+
+async def annotate(
+    calls: Iterable[Call],
+    judge: Judge,
+    model: str,
+    engine: Engine | None,
+    summary: Summary,
+    *,
+    retry_unparseable: bool = False,
+    window: int = 256,
+) -> AsyncIterator[Annotation]:
+    """Annotations in the order of `calls`, at most `window` calls ahead of the first one still unanswered.
+
+    `engine` is None for a judge that is a rule and asks no model. When the budget ends the run, what was answered is
+    still given: the calls before the stop in order, those after it only where they were answered; `summary.stopped`
+    then says why. `ProviderError` passes through at once.
+    """
+    pending: deque[asyncio.Task[Annotation]] = deque()
+
+    async def one(call: Call) -> Annotation:
+        assert engine is not None
+        try:
+            verdict, given = await _ask(call, judge, model, engine, retry_unparseable)
+        except (CallError, TransientError) as error:
+            return _failed(call, judge, error)
+        summary.repaired += len(given) == 2 and verdict.p_second is not None
+        summary.cut_off += verdict.p_second is None and given[-1].finish_reason == "length"
+        return _annotation(call, judge, verdict, given, engine)
+
+    async def without_model(call: Call) -> Annotation:
+        verdict = Verdict(0.5) if call.order is None else decide(judge, call.comparison, call.order)
+        summary.ties_without_call += call.order is None
+        return _annotation(call, judge, verdict, [], None)
+
+    async def first() -> AsyncIterator[Annotation]:
+        try:
+            made = await pending.popleft()
+        except BudgetError as error:
+            summary.stopped = str(error)
+        else:
+            summary.add(made)
+            yield made
+
+    try:
+        for call in calls:
+            if summary.stopped:
+                break
+            if engine is None or call.order is None:
+                pending.append(asyncio.ensure_future(without_model(call)))
+            else:
+                pending.append(asyncio.ensure_future(one(call)))
+            while len(pending) >= window or (pending and pending[0].done()):
+                async for made in first():
+                    yield made
+        while pending:
+            async for made in first():
+                yield made
+    finally:
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
