@@ -29,6 +29,8 @@ Row = dict[str, Any]
 
 _TEXT_FORMATS = {".json", ".jsonl", ".csv"}
 _COMPRESSIONS = {".gz", ".zst"}
+_ESCAPE = "backslashreplace"
+"""A lone surrogate is written as its JSON escape: it has no UTF-8 form."""
 _FORMATS = ".json, .jsonl, .csv (each also .gz or .zst), .parquet or hf://owner/name:split"
 
 
@@ -224,18 +226,19 @@ def _open_text(name: str, compression: str) -> Iterator[IO[str]]:
         with (
             open(name, "wb") as raw,
             zstandard.ZstdCompressor(level=9).stream_writer(raw) as packed,
-            io.TextIOWrapper(cast("IO[bytes]", packed), encoding="utf-8", newline="\n") as stream,
+            io.TextIOWrapper(cast("IO[bytes]", packed), encoding="utf-8", errors=_ESCAPE, newline="\n") as stream,
         ):
             yield stream
     elif compression == ".gz":
-        # mtime=0: the same rows give the same bytes
+        # no file name and no time in the header: the same rows give the same bytes
         with (
-            gzip.GzipFile(name, "wb", mtime=0) as packed_gz,
-            io.TextIOWrapper(packed_gz, encoding="utf-8", newline="\n") as stream,
+            open(name, "wb") as raw,
+            gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed_gz,
+            io.TextIOWrapper(packed_gz, encoding="utf-8", errors=_ESCAPE, newline="\n") as stream,
         ):
             yield stream
     else:
-        with open(name, "w", encoding="utf-8", newline="\n") as stream:
+        with open(name, "w", encoding="utf-8", errors=_ESCAPE, newline="\n") as stream:
             yield stream
 
 

@@ -95,17 +95,21 @@ def _preference(column: pd.Series[Any], source: str) -> np.ndarray[Any, np.dtype
     if between.any():
         row = int(between.argmax())
         raise InputError(
-            f"{source}: row {row + 1} has the preference {values[row]:g}, as in a file that codes P(output_2) from 0 to "
-            f"1; add 1 to the column (1 = output_1, 2 = output_2)"
+            f"{source}: row {row + 1} has the preference {values[row]:g}, as in a file that codes P(output_2) from 0 "
+            f"to 1; add 1 to the column (1 = output_1, 2 = output_2)"
         )
     wrong = odd | (~np.isnan(values) & ((values < 1) | (values > 2)))
     if wrong.any():
         row = int(wrong.argmax())
         raise InputError(
-            f"{source}: row {row + 1} has the unknown preference {column.iloc[row]!r}; write 1 (output_1) to 2 "
+            f"{source}: row {row + 1} has the unknown preference {_shown(column.iloc[row])}; write 1 (output_1) to 2 "
             f"(output_2), 1.5 for a tie, or null for no verdict"
         )
     return values
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if isinstance(value, str) else f"{value:g}"
 
 
 def _status(table: pd.DataFrame, source: str) -> Sequence[str]:

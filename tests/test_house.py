@@ -16,7 +16,9 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", [("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",)], ids=" ".join
+)
 def test_checker_is_content(command: tuple[str, ...]) -> None:
     done = _run(*command)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -33,11 +35,20 @@ def _modules_after(code: str) -> set[str]:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    loaded = _modules_after(
-        "from simfarm.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"
-    )
+    loaded = _modules_after("from simfarm.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass")
     assert "simfarm.cli" in loaded
-    assert not loaded & {"pandas", "numpy", "scipy", "openai", "anthropic", "pyarrow", "jinja2", "yaml", "rich", "sqlite3"}
+    assert not loaded & {
+        "pandas",
+        "numpy",
+        "scipy",
+        "openai",
+        "anthropic",
+        "pyarrow",
+        "jinja2",
+        "yaml",
+        "rich",
+        "sqlite3",
+    }
 
 
 def test_asking_a_judge_imports_no_table_library() -> None:

@@ -47,7 +47,9 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
     judge.add_argument("--judge", metavar="NAME|FILE", help="a bundled judge or your own (default: the embedded one)")
     judge.add_argument("--model", metavar="SPEC", help="openai/…, anthropic/…, litellm/… or replay/FILE")
     judge.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible server (vLLM, SGLang, llama.cpp …)")
-    judge.add_argument("--order", choices=["both", "hashed", "alpaca-eval", "fixed"], help="which output is shown first")
+    judge.add_argument(
+        "--order", choices=["both", "hashed", "alpaca-eval", "fixed"], help="which output is shown first"
+    )
     judge.add_argument("--repeats", type=whole, default=1, metavar="N", help="ask every question N times (default 1)")
     data = parser.add_argument_group("data")
     data.add_argument("--limit", type=whole, metavar="N", help="only the first N instructions")
@@ -56,9 +58,13 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--concurrency", type=whole, default=64, metavar="N", help="calls in flight at most (default 64)")
     run.add_argument("--rpm", type=number, metavar="N", help="requests a minute at most")
     run.add_argument("--tpm", type=number, metavar="N", help="tokens a minute at most")
-    run.add_argument("--timeout", type=number, default=120.0, metavar="S", help="seconds to wait for one call (default 120)")
+    run.add_argument(
+        "--timeout", type=number, default=120.0, metavar="S", help="seconds to wait for one call (default 120)"
+    )
     run.add_argument("--budget", type=number, metavar="USD", help="stop before this run's new calls could cost more")
-    run.add_argument("--price", type=price_pair, metavar="IN,OUT", help="dollars a million tokens, for models unknown to us")
+    run.add_argument(
+        "--price", type=price_pair, metavar="IN,OUT", help="dollars a million tokens, for models unknown to us"
+    )
     run.add_argument("--dry-run", action="store_true", help="print requests, tokens and price; ask nothing")
     run.add_argument("--store", type=Path, metavar="FILE", help="where answers are kept (default: your data folder)")
     run.add_argument("--retry-unparseable", action="store_true", help="ask again what stayed unparseable three times")

@@ -77,12 +77,19 @@ def _shown(text: Any, full: bool) -> str:
 
 
 def _told(row: Mapping[str, Any], number: int, total: int, full: bool) -> str:
-    about = [f"{key} {row[key]}" for key in ("dataset", "instruction_id", "repeat") if row.get(key) not in (None, "", 0)]
+    about = [
+        f"{key} {row[key]}" for key in ("dataset", "instruction_id", "repeat") if row.get(key) not in (None, "", 0)
+    ]
     order = {"12": "output 1 shown first", "21": "output 2 shown first"}.get(str(row.get("order") or ""), "")
-    head = f"── {number} of {total} · " + " · ".join([*about, str(row.get("annotator") or "unknown"), *filter(None, [order])])
+    head = f"── {number} of {total} · " + " · ".join(
+        [*about, str(row.get("annotator") or "unknown"), *filter(None, [order])]
+    )
     parts = [head, "  instruction", _shown(row.get("instruction"), full)]
     for side in ("1", "2"):
-        parts += [f"  output {side} · {row.get(f'generator_{side}') or 'unnamed'}", _shown(row.get(f"output_{side}"), full)]
+        parts += [
+            f"  output {side} · {row.get(f'generator_{side}') or 'unnamed'}",
+            _shown(row.get(f"output_{side}"), full),
+        ]
     parts.append(f"  verdict · {_verdict(row)}")
     if row.get("reason"):
         parts += ["  reason", _shown(row["reason"], full)]

@@ -1,4 +1,4 @@
-"""Comparisons in, annotations out: which calls a judge needs, what each answer means, and what to do when it means nothing.
+"""Comparisons in, annotations out: which calls a judge needs, what an answer means, and what to do when it means nothing.
 
 The rules that decide whether a leaderboard can be believed live here: identical outputs are a tie without a call; an
 unparseable answer is asked to repair itself once, is tried again by the next run, and is never a verdict; a failed
@@ -113,7 +113,9 @@ async def _ask(
         verdict, given = parse(judge, completion), [completion]
         if verdict.p_second is None:
             try:
-                repair, repair_known = await engine.complete(_repair(request, completion, verdict.problem or "no verdict"))
+                repair, repair_known = await engine.complete(
+                    _repair(request, completion, verdict.problem or "no verdict")
+                )
             except (CallError, TransientError):
                 # the first answer stands as what it was: unparseable
                 return verdict, given
@@ -136,7 +138,9 @@ def _total(values: Iterable[float | None]) -> float | None:
     return None if any(v is None for v in known) else sum(v for v in known if v is not None)
 
 
-def _annotation(call: Call, judge: Judge, verdict: Verdict, given: list[Completion], engine: Engine | None) -> Annotation:
+def _annotation(
+    call: Call, judge: Judge, verdict: Verdict, given: list[Completion], engine: Engine | None
+) -> Annotation:
     raws = [_raw(c) for c in given]
     tokens = [(c.input_tokens, c.output_tokens) for c in given]
     preference = None

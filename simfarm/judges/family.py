@@ -1,4 +1,4 @@
-"""Which model family a name belongs to: a judge favours its own, so the report says when judge and candidate share one."""
+"""Which model family a name belongs to: a judge favours its own, so a user is told when judge and candidate share one."""
 
 from __future__ import annotations
 
