@@ -1,0 +1,111 @@
+"""What a failed call means: this row alone, try again, or stop. One table for every provider that speaks HTTP.
+
+The text of a failure reaches annotation files and terminals, so it never carries a key or a prompt: a provider's own
+words are passed on only where they quote neither.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import re
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from simfarm.backends.base import CallError, Message, TransientError
+from simfarm.errors import ProviderError
+
+__all__ = ["error_fields", "provider_words", "retry_after", "status_error"]
+
+QUOTE = 24
+"""Characters in a row that a provider's message may share with the prompt; more and it is withheld."""
+
+KEY_LIKE = re.compile(r"\b(?:sk|pk|key|Bearer)[-_ ][\w*.-]{6,}", re.IGNORECASE)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds the server asks to wait (`retry-after-ms`, else `Retry-After` in seconds or as a date), None if it does not."""
+    milliseconds = headers.get("retry-after-ms")
+    if milliseconds is not None:
+        try:
+            return max(0.0, float(milliseconds) / 1000)
+        except ValueError:
+            pass
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def error_fields(body: object) -> dict[str, str]:
+    """`message`, `code`, `type` and `param` of an error body, "" where absent; servers nest them differently."""
+    fields: Mapping[Any, Any] = body if isinstance(body, Mapping) else {}
+    inner = fields.get("error")
+    if isinstance(inner, Mapping):
+        fields = inner
+    elif isinstance(inner, str):
+        fields = {"message": inner}
+    return {name: str(fields.get(name) or "") for name in ("message", "code", "type", "param")}
+
+
+def provider_words(text: str, messages: Iterable[Message]) -> str:
+    """A provider's message on one line of at most 200 characters, "" where it quotes the prompt; keys are blanked."""
+    line = KEY_LIKE.sub("[key]", " ".join(text.split()))[:200]
+    contents = [" ".join(m["content"].split()) for m in messages]
+    windows = {line[i : i + QUOTE] for i in range(max(1, len(line) - QUOTE + 1))}
+    if line and any(window in content for content in contents for window in windows):
+        return ""
+    return line
+
+
+def status_error(
+    status: int,
+    headers: Mapping[str, str],
+    body: object,
+    *,
+    provider: str,
+    key_variable: str,
+    model: str,
+    messages: Iterable[Message],
+    base_url: str | None = None,
+) -> CallError | TransientError | ProviderError:
+    """The exception for an HTTP error status.
+
+    Stops the run (`ProviderError`): 401, 402, 403, an unknown model, a used-up account. Comes back (`TransientError`):
+    408, 409, 429, 5xx. Anything else is this row's own (`CallError`).
+    """
+    fields = error_fields(body)
+    where = provider + (f" at {base_url}" if base_url else "")
+    stop = _stop(status, fields, where, key_variable, model)
+    if stop is not None:
+        return ProviderError(stop)
+    words = provider_words(fields["message"], messages)
+    told = f"{provider} answered {status}" + (f": {words}" if words else "")
+    if status in (408, 409, 429) or status >= 500:
+        return TransientError(told, throttled=status == 429, retry_after=retry_after(headers))
+    return CallError(told)
+
+
+def _stop(status: int, fields: Mapping[str, str], where: str, key_variable: str, model: str) -> str | None:
+    """Why every further call would fail as this one did, None where it would not."""
+    said = f"{fields['message']} {fields['code']} {fields['type']}".lower()
+    if status in (401, 403):
+        verb = "rejected the key" if status == 401 else "refused access"
+        return f"{where} {verb} ({status}): check {key_variable} and what it may use"
+    if status == 402 or any(word in said for word in ("insufficient_quota", "credit balance", "billing_error")):
+        return f"{where} has no credit left for this account ({status}): top it up, then run again"
+    if status == 404 and not fields["message"]:
+        return f"{where} has nothing at this address (404): check --base-url (it often ends in /v1)"
+    unknown_model = fields["param"] == "model" or fields["code"] in ("model_not_found", "invalid_model")
+    if status == 404:
+        unknown_model = unknown_model or "model" in said or "deployment" in said
+    if status in (400, 404) and unknown_model:
+        return f"{where} has no model '{model}' ({status}): check its name with --model"
+    return None

@@ -1,0 +1,197 @@
+"""OpenAI, Azure, and every server that speaks OpenAI's chat completions, through the official SDK.
+
+The SDK's aiohttp transport, its untyped `post` (no pydantic model per answer) and no retries of its own: the engine
+retries, because only it knows the limits and the budget.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from json import JSONDecodeError
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import openai
+
+from simfarm.backends.base import CallError, Completion, Request, TokenLogprob, TransientError
+from simfarm.backends.failures import error_fields, status_error
+from simfarm.errors import InputError, ProviderError
+
+__all__ = ["OpenAIBackend", "is_reasoning_model"]
+
+WIRE = {"temperature": "temperature", "seed": "seed", "stop": "stop", "effort": "reasoning_effort"}
+NAMES = {*WIRE, "max_tokens", "logprobs", "schema"}
+REASONING = re.compile(r"(?:o[1-9]|gpt-[5-9]|codex)(?!.*-chat)")
+NO_KEY = "no-key"
+"""Sent where a compatible server needs no key: the SDK insists on one."""
+
+
+def is_reasoning_model(model: str) -> bool:
+    """Whether a model thinks before it answers, by its name: such a model takes `max_completion_tokens` and an effort,
+    and neither temperature nor log probabilities. Others are recognised by how the server refuses (`_learn`)."""
+    name = model.rpartition("/")[2].removeprefix("ft:")
+    return REASONING.match(name) is not None
+
+
+class OpenAIBackend:
+    """Chat completions over one shared connection pool. Raises `InputError` where the key is missing."""
+
+    name = "openai"
+
+    def __init__(self, *, base_url: str | None = None, timeout: float = 120.0) -> None:
+        self.base_url = base_url or os.environ.get("OPENAI_BASE_URL") or None
+        self._refused: dict[str, set[str]] = {}
+        self._logprobs_seen: set[str] = set()
+        http = openai.DefaultAioHttpClient(timeout=timeout)
+        options: dict[str, Any] = {"timeout": timeout, "max_retries": 0, "http_client": http}
+        endpoint = os.environ.get("AZURE_OPENAI_ENDPOINT")
+        self.key_variable = "AZURE_OPENAI_API_KEY" if endpoint and base_url is None else "OPENAI_API_KEY"
+        self._client: openai.AsyncOpenAI
+        if endpoint and base_url is None:
+            for variable in ("AZURE_OPENAI_API_KEY", "OPENAI_API_VERSION"):
+                if not os.environ.get(variable) and not (
+                    variable.endswith("KEY") and os.environ.get("AZURE_OPENAI_AD_TOKEN")
+                ):
+                    raise InputError(
+                        f"AZURE_OPENAI_ENDPOINT is set but {variable} is not: set it, or unset the endpoint"
+                    )
+            self.base_url = endpoint
+            self._client = openai.AsyncAzureOpenAI(azure_endpoint=endpoint, **options)
+            return
+        key = os.environ.get("OPENAI_API_KEY")
+        if not key:
+            host = urlsplit(self.base_url).hostname if self.base_url else None
+            if host is None or host.endswith("openai.com"):
+                raise InputError("OPENAI_API_KEY is not set: export it, or write it into a .env file here")
+            key = NO_KEY
+        self._client = openai.AsyncOpenAI(api_key=key, base_url=self.base_url, **options)
+
+    def check(self, model: str, sampling: Mapping[str, Any]) -> None:
+        """Refuses, before any call, what this model cannot do. Raises `InputError`."""
+        unknown = sampling.keys() - NAMES
+        if unknown:
+            raise InputError(f"unknown sampling option '{min(unknown)}': openai/ takes {', '.join(sorted(NAMES))}")
+        if sampling.get("logprobs") and is_reasoning_model(model) and sampling.get("effort") != "none":
+            raise InputError(
+                f"{model} gives no log probabilities while it reasons: use a judge that reads text (pairwise-reasoned)"
+                ", another model, or sampling effort: none where the model has it"
+            )
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """The request as it goes over the wire. Raises `InputError` as `check` does."""
+        sampling, model = request.sampling, request.model
+        self.check(model, sampling)
+        refused = self._refused.get(model, ())
+        reasoning = is_reasoning_model(model)
+        body: dict[str, Any] = {"model": model, "messages": [dict(m) for m in request.messages]}
+        for name, wire in WIRE.items():
+            if name in sampling and wire not in refused:
+                body[wire] = sampling[name]
+        if reasoning and sampling.get("effort") != "none":
+            body.pop("temperature", None)
+            body.pop("stop", None)
+        if "max_tokens" in sampling:
+            renamed = reasoning or "max_tokens" in refused
+            body["max_completion_tokens" if renamed else "max_tokens"] = sampling["max_tokens"]
+        if sampling.get("logprobs"):
+            body["logprobs"] = True
+            body["top_logprobs"] = sampling["logprobs"]
+        if "schema" in sampling and "response_format" not in refused:
+            described = {"name": "verdict", "schema": sampling["schema"], "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": described}
+        return body
+
+    async def complete(self, request: Request) -> Completion:
+        """One completion. A body that the model refuses for one of its parameters is adjusted and sent again at once;
+        the process remembers."""
+        while True:
+            body = self.body(request)
+            started = time.perf_counter()
+            try:
+                answer = await self._client.post("/chat/completions", cast_to=object, body=body)
+            except openai.APIStatusError as error:
+                if error.status_code == 400 and self._learn(request.model, body, error_fields(error.body)):
+                    continue
+                raise status_error(
+                    error.status_code,
+                    error.response.headers,
+                    error.body,
+                    provider=self.name,
+                    key_variable=self.key_variable,
+                    model=request.model,
+                    messages=request.messages,
+                    base_url=self.base_url,
+                ) from None
+            except openai.APITimeoutError:
+                raise TransientError("openai: no answer in time") from None
+            except (openai.APIConnectionError, aiohttp.ClientError) as error:
+                raise TransientError(f"openai: connection failed ({type(error.__cause__ or error).__name__})") from None
+            except (JSONDecodeError, UnicodeDecodeError):
+                raise TransientError("openai: the answer is cut off or not JSON") from None
+            except UnicodeEncodeError:
+                raise CallError("the prompt is not valid Unicode text") from None
+            return self._completion(answer, request, time.perf_counter() - started)
+
+    def _learn(self, model: str, body: Mapping[str, Any], error: Mapping[str, str]) -> bool:
+        """Whether a 400 names a parameter that can be left out or renamed, and was not refused before."""
+        message = error["message"].lower()
+        objection = error["code"].startswith("unsupported") or any(
+            word in message for word in ("unsupported", "not support", "deprecated", "unrecognized", "not permitted")
+        )
+        if not objection:
+            return False
+        if "logprobs" in body and "logprobs" in (error["param"] or message):
+            raise ProviderError(f"{model} gives no log probabilities: use a judge that reads text (pairwise-reasoned)")
+        refused = self._refused.setdefault(model, set())
+        for name in ("max_tokens", *WIRE.values(), "response_format"):
+            if name in body and name not in refused and (error["param"] or message).find(name) >= 0:
+                refused.add(name)
+                return True
+        return False
+
+    def _completion(self, answer: Any, request: Request, seconds: float) -> Completion:
+        try:
+            choice = answer["choices"][0]
+            message = choice["message"]
+        except (KeyError, IndexError, TypeError):
+            raise TransientError("openai: the answer has no choices") from None
+        text, finish_reason = message.get("content"), choice.get("finish_reason")
+        if message.get("refusal"):
+            text, finish_reason = text or message["refusal"], "refusal"
+        content = (choice.get("logprobs") or {}).get("content")
+        if content:
+            self._logprobs_seen.add(request.model)
+        elif (
+            request.sampling.get("logprobs")
+            and text
+            and finish_reason in ("stop", "length")
+            and request.model not in self._logprobs_seen
+        ):
+            raise ProviderError(
+                f"{request.model} answered without log probabilities: use a judge that reads text (pairwise-reasoned)"
+            )
+        usage = answer.get("usage") or {}
+        return Completion(
+            text=text or "",
+            logprobs=_token_logprobs(content) if content else None,
+            finish_reason=finish_reason,
+            input_tokens=usage.get("prompt_tokens"),
+            output_tokens=usage.get("completion_tokens"),
+            model=answer.get("model"),
+            seconds=round(seconds, 4),
+        )
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.close()
+
+
+def _token_logprobs(content: list[dict[str, Any]]) -> tuple[TokenLogprob, ...]:
+    return tuple(
+        TokenLogprob(t["token"], t["logprob"], {o["token"]: o["logprob"] for o in t.get("top_logprobs") or ()})
+        for t in content
+    )

@@ -1,0 +1,256 @@
+"""The engine: requests in, completions out, each paid for once, within limits, whatever the network does.
+
+A request passes the store, then any identical request already in flight, then the limits, the budget and the retries;
+its completion is committed before anyone sees it. Errors are never stored, so the next run asks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from simfarm.backends.base import Backend, CallError, Completion, Request, TransientError
+from simfarm.engine.budget import Budget
+from simfarm.engine.limits import Limits
+from simfarm.engine.prices import price
+from simfarm.engine.store import Store, request_key
+from simfarm.errors import InputError, ProviderError
+
+__all__ = ["Engine", "Stats", "estimate_tokens"]
+
+UNBOUNDED_TOKENS = 4096
+"""Output tokens reserved for a request that names no `max_tokens`."""
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
+"""Seconds before the first retry, doubled each time up to the longest; a random half to whole of it is slept."""
+
+LONGEST_PAUSE = 600.0
+"""Seconds a provider may ask to wait before the run is stopped instead: a daily limit, not a moment's."""
+
+
+@dataclass(slots=True)
+class Stats:
+    """What one run did. `asked` counts new completions, `cached` those known before this run, `shared` those that
+    another request of this run had asked for; `cost` is in US dollars over the priced ones."""
+
+    asked: int = 0
+    cached: int = 0
+    shared: int = 0
+    retries: int = 0
+    throttled: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+    unpriced: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    models: Counter[str] = field(default_factory=Counter)
+
+
+def estimate_tokens(request: Request) -> int:
+    """Input tokens of a request, on the high side: a third of its UTF-8 bytes and a few for each message's frame."""
+    return sum(len(m["content"].encode("utf-8", "surrogatepass")) // 3 + 8 for m in request.messages) + 8
+
+
+class Engine:
+    """Runs requests on one backend. Use as `async with Engine(...) as engine`.
+
+    `concurrency` is the most calls at a time; `rpm` and `tpm` cap requests and tokens a minute; `budget` is in US
+    dollars; `price` is (input, output) dollars per million tokens, for models without a list price; `timeout` is in
+    seconds for one attempt; `retries` counts further attempts at a call that failed for a passing reason. `on_event` is
+    told each new completion ("asked"), retry and throttling as it happens. Without a store nothing is remembered and
+    nothing shared: that is for recordings, whose answers depend on more than the request's body.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        store: Store | None = None,
+        *,
+        concurrency: int = 64,
+        rpm: float | None = None,
+        tpm: float | None = None,
+        budget: float | None = None,
+        price: tuple[float, float] | None = None,
+        timeout: float = 120.0,
+        retries: int = 8,
+        on_event: Callable[[str], None] | None = None,
+    ) -> None:
+        self.backend = backend
+        self.stats = Stats()
+        self._store = store
+        self._limits = Limits(concurrency, rpm, tpm)
+        self._budget = None if budget is None else Budget(budget)
+        self._price = price
+        self._timeout = timeout
+        self._retries = retries
+        self._on_event = on_event
+        self._running: dict[bytes, asyncio.Task[Completion]] = {}
+        self._asked: set[bytes] = set()
+        self._random = random.Random()
+
+    async def __aenter__(self) -> Engine:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.backend.close()
+
+    async def complete(self, request: Request) -> tuple[Completion, bool]:
+        """The completion of a request, and whether an earlier run had paid for it.
+
+        Raises `CallError` or, after the last retry, `TransientError` (this row's error); `ProviderError`, `BudgetError`
+        and `InputError` (the run's end).
+        """
+        if self._store is None:
+            return await self._ask(None, request), False
+        key = self._key(request)
+        task = self._running.get(key)
+        if task is None:
+            known = self._store.get(key)
+            if known is not None:
+                earlier = key not in self._asked
+                if earlier:
+                    self.stats.cached += 1
+                else:
+                    self.stats.shared += 1
+                return known, earlier
+            task = asyncio.ensure_future(self._ask(key, request))
+            self._running[key] = task
+            task.add_done_callback(lambda done: self._finished(key, done))
+        else:
+            self.stats.shared += 1
+        # shielded: whoever gives up waiting does not take the answer from the others, nor from the store
+        return await asyncio.shield(task), False
+
+    def cached(self, request: Request) -> Completion | None:
+        """The stored completion of a request, None where it would have to be asked. Asks nothing."""
+        return None if self._store is None else self._store.get(self._key(request))
+
+    def cached_many(self, requests: Iterable[Request]) -> list[Completion | None]:
+        """`cached` for many requests at once, in their order."""
+        keys = [self._key(request) for request in requests]
+        found = {} if self._store is None else self._store.get_many(keys)
+        return [found.get(key) for key in keys]
+
+    def price_of(self, completion: Completion) -> float | None:
+        """US dollars that a completion cost (when it was made), None where its model or its tokens are unknown."""
+        if completion.input_tokens is None or completion.output_tokens is None:
+            return None
+        return self._cost(completion.model, completion.input_tokens, completion.output_tokens)
+
+    def estimate(self, request: Request) -> tuple[int, int, float | None]:
+        """The most a request can use and cost: input tokens, output tokens, US dollars (None: unknown price)."""
+        tokens_in = estimate_tokens(request)
+        tokens_out = int(request.sampling.get("max_tokens", UNBOUNDED_TOKENS))
+        return tokens_in, tokens_out, self._cost(request.model, tokens_in, tokens_out)
+
+    def _cost(self, model: str | None, tokens_in: int, tokens_out: int) -> float | None:
+        if self._price is not None:
+            return (tokens_in * self._price[0] + tokens_out * self._price[1]) / 1e6
+        if model is None:
+            return None
+        return price(self.backend.name, model, tokens_in, tokens_out, self.backend.base_url)
+
+    def _key(self, request: Request) -> bytes:
+        return request_key(self.backend.name, self.backend.base_url, request)
+
+    def _finished(self, key: bytes, task: asyncio.Task[Completion]) -> None:
+        del self._running[key]
+        if not task.cancelled():
+            # read, so that an error nobody waits for any more is not reported as lost
+            task.exception()
+
+    async def _ask(self, key: bytes | None, request: Request) -> Completion:
+        tokens_in, tokens_out, most = self.estimate(request)
+        if self._budget is not None and most is None:
+            raise InputError(f"--budget needs the price of {request.model}, which no table knows: add --price IN,OUT")
+        for attempt in range(self._retries + 1):
+            try:
+                completion = await self._attempt(request, tokens_in + tokens_out, most)
+            except CallError:
+                self.stats.errors["refused"] += 1
+                raise
+            except TransientError as error:
+                if attempt == self._retries:
+                    self.stats.errors["gave up"] += 1
+                    raise
+                await self._back_off(error, attempt)
+                continue
+            if key is not None and self._store is not None:
+                self._asked.add(key)
+                await self._store.put(key, completion)
+            self._event("asked")
+            return completion
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _attempt(self, request: Request, tokens: int, most: float | None) -> Completion:
+        """One call, inside the limits and the budget. A failed call reports no tokens and so counts as free."""
+        entered = await self._limits.enter(tokens)
+        used, cost = 0, 0.0
+        reserved = False
+        try:
+            if self._budget is not None:
+                assert most is not None
+                await self._budget.reserve(most)
+                reserved = True
+            try:
+                async with asyncio.timeout(self._timeout):
+                    completion = await self.backend.complete(request)
+            except TimeoutError:
+                raise TransientError(f"no answer within {self._timeout:g} s") from None
+            except TransientError as error:
+                if error.throttled:
+                    self.stats.throttled += 1
+                    self._limits.throttled(entered)
+                    self._event("throttled")
+                raise
+            self._limits.succeeded()
+            used = (completion.input_tokens or 0) + (completion.output_tokens or 0)
+            cost = self._count(completion, most)
+            return completion
+        finally:
+            if reserved and self._budget is not None and most is not None:
+                self._budget.settle(most, cost)
+            self._limits.used(tokens, used)
+            self._limits.leave()
+
+    def _count(self, completion: Completion, most: float | None) -> float:
+        """Adds a new completion to the statistics; what it counts against the budget (the most, where unpriced)."""
+        stats = self.stats
+        stats.asked += 1
+        stats.input_tokens += completion.input_tokens or 0
+        stats.output_tokens += completion.output_tokens or 0
+        if completion.model is not None:
+            stats.models[completion.model] += 1
+        cost = self.price_of(completion)
+        if cost is None:
+            stats.unpriced += 1
+            return most or 0.0
+        stats.cost += cost
+        return cost
+
+    async def _back_off(self, error: TransientError, attempt: int) -> None:
+        self.stats.retries += 1
+        self._event("retry")
+        if error.retry_after is not None:
+            if error.retry_after > LONGEST_PAUSE:
+                raise ProviderError(
+                    f"{self.backend.name} asks to wait {error.retry_after:.0f} s: run the same command again then, "
+                    "nothing answered is asked twice"
+                )
+            self._limits.pause(error.retry_after)
+        wait = min(LONGEST_WAIT, FIRST_WAIT * 2**attempt) * self._random.uniform(0.5, 1.0)
+        await asyncio.sleep(max(0.0, wait - (error.retry_after or 0.0)))
+
+    def _event(self, kind: str) -> None:
+        if self._on_event is not None:
+            self._on_event(kind)
