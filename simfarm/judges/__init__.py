@@ -1,0 +1,10 @@
+"""What a judge is: a spec on disk, the prompt it sends, and how a reply becomes a verdict.
+
+Everything here is pure: no network, no clock, no randomness that is not a stable hash. Jinja2 and YAML are imported
+only when a judge that needs them is loaded.
+"""
+
+from simfarm.judges.spec import Judge, list_judges, load_judge
+from simfarm.judges.verdict import Verdict
+
+__all__ = ["Judge", "Verdict", "list_judges", "load_judge"]

@@ -1,0 +1,196 @@
+"""The keys of a judge file: each function takes a raw value and gives a valid one, or an InputError with the remedy.
+
+Strict on purpose: a misspelt key that is silently ignored is a judge that asks another question than its author meant,
+and its verdicts have been paid for by the time anyone notices.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from simfarm.errors import InputError
+from simfarm.judges.parsers import MEANINGS, PARSERS, VerdictSpec
+
+__all__ = [
+    "choice",
+    "criteria",
+    "delimiters",
+    "known_keys",
+    "model",
+    "read_yaml",
+    "sampling",
+    "text",
+    "verdict",
+]
+
+SAMPLING = ("temperature", "max_tokens", "logprobs", "seed", "effort", "stop")
+VERDICT = {
+    "token_logprobs": ("parser", "labels"),
+    "label": ("parser", "labels", "delimiters"),
+    "json": ("parser", "labels", "winner", "reason"),
+}
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds one mapping. A key given twice is an error: YAML itself would keep the last, unseen."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            for key in keys:
+                if keys.count(key) > 1:
+                    line = node.start_mark.line + 1
+                    raise InputError(f"{path}: the key {key!r} is given twice (mapping at line {line}); keep one")
+            return super().construct_mapping(node, deep=deep)
+
+    try:
+        # A subclass of SafeLoader: it builds plain values only.
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as UTF-8 text: {error}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except TypeError as error:
+        raise InputError(f"{path}: a key is not a text ({error}); keys are plain words") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path} holds no judge: it must be a mapping with protocol, template, verdict … or rule")
+    return data
+
+
+def known_keys(where: str, data: Mapping[Any, Any], allowed: Iterable[str]) -> None:
+    """Refuse keys that mean nothing here, with the nearest that does."""
+    names = list(allowed)
+    for key in data:
+        if key not in names:
+            raise InputError(f"{where}: unknown key {key!r}{_nearest(str(key), names)}")
+
+
+def choice(where: str, value: Any, allowed: Iterable[str]) -> str:
+    """One word out of a few."""
+    names = list(allowed)
+    if not isinstance(value, str) or value not in names:
+        raise InputError(f"{where}: {value!r} is not known{_nearest(str(value), names)}")
+    return value
+
+
+def text(where: str, value: Any) -> str:
+    """A text that is not blank."""
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{where}: must be a text, not {value!r}")
+    return value
+
+
+def model(where: str, value: Any) -> str:
+    """`provider/name`. Whether the provider exists is the backends' business."""
+    if not isinstance(value, str) or not all(part.strip() for part in value.partition("/")):
+        raise InputError(f"{where}: must be provider/name, e.g. openai/gpt-4.1-2025-04-14, not {value!r}")
+    return value
+
+
+def delimiters(where: str, value: Any) -> tuple[str, ...]:
+    """The template's own delimiters, to be broken inside what candidates wrote. One character cannot be broken."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise InputError(f"{where}: must be a list of texts such as ['<answer>', '</answer>'], not {value!r}")
+    for item in value:
+        if len(item) < 2 or "\u200b" in item:
+            raise InputError(
+                f"{where}: {item!r} cannot be neutralised; use delimiters of two or more visible characters"
+            )
+    return tuple(value)
+
+
+def criteria(where: str, value: Any) -> tuple[Any, ...]:
+    """What the judge is to look at: a list of texts, or of mappings that the template takes apart."""
+    if not isinstance(value, list) or not all(isinstance(item, str | dict) for item in value):
+        raise InputError(f"{where}: must be a list of texts or of mappings, not {value!r}")
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where}: use plain texts, numbers, lists and mappings only ({error})") from error
+    return tuple(value)
+
+
+def sampling(where: str, value: Any) -> dict[str, Any]:
+    """Sampling options by their provider-neutral names."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where}: must be a mapping such as {{temperature: 0, max_tokens: 2048}}, not {value!r}")
+    known_keys(where, value, SAMPLING)
+    for key, item in value.items():
+        number = isinstance(item, int | float) and not isinstance(item, bool)
+        whole = isinstance(item, int) and number
+        match key:
+            case "temperature" if not (number and 0 <= item <= 2):
+                raise InputError(f"{where}.temperature: must be a number from 0 to 2, not {item!r}")
+            case "max_tokens" if not (whole and item >= 1):
+                raise InputError(f"{where}.max_tokens: must be a whole number from 1, not {item!r}")
+            case "logprobs" if not (whole and 1 <= item <= 20):
+                raise InputError(f"{where}.logprobs: must be a whole number from 1 to 20, not {item!r}")
+            case "seed" if not whole:
+                raise InputError(f"{where}.seed: must be a whole number, not {item!r}")
+            case "effort":
+                text(f"{where}.effort", item)
+            case "stop" if not (
+                isinstance(item, list) and item and all(isinstance(part, str) and part for part in item)
+            ):
+                raise InputError(f"{where}.stop: must be a list of texts, not {item!r}")
+    return dict(value)
+
+
+def verdict(where: str, value: Any) -> VerdictSpec:
+    """How a reply is read: parser, labels and what the parser needs beside them."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where}: must be a mapping with parser and labels, not {value!r}")
+    if "parser" not in value:
+        raise InputError(f"{where}: name a parser ({', '.join(PARSERS)})")
+    parser = choice(f"{where}.parser", value["parser"], PARSERS)
+    known_keys(where, value, VERDICT[parser])
+    found = _labels(f"{where}.labels", value.get("labels"), parser)
+    if parser == "label":
+        pair = value.get("delimiters")
+        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(side, str) and side for side in pair)):
+            raise InputError(
+                f"{where}.delimiters: must be the two texts around a label, such as ['[[', ']]'], not {pair!r}"
+            )
+        return VerdictSpec(parser, found, delimiters=(pair[0], pair[1]))
+    if parser == "json":
+        winner = text(f"{where}.winner", value.get("winner", "winner"))
+        reason = text(f"{where}.reason", value.get("reason", "reason"))
+        if winner == reason:
+            raise InputError(f"{where}: winner and reason name the same field {winner!r}; give them two names")
+        return VerdictSpec(parser, found, winner=winner, reason=reason)
+    return VerdictSpec(parser, found)
+
+
+def _labels(where: str, value: Any, parser: str) -> dict[str, str]:
+    if not isinstance(value, Mapping) or not value:
+        raise InputError(f"{where}: must map each label to what it means, e.g. {{A: first, B: second}}, not {value!r}")
+    meanings = ("first", "second") if parser == "token_logprobs" else tuple(MEANINGS)
+    found: dict[str, str] = {}
+    for raw, meaning in value.items():
+        if isinstance(raw, bool) or not isinstance(raw, str | int):
+            raise InputError(f"{where}: YAML reads the label {raw!r} as something else than text; put it in quotes")
+        label = str(raw)
+        if not label.strip():
+            raise InputError(f"{where}: a label is empty; name the text the judge answers with")
+        if parser != "token_logprobs" and label != label.strip():
+            raise InputError(f"{where}: the label {label!r} has blanks around it; leave them out")
+        if label in found:
+            raise InputError(f"{where}: the label {label!r} is given twice; labels must be distinct")
+        if meaning in found.values():
+            raise InputError(f"{where}: two labels mean {meaning!r}; give each meaning one label")
+        found[label] = choice(f"{where}.{label}", meaning, meanings)
+    if missing := [meaning for meaning in ("first", "second") if meaning not in found.values()]:
+        raise InputError(f"{where}: no label means {missing[0]!r}; name one for first and one for second")
+    if ("much-first" in found.values()) != ("much-second" in found.values()):
+        raise InputError(f"{where}: much-first and much-second come together; name both or neither")
+    return found
+
+
+def _nearest(word: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(word, names, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; it can be {', '.join(names)}"

@@ -1,0 +1,52 @@
+"""Which output a judge sees first: "12" (output_1 first) or "21".
+
+Judges favour a position, so the order must be balanced and must not depend on the machine, the process or the row's
+place in a file: a rerun that drew another order would ask, and pay for, another question.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+
+from simfarm.records import Comparison
+
+__all__ = ["ORDERS", "orders", "stable_bit"]
+
+ORDERS = ("both", "hashed", "alpaca-eval", "fixed")
+
+
+def orders(judge_order: str, comparison: Comparison) -> tuple[str, ...]:
+    """The order, or the two orders, in which a comparison is shown under a judge's `order`.
+
+    `alpaca-eval` repeats that package's seeded draw (seed 0), which looks at the instruction alone: all models of a
+    board are shown in the same position for the same instruction. `hashed` looks at the whole comparison.
+    """
+    match judge_order:
+        case "both":
+            return ("12", "21")
+        case "hashed":
+            return ("21",) if stable_bit("order", comparison) else ("12",)
+        case "alpaca-eval":
+            draw = random.Random("is_switched_outputs" + comparison.instruction + "0")
+            return ("21",) if draw.choices([False, True], k=1)[0] else ("12",)
+        case "fixed":
+            return ("12",)
+    raise ValueError(f"unknown order {judge_order!r}")
+
+
+def stable_bit(purpose: str, comparison: Comparison) -> bool:
+    """A fair coin that falls the same way for the same comparison everywhere (SHA-256 of its texts and generators);
+    `purpose` makes coins for different uses independent of each other."""
+    parts = [
+        purpose,
+        comparison.instruction,
+        comparison.output_1,
+        comparison.output_2,
+        comparison.generator_1,
+        comparison.generator_2,
+        [dict(message) for message in comparison.messages or ()],
+    ]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
+    return bool(digest[0] & 1)

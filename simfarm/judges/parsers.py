@@ -1,0 +1,163 @@
+"""From a completion to a verdict on the presented pair; a reply that holds none is `unparseable`, never a guess.
+
+Three parsers. `token_logprobs` weighs the two label tokens by their probability at the first generated position
+(AlpacaEval 2's soft preference). `label` takes the last delimited label, so that a judge may reason first and may
+quote labels while it does. `json` takes the last complete JSON object.
+
+A graded label set (much-first, first, tie, second, much-second) gives p = 0, 0, 0.5, 1, 1 and keeps the grade in
+`strength` (2, 1, 0, 1, 2). The grade is not folded into p: how much a strong verdict should count is the ranking's
+decision (a score, never a duplicated row), and p stays comparable with two-level judges.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from simfarm.backends.base import Completion
+from simfarm.judges.verdict import Verdict
+
+__all__ = ["MEANINGS", "PARSERS", "VerdictSpec", "parse_json", "parse_label", "parse_token_logprobs"]
+
+PARSERS = ("token_logprobs", "label", "json")
+
+MEANINGS: Mapping[str, tuple[float, int]] = {
+    "first": (0.0, 1),
+    "second": (1.0, 1),
+    "tie": (0.5, 0),
+    "much-first": (0.0, 2),
+    "much-second": (1.0, 2),
+}
+"""What a label can mean -> (p that the second-shown output is preferred, grade)."""
+
+REFUSALS = ("refusal", "content_filter")
+
+
+@dataclass(frozen=True)
+class VerdictSpec:
+    """How a judge's reply is read: the parser, label -> meaning (a key of `MEANINGS`, each used once), the two strings
+    around a label (`label` only), and the names of the two fields (`json` only)."""
+
+    parser: str
+    labels: Mapping[str, str]
+    delimiters: tuple[str, str] | None = None
+    winner: str = "winner"
+    reason: str = "reason"
+
+    @property
+    def graded(self) -> bool:
+        """Whether the labels tell a strong preference from a slight one."""
+        return any(meaning.startswith("much-") for meaning in self.labels.values())
+
+    def label(self, meaning: str) -> str:
+        """The label that stands for a meaning."""
+        return next(label for label, value in self.labels.items() if value == meaning)
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Matches one delimited label; blanks inside the delimiters are allowed, another case of letters is not."""
+        opening, closing = self.delimiters or ("", "")
+        labels = "|".join(re.escape(label) for label in sorted(self.labels, key=len, reverse=True))
+        return re.compile(rf"{re.escape(opening)}\s*({labels})\s*{re.escape(closing)}")
+
+    @cached_property
+    def schema(self) -> Mapping[str, Any]:
+        """The JSON schema of a reply. The reason stands first: a model that writes it first can still use it."""
+        return {
+            "type": "object",
+            "properties": {
+                self.reason: {"type": "string"},
+                self.winner: {"type": "string", "enum": list(self.labels)},
+            },
+            "required": [self.reason, self.winner],
+            "additionalProperties": False,
+        }
+
+
+def parse_token_logprobs(completion: Completion, spec: VerdictSpec) -> Verdict:
+    """P(second) = w_second / (w_first + w_second), w the probability of exactly that token as the first one generated.
+
+    A label outside the reported top tokens weighs 0; with both outside there is no verdict. `m` and ` m` are two
+    tokens and are not summed. That the reply ends with `length` is the normal case here (max_tokens 1).
+    """
+    if completion.finish_reason in REFUSALS:
+        return Verdict(None, "refused")
+    if not completion.logprobs:
+        return Verdict(None, "the completion carries no log probabilities")
+    place = completion.logprobs[0]
+    logprobs = {place.token: place.logprob, **place.top}
+    first, second = spec.label("first"), spec.label("second")
+    w_first = math.exp(logprobs.get(first, -math.inf))
+    w_second = math.exp(logprobs.get(second, -math.inf))
+    if not w_first + w_second > 0:
+        return Verdict(None, f"neither {first} nor {second} is among the likely first tokens")
+    return Verdict(w_second / (w_first + w_second))
+
+
+def parse_label(completion: Completion, spec: VerdictSpec) -> Verdict:
+    """The last delimited label wins; what stands before it is the reason.
+
+    A reply cut off by the token limit has no verdict even if a label stands in it: the judge had not finished.
+    """
+    if problem := _unfinished(completion):
+        return Verdict(None, problem)
+    last = None
+    for last in spec.pattern.finditer(completion.text):  # noqa: B007
+        pass
+    if last is None:
+        opening, closing = spec.delimiters or ("", "")
+        forms = ", ".join(f"{opening}{label}{closing}" for label in spec.labels)
+        return Verdict(None, f"the reply holds none of {forms}")
+    return _verdict(spec, last[1], completion.text[: last.start()].strip() or None)
+
+
+def parse_json(completion: Completion, spec: VerdictSpec) -> Verdict:
+    """The last complete JSON object wins, alone, in a code fence or after prose; its reason may be missing."""
+    if problem := _unfinished(completion):
+        return Verdict(None, problem)
+    found = _last_object(completion.text)
+    if found is None:
+        return Verdict(None, "the reply holds no JSON object")
+    winner, reason = found.get(spec.winner), found.get(spec.reason)
+    if not isinstance(winner, str) or winner not in spec.labels:
+        return Verdict(None, f"the field {spec.winner} is not one of {', '.join(spec.labels)}")
+    if reason is not None and not isinstance(reason, str):
+        return Verdict(None, f"the field {spec.reason} is not a text")
+    return _verdict(spec, winner, reason)
+
+
+def _unfinished(completion: Completion) -> str | None:
+    if completion.finish_reason in REFUSALS:
+        return "refused"
+    if completion.finish_reason == "length":
+        return "cut off by the token limit"
+    if not completion.text.strip():
+        return "the reply is empty"
+    return None
+
+
+def _verdict(spec: VerdictSpec, label: str, reason: str | None) -> Verdict:
+    p, grade = MEANINGS[spec.labels[label]]
+    return Verdict(p, strength=grade if spec.graded else None, reason=reason)
+
+
+def _last_object(text: str) -> Mapping[str, Any] | None:
+    """The last top-level JSON object in a text. After a brace that opens none, the search goes on where reading
+    failed, so that a long malformed reply costs linear time."""
+    decoder = json.JSONDecoder()
+    found: Mapping[str, Any] | None = None
+    start = text.find("{")
+    while start >= 0:
+        try:
+            found, end = decoder.raw_decode(text, start)
+        except json.JSONDecodeError as error:
+            end = max(error.pos, start + 1)
+        except RecursionError:
+            return None
+        start = text.find("{", end)
+    return found

@@ -1,0 +1,168 @@
+"""From a comparison to chat messages, with what the candidates wrote kept as data.
+
+Templates are Jinja2 in a sandbox. Their variables are `instruction`, `messages` (the chat, where the instruction is
+one), `first` and `second` (the outputs as presented, whichever model wrote them) and `criteria`. Values are inserted
+after the template has been compiled, so that `{{ … }}` inside an output is text. What could still act on the judge is
+neutralised: delimiters of the template and chat-template tokens get a zero-width space after their first character,
+in the prompt only. Everything else reaches the judge byte for byte.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import jinja2
+import jinja2.meta
+import jinja2.nodes
+import jinja2.sandbox
+
+from simfarm.backends.base import Message
+from simfarm.errors import InputError
+from simfarm.records import Comparison
+
+__all__ = ["VARIABLES", "Template", "compile_template", "neutraliser"]
+
+VARIABLES = ("instruction", "messages", "first", "second", "criteria")
+ROLES = ("system", "user")
+MARK = "\u200b"
+
+CHAT_TOKENS: Mapping[str, tuple[str, ...]] = {
+    "<": (
+        r"\|[^\s<>|]{1,64}\|>",  # <|im_start|>, <|eot_id|> and the like
+        r"\uff5c[^\s<>\uff5c]{1,64}\uff5c>",  # DeepSeek's, with full-width bars
+        r"\|[\w-]{1,64}>",
+        r"[\w-]{1,64}\|>",
+        r"</?SYS>>",
+        r"/?s>",
+        r"(?:bos|eos|pad|unk|mask|sop|eop)>",
+        r"(?:BOS|EOS|PAD|UNK)_TOKEN>",
+        r"(?:start|end)_of_(?:turn|image|role)>",
+        r"extra_id_\d{1,3}>",
+    ),
+    "[": (
+        r"/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CONTENT|MODEL_SETTINGS)\]",
+        r"(?:TOOL_CALLS|ARGS|CALL_ID|IMG|gMASK|BOS|EOS)\]",
+    ),
+}
+"""First character -> what may follow it (regular expressions) to make a token that chat templates give a meaning."""
+
+
+@lru_cache(maxsize=64)
+def neutraliser(delimiters: tuple[str, ...]) -> Callable[[str], str]:
+    """A function that breaks every delimiter and chat token in a text by U+200B after its first character.
+
+    Each match consumes one character only: a token hidden inside another one is found too.
+    """
+    tails: dict[str, list[str]] = {first: list(rest) for first, rest in CHAT_TOKENS.items()}
+    for delimiter in delimiters:
+        tails.setdefault(delimiter[0], []).append(re.escape(delimiter[1:]))
+    starts = tuple(tails)
+    pattern = re.compile("|".join(f"{re.escape(first)}(?={'|'.join(rest)})" for first, rest in tails.items()))
+
+    def neutralise(text: str) -> str:
+        # Most texts hold no such character at all, and `in` is far faster than a regular expression.
+        for start in starts:
+            if start in text:
+                return pattern.sub(rf"\g<0>{MARK}", text)
+        return text
+
+    return neutralise
+
+
+class Template:
+    """A compiled template: render(comparison, order, criteria) -> messages. Build it with `compile_template`."""
+
+    def __init__(self, source: str, delimiters: tuple[str, ...], where: str) -> None:
+        self.where = where
+        self.neutralise = neutraliser(delimiters)
+        environment = _environment()
+        try:
+            tree = environment.parse(source)
+            self._compiled = environment.from_string(source)
+        except jinja2.TemplateSyntaxError as error:
+            raise InputError(f"{where}, line {error.lineno}: {error.message}") from error
+        self.variables = frozenset(jinja2.meta.find_undeclared_variables(tree)) - environment.globals.keys()
+        _check(tree, self.variables, where)
+        self.literals = tuple(node.data for node in tree.find_all(jinja2.nodes.TemplateData))
+        self._roles = tuple(role for role in ROLES if role in self._compiled.blocks)
+
+    def render(self, comparison: Comparison, order: str, criteria: Sequence[Any] = ()) -> tuple[Message, ...]:
+        """The messages for one presentation. Raises InputError where the template itself fails."""
+        neutralise = self.neutralise
+        outputs = neutralise(comparison.output_1), neutralise(comparison.output_2)
+        first, second = outputs if order == "12" else outputs[::-1]
+        values = {
+            "instruction": neutralise(comparison.instruction),
+            "messages": [_turn(message, neutralise) for message in comparison.messages or ()],
+            "first": first,
+            "second": second,
+            "criteria": criteria,
+        }
+        try:
+            context = self._compiled.new_context(values)
+            texts = [(role, "".join(self._compiled.blocks[role](context))) for role in self._roles]
+        except (jinja2.TemplateError, ArithmeticError, TypeError, ValueError) as error:
+            raise InputError(f"{self.where} cannot be rendered: {error}") from error
+        return tuple({"role": role, "content": text} for role, text in texts if text.strip() or role == "user")
+
+
+@lru_cache(maxsize=64)
+def compile_template(source: str, delimiters: tuple[str, ...], where: str) -> Template:
+    """The compiled template of a source text, compiled once in a process. `where` names it in errors."""
+    return Template(source, delimiters, where)
+
+
+def _environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
+    )
+    # Both draw at random: a prompt must be the same every time, or nothing could be resumed.
+    del environment.globals["lipsum"]
+    del environment.filters["random"]
+    return environment
+
+
+def _turn(message: Mapping[str, Any], neutralise: Callable[[str], str]) -> dict[str, str]:
+    """One chat message as two texts; of a list of content parts the text parts are kept."""
+    content = message.get("content") or ""
+    if not isinstance(content, str):
+        content = "\n".join(_parts(content))
+    return {"role": neutralise(str(message.get("role", ""))), "content": neutralise(content)}
+
+
+def _parts(content: Iterable[Any]) -> Iterable[str]:
+    for part in content:
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, Mapping) and isinstance(part.get("text"), str):
+            yield part["text"]
+
+
+def _check(tree: jinja2.nodes.Template, variables: frozenset[str], where: str) -> None:
+    blocks = [node.name for node in tree.find_all(jinja2.nodes.Block)]
+    if "user" not in blocks:
+        raise InputError(f"{where}: put what the judge is asked between {{% block user %}} and {{% endblock %}}")
+    for name in blocks:
+        if name not in ROLES:
+            raise InputError(f"{where}: unknown block {name!r}; the blocks are {' and '.join(ROLES)}")
+    for node in tree.body:
+        if isinstance(node, jinja2.nodes.Output) and any(
+            not isinstance(child, jinja2.nodes.TemplateData) or child.data.strip() for child in node.nodes
+        ):
+            raise InputError(
+                f"{where}, line {node.lineno}: text outside the blocks would never be sent; move it into one"
+            )
+    others = (jinja2.nodes.Include, jinja2.nodes.Import, jinja2.nodes.FromImport, jinja2.nodes.Extends)
+    if next(tree.find_all(others), None) is not None:
+        raise InputError(f"{where}: a template is one file; include, import and extends are not available")
+    for name in sorted(variables - set(VARIABLES)):
+        hint = "; the outputs are named first and second, as presented" if name.startswith("output") else ""
+        raise InputError(f"{where}: unknown variable {name!r}; a template knows {', '.join(VARIABLES)}{hint}")
+    for name in ("first", "second"):
+        if name not in variables:
+            raise InputError(f"{where}: {{{{ {name} }}}} is not used; the judge must see both outputs")
+    if not variables & {"instruction", "messages"}:
+        raise InputError(f"{where}: {{{{ instruction }}}} is not used; the judge must see what was asked")
