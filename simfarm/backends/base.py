@@ -105,6 +105,9 @@ class Backend(Protocol):
     base_url: str | None
     """Where requests go, part of the store's key; None for the provider's own address or no network."""
 
+    def check(self, model: str, sampling: Mapping[str, Any]) -> None:
+        """Refuse, before any call, what this model cannot do (log probabilities …); raises `InputError`."""
+
     async def complete(self, request: Request) -> Completion: ...
 
     async def close(self) -> None: ...

@@ -40,7 +40,9 @@ class ReplayBackend:
             if raw is None:
                 continue
             if not isinstance(row.get("instruction"), str):
-                raise InputError(f"{path}: row {number} has no 'instruction'; a replay file needs its texts, join them in")
+                raise InputError(
+                    f"{path}: row {number} has no 'instruction'; a replay file needs its texts, join them in"
+                )
             self._record(path, number, row, _unpacked(raw))
         if not self._recorded:
             raise InputError(f"{path}: no row has a 'raw_completion' to replay; use a file written by simfarm annotate")
@@ -61,9 +63,14 @@ class ReplayBackend:
             )
             made = completion_from_recording(value, row)
             if made is None:
-                raise InputError(f"{path}: row {number} has a 'raw_completion' of unknown shape; record text or a choice")
+                raise InputError(
+                    f"{path}: row {number} has a 'raw_completion' of unknown shape; record text or a choice"
+                )
             if self._recorded.setdefault(key, made) != made:
                 raise InputError(f"{path}: row {number} records a second answer to the same call; keep one of the two")
+
+    def check(self, model: str, sampling: Mapping[str, Any]) -> None:
+        """A recording answers as it did, whatever is asked of it."""
 
     async def complete(self, request: Request) -> Completion:
         """The recorded completion of what `request.judged` names; raises `CallError` where there is none."""

@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if parsed.debug:
             raise
         print(
-            f"simfarm: a defect of ours ({type(error).__name__}: {error}); run it with --debug and report what it prints",
+            f"simfarm: a defect of ours ({type(error).__name__}: {error}); run it with --debug and report that",
             file=sys.stderr,
         )
         return 1

@@ -1,4 +1,4 @@
-"""Comparisons in, annotations out: which calls a judge needs, what an answer means, and what to do when it means nothing.
+"""Comparisons in, annotations out: the calls a judge needs, what an answer means, and what to do when it means nothing.
 
 The rules that decide whether a leaderboard can be believed live here: identical outputs are a tie without a call; an
 unparseable answer is asked to repair itself once, is tried again by the next run, and is never a verdict; a failed
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,12 +23,10 @@ from simfarm.judges.pairwise import messages, parse, repair_messages, request_sa
 from simfarm.judges.verdict import Verdict
 from simfarm.records import Annotation, Comparison
 
-__all__ = ["Call", "Progress", "Summary", "annotate", "plan_calls", "request_for"]
+__all__ = ["Call", "Summary", "annotate", "plan_calls", "request_for"]
 
 MAX_ATTEMPTS = 3
 """Questions asked in all, over all runs, before an unparseable answer is left as it is."""
-
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +191,7 @@ async def annotate(
     *,
     retry_unparseable: bool = False,
     window: int = 256,
-) -> AsyncIterator[Annotation]:
+) -> AsyncGenerator[Annotation]:
     """Annotations in the order of `calls`, at most `window` calls ahead of the first one still unanswered.
 
     `engine` is None for a judge that is a rule and asks no model. When the budget ends the run, what was answered is
@@ -217,7 +215,7 @@ async def annotate(
         summary.ties_without_call += call.order is None
         return _annotation(call, judge, verdict, [], None)
 
-    async def first() -> AsyncIterator[Annotation]:
+    async def first() -> AsyncGenerator[Annotation]:
         try:
             made = await pending.popleft()
         except BudgetError as error:

@@ -7,9 +7,11 @@ and Ctrl-C lands where it always does; everything asynchronous stays inside.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+import re
+import time
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from simfarm.backends import open_backend
 from simfarm.backends.base import Backend
 from simfarm.backends.replay import ReplayBackend
 from simfarm.engine.annotate import Call, Summary, annotate, plan_calls, request_for
-from simfarm.engine.runner import Engine
+from simfarm.engine.prices import price_table
+from simfarm.engine.runner import Engine, Stats
 from simfarm.engine.store import Store, default_store_path
 from simfarm.errors import InputError
 from simfarm.judges import Judge, load_judge
@@ -40,9 +43,10 @@ class Session:
     store: Path
     repeats: int = 1
     retry_unparseable: bool = False
+    concurrency: int = 64
     limits: dict[str, Any] = field(default_factory=dict)
     summary: Summary = field(default_factory=Summary)
-    engine: Engine | None = None
+    stats: Stats | None = None
 
     @classmethod
     def open(
@@ -55,19 +59,22 @@ class Session:
         repeats: int = 1,
         store: Path | None = None,
         retry_unparseable: bool = False,
+        concurrency: int = 64,
         timeout: float = 120.0,
         **limits: Any,
     ) -> Session:
         """Check everything that can be checked before a call; raises `InputError`.
 
-        `limits` are the engine's: concurrency, rpm, tpm, budget (US dollars), price (IN, OUT in dollars a million).
+        `limits` are the engine's: rpm, tpm, budget (US dollars), price (IN, OUT in dollars a million tokens).
         """
         chosen = judge if isinstance(judge, Judge) else load_judge(str(judge or DEFAULT_JUDGE))
         if order:
             chosen = chosen.replace(order=order)
         if chosen.rule is not None:
             if model or base_url:
-                raise InputError(f"the judge {chosen.name!r} follows a rule and asks no model; drop --model and --base-url")
+                raise InputError(
+                    f"the judge {chosen.name!r} follows a rule and asks no model; drop --model and --base-url"
+                )
             return cls(chosen, None, "", store or default_store_path(), repeats=1)
         spec = model or chosen.model
         if not spec:
@@ -86,7 +93,8 @@ class Session:
             store or default_store_path(),
             repeats=repeats,
             retry_unparseable=retry_unparseable,
-            limits=limits | {"timeout": timeout},
+            concurrency=concurrency,
+            limits={**limits, "timeout": timeout},
         )
 
     def calls(self, pairs: Sequence[Comparison]) -> Iterator[Call]:
@@ -114,3 +122,136 @@ class Session:
         if empty:
             told.append(f"warning: {empty} outputs are empty; they are judged like any other")
         return told
+
+    def count_calls(self, pairs: Sequence[Comparison]) -> int:
+        """How many annotations the run will give."""
+        return sum(1 for _ in self.calls(pairs))
+
+    def estimate(self, pairs: Sequence[Comparison]) -> str:
+        """What a run would ask and cost at most, in words; asks nothing. Answers in the store cost nothing."""
+        calls = list(self.calls(pairs))
+        questions = [call for call in calls if call.order is not None]
+        ties = f", {len(calls) - len(questions)} ties without a call" if len(calls) > len(questions) else ""
+        told = f"{len(pairs)} comparisons, {len(questions)} questions to judge {self.judge.name}{ties}"
+        if self.backend is None:
+            return f"{told}\nno model is asked: $0.00"
+        return asyncio.run(self._estimated(questions, told))
+
+    async def _estimated(self, questions: list[Call], told: str) -> str:
+        async with self._engine() as engine:
+            requests = [request_for(call, self.judge, self.model) for call in questions]
+            new = [r for r, known in zip(requests, engine.cached_many(requests), strict=True) if known is None]
+            uses = [engine.estimate(request) for request in new]
+        tokens_in, tokens_out = sum(u[0] for u in uses), sum(u[1] for u in uses)
+        price = None if any(u[2] is None for u in uses) else sum(u[2] or 0.0 for u in uses)
+        cost = "unknown (no list price for this model; give --price IN,OUT)" if price is None else f"${price:.2f}"
+        return (
+            f"{told}\n{len(questions) - len(new)} answers are in the store, {len(new)} requests would go to "
+            f"{self.judge.model}\nat most about {tokens_in:,} input and {tokens_out:,} output tokens, repairs apart\n"
+            f"price at most {cost} ({price_table()})"
+        )
+
+    def annotations(self, pairs: Sequence[Comparison]) -> Iterator[Annotation]:
+        """Judge all pairs; gives annotations in the order of the pairs, as they become ready.
+
+        Raises `ProviderError` when the provider refuses every call, `InputError` where the options cannot work. What
+        was answered before an error or Ctrl-C is in the store.
+        """
+        with asyncio.Runner() as runner:
+            stream = self._stream(pairs)
+            try:
+                while batch := runner.run(_next_batch(stream)):
+                    yield from batch
+            finally:
+                runner.run(stream.aclose())
+
+    async def _stream(self, pairs: Sequence[Comparison]) -> AsyncGenerator[Annotation]:
+        if self.backend is None:
+            async with aclosing(annotate(self.calls(pairs), self.judge, "", None, self.summary)) as made:
+                async for annotation in made:
+                    yield annotation
+            return
+        async with self._engine() as engine:
+            self.stats = engine.stats
+            made = annotate(
+                self.calls(pairs),
+                self.judge,
+                self.model,
+                engine,
+                self.summary,
+                retry_unparseable=self.retry_unparseable,
+                window=4 * self.concurrency,
+            )
+            async with aclosing(made):
+                async for annotation in made:
+                    yield annotation
+
+    @asynccontextmanager
+    async def _engine(self) -> AsyncGenerator[Engine]:
+        assert self.backend is not None
+        store = None if isinstance(self.backend, ReplayBackend) else Store(self.store)
+        try:
+            async with Engine(self.backend, store, concurrency=self.concurrency, **self.limits) as engine:
+                yield engine
+        finally:
+            if store is not None:
+                store.close()
+
+    def closing_lines(self) -> list[str]:
+        """What happened, for stderr: calls and cost, verdicts missing and why, warnings about the judge's answers."""
+        summary, stats = self.summary, self.stats
+        told = [
+            f"{sum(summary.status.values())} annotations by {self.judge.name}: {summary.status['verdict']} verdicts"
+        ]
+        for status in ("unparseable", "error"):
+            if summary.status[status]:
+                told[0] += f", {summary.status[status]} {status}"
+        if summary.ties_without_call:
+            told.append(f"{summary.ties_without_call} pairs of identical outputs are ties, without a call")
+        if stats is not None and self.backend is not None and self.backend.name != "replay":
+            told.append(
+                f"{stats.asked} answers asked for {self.cost_so_far()}, {stats.cached} from the store"
+                + (f", {stats.retries} retries ({stats.throttled} throttled)" if stats.retries else "")
+                + (f", {summary.repaired} answers repaired by asking again" if summary.repaired else "")
+            )
+        for problem, count in summary.problems.most_common(5):
+            told.append(f"no verdict {count}×: {problem}")
+        if summary.cut_off:
+            told.append(
+                f"warning: {summary.cut_off} verdicts were cut off by the token limit; raise the judge's max_tokens"
+            )
+        others = {name: n for name, n in summary.answered_by.items() if not same_model(self.model, name)}
+        if others and self.backend is not None and self.backend.name != "replay":
+            names = ", ".join(f"{name} ({n}×)" for name, n in list(others.items())[:3])
+            told.append(f"warning: {self.model} was asked, but {names} answered")
+        if summary.stopped:
+            told.append(f"stopped: {summary.stopped}")
+        elif summary.missing:
+            told.append("run the same command again: only what has no verdict is asked")
+        return told
+
+    def cost_so_far(self) -> str:
+        """This run's new calls in US dollars, `unknown price` where the table knows no price for some of them."""
+        if self.stats is None or not self.stats.asked:
+            return "for $0.00" if self.stats is not None else ""
+        return "at an unknown price" if self.stats.unpriced else f"for ${self.stats.cost:.4f}"
+
+
+def same_model(asked: str, answered: str) -> bool:
+    """Whether a provider's answer names the model asked for; an alias may be answered by its dated version."""
+    short, full = asked.rsplit("/", 1)[-1].lower(), answered.rsplit("/", 1)[-1].lower()
+    return (
+        full == short
+        or re.fullmatch(re.escape(short.removesuffix("-latest")) + r"-[\d-]+(-?v\d+(:\d+)?)?", full) is not None
+    )
+
+
+async def _next_batch(stream: AsyncGenerator[Annotation], size: int = 64, seconds: float = 0.2) -> list[Annotation]:
+    """The next annotations, empty at the end: a batch costs the event loop one start instead of one each."""
+    batch: list[Annotation] = []
+    begun = time.monotonic()
+    async for annotation in stream:
+        batch.append(annotation)
+        if len(batch) >= size or time.monotonic() - begun > seconds:
+            break
+    return batch
