@@ -12,7 +12,7 @@ import random
 
 from simfarm.records import Comparison
 
-__all__ = ["ORDERS", "orders", "stable_bit"]
+__all__ = ["ORDERS", "alpaca_eval_order", "orders", "stable_bit"]
 
 ORDERS = ("both", "hashed", "alpaca-eval", "fixed")
 
@@ -20,8 +20,7 @@ ORDERS = ("both", "hashed", "alpaca-eval", "fixed")
 def orders(judge_order: str, comparison: Comparison) -> tuple[str, ...]:
     """The order, or the two orders, in which a comparison is shown under a judge's `order`.
 
-    `alpaca-eval` repeats that package's seeded draw (seed 0), which looks at the instruction alone: all models of a
-    board are shown in the same position for the same instruction. `hashed` looks at the whole comparison.
+    `hashed` looks at the whole comparison, `alpaca-eval` at the instruction alone.
     """
     match judge_order:
         case "both":
@@ -29,11 +28,16 @@ def orders(judge_order: str, comparison: Comparison) -> tuple[str, ...]:
         case "hashed":
             return ("21",) if stable_bit("order", comparison) else ("12",)
         case "alpaca-eval":
-            draw = random.Random("is_switched_outputs" + comparison.instruction + "0")
-            return ("21",) if draw.choices([False, True], k=1)[0] else ("12",)
+            return (alpaca_eval_order(comparison.instruction),)
         case "fixed":
             return ("12",)
     raise ValueError(f"unknown order {judge_order!r}")
+
+
+def alpaca_eval_order(instruction: str) -> str:
+    """The order AlpacaEval draws for an instruction (seed 0): one position for all models of a board."""
+    switched = random.Random("is_switched_outputs" + instruction + "0").choices([False, True], k=1)[0]
+    return "21" if switched else "12"
 
 
 def stable_bit(purpose: str, comparison: Comparison) -> bool:

@@ -83,14 +83,17 @@ class Judge:
     def replace(
         self, *, order: str | None = None, model: str | None = None, sampling: Mapping[str, Any] | None = None
     ) -> Judge:
-        """The same judge with another order, model or sampling (the whole mapping); None keeps what it has."""
+        """The same judge with another order, model or sampling (the whole mapping); None keeps what it has.
+
+        A model need not be provider/name here: a replayed judge goes by the name that was recorded.
+        """
         where = f"judge {self.name}"
         if self.rule is not None and (model is not None or sampling is not None):
             raise InputError(f"{where} follows a rule and calls no model; choose a judge with a template to name one")
         changed = dataclasses.replace(
             self,
             order=self.order if order is None else fields.choice(f"{where}: order", order, ORDERS),
-            model=self.model if model is None else fields.model(f"{where}: model", model),
+            model=self.model if model is None else fields.text(f"{where}: model", model),
             sampling=self.sampling if sampling is None else fields.sampling(f"{where}: sampling", sampling),
         )
         _check_logprobs(where, changed.verdict, changed.sampling)
