@@ -13,7 +13,8 @@ from typing import Any
 from simfarm.backends.base import CallError, Completion, Request, TokenLogprob
 from simfarm.errors import InputError
 from simfarm.files import read_rows
-from simfarm.judges.orders import alpaca_eval_order
+from simfarm.judges.orders import orders
+from simfarm.records import Comparison
 
 __all__ = ["ReplayBackend", "completion_from_recording"]
 
@@ -31,7 +32,7 @@ class ReplayBackend:
     name = "replay"
 
     def __init__(self, path: str) -> None:
-        self.base_url = None
+        self.base_url: str | None = None
         self.models: set[str] = set()
         """Names of the models that were recorded (column `model`)."""
         self._recorded: dict[_Key, Completion] = {}
@@ -49,7 +50,8 @@ class ReplayBackend:
 
     def _record(self, path: str, number: int, row: Mapping[str, Any], raw: Any) -> None:
         order = row.get("order")
-        presented = str(order) if order is not None else alpaca_eval_order(row["instruction"])
+        if order is None:
+            (order,) = orders("alpaca-eval", Comparison(row["instruction"], "", ""))
         if row.get("model"):
             self.models.add(row["model"])
         for step, value in enumerate(raw if isinstance(raw, list) else [raw]):
@@ -57,7 +59,7 @@ class ReplayBackend:
                 row["instruction"].strip(),
                 row.get("generator_1"),
                 row.get("generator_2"),
-                presented,
+                str(order),
                 int(row.get("repeat") or 0),
                 step,
             )
