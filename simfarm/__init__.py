@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from simfarm.judges import Judge, list_judges, load_judge
     from simfarm.ranking import Board, Estimate, leaderboard
     from simfarm.records import Annotation, Comparison, Output
-    from simfarm.tables import read_annotations
 
 __version__ = "0.1.0"
 
@@ -35,7 +34,6 @@ _HOMES = {
     "Annotation": "records",
     "Comparison": "records",
     "Output": "records",
-    "read_annotations": "tables",
 }
 
 __all__ = [
@@ -55,7 +53,6 @@ __all__ = [
     "leaderboards",
     "list_judges",
     "load_judge",
-    "read_annotations",
     "read_rows",
     "write_rows",
 ]

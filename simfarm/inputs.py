@@ -18,12 +18,12 @@ from simfarm.records import Comparison, Output, comparisons_from_rows, kind_of_r
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Source", "comparisons_for", "is_file", "named_rows", "source_kind"]
+__all__ = ["Source", "comparisons_for", "read_for_evaluation"]
 
 Source: TypeAlias = Union[str, "os.PathLike[str]", "pd.DataFrame"]
 
 
-def named_rows(source: Source, position: int = 1) -> tuple[str, list[Row]]:
+def _named_rows(source: Source, position: int = 1) -> tuple[str, list[Row]]:
     """(name for messages, rows) of a path or a DataFrame."""
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source), read_rows(source)
@@ -32,7 +32,7 @@ def named_rows(source: Source, position: int = 1) -> tuple[str, list[Row]]:
     return f"DataFrame {position}", frame_rows(source)
 
 
-def is_file(baseline: str) -> bool:
+def _is_file(baseline: str) -> bool:
     """Whether `--baseline` names a file (or a hub dataset) and not a generator."""
     return baseline.startswith("hf://") or Path(baseline).is_file() or Path(baseline).suffix in {".json", ".jsonl"}
 
@@ -43,7 +43,7 @@ def _same_file(source: Source, baseline: Source | None) -> bool:
     return os.path.realpath(source) == os.path.realpath(baseline)
 
 
-def source_kind(sources: Sequence[tuple[str, list[Row]]]) -> str:
+def _kind(sources: Sequence[tuple[str, list[Row]]]) -> str:
     """The one kind that all files are of; raises `InputError` for a mixture."""
     kinds = {name: kind_of_rows(rows, name) for name, rows in sources}
     if len(set(kinds.values())) > 1:
@@ -64,12 +64,12 @@ def comparisons_for(
     Annotation files are read as comparisons (their pairs are judged anew). `limit` keeps the first N instructions.
     Raises `InputError` for anything that does not fit together.
     """
-    named = [named_rows(s, i) for i, s in enumerate(sources, 1) if not _same_file(s, baseline)]
+    named = [_named_rows(s, i) for i, s in enumerate(sources, 1) if not _same_file(s, baseline)]
     if not named and sources:
         raise InputError("the only output file is the baseline itself; name another model's output file")
     if not named:
         raise InputError("there is no input; name a file of outputs or of comparisons")
-    kind = source_kind(named)
+    kind = _kind(named)
     if kind == "outputs":
         pairs = _pair(named, baseline, allow_missing)
     else:
@@ -95,10 +95,10 @@ def _pair(named: list[tuple[str, list[Row]]], baseline: Source | None, allow_mis
             f"outputs are compared with a baseline: add --baseline FILE, or the name of one of "
             f"{', '.join(sorted(home)[:6])}"
         )
-    if isinstance(baseline, str) and not is_file(baseline):
+    if isinstance(baseline, str) and not _is_file(baseline):
         base, outputs = split_baseline(outputs, baseline)
     else:
-        name, rows = named_rows(baseline)
+        name, rows = _named_rows(baseline)
         if kind_of_rows(rows, name) != "outputs":
             raise InputError(f"{name}: the baseline must be a file of outputs (instruction, output, generator)")
         base = outputs_from_rows(rows, name)
@@ -114,3 +114,46 @@ def _first(pairs: list[Comparison], limit: int) -> list[Comparison]:
             wanted.add(key)
             kept.append(pair)
     return kept
+
+
+def read_for_evaluation(
+    sources: Sequence[Source], baseline: Source | None = None
+) -> tuple[pd.DataFrame, str | None] | None:
+    """(annotations as one table, the baseline's name if one was given), or None where the sources hold no verdicts.
+
+    A baseline that is a file gives its name, and its outputs' lengths to annotation rows that came without output_1.
+    """
+    import pandas as pd
+
+    from simfarm.tables import annotations_frame, fill_baseline
+
+    if not sources:
+        raise InputError("there is no input; name an annotation file, or output files with --baseline")
+    frames: list[pd.DataFrame] = []
+    for position, source in enumerate(sources, 1):
+        name, frame = _named_frame(source, position)
+        if "preference" not in frame:
+            if frames:
+                raise InputError(f"{name}: holds no verdicts, but {sources[0]} does; give one kind of file at a time")
+            return None
+        frames.append(annotations_frame(frame, name))
+    table = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+    if baseline is None or (isinstance(baseline, str) and not _is_file(baseline)):
+        return table, baseline
+    name, rows = _named_rows(baseline)
+    return fill_baseline(table, rows, name)
+
+
+def _named_frame(source: Source, position: int) -> tuple[str, pd.DataFrame]:
+    """(name for messages, table) of a path or a DataFrame; Parquet goes in whole, without a dict for each row."""
+    import pandas as pd
+
+    if not isinstance(source, (str, os.PathLike)):
+        return f"DataFrame {position}", source
+    name = os.fspath(source)
+    if name.endswith(".parquet") and Path(name).is_file():
+        try:
+            return name, pd.read_parquet(name)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{name}: not a readable Parquet file ({str(error).splitlines()[0]})") from error
+    return name, pd.DataFrame(read_rows(name))

@@ -7,43 +7,42 @@ leaderboard over many models fits in memory. Wrong values end here, with the fil
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from simfarm.errors import InputError
-from simfarm.files import read_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["annotations_frame", "read_annotations"]
+__all__ = ["annotations_frame", "fill_baseline", "frame_rows"]
 
 _UNREAD = {"raw_completion", "reason", "scores"}
 
 
-def read_annotations(paths: Iterable[str | os.PathLike[str]]) -> pd.DataFrame:
-    """Annotation files as one DataFrame (rows of all files, in order); raises `InputError` naming the file and row."""
-    import pandas as pd
+def fill_baseline(table: pd.DataFrame, rows: Sequence[Mapping[str, Any]], source: str) -> tuple[pd.DataFrame, str]:
+    """(annotations with the baseline's lengths filled in, the baseline's name), from the baseline's outputs.
 
-    frames = []
-    for path in paths:
-        name = os.fspath(path)
-        if name.endswith(".parquet") and Path(name).is_file():
-            try:
-                frame = pd.read_parquet(name)
-            except (OSError, ValueError) as error:
-                raise InputError(f"{name}: not a readable Parquet file ({str(error).splitlines()[0]})") from error
-        else:
-            rows = read_rows(name)
-            frame = pd.DataFrame([{k: v for k, v in row.items() if k not in _UNREAD} for row in rows])
-        frames.append(annotations_frame(frame, name))
-    if not frames:
-        raise InputError("there is no annotation file; name at least one")
-    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+    Recorded annotations often leave out output_1, which is the same text in all of them. The join is on
+    `instruction_id` where both sides have it, else on the stripped instruction. Raises `InputError` when the file does
+    not hold one generator's outputs.
+    """
+    names = {str(row.get("generator")) for row in rows}
+    if len(names) != 1 or any(not isinstance(row.get("output"), str) for row in rows):
+        raise InputError(f"{source}: as a baseline it must hold one generator's outputs (columns generator, output)")
+    (name,) = names
+    key = "instruction_id" if "instruction_id" in table and all("instruction_id" in r for r in rows) else "instruction"
+    if key not in table or any(key not in row for row in rows):
+        raise InputError(f"{source}: shares neither 'instruction_id' nor 'instruction' with the annotations; add one")
+    lengths = {str(row[key]).strip(): float(len(row["output"])) for row in rows}
+    known = table[key].astype(str).str.strip().map(lengths)
+    table = table.copy()
+    for side in ("1", "2"):
+        ours = table[f"generator_{side}"].eq(name) & table[f"length_{side}"].isna()
+        table[f"length_{side}"] = table[f"length_{side}"].where(~ours, known)
+    return table, name
 
 
 def annotations_frame(frame: pd.DataFrame, source: str) -> pd.DataFrame:
@@ -112,12 +111,12 @@ def _shown(value: Any) -> str:
     return repr(value) if isinstance(value, str) else f"{value:g}"
 
 
-def _status(table: pd.DataFrame, source: str) -> Sequence[str]:
+def _status(table: pd.DataFrame, source: str) -> list[str]:
     no_verdict = np.isnan(table["preference"].to_numpy())
     derived = np.where(no_verdict, "unparseable", "verdict")
     if "status" not in table:
-        return list(derived)
-    status = np.where(table["status"].isna(), derived, table["status"].astype(object))
+        return [str(s) for s in derived]
+    status: list[str] = np.where(table["status"].isna(), derived, table["status"].astype(object)).tolist()
     known = {"verdict", "unparseable", "error"}
     for row, (value, empty) in enumerate(zip(status, no_verdict, strict=True), 1):
         if value not in known:

@@ -9,10 +9,10 @@ import pytest
 
 from simfarm.errors import InputError
 from simfarm.files import write_rows
-from simfarm.inputs import comparisons_for
+from simfarm.inputs import comparisons_for, read_for_evaluation
 from simfarm.pairing import pair_with_baseline
 from simfarm.records import comparisons_from_rows, kind_of_rows, outputs_from_rows
-from simfarm.tables import annotations_frame, read_annotations
+from simfarm.tables import annotations_frame
 
 
 def outputs(generator: str, instructions: list[str], **columns: Any) -> list[dict[str, Any]]:
@@ -194,7 +194,26 @@ def test_annotations_without_any_instruction() -> None:
 
 
 def test_annotation_files_are_read_as_alpaca_eval_wrote_them(shared_data: Path) -> None:
-    frame = read_annotations(sorted((shared_data / "alpaca_eval_2" / "annotations").glob("*.zst"))[:2])
+    folder = shared_data / "alpaca_eval_2"
+    paths = sorted((folder / "annotations").glob("*.zst"))[:2]
+    read = read_for_evaluation(paths)
+    assert read is not None
+    frame, baseline = read
+    assert baseline is None
     assert frame.groupby("generator_2").size().tolist() == [805, 805]
     assert frame["length_1"].isna().all()
-    assert (frame["length_2"] > 0).any()
+    filled = read_for_evaluation(paths, str(folder / "baseline_gpt4_1106_preview.jsonl.zst"))
+    assert filled is not None
+    assert filled[1] == "gpt4_1106_preview"
+    assert (filled[0]["length_1"] > 0).all()
+    assert (filled[0]["length_2"] > 0).any()
+
+
+def test_output_files_hold_no_verdicts_and_kinds_do_not_mix(tmp_path: Path) -> None:
+    write_rows(tmp_path / "m.json", outputs("m", ["a"]))
+    annotations(preference=[1, 2]).to_parquet(tmp_path / "a.parquet")
+    assert read_for_evaluation([tmp_path / "m.json"]) is None
+    with pytest.raises(InputError, match="holds no verdicts, but"):
+        read_for_evaluation([tmp_path / "a.parquet", tmp_path / "m.json"])
+    with pytest.raises(InputError, match="one generator's outputs"):
+        read_for_evaluation([tmp_path / "a.parquet"], annotations(preference=[1, 2]))

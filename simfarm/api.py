@@ -1,0 +1,100 @@
+"""The two main verbs as functions: paths or DataFrames in, DataFrames out.
+
+They do what the command line does, with the same names; use them in notebooks and scripts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simfarm.inputs import Source, comparisons_for, read_for_evaluation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from simfarm.judges import Judge
+    from simfarm.ranking import Board
+
+__all__ = ["annotate", "evaluate", "leaderboards"]
+
+Sources = Source | Sequence[Source]
+
+
+def _listed(inputs: Sources) -> list[Source]:
+    if isinstance(inputs, (str, os.PathLike)) or not isinstance(inputs, Sequence):
+        return [inputs]
+    return list(inputs)
+
+
+def annotate(
+    inputs: Sources,
+    *,
+    baseline: Source | None = None,
+    judge: str | Path | Judge | None = None,
+    model: str | None = None,
+    allow_missing: bool = False,
+    limit: int | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Ask a judge which outputs are better; one row per call, in input order (the columns of an annotation file).
+
+    `inputs` are files or DataFrames of outputs (then `baseline` is a file, a DataFrame or a generator's name) or of
+    comparisons. `judge` is a name or a file, by default the embedded one; `model` is `openai/…`, `anthropic/…`,
+    `litellm/…` or `replay/FILE`. Further options are the command line's: base_url, order, repeats, concurrency, rpm,
+    tpm, budget (US dollars), price, timeout (seconds), store, retry_unparseable. Raises `InputError` for bad input and
+    `ProviderError` when the provider refuses every call; a call that fails is a row with status `error`.
+    """
+    import pandas as pd
+
+    from simfarm.engine.session import Session
+
+    session = Session.open(judge, model=model, **options)
+    pairs = comparisons_for(_listed(inputs), baseline, allow_missing=allow_missing, limit=limit)
+    # in a thread of its own: a notebook's event loop is already running in this one
+    with ThreadPoolExecutor(1) as pool:
+        rows = pool.submit(lambda: [annotation.row() for annotation in session.annotations(pairs)]).result()
+    return pd.DataFrame(rows)
+
+
+def leaderboards(
+    inputs: Sources,
+    *,
+    baseline: Source | None = None,
+    length_control: str | Sequence[str] = ("joint",),
+    lc_data: str | os.PathLike[str] | None = None,
+    level: float = 0.95,
+    allow_mixed: bool = False,
+    **options: Any,
+) -> list[Board]:
+    """One board for each annotator: its table, estimates, warnings and breakdowns.
+
+    `inputs` are annotations, or anything that `annotate` takes: then it annotates first, with the same options.
+    """
+    from simfarm.ranking import leaderboard
+
+    sources = _listed(inputs)
+    read = read_for_evaluation(sources, baseline)
+    if read is None:
+        from simfarm.tables import annotations_frame
+
+        read = annotations_frame(annotate(sources, baseline=baseline, **options), "annotations"), None
+    frame, name = read
+    return leaderboard(
+        frame,
+        baseline=name,
+        length_control=(length_control,) if isinstance(length_control, str) else tuple(length_control),
+        lc_data=None if lc_data is None else Path(lc_data),
+        level=level,
+        allow_mixed=allow_mixed,
+    )
+
+
+def evaluate(inputs: Sources, **options: Any) -> pd.DataFrame:
+    """The leaderboard as a DataFrame (all annotators' boards one below the other); options as in `leaderboards`."""
+    import pandas as pd
+
+    return pd.concat([board.table for board in leaderboards(inputs, **options)], ignore_index=True)
