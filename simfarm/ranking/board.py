@@ -1,0 +1,327 @@
+"""The leaderboard: annotation rows in, one board per annotator out, every headline number with its interval."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from simfarm.errors import InputError
+from simfarm.ranking import alpaca_eval, guard
+from simfarm.ranking.estimate import Array, Estimate
+from simfarm.ranking.length_control import SMALL_PANEL, JointFit, fit_joint
+from simfarm.ranking.units import Units, find_baseline, prepare, units_by_annotator
+from simfarm.ranking.winrate import breakdown, counts, win_rates
+
+__all__ = ["COLUMNS", "LENGTH_CONTROLS", "Board", "Slope", "leaderboard", "paired_difference"]
+
+LENGTH_CONTROLS = ("joint", "alpaca-eval-2")
+COLUMNS = (
+    "model", "flags", "win_rate", "standard_error", "win_rate_low", "win_rate_high", "length_controlled_winrate",
+    "lc_standard_error", "lc_low", "lc_high", "n_wins", "n_wins_base", "n_draws", "n_total", "n_unparseable",
+    "n_error", "discrete_win_rate", "avg_length", "annotator", "judge_hash", "baseline",
+)  # fmt: skip
+THIN_SIDE = 0.10
+_COUNTS = ("n_wins", "n_wins_base", "n_draws", "n_total", "n_unparseable", "n_error", "avg_length")
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The panel's length slope on tanh(Δlength / sd): positive where the judge prefers the longer output."""
+
+    value: float
+    standard_error: float
+    low: float
+    high: float
+    spread: float
+    n_models: int
+
+
+@dataclass(frozen=True)
+class Board:
+    """What one annotator says about every model against one baseline.
+
+    `table` has the columns `COLUMNS`, then `length_controlled_winrate_NAME` of further length controls, best model
+    first by `headline`. `estimates` and `lc_estimates` (by length control, then model) hold fractions; the table holds
+    percent. `counts` says what stands beside the numbers: rows left out, empty and cut-off outputs, and the share of
+    both-order questions whose verdicts disagree. `panel_hash` names the set of models that `joint` was fitted on:
+    length-controlled win rates of two panels must not be compared.
+    """
+
+    annotator: str
+    baseline: str
+    level: float
+    headline: str
+    table: pd.DataFrame
+    breakdown: pd.DataFrame
+    estimates: Mapping[str, Estimate]
+    lc_estimates: Mapping[str, Mapping[str, Estimate]]
+    slope: Slope | None
+    panel_size: int
+    panel_hash: str
+    counts: Mapping[str, int | float | None]
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The board as plain JSON values; a number that does not exist is null."""
+        slope = None if self.slope is None else {k: _plain(v) for k, v in vars(self.slope).items()}
+        return {
+            "annotator": self.annotator,
+            "baseline": self.baseline,
+            "level": self.level,
+            "headline": self.headline,
+            "models": _records(self.table),
+            "breakdown": _records(self.breakdown),
+            "length_slope": slope,
+            "panel_size": self.panel_size,
+            "panel_hash": self.panel_hash,
+            "counts": {k: _plain(v) for k, v in self.counts.items()},
+            "warnings": list(self.warnings),
+            "notes": list(self.notes),
+        }
+
+
+def leaderboard(
+    rows: pd.DataFrame,
+    *,
+    baseline: str | None = None,
+    length_control: Sequence[str] = ("joint",),
+    lc_data: Path | None = None,
+    level: float = 0.95,
+    allow_mixed: bool = False,
+) -> list[Board]:
+    """One board per annotator from annotation rows (one row a call, full or slim).
+
+    `length_control` names definitions from `LENGTH_CONTROLS`; the first fills `length_controlled_winrate`, others get a
+    column of their own; empty means none. `lc_data` is the folder of AlpacaEval's two files for `alpaca-eval-2`. Raises
+    `InputError` for anything that would make a number mean something else than its name.
+    """
+    for name in length_control:
+        if name not in LENGTH_CONTROLS:
+            raise InputError(f"unknown length control {name!r}; choose from {', '.join(LENGTH_CONTROLS)} or none")
+    if not 0 < level < 1:
+        raise InputError(f"level must lie between 0 and 1, not {level}; 0.95 is usual")
+    data = prepare(rows)
+    reference = find_baseline(data, baseline)
+    units = units_by_annotator(data, reference, allow_mixed=allow_mixed)
+    published = alpaca_eval.load_data(lc_data) if "alpaca-eval-2" in length_control else None
+    raised = guard.flags(data)
+    return [_board(u, raised, list(dict.fromkeys(length_control)), published, level) for u in units]
+
+
+def paired_difference(board: Board, a: str, b: str, *, length_control: str | None = None) -> Estimate:
+    """How much more `a` wins than `b` on the same instructions, as a fraction, with `interval` and `p_value`.
+
+    On raw win rates, or on the named length control. The baseline stands at one half against itself, exactly.
+    """
+    estimates = board.estimates if length_control is None else board.lc_estimates.get(length_control, {})
+    for name in (a, b):
+        if name not in estimates:
+            raise InputError(f"no estimate of {name!r} on this board; it has {', '.join(sorted(estimates)) or 'none'}")
+    return estimates[a] - estimates[b]
+
+
+def _board(
+    units: Units,
+    raised: Mapping[str, tuple[str, ...]],
+    controls: Sequence[str],
+    published: alpaca_eval.LengthControlData | None,
+    level: float,
+) -> Board:
+    table = units.table
+    estimates = win_rates(table)
+    warnings, notes = _remarks(units, estimates, raised)
+    panel = sorted(m for m in estimates if m != units.baseline and estimates[m].n_clusters)
+    panel_hash = hashlib.sha256("\n".join([units.baseline, *panel]).encode()).hexdigest()[:12]
+    slope, lc_estimates = None, {}
+    for name in controls:
+        if name == "joint":
+            found, joint = _joint(table, panel, estimates, warnings)
+            slope = joint and _slope(joint, level)
+            if joint is not None and len(joint.slopes) < SMALL_PANEL:
+                notes.append(f"length slope estimated from {len(joint.slopes)} models")
+        else:
+            assert published is not None
+            found = _alpaca_eval(table, panel, estimates, published, warnings)
+        lc_estimates[name] = found
+    if units.baseline in estimates:
+        half = Estimate(0.5, np.zeros_like(estimates[units.baseline].influence), estimates[units.baseline].clusters)
+        estimates[units.baseline] = half
+        for found in lc_estimates.values():
+            found[units.baseline] = half
+    leads = bool(controls) and bool(lc_estimates[controls[0]]) and (controls[0] != "joint" or len(panel) >= SMALL_PANEL)
+    headline = "length_controlled_winrate" if leads else "win_rate"
+    return Board(
+        annotator=units.annotator,
+        baseline=units.baseline,
+        level=level,
+        headline=headline,
+        table=_table(units, estimates, lc_estimates, raised, level, headline),
+        breakdown=breakdown(table[table["model"] != units.baseline], level),
+        estimates=estimates,
+        lc_estimates=lc_estimates,
+        slope=slope,
+        panel_size=len(panel),
+        panel_hash=panel_hash,
+        counts={
+            "n_left_out": units.left_out,
+            "n_empty_outputs": units.empty_outputs,
+            "n_cut_off_outputs": units.cut_off_outputs,
+            "order_disagreement": units.disagreement,
+        },
+        warnings=tuple(warnings),
+        notes=tuple(notes),
+    )
+
+
+def _remarks(
+    units: Units, estimates: Mapping[str, Estimate], raised: Mapping[str, tuple[str, ...]]
+) -> tuple[list[str], list[str]]:
+    """(warnings, notes): what could mislead a reader, and what a reader may want to know."""
+    warnings, notes = [], []
+    for model in sorted({*estimates, units.baseline}):
+        for flag in raised.get(model, ()):
+            if flag == guard.CONSTANT_OUTPUT:
+                warnings.append(f"{model} gives one and the same output to many instructions ({flag})")
+            elif flag == guard.SPEAKS_TO_JUDGE:
+                warnings.append(f"{model} has outputs that address the judge, not the user ({flag})")
+    for model, estimate in estimates.items():
+        if estimate.n_clusters == 0:
+            warnings.append(f"{model} has no verdict at all; run annotate again to ask for the missing ones")
+        elif estimate.n_clusters == 1:
+            warnings.append(f"{model} was judged on one instruction alone: no interval can be given")
+    if units.left_out:
+        notes.append(f"{units.left_out} rows without the baseline {units.baseline} were left out")
+    if units.empty_outputs:
+        notes.append(f"{units.empty_outputs} outputs are empty; they were judged like any other")
+    if units.cut_off_outputs:
+        notes.append(f"{units.cut_off_outputs} comparisons have an output cut off by its token limit")
+    if units.disagreement is not None:
+        notes.append(f"the two orders disagree on {100 * units.disagreement:.1f} % of the comparisons asked twice")
+    if any(guard.NOT_CHECKED in raised.get(m, ()) for m in estimates):
+        notes.append("the file has no texts: constant outputs and outputs that address the judge were not checked")
+    return warnings, notes
+
+
+def _cells(table: pd.DataFrame, panel: Sequence[str]) -> pd.DataFrame:
+    """One row per (model, cluster) with a verdict and both lengths: mean p, mean delta, first of the rest."""
+    known = table[table["model"].isin(panel) & table["p"].notna()]
+    known = known.assign(delta=known["length"] - known["length_baseline"]).dropna(subset=["delta"])
+    rest = {c: "first" for c in ("instruction", "instruction_id", "dataset") if c in known}
+    return known.groupby(["model", "cluster"], sort=True).agg({"p": "mean", "delta": "mean", **rest}).reset_index()
+
+
+def _extreme(p: Array) -> bool:
+    """All lost or all won: no finite effect exists, and equal length could not change the win rate."""
+    return bool((p == 0).all() or (p == 1).all())
+
+
+def _joint(
+    table: pd.DataFrame, panel: Sequence[str], raw: Mapping[str, Estimate], warnings: list[str]
+) -> tuple[dict[str, Estimate], JointFit | None]:
+    cells = _cells(table, panel)
+    if cells.empty:
+        warnings.append("no length-controlled win rate: the rows have neither outputs nor length_1 and length_2")
+        return {}, None
+    p = cells.pivot(index="cluster", columns="model", values="p")
+    extreme = [m for m in p.columns if _extreme(p[m].dropna().to_numpy())]
+    found = {str(m): raw[m] for m in extreme}
+    p = p.drop(columns=extreme).dropna(how="all")
+    if p.empty:
+        return found, None
+    delta = cells.pivot(index="cluster", columns="model", values="delta").reindex_like(p)
+    joint = fit_joint(p.to_numpy(), delta.to_numpy())
+    if joint.thin_side < THIN_SIDE:
+        warnings.append(
+            f"only {100 * joint.thin_side:.1f} % of the length differences lie on one side of zero: "
+            "the length-controlled win rate is an extrapolation"
+        )
+    clusters = p.index.to_numpy(dtype=np.int64)
+    for model, estimate in zip(p.columns, joint.estimates, strict=True):
+        found[str(model)] = Estimate(estimate.value, estimate.influence, clusters, shared=estimate.shared)
+    return found, joint
+
+
+def _alpaca_eval(
+    table: pd.DataFrame,
+    panel: Sequence[str],
+    raw: Mapping[str, Estimate],
+    published: alpaca_eval.LengthControlData,
+    warnings: list[str],
+) -> dict[str, Estimate]:
+    cells = _cells(table, panel)
+    if cells.empty:
+        warnings.append("no length-controlled win rate: the rows have neither outputs nor length_1 and length_2")
+        return {}
+    cells["position"] = alpaca_eval.positions(cells)
+    found = {}
+    for model, part in cells.groupby("model"):
+        p = part["p"].to_numpy()
+        if _extreme(p):
+            found[str(model)] = raw[str(model)]
+            continue
+        arrays = (part[c].to_numpy() for c in ("position", "cluster"))
+        found[str(model)] = alpaca_eval.fit(p, -part["delta"].to_numpy(), *arrays, published)
+    return found
+
+
+def _slope(joint: JointFit, level: float) -> Slope:
+    low, high = joint.pooled.interval(level)
+    error = joint.pooled.standard_error
+    return Slope(joint.pooled.value, error, low, high, joint.spread_slope, len(joint.slopes))
+
+
+def _percents(estimate: Estimate | None, level: float) -> list[float]:
+    """Value, standard error, low and high in percent; NaN where there is none."""
+    if estimate is None:
+        return [math.nan] * 4
+    return [100 * x for x in (estimate.value, estimate.standard_error, *estimate.interval(level))]
+
+
+def _table(
+    units: Units,
+    estimates: Mapping[str, Estimate],
+    lc_estimates: Mapping[str, Mapping[str, Estimate]],
+    raised: Mapping[str, tuple[str, ...]],
+    level: float,
+    headline: str,
+) -> pd.DataFrame:
+    counted = counts(units.table).join(units.calls, how="left")
+    names = list(lc_estimates)
+    lines = []
+    for model, estimate in estimates.items():
+        own = model == units.baseline
+        rate = [50.0, 0.0, 50.0, 50.0] if own else _percents(estimate, level)
+        lcs = [
+            [50.0, 0.0, 50.0, 50.0] if own else _percents(lc_estimates[name].get(model), level) for name in names[:1]
+        ] or [_percents(None, level)]
+        line = dict(zip(COLUMNS[2:10], [*rate, *lcs[0]], strict=True))
+        line |= {"model": model, "flags": ", ".join(raised.get(model, ()))}
+        line |= {"annotator": units.annotator, "judge_hash": units.judge_hash, "baseline": units.baseline}
+        line |= counted.loc[model].to_dict()
+        for name in names[1:]:
+            other = lc_estimates[name].get(model)
+            line[f"length_controlled_winrate_{name}"] = 100 * other.value if other is not None else math.nan
+        lines.append(line)
+    extra = [f"length_controlled_winrate_{name}" for name in names[1:]]
+    table = pd.DataFrame(lines, columns=[*COLUMNS, *extra])
+    table = table.astype({c: "Int64" for c in _COUNTS})
+    # Equal rates fall back on the name, so that a board is the same whatever the order of its rows.
+    return table.sort_values([headline, "model"], ascending=[False, True], na_position="last").reset_index(drop=True)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(k): _plain(v) for k, v in row.items()} for row in table.astype(object).to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,235 @@
+"""Annotation rows in, comparable units out: one p per (comparison, annotator), always seen from the baseline.
+
+A row is one call. Two orders and several repeats of one comparison are not independent evidence, so they are averaged
+to one p before anything is counted, and a comparison that lost one of its orders has no verdict at all: half of a
+swapped pair is exactly the position bias that asking twice was meant to remove.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from simfarm.errors import InputError
+
+__all__ = ["Units", "find_baseline", "prepare", "units_by_annotator"]
+
+TEXT = ("output_1", "output_2")
+GROUPS = ("dataset", "category")
+
+
+@dataclass(frozen=True)
+class Units:
+    """What one annotator said, against one baseline.
+
+    `table` has one row per comparison: cluster (int code, the same in every annotator's units), model, p (how strongly
+    the model is preferred, NaN without a verdict), length (characters of the model's output), length_baseline, and
+    dataset, category, instruction, instruction_id where the file has them. `calls` counts calls by model in columns
+    n_unparseable and n_error. `disagreement` is the share of both-order questions whose two verdicts name different
+    winners, None where no question was asked in both orders.
+    """
+
+    annotator: str
+    baseline: str
+    judge_hash: str
+    table: pd.DataFrame
+    calls: pd.DataFrame
+    disagreement: float | None
+    left_out: int
+    empty_outputs: int
+    cut_off_outputs: int
+
+
+def prepare(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with every column the estimates read: generators, status, order, repeat, lengths and a cluster code.
+
+    The cluster is `instruction_id` where every row has one (with `dataset` where ids repeat across datasets), else the
+    stripped instruction text or the messages. Raises `InputError` where no row can be told from another.
+    """
+    if rows.empty:
+        raise InputError("there are no annotations to evaluate; was the run that wrote them stopped?")
+    for column in ("preference", "annotator"):
+        if column not in rows:
+            raise InputError(f"the annotations have no column {column!r}; evaluate needs files written by annotate")
+    data = rows.reset_index(drop=True).copy(deep=False)
+    data["preference"] = data["preference"].astype("float64")
+    for side in ("1", "2"):
+        default = f"output_{side}"
+        data[f"generator_{side}"] = _column(data, f"generator_{side}").fillna(default).astype(object)
+        data[f"length_{side}"] = _lengths(data, side)
+    status = _column(data, "status")
+    data["status"] = status.where(
+        status.notna(), np.where(data["preference"].isna(), "unparseable", "verdict").astype(object)
+    )
+    data.loc[data["status"] != "verdict", "preference"] = np.nan
+    data["order"] = _column(data, "order").astype(object)
+    data["repeat"] = _column(data, "repeat").fillna(0)
+    data["judge_hash"] = _column(data, "judge_hash").fillna("unknown").astype(object)
+    data["cluster"] = _clusters(data)
+    return data
+
+
+def find_baseline(data: pd.DataFrame, baseline: str | None = None) -> str:
+    """The generator all others are compared with: the one named, else the only one on the output_1 side."""
+    first = list(pd.unique(data["generator_1"]))
+    if baseline is not None:
+        known = sorted({*first, *pd.unique(data["generator_2"])}, key=str)
+        if baseline not in known:
+            raise InputError(f"no annotation has the baseline {baseline!r}; the generators are {_names(known)}")
+        return baseline
+    if len(first) > 1:
+        raise InputError(f"the baseline could be {_names(sorted(first, key=str))}; choose one with --baseline NAME")
+    return str(first[0])
+
+
+def units_by_annotator(data: pd.DataFrame, baseline: str, *, allow_mixed: bool = False) -> list[Units]:
+    """Units of each annotator in `data` (from `prepare`), in order of first appearance.
+
+    Raises `InputError` where one annotator's name covers two judge hashes: they are two judges, and a mean over both
+    is nobody's verdict.
+    """
+    result = []
+    for annotator, part in data.groupby("annotator", sort=False):
+        hashes = list(pd.unique(part["judge_hash"]))
+        if len(hashes) > 1 and not allow_mixed:
+            raise InputError(
+                f"annotator {annotator!r} mixes {len(hashes)} judges (judge_hash {_names(hashes)}); "
+                "evaluate them apart, or give --allow-mixed"
+            )
+        judge_hash = hashes[0] if len(hashes) == 1 else "mixed"
+        result.append(_units(part, str(annotator), baseline, judge_hash))
+    return result
+
+
+def _units(part: pd.DataFrame, annotator: str, baseline: str, judge_hash: str) -> Units:
+    involved = (part["generator_1"] == baseline) | (part["generator_2"] == baseline)
+    left_out = int((~involved).sum())
+    part = part[involved]
+    comparison = _comparison_codes(part)
+    p, disagreement = _average_calls(part, comparison)
+    _, first = np.unique(comparison, return_index=True)
+    head = part.iloc[first]
+    flipped = ((head["generator_2"] == baseline) & (head["generator_1"] != baseline)).to_numpy()
+    table = pd.DataFrame(
+        {
+            "cluster": head["cluster"].to_numpy(),
+            "model": np.where(flipped, head["generator_1"], head["generator_2"]),
+            "p": np.where(flipped, 1 - p, p),
+            "length": np.where(flipped, head["length_1"], head["length_2"]),
+            "length_baseline": np.where(flipped, head["length_2"], head["length_1"]),
+        }
+    )
+    for column in (*GROUPS, "instruction", "instruction_id"):
+        if column in head:
+            table[column] = head[column].to_numpy()
+    model = np.where(part["generator_2"] == baseline, part["generator_1"], part["generator_2"])
+    status = part["status"].to_numpy()
+    calls = pd.DataFrame(
+        {"n_unparseable": status == "unparseable", "n_error": ~np.isin(status, ["verdict", "unparseable"])}
+    )
+    empty = (table["length"] == 0).sum() + (table.drop_duplicates("cluster")["length_baseline"] == 0).sum()
+    return Units(
+        annotator=annotator,
+        baseline=baseline,
+        judge_hash=judge_hash,
+        table=table,
+        calls=calls.groupby(model).sum(),
+        disagreement=disagreement,
+        left_out=left_out,
+        empty_outputs=int(empty),
+        cut_off_outputs=_cut_off(head),
+    )
+
+
+def _average_calls(part: pd.DataFrame, comparison: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], float | None]:
+    """p of each comparison (mean over its complete repeats, NaN without any), and how often two orders disagree."""
+    n = int(comparison.max()) + 1 if len(comparison) else 0
+    order = part["order"].to_numpy()
+    p = part["preference"].to_numpy() - 1
+    asked = pd.DataFrame({"c": comparison, "r": part["repeat"].to_numpy(), "p": p})
+    if part["order"].isna().all() and not asked.duplicated(["c"]).any():
+        values = np.full(n, np.nan)
+        values[comparison] = p
+        return values, None
+    question = asked.groupby(["c", "r"], sort=False).ngroup().to_numpy()
+    of_question = np.zeros(int(question.max()) + 1, dtype=np.int64)
+    of_question[question] = comparison
+    both = {name: np.bincount(question[order == name], minlength=len(of_question)) for name in ("12", "21")}
+    called = (both["12"] + both["21"]) > 0
+    asks_both = bool(((both["12"] > 0) & (both["21"] > 0)).any())
+    means = {name: _group_mean(question[order == name], p[order == name], len(of_question)) for name in ("12", "21")}
+    if asks_both:
+        values = np.where(called, (means["12"] + means["21"]) / 2, _group_mean(question, p, len(of_question)))
+        pair = (means["12"] - 0.5) * (means["21"] - 0.5)
+        answered = ~np.isnan(pair)
+        sides = np.sign(means["12"] - 0.5) != np.sign(means["21"] - 0.5)
+        disagreement = float(sides[answered & called].mean()) if (answered & called).any() else None
+    else:
+        values, disagreement = _group_mean(question, p, len(of_question)), None
+    complete = ~np.isnan(values)
+    return _group_mean(of_question[complete], values[complete], n), disagreement
+
+
+def _group_mean(group: np.ndarray[Any, Any], values: np.ndarray[Any, Any], n: int) -> np.ndarray[Any, Any]:
+    known = ~np.isnan(values)
+    count = np.bincount(group[known], minlength=n)
+    total = np.bincount(group[known], values[known], minlength=n)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _comparison_codes(part: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """Which comparison each row is about: the same two outputs to the same instruction (slim: the same lengths)."""
+    keys = ["cluster", "generator_1", "generator_2"]
+    for side in ("1", "2"):
+        keys.append(f"output_{side}" if f"output_{side}" in part else f"length_{side}")
+    if "sample" in part:
+        keys.append("sample")
+    return part.groupby(keys, sort=False, dropna=False).ngroup().to_numpy()
+
+
+def _clusters(data: pd.DataFrame) -> np.ndarray[Any, Any]:
+    if "instruction_id" in data and data["instruction_id"].notna().all():
+        if "dataset" in data:
+            dataset = data["dataset"].fillna("")
+            pairs = pd.DataFrame({"id": data["instruction_id"], "dataset": dataset}).drop_duplicates()
+            if pairs["id"].duplicated().any():
+                return data.groupby([data["instruction_id"], dataset], sort=False).ngroup().to_numpy()
+        return pd.factorize(data["instruction_id"])[0].astype(np.int64)
+    text = _column(data, "instruction").map(str.strip, na_action="ignore")
+    if text.isna().any() and "messages" in data:
+        text = text.fillna(data["messages"].map(_message_key, na_action="ignore"))
+    if text.isna().any():
+        raise InputError(
+            f"annotation row {int(text.isna().to_numpy().argmax()) + 1} has neither instruction_id nor instruction; "
+            "one of them must say which answers belong together"
+        )
+    return pd.factorize(text)[0].astype(np.int64)
+
+
+def _message_key(messages: Any) -> str:
+    return messages if isinstance(messages, str) else json.dumps(list(messages), sort_keys=True, default=str)
+
+
+def _lengths(data: pd.DataFrame, side: str) -> np.ndarray[Any, Any]:
+    length = pd.to_numeric(_column(data, f"length_{side}")).astype("float64")
+    text = _column(data, f"output_{side}")
+    return length.where(text.isna(), text.map(len, na_action="ignore").astype("float64")).to_numpy()
+
+
+def _cut_off(head: pd.DataFrame) -> int:
+    sides = [head[c] == "length" for c in ("finish_reason_1", "finish_reason_2") if c in head]
+    return int(np.logical_or.reduce(sides).sum()) if sides else 0
+
+
+def _column(data: pd.DataFrame, name: str) -> pd.Series[Any]:
+    return data[name] if name in data else pd.Series(None, index=data.index, dtype=object)
+
+
+def _names(values: Sequence[Any]) -> str:
+    shown = ", ".join(repr(v) for v in values[:5])
+    return shown if len(values) <= 5 else f"{shown} and {len(values) - 5} more"
