@@ -116,7 +116,8 @@ def _status(table: pd.DataFrame, source: str) -> list[str]:
     derived = np.where(no_verdict, "unparseable", "verdict")
     if "status" not in table:
         return [str(s) for s in derived]
-    status: list[str] = np.where(table["status"].isna(), derived, table["status"].astype(object)).tolist()
+    given = table["status"]
+    status = [derive if absent else told for told, absent, derive in zip(given, given.isna(), derived, strict=True)]
     known = {"verdict", "unparseable", "error"}
     for row, (value, empty) in enumerate(zip(status, no_verdict, strict=True), 1):
         if value not in known:
@@ -125,7 +126,7 @@ def _status(table: pd.DataFrame, source: str) -> list[str]:
             raise InputError(
                 f"{source}: row {row} has status {value!r} but its preference says otherwise; mend one of the two"
             )
-    return status.tolist()
+    return status
 
 
 def frame_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

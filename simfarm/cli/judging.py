@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +14,10 @@ __all__ = ["open_session", "report_summary", "streamed"]
 
 
 def open_session(arguments: argparse.Namespace) -> Session:
-    """The session that the options describe, with the embedded judge's banner where no judge was named."""
+    """The session that the options describe. A dry run asks nothing and so needs no key."""
+    if arguments.dry_run:
+        for key in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+            os.environ.setdefault(key, "none, this is a dry run")
     return Session.open(
         arguments.judge,
         model=arguments.model,

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_rows(None, chosen[: arguments.number])
         return 0
     for number, row in enumerate(chosen[: arguments.number], 1):
-        print(_told(row, number, min(len(chosen), arguments.number), arguments.full))
+        print(_told(row, number, len(chosen), arguments.full))
     if len(chosen) > arguments.number:
         print(f"… {len(chosen) - arguments.number} more; -n N shows more of them")
     return 0

@@ -210,7 +210,7 @@ class Session:
             told.append(f"{summary.ties_without_call} pairs of identical outputs are ties, without a call")
         if stats is not None and self.backend is not None and self.backend.name != "replay":
             told.append(
-                f"{stats.asked} answers asked for {self.cost_so_far()}, {stats.cached} from the store"
+                f"{stats.asked} new answers ({self.cost_so_far()}), {stats.cached} from the store"
                 + (f", {stats.retries} retries ({stats.throttled} throttled)" if stats.retries else "")
                 + (f", {summary.repaired} answers repaired by asking again" if summary.repaired else "")
             )
@@ -232,9 +232,9 @@ class Session:
 
     def cost_so_far(self) -> str:
         """This run's new calls in US dollars, `unknown price` where the table knows no price for some of them."""
-        if self.stats is None or not self.stats.asked:
-            return "for $0.00" if self.stats is not None else ""
-        return "at an unknown price" if self.stats.unpriced else f"for ${self.stats.cost:.4f}"
+        if self.stats is None:
+            return ""
+        return "unknown price" if self.stats.unpriced else f"${self.stats.cost:.4f}"
 
 
 def same_model(asked: str, answered: str) -> bool:
