@@ -17,7 +17,7 @@ import aiohttp
 import anthropic
 
 from simfarm.backends.base import CallError, Completion, Request, TransientError
-from simfarm.backends.failures import error_fields, status_error
+from simfarm.backends.failures import connection_error, error_fields, status_error
 from simfarm.errors import InputError
 
 __all__ = ["DEFAULT_MAX_TOKENS", "AnthropicBackend"]
@@ -109,12 +109,8 @@ class AnthropicBackend:
                     messages=request.messages,
                     base_url=self.base_url,
                 ) from None
-            except anthropic.APITimeoutError:
-                raise TransientError("anthropic: no answer in time") from None
             except (anthropic.APIConnectionError, aiohttp.ClientError) as error:
-                raise TransientError(
-                    f"anthropic: connection failed ({type(error.__cause__ or error).__name__})"
-                ) from None
+                raise connection_error(error, self.name, self.base_url) from None
             except (JSONDecodeError, UnicodeDecodeError):
                 raise TransientError("anthropic: the answer is cut off or not JSON") from None
             except UnicodeEncodeError:

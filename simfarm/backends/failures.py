@@ -6,16 +6,19 @@ words are passed on only where they quote neither.
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import aiohttp
+
 from simfarm.backends.base import CallError, Message, TransientError
 from simfarm.errors import ProviderError
 
-__all__ = ["error_fields", "provider_words", "retry_after", "status_error"]
+__all__ = ["Unreachable", "connection_error", "error_fields", "provider_words", "retry_after", "status_error"]
 
 QUOTE = 24
 """Characters in a row that a provider's message may share with the prompt; more and it is withheld."""
@@ -23,8 +26,28 @@ QUOTE = 24
 KEY_LIKE = re.compile(r"\b(?:sk|pk|key|Bearer)[-_ ][\w*.-]{6,}", re.IGNORECASE)
 
 
+class Unreachable(TransientError):
+    """No connection could be made at all: a wrong address or a missing network as likely as a moment's trouble."""
+
+
+def connection_error(error: BaseException, provider: str, base_url: str | None) -> TransientError:
+    """The exception for a call without an HTTP answer, by what lies at the bottom of the SDK's wrapping.
+
+    The SDKs' transport calls every lost connection a time-out; the cause tells them apart.
+    """
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    where = base_url or provider
+    if isinstance(root, aiohttp.ClientConnectorError | ConnectionRefusedError):
+        return Unreachable(f"cannot connect to {where}")
+    if isinstance(root, asyncio.TimeoutError):
+        return TransientError(f"{where} did not answer in time")
+    return TransientError(f"{where} dropped the connection")
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds the server asks to wait (`retry-after-ms`, else `Retry-After` in seconds or as a date), None if it does not."""
+    """Seconds the server asks to wait (`retry-after-ms`, else `Retry-After` in seconds or as a date), or None."""
     milliseconds = headers.get("retry-after-ms")
     if milliseconds is not None:
         try:

@@ -18,10 +18,10 @@ import aiohttp
 import openai
 
 from simfarm.backends.base import CallError, Completion, Request, TokenLogprob, TransientError
-from simfarm.backends.failures import error_fields, status_error
+from simfarm.backends.failures import connection_error, error_fields, status_error
 from simfarm.errors import InputError, ProviderError
 
-__all__ = ["OpenAIBackend", "is_reasoning_model"]
+__all__ = ["OpenAIBackend", "is_reasoning_model", "token_logprobs"]
 
 WIRE = {"temperature": "temperature", "seed": "seed", "stop": "stop", "effort": "reasoning_effort"}
 NAMES = {*WIRE, "max_tokens", "logprobs", "schema"}
@@ -126,10 +126,8 @@ class OpenAIBackend:
                     messages=request.messages,
                     base_url=self.base_url,
                 ) from None
-            except openai.APITimeoutError:
-                raise TransientError("openai: no answer in time") from None
             except (openai.APIConnectionError, aiohttp.ClientError) as error:
-                raise TransientError(f"openai: connection failed ({type(error.__cause__ or error).__name__})") from None
+                raise connection_error(error, self.name, self.base_url) from None
             except (JSONDecodeError, UnicodeDecodeError):
                 raise TransientError("openai: the answer is cut off or not JSON") from None
             except UnicodeEncodeError:
@@ -177,7 +175,7 @@ class OpenAIBackend:
         usage = answer.get("usage") or {}
         return Completion(
             text=text or "",
-            logprobs=_token_logprobs(content) if content else None,
+            logprobs=token_logprobs(content) if content else None,
             finish_reason=finish_reason,
             input_tokens=usage.get("prompt_tokens"),
             output_tokens=usage.get("completion_tokens"),
@@ -190,7 +188,8 @@ class OpenAIBackend:
         await self._client.close()
 
 
-def _token_logprobs(content: list[dict[str, Any]]) -> tuple[TokenLogprob, ...]:
+def token_logprobs(content: list[dict[str, Any]]) -> tuple[TokenLogprob, ...]:
+    """The tokens of an answer from `choices[0].logprobs.content`."""
     return tuple(
         TokenLogprob(t["token"], t["logprob"], {o["token"]: o["logprob"] for o in t.get("top_logprobs") or ()})
         for t in content

@@ -44,7 +44,7 @@ class RateBucket:
 
 
 class Limits:
-    """The limits of one provider and key, shared by all its calls: at most `concurrency` at a time, less after a 429."""
+    """The limits of one provider and key, shared by all its calls: `concurrency` at a time, fewer after a 429."""
 
     def __init__(self, concurrency: int, rpm: float | None = None, tpm: float | None = None) -> None:
         self.most = concurrency

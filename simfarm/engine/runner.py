@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from simfarm.backends.base import Backend, CallError, Completion, Request, TransientError
+from simfarm.backends.failures import Unreachable
 from simfarm.engine.budget import Budget
 from simfarm.engine.limits import Limits
 from simfarm.engine.prices import price
@@ -27,6 +28,9 @@ UNBOUNDED_TOKENS = 4096
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 """Seconds before the first retry, doubled each time up to the longest; a random half to whole of it is slept."""
+
+COLD_RETRIES = 3
+"""Retries at a server that cannot be reached and has not answered once in this run, before the run is stopped."""
 
 LONGEST_PAUSE = 600.0
 """Seconds a provider may ask to wait before the run is stopped instead: a daily limit, not a moment's."""
@@ -180,6 +184,8 @@ class Engine:
                 self.stats.errors["refused"] += 1
                 raise
             except TransientError as error:
+                if isinstance(error, Unreachable) and not self.stats.asked and attempt >= COLD_RETRIES:
+                    raise ProviderError(f"{error}: check the network and --base-url") from None
                 if attempt == self._retries:
                     self.stats.errors["gave up"] += 1
                     raise

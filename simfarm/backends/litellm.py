@@ -1,0 +1,119 @@
+"""Every other provider, through litellm (`litellm/groq/llama-3.1-8b-instant`), an optional extra.
+
+litellm knows each provider's address, key variable and dialect; retries, limits and prices stay simfarm's own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import openai
+
+from simfarm.backends.base import Completion, Request, TransientError
+from simfarm.backends.failures import connection_error, status_error
+from simfarm.backends.openai import token_logprobs
+from simfarm.errors import InputError
+
+__all__ = ["LiteLLMBackend"]
+
+WIRE = {
+    "temperature": "temperature",
+    "max_tokens": "max_tokens",
+    "seed": "seed",
+    "stop": "stop",
+    "effort": "reasoning_effort",
+}
+NAMES = {*WIRE, "logprobs", "schema"}
+
+
+class LiteLLMBackend:
+    """Chat completions of the model `model` (litellm's name for it). Raises `InputError` where litellm is not installed
+    or the provider's key is missing."""
+
+    name = "litellm"
+
+    def __init__(self, model: str, *, base_url: str | None = None, timeout: float = 120.0) -> None:
+        try:
+            import litellm
+        except ImportError:
+            raise InputError("litellm/ needs an extra: pip install 'simfarm[litellm]'") from None
+        self.base_url = base_url
+        self._litellm = litellm
+        self._timeout = timeout
+        missing = [] if base_url else litellm.validate_environment(model)["missing_keys"]
+        self.key_variable = missing[0] if missing else "the provider's key"
+        if missing:
+            raise InputError(f"{missing[0]} is not set: export it, or write it into a .env file here")
+
+    def check(self, model: str, sampling: Mapping[str, Any]) -> None:
+        """Refuses, before any call, what litellm says this model cannot do. Raises `InputError`."""
+        unknown = sampling.keys() - NAMES
+        if unknown:
+            raise InputError(f"unknown sampling option '{min(unknown)}': litellm/ takes {', '.join(sorted(NAMES))}")
+        if sampling.get("logprobs"):
+            takes = self._litellm.get_supported_openai_params(model) or []
+            if "logprobs" not in takes:
+                raise InputError(f"{model} gives no log probabilities: use a judge that reads text (pairwise-reasoned)")
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """litellm's arguments for a request."""
+        sampling = request.sampling
+        self.check(request.model, sampling)
+        body: dict[str, Any] = {"model": request.model, "messages": [dict(m) for m in request.messages]}
+        body |= {wire: sampling[name] for name, wire in WIRE.items() if name in sampling}
+        if sampling.get("logprobs"):
+            body |= {"logprobs": True, "top_logprobs": sampling["logprobs"]}
+        if "schema" in sampling:
+            described = {"name": "verdict", "schema": sampling["schema"], "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": described}
+        return body
+
+    async def complete(self, request: Request) -> Completion:
+        """One completion; parameters that the provider lacks (a seed, a schema) are left out by litellm."""
+        body = self.body(request)
+        started = time.perf_counter()
+        try:
+            response = await self._litellm.acompletion(
+                **body, base_url=self.base_url, timeout=self._timeout, num_retries=0, max_retries=0, drop_params=True
+            )
+        except openai.APIStatusError as error:
+            # litellm's exceptions are subclasses of the OpenAI SDK's, for every provider
+            raise status_error(
+                error.status_code,
+                error.response.headers,
+                {"message": str(error), "code": _code(error)},
+                provider=self.name,
+                key_variable=self.key_variable,
+                model=request.model,
+                messages=request.messages,
+                base_url=self.base_url,
+            ) from None
+        except openai.APIConnectionError as error:
+            raise connection_error(error, self.name, self.base_url) from None
+        answer = response.model_dump()
+        if not answer.get("choices"):
+            raise TransientError("litellm: the answer has no choices")
+        choice = answer["choices"][0]
+        message, usage = choice["message"], answer.get("usage") or {}
+        refusal = (message.get("provider_specific_fields") or {}).get("refusal")
+        content = (choice.get("logprobs") or {}).get("content")
+        return Completion(
+            text=message.get("content") or refusal or "",
+            logprobs=token_logprobs(content) if content else None,
+            finish_reason="refusal" if refusal else choice.get("finish_reason"),
+            input_tokens=usage.get("prompt_tokens"),
+            output_tokens=usage.get("completion_tokens"),
+            model=answer.get("model"),
+            seconds=round(time.perf_counter() - started, 4),
+        )
+
+    async def close(self) -> None:
+        """Closes the clients that litellm keeps for the process."""
+        await self._litellm.close_litellm_async_clients()
+
+
+def _code(error: openai.APIStatusError) -> str:
+    """litellm folds a provider's error body into its message; only an unknown model has a class of its own."""
+    return "model_not_found" if error.status_code == 404 else ""

@@ -1,0 +1,289 @@
+"""A model provider on the loopback interface: OpenAI's chat completions and Anthropic's messages, with faults to order.
+
+Answers follow from a hash of the prompt alone, so that two runs, or a run and its resume, can be compared byte for
+byte. In tests it runs in a thread (`with Loopback() as server: server.url`); for benchmarks and demonstrations as a
+process of its own: `python tests/loopback.py --port 8123 --latency-ms 50 --fault-every 10`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import math
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from aiohttp import web
+
+Fault = Callable[["Call"], Any]
+PASSING = ("429", "429-after", "500", "drop", "truncated", "empty")
+"""The faults a client must survive, in the order that `fault_every` goes through them."""
+
+LABELS = ("A>>B", "A>B", "A=B", "B>A", "B>>A")
+
+
+@dataclass(slots=True)
+class Call:
+    """One request as the server saw it."""
+
+    wire: str
+    body: dict[str, Any]
+    headers: dict[str, str]
+    hash: str = ""
+
+    @property
+    def prompt(self) -> str:
+        return "\n".join(str(m["content"]) for m in self.body["messages"])
+
+
+@dataclass(slots=True)
+class Plan:
+    """What the server does: `script` holds the faults of the next calls (None: answer), one each; then every
+    `fault_every`th call gets the next passing fault. `refuse` is asked about each call before all that and may name a
+    fault for it."""
+
+    latency: float = 0.0
+    fault_every: int = 0
+    script: deque[str | None] = field(default_factory=deque)
+    refuse: Callable[[Call], str | None] = lambda call: None
+    model: str | None = None
+
+
+class Loopback:
+    """The server in a thread of this process. `calls` lists every request in order of arrival (with `keep`), `asked`
+    counts each distinct body; `GET /calls` tells the counts to another process."""
+
+    def __init__(self, *, keep: bool = True, **plan: Any) -> None:
+        self.plan = Plan(**plan)
+        self.keep = keep
+        self.calls: list[Call] = []
+        self.asked: Counter[str] = Counter()
+        self.received = 0
+        self.answered = 0
+        self.running = 0
+        self.most_running = 0
+        self.url = ""
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Loopback:
+        self._thread.start()
+        self._ready.wait()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def script(self, *faults: str | None) -> None:
+        """Sets the faults of the next calls."""
+        self.plan.script = deque(faults)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self.start("127.0.0.1", 0))
+        self._ready.set()
+        self._loop.run_forever()
+        self._loop.run_until_complete(self._runner.cleanup())
+        self._loop.close()
+
+    async def start(self, host: str, port: int) -> None:
+        """Binds and serves in the current loop."""
+        app = web.Application(client_max_size=2**26)
+        app.router.add_post("/v1/chat/completions", self._openai)
+        app.router.add_post("/openai/deployments/{name}/chat/completions", self._openai)
+        app.router.add_post("/v1/messages", self._anthropic)
+        app.router.add_get("/calls", self._counts)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port, backlog=2048)
+        await site.start()
+        bound = self._runner.addresses[0]
+        self.url = f"http://{bound[0]}:{bound[1]}"
+
+    async def _openai(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer("openai", request)
+
+    async def _anthropic(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer("anthropic", request)
+
+    async def _counts(self, request: web.Request) -> web.Response:
+        return web.json_response({"received": self.received, "answered": self.answered, "asked": self.asked})
+
+    async def _answer(self, wire: str, request: web.Request) -> web.StreamResponse:
+        raw = await request.read()
+        call = Call(
+            wire, json.loads(raw), {k.lower(): v for k, v in request.headers.items()}, hashlib.sha256(raw).hexdigest()
+        )
+        if self.keep:
+            self.calls.append(call)
+        self.asked[call.hash] += 1
+        self.received += 1
+        number = self.received
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            fault = self.plan.refuse(call)
+            if fault is None and self.plan.script:
+                fault = self.plan.script.popleft()
+            elif fault is None and self.plan.fault_every and number % self.plan.fault_every == 0:
+                fault = PASSING[(number // self.plan.fault_every - 1) % len(PASSING)]
+            if self.plan.latency:
+                await asyncio.sleep(self.plan.latency)
+            response = await self._faulty(fault, call, request)
+        finally:
+            self.running -= 1
+        return response
+
+    async def _faulty(self, fault: str | None, call: Call, request: web.Request) -> web.StreamResponse:
+        kind, _, argument = (fault or "").partition(":")
+        match kind:
+            case "drop":
+                assert request.transport is not None
+                request.transport.abort()
+                return web.Response()
+            case "hang":
+                await asyncio.sleep(3600)
+            case "429":
+                return error(call.wire, 429, "Rate limit reached", "rate_limit_exceeded")
+            case "429-after":
+                after = {"retry-after": argument or "0.05"}
+                return error(call.wire, 429, "Rate limit reached", "rate_limit_exceeded", headers=after)
+            case "quota":
+                return error(call.wire, 429, "You exceeded your current quota", "insufficient_quota")
+            case "400":
+                return error(call.wire, 400, argument or f"invalid content: {call.prompt}", "invalid_request_error")
+            case "400-temperature":
+                words = "Unsupported value: 'temperature' does not support 0 with this model."
+                return error(call.wire, 400, words, "unsupported_value", param="temperature")
+            case "400-max_tokens":
+                words = "Unsupported parameter: 'max_tokens' is not supported, use 'max_completion_tokens' instead."
+                return error(call.wire, 400, words, "unsupported_parameter", param="max_tokens")
+            case "400-logprobs":
+                words = "Unsupported parameter: 'logprobs' is not supported with this model."
+                return error(call.wire, 400, words, "unsupported_parameter", param="logprobs")
+            case "401":
+                key = call.headers.get("authorization", call.headers.get("x-api-key", ""))
+                return error(call.wire, 401, f"Incorrect API key provided: {key}", "invalid_api_key")
+            case "404":
+                return error(call.wire, 404, "The model does not exist", "model_not_found")
+            case "404-path":
+                return web.Response(status=404, text="404 page not found")
+            case kind if kind.isdigit():
+                return error(call.wire, int(kind), "The server had an error", "server_error")
+        made = answer_openai(call, kind) if call.wire == "openai" else answer_anthropic(call, kind)
+        made["model"] = argument if kind == "model" else self.plan.model or call.body["model"]
+        text = json.dumps(made)
+        self.answered += 1
+        if kind == "truncated":
+            text = text[: len(text) // 2]
+        return web.Response(text=text, content_type="application/json")
+
+
+def error(
+    wire: str, status: int, message: str, code: str, *, param: str | None = None, headers: dict[str, str] | None = None
+) -> web.Response:
+    """An error body in a provider's shape."""
+    inner = {"message": message, "type": code, "code": code, "param": param}
+    body = {"error": inner} if wire == "openai" else {"type": "error", "error": {"type": code, "message": message}}
+    return web.json_response(body, status=status, headers=headers)
+
+
+def share_first(prompt: str) -> float:
+    """How strongly the first-shown answer is preferred, in (0, 1), by a hash of the prompt."""
+    return (int.from_bytes(hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).digest()[:4]) + 1) / (2**32 + 2)
+
+
+def reply(call: Call) -> str:
+    """A verdict in the form that the prompt asks for."""
+    first = share_first(call.prompt)
+    schema = find_schema(call.body)
+    if schema is not None:
+        return json.dumps({name: _value(rule, first) for name, rule in schema.get("properties", {}).items()})
+    if "A>>B" in call.prompt:
+        return f"Answer A has its merits, and so has B.\n\nMy verdict: [[{LABELS[int((1 - first) * len(LABELS))]}]]"
+    return "m" if first > 0.5 else "M"
+
+
+def find_schema(body: dict[str, Any]) -> dict[str, Any] | None:
+    """The JSON schema that a body holds the reply to."""
+    if "response_format" in body:
+        schema: dict[str, Any] = body["response_format"]["json_schema"]["schema"]
+        return schema
+    if "format" in body.get("output_config", {}):
+        schema = body["output_config"]["format"]["schema"]
+        return schema
+    return None
+
+
+def _value(rule: dict[str, Any], first: float) -> Any:
+    choices = rule.get("enum")
+    if choices:
+        return choices[min(len(choices) - 1, int((1 - first) * len(choices)))]
+    return {"integer": 1, "number": first, "boolean": True}.get(rule.get("type", ""), "because it answers the question")
+
+
+def answer_openai(call: Call, kind: str) -> dict[str, Any]:
+    """A chat completion; `kind` empty has no choices, `refusal` refuses."""
+    first = share_first(call.prompt)
+    text = reply(call)
+    choice: dict[str, Any] = {
+        "index": 0,
+        "message": {"role": "assistant", "content": text, "refusal": None},
+        "finish_reason": "stop",
+        "logprobs": None,
+    }
+    if kind == "refusal":
+        choice["message"] = {"role": "assistant", "content": None, "refusal": "I can't help with that."}
+    elif call.body.get("logprobs") and kind != "no-logprobs":
+        top = [("m", math.log(first)), ("M", math.log(1 - first)), (" m", -9.5)][: call.body["top_logprobs"]]
+        shown = [{"token": token, "logprob": value, "bytes": None} for token, value in top]
+        choice["logprobs"] = {"content": [{**max(shown, key=lambda t: t["logprob"]), "top_logprobs": shown}]}
+    usage = {"prompt_tokens": len(call.prompt) // 4, "completion_tokens": max(1, len(text) // 4)}
+    usage["total_tokens"] = sum(usage.values())
+    return {
+        "id": f"chatcmpl-{call.hash[:12]}",
+        "object": "chat.completion",
+        "created": 0,
+        "choices": [] if kind == "empty" else [choice],
+        "usage": usage,
+    }
+
+
+def answer_anthropic(call: Call, kind: str) -> dict[str, Any]:
+    """A message; `kind` empty has no content, `refusal` refuses."""
+    text = reply(call)
+    return {
+        "id": f"msg_{call.hash[:12]}",
+        "type": "message",
+        "role": "assistant",
+        "content": [] if kind in ("empty", "refusal") else [{"type": "text", "text": text}],
+        "stop_reason": "refusal" if kind == "refusal" else "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": len(call.prompt) // 4, "output_tokens": max(1, len(text) // 4)},
+    }
+
+
+async def main() -> None:
+    """Serves until killed; the first line on stdout is the address to give as --base-url."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--host", default="127.0.0.1")
+    options.add_argument("--port", type=int, default=0)
+    options.add_argument("--latency-ms", type=float, default=0.0)
+    options.add_argument("--fault-every", type=int, default=0, metavar="N", help="every Nth call gets the next fault")
+    chosen = options.parse_args()
+    server = Loopback(keep=False, latency=chosen.latency_ms / 1000, fault_every=chosen.fault_every)
+    await server.start(chosen.host, chosen.port)
+    print(f"{server.url}/v1", flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
