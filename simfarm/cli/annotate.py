@@ -23,20 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Annotate, write the rows in input order, sum up on stderr; gives the exit status."""
-    from simfarm.cli.judging import open_session, report_summary, streamed
+    from simfarm.cli.judging import dry_run, open_run, report_summary, streamed
     from simfarm.files import check_writable, write_rows
-    from simfarm.inputs import comparisons_for
     from simfarm.records import ANNOTATION_COLUMNS
 
     if arguments.output:
         check_writable(arguments.output)
-    session = open_session(arguments)
-    pairs = comparisons_for(
-        arguments.inputs, arguments.baseline, allow_missing=arguments.allow_missing, limit=arguments.limit
-    )
     if arguments.dry_run:
-        print(session.estimate(pairs))
-        return 0
+        return dry_run(arguments)
+    session, pairs = open_run(arguments)
     rows = (annotation.row() for annotation in streamed(session, pairs))
     write_rows(arguments.output, rows, ANNOTATION_COLUMNS)
     if arguments.output:

@@ -8,17 +8,15 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from simfarm.engine.session import Session
+from simfarm.inputs import comparisons_for
 from simfarm.records import Annotation, Comparison
 
-__all__ = ["open_session", "report_summary", "streamed"]
+__all__ = ["dry_run", "open_run", "report_summary", "streamed"]
 
 
-def open_session(arguments: argparse.Namespace) -> Session:
-    """The session that the options describe. A dry run asks nothing and so needs no key."""
-    if arguments.dry_run:
-        for key in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
-            os.environ.setdefault(key, "none, this is a dry run")
-    return Session.open(
+def open_run(arguments: argparse.Namespace) -> tuple[Session, list[Comparison]]:
+    """The session that the options describe, and the comparisons it is to judge."""
+    session = Session.open(
         arguments.judge,
         model=arguments.model,
         base_url=arguments.base_url,
@@ -33,6 +31,19 @@ def open_session(arguments: argparse.Namespace) -> Session:
         store=arguments.store,
         retry_unparseable=arguments.retry_unparseable,
     )
+    pairs = comparisons_for(
+        arguments.inputs, arguments.baseline, allow_missing=arguments.allow_missing, limit=arguments.limit
+    )
+    return session, pairs
+
+
+def dry_run(arguments: argparse.Namespace) -> int:
+    """Print what a run would ask and cost at most; asks nothing, and so needs no key."""
+    for key in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+        os.environ.setdefault(key, "none, this is a dry run")
+    session, pairs = open_run(arguments)
+    print(session.estimate(pairs))
+    return 0
 
 
 def streamed(session: Session, pairs: Sequence[Comparison]) -> Iterator[Annotation]:

@@ -1,0 +1,199 @@
+"""A leaderboard as people and machines read it: a terminal table, CSV, JSON, Markdown.
+
+The terminal shows what decides (the headline rate and its interval, raw beside length-controlled); files carry every
+column. Remarks that could change a reader's mind stand with the table, not in a log.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simfarm.errors import InputError
+from simfarm.files import check_writable
+from simfarm.ranking import Board, paired_difference
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["board_json", "board_markdown", "check_target", "difference_lines", "print_board", "write_board"]
+
+Difference = Sequence[str] | None
+
+
+def remarks(board: Board) -> list[str]:
+    """What stands below the table: the embedded judge's confession first, then the board's own notes."""
+    told = list(board.notes)
+    if board.slope is not None:
+        low, high = board.slope.low, board.slope.high
+        meaning = "no clear preference for length"
+        if low * high > 0:
+            meaning = f"at equal quality the judge prefers the {'longer' if low > 0 else 'shorter'} output"
+        told.append(f"length slope {board.slope.value:+.2f} ({low:+.2f} to {high:+.2f}): {meaning}")
+    if board.annotator == "surface":
+        from simfarm.judges.surface import banner
+
+        told.insert(0, banner())
+    return told
+
+
+def _cell(value: float, digits: int = 1) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _rate(row: Any, value: str, low: str, high: str) -> str:
+    if math.isnan(row[value]):
+        return "–"
+    interval = "" if math.isnan(row[low]) else f"  {row[low]:4.1f}–{row[high]:.1f}"
+    return f"{row[value]:.1f}{interval}"
+
+
+def _columns(board: Board) -> tuple[list[str], list[list[str]]]:
+    """(headings, rows) of the terminal and Markdown tables; columns that would be empty throughout are left out."""
+    table = board.table
+    level = f"{100 * board.level:g} %"
+    extra = [c for c in table.columns if c.startswith("length_controlled_winrate_")]
+    has_lc = bool(table["length_controlled_winrate"].notna().any())
+    lost = bool((table["n_unparseable"] + table["n_error"]).sum())
+    shown = table["flags"].str.replace("not checked", "")
+    headings = ["model", f"win rate  {level}"]
+    headings += [f"length-controlled  {level}"] if has_lc else []
+    headings += [f"LC {c.removeprefix('length_controlled_winrate_')}" for c in extra]
+    headings += ["won", "lost", "tied"] + (["unparseable", "error"] if lost else []) + ["length"]
+    headings += ["flags"] if shown.any() else []
+    rows = []
+    for flags, (_, row) in zip(shown, table.iterrows(), strict=True):
+        cells = [row["model"], _rate(row, "win_rate", "win_rate_low", "win_rate_high")]
+        if row["model"] == board.baseline:
+            cells = [f"{row['model']} (baseline)", "50.0"]
+        if has_lc:
+            lc = _rate(row, "length_controlled_winrate", "lc_low", "lc_high")
+            cells.append("50.0" if row["model"] == board.baseline else lc)
+        cells += [_cell(row[c]) for c in extra]
+        cells += [str(row[c]) for c in ("n_wins", "n_wins_base", "n_draws")]
+        cells += [str(row[c]) for c in ("n_unparseable", "n_error")] if lost else []
+        cells.append("–" if row["avg_length"] is None or str(row["avg_length"]) == "<NA>" else str(row["avg_length"]))
+        cells += [flags] if shown.any() else []
+        rows.append(cells)
+    return headings, rows
+
+
+def _title(board: Board) -> str:
+    instructions = max((e.n_clusters for e in board.estimates.values()), default=0)
+    return f"{board.annotator} · against {board.baseline} · {instructions} instructions"
+
+
+def print_board(board: Board, *, difference: Difference = None, breakdown: bool = False) -> None:
+    """The board on stdout, its warnings on stderr."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    # a pipe has no width: nothing is cut or wrapped there
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 240)
+    headings, rows = _columns(board)
+    table = Table(box=SIMPLE_HEAD, title=_title(board), title_justify="left", title_style="bold")
+    for number, heading in enumerate(headings):
+        left = number == 0 or heading == "flags"
+        table.add_column(heading, justify="left" if left else "right", overflow="fold", no_wrap=number > 0)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    if breakdown:
+        _print_breakdown(console, board.breakdown)
+    for line in [*remarks(board), *(difference_lines(board, *difference) if difference else [])]:
+        console.print(line, markup=False)
+    console.print()
+    for line in board.warnings:
+        print(f"warning: {line}", file=sys.stderr)
+
+
+def _print_breakdown(console: Any, breakdown: pd.DataFrame) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    if breakdown.empty:
+        console.print("no breakdown: the rows name no dataset or category, or only one")
+        return
+    for by, part in breakdown.groupby("by", sort=False):
+        table = Table(box=SIMPLE_HEAD, title=f"win rate by {by}", title_justify="left")
+        groups = list(dict.fromkeys(part["group"]))
+        table.add_column("model")
+        for group in groups:
+            table.add_column(str(group), justify="right")
+        for model, own in part.groupby("model", sort=False):
+            rates = own.set_index("group")
+            table.add_row(
+                str(model),
+                *(
+                    f"{rates.loc[g, 'win_rate']:.1f} ±{_cell(rates.loc[g, 'standard_error'])}"
+                    if g in rates.index
+                    else "–"
+                    for g in groups
+                ),
+            )
+        console.print(table)
+
+
+def difference_lines(board: Board, a: str, b: str) -> list[str]:
+    """The paired difference of two models in plain sentences, raw and length-controlled."""
+    told = []
+    for name, control in [("win rate", None), *((f"length-controlled ({n})", n) for n in board.lc_estimates)]:
+        if control is not None and not {a, b} <= set(board.lc_estimates[control]):
+            continue
+        estimate = paired_difference(board, a, b, length_control=control)
+        low, high = (100 * bound for bound in estimate.interval(board.level))
+        value, p = 100 * estimate.value, estimate.p_value
+        verdict = "the difference is real" if low * high > 0 else "the difference may be chance"
+        told.append(
+            f"{name}: {a} − {b} = {value:+.1f} points ({100 * board.level:g} %: {low:+.1f} to {high:+.1f}, "
+            f"p = {p:.2g}, {estimate.n_clusters} shared instructions): {verdict}"
+        )
+    return told
+
+
+def board_json(boards: Sequence[Board], difference: Difference = None) -> str:
+    """One board as a JSON object; several as `{"boards": [...]}`."""
+    made = []
+    for board in boards:
+        row = board.to_json() | {"remarks": remarks(board)}
+        if difference:
+            row["difference"] = difference_lines(board, *difference)
+        made.append(row)
+    return json.dumps(made[0] if len(made) == 1 else {"boards": made}, ensure_ascii=False, indent=1, allow_nan=False)
+
+
+def board_markdown(boards: Sequence[Board]) -> str:
+    """Tables that a README or an issue can hold, each with its remarks and warnings."""
+    parts = []
+    for board in boards:
+        headings, rows = _columns(board)
+        lines = [f"### {_title(board)}", "", f"| {' | '.join(headings)} |", f"|{' --- |' * len(headings)}"]
+        lines += ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in rows]
+        lines += ["", *(f"- {line}" for line in remarks(board)), *(f"- warning: {line}" for line in board.warnings)]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Refuse a board file that cannot be written before anything is paid for; raises `InputError`."""
+    if Path(path).suffix not in {".csv", ".json", ".md"}:
+        raise InputError(f"{path}: a board is written as .csv, .json or .md; choose one of these names")
+    check_writable(Path(path).with_suffix(".csv"))
+
+
+def write_board(path: str | os.PathLike[str], boards: Sequence[Board], difference: Difference = None) -> None:
+    """Write all boards to one file, in the format of its name."""
+    import pandas as pd
+
+    suffix = Path(path).suffix
+    if suffix == ".csv":
+        text = pd.concat([board.table for board in boards], ignore_index=True).to_csv(index=False)
+    else:
+        text = board_markdown(boards) if suffix == ".md" else board_json(boards, difference) + "\n"
+    Path(path).write_text(text, encoding="utf-8")
