@@ -140,11 +140,12 @@ def _board(
     warnings, notes = _remarks(units, estimates, raised)
     panel = sorted(m for m in estimates if m != units.baseline and estimates[m].n_clusters)
     panel_hash = hashlib.sha256("\n".join([units.baseline, *panel]).encode()).hexdigest()[:12]
-    slope, lc_estimates = None, {}
+    slope: Slope | None = None
+    lc_estimates: dict[str, dict[str, Estimate]] = {}
     for name in controls:
         if name == "joint":
             found, joint = _joint(table, panel, estimates, warnings)
-            slope = joint and _slope(joint, level)
+            slope = None if joint is None else _slope(joint, level)
             if joint is not None and len(joint.slopes) < SMALL_PANEL:
                 notes.append(f"length slope estimated from {len(joint.slopes)} models")
         else:
@@ -163,7 +164,7 @@ def _board(
         baseline=units.baseline,
         level=level,
         headline=headline,
-        table=_table(units, estimates, lc_estimates, raised, level, headline),
+        table=_sorted(_table(units, estimates, lc_estimates, raised, level), headline),
         breakdown=breakdown(table[table["model"] != units.baseline], level),
         estimates=estimates,
         lc_estimates=lc_estimates,
@@ -267,8 +268,8 @@ def _alpaca_eval(
         if _extreme(p):
             found[str(model)] = raw[str(model)]
             continue
-        arrays = (part[c].to_numpy() for c in ("position", "cluster"))
-        found[str(model)] = alpaca_eval.fit(p, -part["delta"].to_numpy(), *arrays, published)
+        position, cluster = part["position"].to_numpy(), part["cluster"].to_numpy()
+        found[str(model)] = alpaca_eval.fit(p, -part["delta"].to_numpy(), position, cluster, published)
     return found
 
 
@@ -291,18 +292,16 @@ def _table(
     lc_estimates: Mapping[str, Mapping[str, Estimate]],
     raised: Mapping[str, tuple[str, ...]],
     level: float,
-    headline: str,
 ) -> pd.DataFrame:
+    """The table of `Board`, models in order of appearance."""
     counted = counts(units.table).join(units.calls, how="left")
     names = list(lc_estimates)
     lines = []
     for model, estimate in estimates.items():
         own = model == units.baseline
         rate = [50.0, 0.0, 50.0, 50.0] if own else _percents(estimate, level)
-        lcs = [
-            [50.0, 0.0, 50.0, 50.0] if own else _percents(lc_estimates[name].get(model), level) for name in names[:1]
-        ] or [_percents(None, level)]
-        line = dict(zip(COLUMNS[2:10], [*rate, *lcs[0]], strict=True))
+        lc = rate if own and names else _percents(lc_estimates[names[0]].get(model) if names else None, level)
+        line: dict[Any, Any] = dict(zip(COLUMNS[2:10], [*rate, *lc], strict=True))
         line |= {"model": model, "flags": ", ".join(raised.get(model, ()))}
         line |= {"annotator": units.annotator, "judge_hash": units.judge_hash, "baseline": units.baseline}
         line |= counted.loc[model].to_dict()
@@ -312,8 +311,11 @@ def _table(
         lines.append(line)
     extra = [f"length_controlled_winrate_{name}" for name in names[1:]]
     table = pd.DataFrame(lines, columns=[*COLUMNS, *extra])
-    table = table.astype({c: "Int64" for c in _COUNTS})
-    # Equal rates fall back on the name, so that a board is the same whatever the order of its rows.
+    return table.astype(dict.fromkeys(_COUNTS, "Int64"))
+
+
+def _sorted(table: pd.DataFrame, headline: str) -> pd.DataFrame:
+    """Best first; equal rates fall back on the name, so that a board is the same whatever the order of its rows."""
     return table.sort_values([headline, "model"], ascending=[False, True], na_position="last").reset_index(drop=True)
 
 

@@ -1,4 +1,4 @@
-"""Flags on models whose standing may not be their answers': one output for everything, or outputs that address the judge.
+"""Flags on models whose standing may not be their answers': one output for all, or outputs that address the judge.
 
 AlpacaEval's NullModel answers all 805 instructions with one string written to fool the judge and holds first place
 upstream. A flag is a warning to a reader, never a change of a number.
@@ -44,11 +44,19 @@ HINTS = (
     r"<\|(im_start|start_header_id)\|>\s*(system|user|assistant)",
     r"<\|(im_end|endoftext|eot_id|end_of_turn|end|eom_id)\|>",
     r"\[/?INST\]|<</?SYS>>|<(start|end)_of_turn>",
-    r"\b(output|answer|response|model|assistant)[ _]?\(?(1|2|a|b|m|one|two)\)?\s+is\s+(clearly\s+|much\s+|the\s+)?(better|best|superior)\b",
+    r"\b(output|answer|response|model|assistant)[ _]?\(?(1|2|a|b|m|one|two)\)?\s+is\s+"
+    r"(clearly\s+|much\s+|the\s+)?(better|best|superior)\b",
     r"\b(this|my) (answer|output|response) is (clearly |much )?(better|superior|the best)\b",
 )
-"""Each is also found in honest answers (a lesson on prompt injection, a leaked end token), so it takes two different ones
-in one output, or one in a tenth of the outputs."""
+"""Each is also found in honest answers (a lesson on prompt injection, a leaked end token), so it takes two different
+ones in one output, or one in a tenth of the outputs."""
+
+CUES = (
+    "model_identifier", "model outputs", "model identifier", "unordered outputs", "assistant ", "output (", "[[",
+    "judge", "evaluator", "grader", "annotator", "ignore", "disregard", "forget", "<|", "inst]", "sys>", "_of_turn>",
+    "better", "best", "superior",
+)  # fmt: skip
+"""Every match has one of these, in lower case: a text with none is not searched, which is several times faster."""
 
 _PROOF = re.compile("|".join(f"(?:{p})" for p in PROOFS), re.IGNORECASE | re.MULTILINE)
 _HINTS = [re.compile(p, re.IGNORECASE) for p in HINTS]
@@ -87,6 +95,9 @@ def _flags(part: pd.DataFrame) -> tuple[str, ...]:
 def _speaks(texts: Iterable[str], n_outputs: int, count: pd.Series[int]) -> bool:
     hinting = 0
     for text in texts:
+        lower = text.lower()
+        if not any(cue in lower for cue in CUES):
+            continue
         if _PROOF.search(text):
             return True
         hints = sum(1 for pattern in _HINTS if pattern.search(text))

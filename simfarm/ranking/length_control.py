@@ -1,4 +1,4 @@
-"""Length-controlled win rate by one logistic model over all models at once (`joint`): any instructions, no outside file.
+"""Length-controlled win rate by one logistic model over all models at once (`joint`), on any instructions.
 
     logit P(model m preferred on instruction i) = θ_m + γ_i + β_m · x_mi,   γ_i ~ N(0, s_γ²),   β_m ~ N(β, s_β²)
 
@@ -41,9 +41,9 @@ _BLOCK = 4_000_000
 class JointFit:
     """A fitted panel of M models on G clusters.
 
-    `estimates[m]` is the length-controlled win rate as a fraction; `slopes` (M,) are β_m, `pooled` is the panel's β as
-    an estimate whose standard error counts the spread of the models' slopes; `spread_slope` is s_β, `spread_instruction`
-    s_γ (0 where γ was dropped). `thin_side` is the smaller of the shares of length differences above and below nought.
+    `estimates[m]` is the length-controlled win rate as a fraction; `slopes` (M,) are β_m; `pooled` is the panel's β,
+    whose standard error counts the spread of the models' slopes; `spread_slope` is s_β, `spread_instruction` s_γ (0
+    where γ was dropped). `thin_side` is the smaller of the shares of length differences above and below nought.
     """
 
     estimates: list[Estimate]
@@ -80,7 +80,7 @@ class _Pass:
 
 
 def length_feature(delta: Array) -> Array:
-    """tanh(Δ / sd(Δ)) of each model (delta: G × M, NaN where missing; sd with ddof 1); 0 where a model has no spread."""
+    """tanh(Δ / sd(Δ)) of each model (G × M, NaN where missing; sd with ddof 1); 0 where a model has no spread."""
     known = ~np.isnan(delta)
     count = known.sum(axis=0)
     mean = np.where(known, delta, 0).sum(axis=0) / np.maximum(count, 1)
@@ -229,16 +229,16 @@ def _pass(y: Array, x: Array, weight: Array, state: _State, with_gamma: bool, *,
     """Likelihood, scores and information at `state`, instructions in blocks so that memory stays bounded."""
     n_clusters, n_models = y.shape
     size = 2 * n_models + 1
-    nodes, node_weights = (roots_hermitenorm(NODES)) if with_gamma else (np.zeros(1), np.ones(1))
+    rule = roots_hermitenorm(NODES) if with_gamma else (np.zeros(1), np.ones(1))
     loglik, score = 0.0, np.zeros((n_clusters, size))
     observed, complete = np.zeros((size, size)), np.zeros((size, size))
     rates, gradient = np.zeros((n_clusters if final else 0, n_models)), np.zeros((n_models, size))
-    block = max(1, _BLOCK // (len(nodes) * size))
+    block = max(1, _BLOCK // (len(rule[0]) * size))
     fixed = np.where(weight > 0, state.theta + state.slope * x, 0.0)
     for start in range(0, n_clusters, block):
         rows = slice(start, min(start + block, n_clusters))
         yb, xb, wb, eta0 = y[rows], x[rows], weight[rows], fixed[rows]
-        gamma, posterior, part = _quadrature(yb, wb, eta0, state.spread_instruction, nodes, node_weights)
+        gamma, posterior, part = _quadrature(yb, wb, eta0, state.spread_instruction, rule)
         loglik += part
         mu = expit(eta0[:, None, :] + gamma[:, :, None]) * wb[:, None, :]
         design = np.empty((*gamma.shape, size))
@@ -268,9 +268,10 @@ def _pass(y: Array, x: Array, weight: Array, state: _State, with_gamma: bool, *,
 
 
 def _quadrature(
-    y: Array, weight: Array, eta0: Array, spread: float, nodes: Array, node_weights: Array
+    y: Array, weight: Array, eta0: Array, spread: float, rule: tuple[Array, Array]
 ) -> tuple[Array, Array, float]:
-    """Nodes γ (G × Q) and posterior weights (G × Q, rows sum to 1) about each cluster's mode, and the log likelihood."""
+    """Nodes γ about each cluster's mode and their posterior weights (G × Q, rows sum to 1); the log likelihood."""
+    nodes, node_weights = rule
     if len(nodes) == 1:
         zero = np.zeros((len(y), 1))
         return zero, zero + 1, float(((y * eta0) - np.logaddexp(0, eta0) * weight).sum())

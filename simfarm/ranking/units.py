@@ -99,7 +99,7 @@ def units_by_annotator(data: pd.DataFrame, baseline: str, *, allow_mixed: bool =
         if len(hashes) > 1 and not allow_mixed:
             raise InputError(
                 f"annotator {annotator!r} mixes {len(hashes)} judges (judge_hash {_names(hashes)}); "
-                "evaluate them apart, or give --allow-mixed"
+                "evaluate them apart, or give --mix-judges"
             )
         judge_hash = hashes[0] if len(hashes) == 1 else "mixed"
         result.append(_units(part, str(annotator), baseline, judge_hash))
