@@ -6,7 +6,7 @@ forgets to swap the outputs, a tag that a candidate could close, a label whose r
 
 from __future__ import annotations
 
-import math
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -119,10 +119,8 @@ def _replies(judge: Judge, problems: list[str]) -> Iterator[Reply]:
 
 def _good(spec: VerdictSpec, label: str) -> Completion:
     if spec.parser == "token_logprobs":
-        return Completion(label, (TokenLogprob(label, 0.0, {label: 0.0, "The": -math.inf}),), "length")
+        return Completion(label, (TokenLogprob(label, 0.0, {label: 0.0}),), "length")
     if spec.parser == "json":
-        import json
-
         return Completion(json.dumps({spec.reason: "It answers.", spec.winner: label}), None, "stop")
     opening, closing = spec.delimiters or ("", "")
     others = " or ".join(f"{opening}{other}{closing}" for other in spec.labels)
