@@ -91,8 +91,15 @@ class Loopback:
         self._loop.run_until_complete(self.start("127.0.0.1", 0))
         self._ready.set()
         self._loop.run_forever()
-        self._loop.run_until_complete(self._runner.cleanup())
+        self._loop.run_until_complete(self._stop())
         self._loop.close()
+
+    async def _stop(self) -> None:
+        await self._runner.cleanup()
+        hanging = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
 
     async def start(self, host: str, port: int) -> None:
         """Binds and serves in the current loop."""
@@ -144,40 +151,16 @@ class Loopback:
 
     async def _faulty(self, fault: str | None, call: Call, request: web.Request) -> web.StreamResponse:
         kind, _, argument = (fault or "").partition(":")
-        match kind:
-            case "drop":
-                assert request.transport is not None
-                request.transport.abort()
-                return web.Response()
-            case "hang":
-                await asyncio.sleep(3600)
-            case "429":
-                return error(call.wire, 429, "Rate limit reached", "rate_limit_exceeded")
-            case "429-after":
-                after = {"retry-after": argument or "0.05"}
-                return error(call.wire, 429, "Rate limit reached", "rate_limit_exceeded", headers=after)
-            case "quota":
-                return error(call.wire, 429, "You exceeded your current quota", "insufficient_quota")
-            case "400":
-                return error(call.wire, 400, argument or f"invalid content: {call.prompt}", "invalid_request_error")
-            case "400-temperature":
-                words = "Unsupported value: 'temperature' does not support 0 with this model."
-                return error(call.wire, 400, words, "unsupported_value", param="temperature")
-            case "400-max_tokens":
-                words = "Unsupported parameter: 'max_tokens' is not supported, use 'max_completion_tokens' instead."
-                return error(call.wire, 400, words, "unsupported_parameter", param="max_tokens")
-            case "400-logprobs":
-                words = "Unsupported parameter: 'logprobs' is not supported with this model."
-                return error(call.wire, 400, words, "unsupported_parameter", param="logprobs")
-            case "401":
-                key = call.headers.get("authorization", call.headers.get("x-api-key", ""))
-                return error(call.wire, 401, f"Incorrect API key provided: {key}", "invalid_api_key")
-            case "404":
-                return error(call.wire, 404, "The model does not exist", "model_not_found")
-            case "404-path":
-                return web.Response(status=404, text="404 page not found")
-            case kind if kind.isdigit():
-                return error(call.wire, int(kind), "The server had an error", "server_error")
+        if kind == "drop":
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+        if kind == "hang":
+            await asyncio.sleep(3600)
+        if kind == "404-path":
+            return web.Response(status=404, text="404 page not found")
+        if kind[:1].isdigit() or kind == "quota":
+            return error(kind, argument, call)
         made = answer_openai(call, kind) if call.wire == "openai" else answer_anthropic(call, kind)
         made["model"] = argument if kind == "model" else self.plan.model or call.body["model"]
         text = json.dumps(made)
@@ -187,13 +170,35 @@ class Loopback:
         return web.Response(text=text, content_type="application/json")
 
 
-def error(
-    wire: str, status: int, message: str, code: str, *, param: str | None = None, headers: dict[str, str] | None = None
-) -> web.Response:
-    """An error body in a provider's shape."""
+WORDS = {
+    "429": ("Rate limit reached", "rate_limit_exceeded", None),
+    "429-after": ("Rate limit reached", "rate_limit_exceeded", None),
+    "quota": ("You exceeded your current quota", "insufficient_quota", None),
+    "400": ("invalid content: {prompt}", "invalid_request_error", None),
+    "400-temperature": ("'temperature' does not support 0 with this model.", "unsupported_value", "temperature"),
+    "400-max_tokens": (
+        "Unsupported: 'max_tokens'. Use 'max_completion_tokens'.",
+        "unsupported_parameter",
+        "max_tokens",
+    ),
+    "400-logprobs": ("Unsupported parameter: 'logprobs'", "unsupported_parameter", "logprobs"),
+    "401": ("Incorrect API key provided: {key}", "invalid_api_key", None),
+    "404": ("The model does not exist", "model_not_found", None),
+}
+"""What a fault says: message, code and parameter. A provider may well quote the prompt or the key: so do these."""
+
+
+def error(kind: str, argument: str, call: Call) -> web.Response:
+    """A fault's answer in the provider's shape; `argument` is its Retry-After or its own words."""
+    message, code, param = WORDS.get(kind, ("The server had an error", "server_error", None))
+    if kind == "400" and argument:
+        message = argument
+    key = call.headers.get("authorization", call.headers.get("x-api-key", ""))
+    message = message.replace("{prompt}", call.prompt).replace("{key}", key)
     inner = {"message": message, "type": code, "code": code, "param": param}
-    body = {"error": inner} if wire == "openai" else {"type": "error", "error": {"type": code, "message": message}}
-    return web.json_response(body, status=status, headers=headers)
+    body = {"error": inner} if call.wire == "openai" else {"type": "error", "error": {"type": code, "message": message}}
+    headers = {"retry-after": argument or "0.05"} if kind == "429-after" else None
+    return web.json_response(body, status=429 if kind == "quota" else int(kind.partition("-")[0]), headers=headers)
 
 
 def share_first(prompt: str) -> float:

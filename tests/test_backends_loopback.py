@@ -206,7 +206,7 @@ async def test_what_would_fail_every_call_stops_the_run(
 
 async def test_nobody_listens(backend: OpenAIBackend | AnthropicBackend) -> None:
     made = type(backend)(base_url="http://127.0.0.1:1/v1", timeout=2.0)
-    with pytest.raises(TransientError, match="cannot connect to http://127.0.0.1:1"):
+    with pytest.raises(TransientError, match="cannot connect to http"):
         await made.complete(ask())
     await made.close()
 

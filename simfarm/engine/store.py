@@ -16,7 +16,6 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,9 +26,6 @@ __all__ = ["Store", "default_store_path", "request_key"]
 
 APPLICATION_ID = 0x53464D31
 """Written in the file's header ("SFM1"), so that someone else's database is not taken for a store."""
-
-CHUNK = 500
-"""Keys per SELECT: below SQLite's smallest limit of 999 variables."""
 
 _Item = tuple[bytes, Completion, "asyncio.Future[None]"]
 
@@ -75,8 +71,8 @@ def request_key(backend: str, base_url: str | None, request: Request) -> bytes:
 class Store:
     """An open store. Several processes may share the file; the first answer to a request stays.
 
-    Raises `InputError` for a file that is not a store, is damaged, or cannot be created. Reads are synchronous (a few
-    tens of microseconds: less than handing them to a thread).
+    Raises `InputError` for a file that is not a store, is damaged, or cannot be created. Reads are synchronous and one
+    at a time: at a few tens of microseconds, handing them to a thread or gathering them would cost more.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -116,22 +112,11 @@ class Store:
 
     def get(self, key: bytes) -> Completion | None:
         """The completion of one request, None where it was never answered."""
-        return self.get_many((key,)).get(key)
-
-    def get_many(self, keys: Iterable[bytes]) -> dict[bytes, Completion]:
-        """The completions of those requests that were answered."""
-        wanted = list(keys)
-        found: dict[bytes, Completion] = {}
-        for start in range(0, len(wanted), CHUNK):
-            chunk = wanted[start : start + CHUNK]
-            marks = ",".join("?" * len(chunk))
-            try:
-                rows = self._reader.execute(f"SELECT key, completion FROM completions WHERE key IN ({marks})", chunk)
-                for key, completion in rows:
-                    found[key] = Completion.from_json(json.loads(completion))
-            except sqlite3.DatabaseError as error:
-                raise InputError(f"{self.path}: cannot be read ({error}); move it away or name another") from None
-        return found
+        try:
+            row = self._reader.execute("SELECT completion FROM completions WHERE key = ?", (key,)).fetchone()
+        except sqlite3.DatabaseError as error:
+            raise InputError(f"{self.path}: cannot be read ({error}); move it away or name another") from None
+        return None if row is None else Completion.from_json(json.loads(row[0]))
 
     async def put(self, key: bytes, completion: Completion) -> None:
         """Keeps a completion; returns when it is committed. It is written even where the caller is cancelled meanwhile.
