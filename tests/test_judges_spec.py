@@ -186,6 +186,12 @@ def test_the_hash_covers_the_template_and_the_criteria(tmp_path: Path) -> None:
     assert len(hashes) == 4
 
 
+def test_the_hash_of_the_embedded_judge_covers_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = load_judge("surface").hash
+    monkeypatch.setattr("simfarm.judges.surface.WEIGHTS", {"length": (1.0, 1.0)})
+    assert load_judge("surface").hash != before
+
+
 def test_the_hash_does_not_cover_names_or_the_order_of_keys(tmp_path: Path) -> None:
     one = load_judge(write(tmp_path / "x", {"description": "one", "delimiters": ["</a>", "<a>"]}))
     two = load_judge(write(tmp_path / "y", {"description": "two", "sampling": {"max_tokens": 99, "temperature": 0}}))

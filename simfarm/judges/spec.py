@@ -69,6 +69,10 @@ class Judge:
             "criteria": self.criteria,
             "delimiters": sorted(self.delimiters),
         }
+        if self.rule == "surface":
+            from simfarm.judges.surface import WEIGHTS
+
+            content["weights"] = dict(WEIGHTS)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @cached_property
