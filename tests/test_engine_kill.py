@@ -1,0 +1,61 @@
+"""kill -9 in the middle of a run: nothing that was committed is asked again, and the end is the same."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from simfarm.engine.store import Store
+from tests.loopback import Loopback
+
+CALLS, CONCURRENCY = 200, 8
+
+CLIENT = f"""
+import asyncio, os, sys
+from simfarm.backends import open_backend
+from simfarm.backends.base import Request
+from simfarm.engine.runner import Engine
+from simfarm.engine.store import Store
+
+async def main():
+    backend, model = open_backend("openai/judge", base_url=sys.argv[1])
+    prompts = [({{"role": "user", "content": f"pair {{n}}"}},) for n in range({CALLS})]
+    requests = [Request(model, prompt, {{"logprobs": 5}}) for prompt in prompts]
+    async with Engine(backend, Store(sys.argv[2]), concurrency={CONCURRENCY}) as engine:
+        for answer in asyncio.as_completed([engine.complete(r) for r in requests]):
+            await answer
+            print("answered", flush=True)
+        print(*(engine.cached(r).logprobs[0].top["m"] for r in requests))
+
+asyncio.run(main())
+"""
+
+
+def test_kill_minus_nine(tmp_path: Path) -> None:
+    chance = random.Random(11)
+    path = tmp_path / "store.sqlite"
+    lost = 0
+    with Loopback(latency=0.02) as server:
+        command = [sys.executable, "-c", CLIENT, f"{server.url}/v1", str(path)]
+        for _ in range(3):
+            before = server.received
+            client = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            kill_at = before + chance.randrange(20, 50)
+            while server.received < kill_at:
+                time.sleep(0.001)
+            client.kill()
+            told = client.communicate()[0].count("answered")
+            store = Store(path)
+            kept = store._reader.execute("SELECT count(*) FROM completions").fetchone()[0]
+            store.close()
+            assert server.received - lost - kept <= CONCURRENCY, "more was lost than was in flight"
+            assert kept >= told, "a completion was seen before it was committed"
+            lost = server.received - kept
+        done = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+        assert server.received == CALLS + lost
+        assert len(server.asked) == CALLS
+        clean = [*command[:-1], str(tmp_path / "clean.sqlite")]
+        assert subprocess.run(clean, capture_output=True, text=True, check=True).stdout.splitlines()[-1] == done
