@@ -84,7 +84,7 @@ class Completion:
 
 
 class CallError(Exception):
-    """This call failed and asking again will not help (400, no such recording): its row is an error, the run goes on."""
+    """This call failed and asking again will not help (400, no recording): its row is an error, the run goes on."""
 
 
 class TransientError(Exception):

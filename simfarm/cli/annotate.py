@@ -32,6 +32,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return dry_run(arguments)
     session, pairs = open_run(arguments)
+    if session.judge.rule == "surface":
+        from simfarm.judges.surface import banner
+
+        print(banner(), file=sys.stderr)
     rows = (annotation.row() for annotation in streamed(session, pairs))
     write_rows(arguments.output, rows, ANNOTATION_COLUMNS)
     if arguments.output:

@@ -101,12 +101,8 @@ class Session:
         return plan_calls(pairs, self.judge, self.repeats)
 
     def notes(self, pairs: Sequence[Comparison]) -> list[str]:
-        """What a user must know before the first call: the embedded judge's banner, a shared family."""
+        """What a user must know before the first call: a shared family, outputs that are cut off or empty."""
         told = []
-        if self.judge.rule == "surface":
-            from simfarm.judges.surface import banner
-
-            told.append(banner())
         if self.backend is not None:
             family = model_family(self.judge.model or self.model)
             kin = sorted({g for p in pairs for g in (p.generator_1, p.generator_2) if g and model_family(g) == family})

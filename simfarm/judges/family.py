@@ -1,4 +1,4 @@
-"""Which model family a name belongs to: a judge favours its own, so a user is told when judge and candidate share one."""
+"""Which model family a name belongs to: judges favour their own, so a user is told when a candidate is of it."""
 
 from __future__ import annotations
 
