@@ -13,8 +13,7 @@ from typing import Any
 from simfarm.backends.base import CallError, Completion, Request, TokenLogprob
 from simfarm.errors import InputError
 from simfarm.files import read_rows
-from simfarm.judges.orders import orders
-from simfarm.records import Comparison
+from simfarm.judges.orders import alpaca_eval_order
 
 __all__ = ["ReplayBackend", "completion_from_recording"]
 
@@ -49,9 +48,7 @@ class ReplayBackend:
             raise InputError(f"{path}: no row has a 'raw_completion' to replay; use a file written by simfarm annotate")
 
     def _record(self, path: str, number: int, row: Mapping[str, Any], raw: Any) -> None:
-        order = row.get("order")
-        if order is None:
-            (order,) = orders("alpaca-eval", Comparison(row["instruction"], "", ""))
+        order = row.get("order") or alpaca_eval_order(row["instruction"])
         if row.get("model"):
             self.models.add(row["model"])
         for step, value in enumerate(raw if isinstance(raw, list) else [raw]):

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Annotate where needed, rank, print; gives the exit status."""
     from simfarm.cli.judging import dry_run
     from simfarm.inputs import read_for_evaluation
-    from simfarm.report.board import board_json, check_target, print_board, write_board
+    from simfarm.report.board import board_json, check_target, difference_lines, print_board, write_board
 
     if arguments.output:
         check_target(arguments.output)
@@ -74,13 +74,14 @@ def run(arguments: argparse.Namespace) -> int:
         level=arguments.level,
         allow_mixed=arguments.mix_judges,
     )
+    more = [difference_lines(board, *arguments.difference) if arguments.difference else [] for board in boards]
     if arguments.json:
-        print(board_json(boards, arguments.difference))
+        print(board_json(boards, more))
     else:
-        for board in boards:
-            print_board(board, difference=arguments.difference, breakdown=arguments.breakdown)
+        for board, lines in zip(boards, more, strict=True):
+            print_board(board, lines, breakdown=arguments.breakdown)
     if arguments.output:
-        write_board(arguments.output, boards, arguments.difference)
+        write_board(arguments.output, boards, more)
         print(f"wrote {arguments.output}", file=sys.stderr)
     return status
 

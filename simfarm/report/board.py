@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["board_json", "board_markdown", "check_target", "difference_lines", "print_board", "write_board"]
 
-Difference = Sequence[str] | None
-
 
 def remarks(board: Board) -> list[str]:
     """What stands below the table: the embedded judge's confession first, then the board's own notes."""
@@ -88,8 +86,8 @@ def _title(board: Board) -> str:
     return f"{board.annotator} · against {board.baseline} · {instructions} instructions"
 
 
-def print_board(board: Board, *, difference: Difference = None, breakdown: bool = False) -> None:
-    """The board on stdout, its warnings on stderr."""
+def print_board(board: Board, more: Sequence[str] = (), *, breakdown: bool = False) -> None:
+    """The board on stdout, its remarks and `more` lines below, its warnings on stderr."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -106,7 +104,7 @@ def print_board(board: Board, *, difference: Difference = None, breakdown: bool 
     console.print(table)
     if breakdown:
         _print_breakdown(console, board.breakdown)
-    for line in [*remarks(board), *(difference_lines(board, *difference) if difference else [])]:
+    for line in [*remarks(board), *more]:
         console.print(line, markup=False)
     console.print()
     for line in board.warnings:
@@ -157,14 +155,11 @@ def difference_lines(board: Board, a: str, b: str) -> list[str]:
     return told
 
 
-def board_json(boards: Sequence[Board], difference: Difference = None) -> str:
-    """One board as a JSON object; several as `{"boards": [...]}`."""
-    made = []
-    for board in boards:
-        row = board.to_json() | {"remarks": remarks(board)}
-        if difference:
-            row["difference"] = difference_lines(board, *difference)
-        made.append(row)
+def board_json(boards: Sequence[Board], more: Sequence[Sequence[str]] = ()) -> str:
+    """One board as a JSON object; several as `{"boards": [...]}`. `more` has lines for each board, if any."""
+    made = [board.to_json() | {"remarks": remarks(board)} for board in boards]
+    for row, lines in zip(made, more, strict=False):
+        row["remarks"] += lines
     return json.dumps(made[0] if len(made) == 1 else {"boards": made}, ensure_ascii=False, indent=1, allow_nan=False)
 
 
@@ -187,7 +182,7 @@ def check_target(path: str | os.PathLike[str]) -> None:
     check_writable(Path(path).with_suffix(".csv"))
 
 
-def write_board(path: str | os.PathLike[str], boards: Sequence[Board], difference: Difference = None) -> None:
+def write_board(path: str | os.PathLike[str], boards: Sequence[Board], more: Sequence[Sequence[str]] = ()) -> None:
     """Write all boards to one file, in the format of its name."""
     import pandas as pd
 
@@ -195,5 +190,5 @@ def write_board(path: str | os.PathLike[str], boards: Sequence[Board], differenc
     if suffix == ".csv":
         text = pd.concat([board.table for board in boards], ignore_index=True).to_csv(index=False)
     else:
-        text = board_markdown(boards) if suffix == ".md" else board_json(boards, difference) + "\n"
+        text = board_markdown(boards) if suffix == ".md" else board_json(boards, more) + "\n"
     Path(path).write_text(text, encoding="utf-8")
