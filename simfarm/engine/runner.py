@@ -92,6 +92,7 @@ class Engine:
         self._timeout = timeout
         self._retries = retries
         self._on_event = on_event
+        self._refused: ProviderError | None = None
         self._running: dict[bytes, asyncio.Task[Completion]] = {}
         self._asked: set[bytes] = set()
         self._random = random.Random()
@@ -177,7 +178,7 @@ class Engine:
             raise InputError(f"--budget needs the price of {request.model}, which no table knows: add --price IN,OUT")
         for attempt in range(self._retries + 1):
             try:
-                completion = await self._attempt(request, tokens_in + tokens_out, most)
+                completion = await self._attempt(key, request, tokens_in + tokens_out, most)
             except CallError:
                 self.stats.errors["refused"] += 1
                 raise
@@ -189,19 +190,22 @@ class Engine:
                     raise
                 await self._back_off(error, attempt)
                 continue
-            if key is not None and self._store is not None:
-                self._asked.add(key)
-                await self._store.put(key, completion)
             self._event("asked")
             return completion
         raise AssertionError("the last attempt returns or raises")
 
-    async def _attempt(self, request: Request, tokens: int, most: float | None) -> Completion:
-        """One call, inside the limits and the budget. A failed call reports no tokens and so counts as free."""
+    async def _attempt(self, key: bytes | None, request: Request, tokens: int, most: float | None) -> Completion:
+        """One call, inside the limits and the budget. A failed call reports no tokens and so counts as free.
+
+        The answer is committed before its place is given to the next call, so that a kill loses no more than
+        `concurrency` answers.
+        """
         entered = await self._limits.enter(tokens)
         used, cost = 0, 0.0
         reserved = False
         try:
+            if self._refused is not None:
+                raise self._refused
             if self._budget is not None:
                 assert most is not None
                 await self._budget.reserve(most)
@@ -211,6 +215,10 @@ class Engine:
                     completion = await self.backend.complete(request)
             except TimeoutError:
                 raise TransientError(f"no answer within {self._timeout:g} s") from None
+            except ProviderError as error:
+                # the calls still waiting for their turn would be refused as well
+                self._refused = error
+                raise
             except TransientError as error:
                 if error.throttled:
                     self.stats.throttled += 1
@@ -220,6 +228,9 @@ class Engine:
             self._limits.succeeded()
             used = (completion.input_tokens or 0) + (completion.output_tokens or 0)
             cost = self._count(completion, most)
+            if key is not None and self._store is not None:
+                self._asked.add(key)
+                await self._store.put(key, completion)
             return completion
         finally:
             if reserved and self._budget is not None and most is not None:
