@@ -1,4 +1,4 @@
-"""Whole-process time of `simfarm --help` and of `simfarm evaluate` on 33 models × 805 instructions, both length controls.
+"""Whole-process time of `simfarm --help`, and of `simfarm evaluate` on 33 models × 805 instructions, both controls.
 
     python benchmarks/evaluate.py --data ../shared/data/alpaca_eval_2 [--alpaca-eval peer/bin/python]
 

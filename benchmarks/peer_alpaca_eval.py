@@ -38,7 +38,8 @@ def annotate(url: str, pairs: int, threads: int) -> None:
     begun, cpu = time.perf_counter(), time.process_time()
     made = annotator.annotate_head2head(outputs_1=ours, outputs_2=theirs)
     seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
-    assert len(made) == pairs and all(row["preference"] is not None for row in made)
+    assert len(made) == pairs
+    assert all(row["preference"] is not None for row in made)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "cpu": cpu, "peak_mb": peak}))
 
@@ -50,12 +51,12 @@ def evaluate(data: Path) -> None:
     glm_winrate.hf_hub_download = lambda *, filename, **_: str(data / filename)
     rows = pd.read_parquet(data / "preferences.parquet")
     found = {}
-    for model, part in rows.groupby("generator_2"):
+    for model, own in rows.groupby("generator_2"):
         # it wants texts to count characters, and the row's position as its index
-        part = part.assign(output_1=part["length_1"].map("x".__mul__), output_2=part["length_2"].map("x".__mul__))
-        part = part.reset_index(drop=True).rename_axis("index")
-        if model != part["generator_1"].iloc[0]:
-            found[model] = glm_winrate.get_length_controlled_winrate(part, save_weights_dir=None)
+        texts = {f"output_{side}": own[f"length_{side}"].map("x".__mul__) for side in (1, 2)}
+        if model != own["generator_1"].iloc[0]:
+            ready = own.assign(**texts).reset_index(drop=True).rename_axis("index")
+            found[model] = glm_winrate.get_length_controlled_winrate(ready, save_weights_dir=None)
     print(json.dumps({model: round(row["length_controlled_winrate"], 2) for model, row in found.items()}))
 
 

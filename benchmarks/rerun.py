@@ -84,9 +84,8 @@ def main() -> None:
         seconds = time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(done.stderr.strip())
-    print(
-        f"{2 * chosen.pairs:,} annotations from the store in {seconds:.1f} s: {2 * chosen.pairs / seconds:,.0f} a second"
-    )
+    count = 2 * chosen.pairs
+    print(f"{count:,} annotations from the store in {seconds:.1f} s: {count / seconds:,.0f} a second")
     print(f"peak memory {peak:.0f} MB (start-up, reading and writing the files included)")
 
 
