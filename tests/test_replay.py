@@ -1,4 +1,4 @@
-"""Real judge text through the real parser and engine: eight recorded AlpacaEval files, and what simfarm wrote itself."""
+"""Real judge text through the real parser and engine: eight recorded AlpacaEval files, and what simfarm wrote."""
 
 import json
 from pathlib import Path
