@@ -55,7 +55,7 @@ def win_rate_coverage(p: float, n: int, kind: str, replicates: int, rng: np.rand
 def plant_panel(
     n_models: int, n_clusters: int, rng: np.random.Generator, *, soft: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(p, delta, truth): a panel like AlpacaEval's, s_γ = 1.5, slopes N(2, 0.45²), true win rates from 8 to 71 %
+    """(p, delta, truth): a panel like AlpacaEval's, s_γ = 1.5, slopes N(2, 0.45²), true win rates from 7 to 73 %
     (from 12 % with few instructions, so that every model wins somewhere and has a finite effect)."""
     theta = np.linspace(logit(0.03 if n_clusters > 400 else 0.06), logit(0.80), n_models)
     gamma = 1.5 * rng.standard_normal((n_clusters, 1))

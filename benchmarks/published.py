@@ -59,7 +59,7 @@ def main() -> None:
     refitted = refit(table, published)
     print(
         f"alpaca-eval-2, {len(refitted)} models with 805 rows: "
-        f"largest {refitted.max():.4f} ({refitted.idxmax()}), median {refitted.median():.4f} points"
+        f"largest {refitted.max():.4f} ({refitted.idxmax()}), median {refitted.median():.5f} points"
     )
     difficulty = pd.read_csv(options.data / "instruction_difficulty.csv").set_index("index")["instruction_difficulty"]
     weights = published_weights(published, difficulty.to_numpy())

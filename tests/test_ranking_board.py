@@ -1,0 +1,185 @@
+"""The board: its columns, its order, and inputs at the edge."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from simfarm.errors import InputError
+from simfarm.ranking import COLUMNS, leaderboard, paired_difference
+
+
+def planted(n_models: int = 3, n: int = 40, seed: int = 0) -> pd.DataFrame:
+    """Full rows: model m{k} wins more often the higher k; longer answers win more."""
+    rng = np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    for m in range(n_models):
+        for i in range(n):
+            length = int(rng.integers(20, 200))
+            chance = 0.2 + 0.5 * m / n_models + 0.2 * (length > 110)
+            rows.append(
+                {
+                    "instruction": f"question {i}",
+                    "dataset": "odd" if i % 2 else "even",
+                    "output_1": f"{i:03d}" * 37,
+                    "output_2": f"{i:03d}{m}" + "x" * length,
+                    "generator_1": "base",
+                    "generator_2": f"m{m}",
+                    "annotator": "judge",
+                    "judge_hash": "abc",
+                    "preference": 1.0 + float(rng.uniform() < chance),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def test_columns_are_those_of_the_design_and_the_best_model_is_first() -> None:
+    [board] = leaderboard(planted())
+    assert tuple(board.table.columns) == COLUMNS
+    assert board.table["win_rate"].is_monotonic_decreasing
+    top = board.table.iloc[0]
+    rows = planted()
+    assert top["win_rate"] == pytest.approx(100 * (rows[rows["generator_2"] == top["model"]]["preference"] - 1).mean())
+    assert top["win_rate_low"] < top["win_rate"] < top["win_rate_high"]
+    assert top["lc_low"] < top["length_controlled_winrate"] < top["lc_high"]
+    assert (top["annotator"], top["judge_hash"], top["baseline"]) == ("judge", "abc", "base")
+
+
+def test_below_twenty_models_the_raw_win_rate_leads_and_the_board_says_why() -> None:
+    [small] = leaderboard(planted(3))
+    assert small.headline == "win_rate"
+    assert any("length slope estimated from 3 models" in note for note in small.notes)
+    [large] = leaderboard(planted(20))
+    assert large.headline == "length_controlled_winrate"
+    assert large.table["length_controlled_winrate"].is_monotonic_decreasing
+    assert large.panel_size == 20
+    assert large.panel_hash != small.panel_hash
+
+
+def test_without_length_control_its_columns_are_empty() -> None:
+    [board] = leaderboard(planted(), length_control=())
+    assert board.table["length_controlled_winrate"].isna().all()
+    assert board.slope is None
+    assert board.lc_estimates == {}
+
+
+def test_the_baseline_against_itself_is_fifty_and_moves_nothing() -> None:
+    rows = planted()
+    own = rows[rows["generator_2"] == "m0"].assign(generator_2="base", preference=1.5)
+    [board] = leaderboard(pd.concat([rows, own]))
+    table = board.table.set_index("model")
+    line = table.loc["base"]
+    assert line[["win_rate", "win_rate_low", "win_rate_high", "length_controlled_winrate"]].tolist() == [50.0] * 4
+    assert line["n_draws"] == 40
+    [without] = leaderboard(rows)
+    assert without.panel_hash == board.panel_hash
+    before = without.table.set_index("model").loc["m1", "length_controlled_winrate"]
+    assert table.loc["m1", "length_controlled_winrate"] == pytest.approx(before, abs=1e-12)
+
+
+def test_failures_are_counted_and_never_scored() -> None:
+    rows = planted(1)
+    rows["status"] = "verdict"
+    wins = (rows["preference"] == 2).sum()
+    rows.loc[:4, ["preference", "status"]] = [np.nan, "error"]
+    rows.loc[5:6, ["preference", "status"]] = [np.nan, "unparseable"]
+    lost = (planted(1)["preference"][:7] == 2).sum()
+    [board] = leaderboard(rows)
+    line = board.table.iloc[0]
+    assert line[["n_error", "n_unparseable", "n_total", "n_wins"]].tolist() == [5, 2, 33, wins - lost]
+    assert line["win_rate"] == pytest.approx(100 * (wins - lost) / 33)
+
+
+def test_an_annotator_each_gets_a_board() -> None:
+    rows = planted()
+    boards = leaderboard(pd.concat([rows, rows.assign(annotator="other")]))
+    assert [b.annotator for b in boards] == ["judge", "other"]
+
+
+def test_breakdown_by_dataset_averages_to_the_whole() -> None:
+    [board] = leaderboard(planted())
+    parts = board.breakdown[board.breakdown["model"] == "m1"]
+    assert parts["group"].tolist() == ["even", "odd"]
+    assert parts["win_rate"].mean() == pytest.approx(board.table.set_index("model").loc["m1", "win_rate"])
+
+
+def test_paired_difference_of_two_models() -> None:
+    rows = planted(2, 60)
+    [board] = leaderboard(rows)
+    a, b = (rows[rows["generator_2"] == m]["preference"].to_numpy() for m in ("m1", "m0"))
+    difference = paired_difference(board, "m1", "m0")
+    assert difference.value == pytest.approx((a - b).mean())
+    assert difference.standard_error == pytest.approx((a - b).std(ddof=1) / np.sqrt(60))
+    low, high = paired_difference(board, "m1", "m0", length_control="joint").interval()
+    assert low < high
+    with pytest.raises(InputError, match="no estimate of 'm9'"):
+        paired_difference(board, "m1", "m9")
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_one_or_two_rows_make_a_board(n: int) -> None:
+    [board] = leaderboard(planted(1).head(n))
+    assert len(board.table) == 1
+    if n == 1:
+        assert np.isnan(board.table["win_rate_low"][0])
+        assert any("one instruction alone" in w for w in board.warnings)
+
+
+def test_a_model_without_any_verdict_is_listed_last_with_a_warning() -> None:
+    rows = planted(2)
+    rows.loc[rows["generator_2"] == "m1", "preference"] = np.nan
+    [board] = leaderboard(rows)
+    assert board.table["model"].tolist() == ["m0", "m1"]
+    assert np.isnan(board.table["win_rate"][1])
+    assert any("m1 has no verdict" in w for w in board.warnings)
+
+
+@pytest.mark.parametrize("preference", [1.0, 2.0])
+def test_a_model_that_always_loses_or_wins_keeps_its_raw_rate_under_control(preference: float) -> None:
+    rows = planted(3)
+    rows.loc[rows["generator_2"] == "m0", "preference"] = preference
+    [board] = leaderboard(rows)
+    line = board.table.set_index("model").loc["m0"]
+    assert line["length_controlled_winrate"] == line["win_rate"] == 100 * (preference - 1)
+    assert line["win_rate_high"] > line["win_rate_low"]
+
+
+def test_lopsided_lengths_are_warned_of() -> None:
+    rows = planted(2)
+    rows["output_2"] = rows["output_2"] + "y" * 300
+    [board] = leaderboard(rows)
+    assert any("one side of zero" in w for w in board.warnings)
+
+
+def test_rows_without_lengths_have_no_length_control_but_a_board() -> None:
+    rows = planted().drop(columns=["output_1", "output_2"])
+    [board] = leaderboard(rows)
+    assert board.table["length_controlled_winrate"].isna().all()
+    assert board.table["flags"].eq("not checked").all()
+    assert any("length_1" in w for w in board.warnings)
+
+
+def test_json_has_no_nan_and_survives_a_round_trip() -> None:
+    [board] = leaderboard(planted(1).head(1))
+    text = json.dumps(board.to_json(), allow_nan=False)
+    assert json.loads(text)["models"][0]["win_rate_low"] is None
+
+
+def test_row_order_changes_nothing() -> None:
+    rows = planted()
+    [board] = leaderboard(rows)
+    [shuffled] = leaderboard(rows.sample(frac=1, random_state=1))
+    assert shuffled.table["model"].tolist() == board.table["model"].tolist()
+    np.testing.assert_allclose(
+        shuffled.table["length_controlled_winrate"], board.table["length_controlled_winrate"], atol=1e-8
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"length_control": ["x"]}, "'x'"), ({"level": 95}, "between 0 and 1")]
+)
+def test_unknown_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        leaderboard(planted(), **options)

@@ -1,0 +1,216 @@
+"""Length control: `joint` on planted truth, both definitions against statsmodels and the published numbers."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from scipy.special import expit, roots_hermitenorm
+
+from simfarm.errors import InputError
+from simfarm.ranking import alpaca_eval, leaderboard
+from simfarm.ranking.length_control import fit_joint, length_feature
+
+NODES, WEIGHTS = roots_hermitenorm(60)
+THETA = np.linspace(-2.5, 1.2, 20)
+TRUTH = expit(THETA[:, None] + 1.2 * NODES) @ WEIGHTS / WEIGHTS.sum()
+
+
+def plant(rng: np.random.Generator, n_clusters: int, theta: np.ndarray = THETA) -> tuple[np.ndarray, np.ndarray]:
+    """(p, delta) of models with effects `theta`, s_γ = 1.2, slopes N(1.5, 0.5²); most answers are short."""
+    delta = np.linspace(-500, 200, len(theta)) + 400 * rng.standard_normal((n_clusters, len(theta)))
+    slope = 1.5 + 0.5 * rng.standard_normal(len(theta))
+    eta = theta + 1.2 * rng.standard_normal((n_clusters, 1)) + slope * length_feature(delta)
+    return rng.binomial(1, expit(eta)).astype(float), delta
+
+
+def test_joint_recovers_planted_effects_slope_and_variances() -> None:
+    p, delta = plant(np.random.default_rng(0), 4000)
+    fit = fit_joint(p, delta)
+    values = np.array([e.value for e in fit.estimates])
+    assert np.abs(values - TRUTH).max() < 0.035
+    assert np.abs(p.mean(axis=0) - TRUTH).max() > 0.08  # the raw win rate is far off: there is something to control
+    assert fit.spread_instruction == pytest.approx(1.2, abs=0.06)
+    assert fit.spread_slope == pytest.approx(0.5, abs=0.2)
+    assert fit.pooled.value == pytest.approx(1.5, abs=3 * fit.pooled.standard_error)
+
+
+def test_joint_intervals_cover_the_population_mean_with_slopes_drawn_anew() -> None:
+    rng = np.random.default_rng(1)
+    hits, differences = [], []
+    for _ in range(60):
+        p, delta = plant(rng, 150)
+        estimates = fit_joint(p, delta).estimates
+        intervals = np.array([e.interval() for e in estimates])
+        hits.append((intervals[:, 0] <= TRUTH) & (intervals[:, 1] >= TRUTH))
+        low, high = (estimates[15] - estimates[5]).interval()
+        differences.append(low <= TRUTH[15] - TRUTH[5] <= high)
+    assert 0.92 <= np.mean(hits) <= 0.98
+    assert np.mean(differences) >= 0.88
+
+
+def test_missing_cells_do_not_bias_the_rest() -> None:
+    rng = np.random.default_rng(2)
+    p, delta = plant(rng, 3000)
+    p[rng.uniform(size=p.shape) < 0.3] = np.nan
+    values = np.array([e.value for e in fit_joint(p, delta).estimates])
+    assert np.abs(values - TRUTH).max() < 0.045
+
+
+def test_one_model_is_the_plain_logistic_fit_of_statsmodels() -> None:
+    rng = np.random.default_rng(3)
+    delta = 300 * rng.standard_normal((20_000, 1)) - 200
+    x = length_feature(delta)
+    p = np.clip(expit(-0.7 + 1.1 * x) + 0.1 * rng.standard_normal(x.shape), 0, 1)
+    fit = fit_joint(p, delta)
+    oracle = sm.GLM(p[:, 0], sm.add_constant(x), family=sm.families.Binomial()).fit(cov_type="HC0")
+    rate = expit(oracle.params[0])
+    assert fit.estimates[0].value == pytest.approx(rate, abs=1e-4)
+    assert fit.estimates[0].standard_error == pytest.approx(oracle.bse[0] * rate * (1 - rate), rel=0.01)
+    assert fit.slopes[0] == pytest.approx(oracle.params[1], abs=2e-3)
+    assert fit.spread_instruction == 0
+
+
+@pytest.mark.parametrize("n_models", [1, 2, 5])
+def test_a_small_panel_with_few_instructions_still_fits(n_models: int) -> None:
+    p, delta = plant(np.random.default_rng(4), 12, np.linspace(-0.5, 0.5, n_models))
+    fit = fit_joint(p, delta)
+    assert all(0 < e.value < 1 and e.standard_error > 0 for e in fit.estimates)
+    assert np.isfinite([fit.pooled.value, fit.pooled.standard_error]).all()
+
+
+def test_constant_lengths_leave_the_raw_win_rate() -> None:
+    p = np.random.default_rng(5).uniform(size=(200, 1))
+    [estimate] = fit_joint(p, np.full((200, 1), 40.0)).estimates
+    assert estimate.value == pytest.approx(p.mean(), abs=1e-6)
+
+
+def test_blocks_of_instructions_give_the_same_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    p, delta = plant(np.random.default_rng(6), 200)
+    whole = [e.value for e in fit_joint(p, delta).estimates]
+    monkeypatch.setattr("simfarm.ranking.length_control._BLOCK", 15 * 41 * 37)
+    assert [e.value for e in fit_joint(p, delta).estimates] == pytest.approx(whole, abs=1e-9)
+
+
+def slim(n_models: int, n: int, **columns: object) -> pd.DataFrame:
+    """A slim annotation file of planted verdicts."""
+    p, delta = plant(np.random.default_rng(7), n, np.linspace(-1, 1, n_models))
+    parts = [
+        pd.DataFrame(
+            {
+                "instruction_id": np.arange(n),
+                "generator_1": "base",
+                "generator_2": f"m{m}",
+                "length_1": 3000,
+                "length_2": (3000 + delta[:, m]).round().clip(0),
+                "preference": 1 + p[:, m],
+                "annotator": "judge",
+            }
+        )
+        for m in range(n_models)
+    ]
+    return pd.concat(parts, ignore_index=True).assign(**columns)
+
+
+def test_other_instructions_are_refused_by_alpaca_eval_2_with_the_remedy(shared_data: Path) -> None:
+    folder = shared_data / "alpaca_eval_2"
+    for rows in (
+        slim(2, 20, dataset="mine"),
+        slim(2, 20).assign(instruction_id=lambda d: d["instruction_id"] + 800),
+        slim(2, 20).assign(instruction=lambda d: "question " + d["instruction_id"].astype(str)),
+    ):
+        with pytest.raises(InputError, match="--length-control joint"):
+            leaderboard(rows, length_control=["alpaca-eval-2"], lc_data=folder)
+
+
+def test_missing_length_control_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"df_gamed\.csv: no such file"):
+        leaderboard(slim(1, 10), length_control=["alpaca-eval-2"], lc_data=tmp_path)
+
+
+@pytest.fixture(scope="module")
+def published_rows(shared_data: Path) -> pd.DataFrame:
+    return pd.read_parquet(shared_data / "alpaca_eval_2" / "preferences.parquet")
+
+
+@pytest.fixture(scope="module")
+def published(shared_data: Path) -> pd.DataFrame:
+    return pd.read_csv(shared_data / "alpaca_eval_2" / "published_leaderboard.csv").set_index("model")
+
+
+def test_published_columns_and_length_control(
+    shared_data: Path, published_rows: pd.DataFrame, published: pd.DataFrame
+) -> None:
+    [board] = leaderboard(
+        published_rows, length_control=["alpaca-eval-2", "joint"], lc_data=shared_data / "alpaca_eval_2"
+    )
+    table = board.table.set_index("model")
+    names = table.index.intersection(published.index)
+    assert len(names) == 32
+    for column in ("win_rate", "standard_error", "n_wins", "n_wins_base", "n_draws", "n_total", "discrete_win_rate"):
+        np.testing.assert_allclose(table.loc[names, column].astype(float), published.loc[names, column], atol=1e-9)
+    whole = [m for m in names if table.loc[m, "n_total"] == 805 and m != board.baseline]
+    target = published.loc[whole, "length_controlled_winrate"]
+    off = (table.loc[whole, "length_controlled_winrate"] - target).abs()
+    assert off.max() < 0.16
+    assert off.median() < 0.05
+    joint = table.loc[whole, "length_controlled_winrate_joint"]
+    assert joint.rank().corr(target.rank()) >= 0.98
+    assert (joint - target).abs().mean() <= 1.5
+    assert board.panel_size == 32
+    assert board.headline == "length_controlled_winrate"
+
+
+def test_alpaca_eval_fit_is_the_weighted_logistic_fit_of_statsmodels(
+    shared_data: Path, published_rows: pd.DataFrame
+) -> None:
+    data = alpaca_eval.load_data(shared_data / "alpaca_eval_2")
+    rows = published_rows[published_rows["generator_2"] == "phi-2"]
+    p = rows["preference"].to_numpy() - 1
+    delta = (rows["length_1"] - rows["length_2"]).to_numpy(float)
+    position = rows["instruction_id"].to_numpy(np.int64)
+    estimate = alpaca_eval.fit(p, delta, position, position, data)
+    x = np.tanh(delta / delta.std(ddof=1))
+    own = np.column_stack([np.ones(len(p)), x, data.difficulty[position]])
+    gamed = np.column_stack([np.zeros(1610), data.gamed_x, data.difficulty[data.gamed_position]])
+    weights = np.concatenate([np.ones(len(p)), np.full(1610, 0.1)])
+    model = sm.GLM(
+        np.concatenate([p, data.gamed_p]),
+        np.vstack([own, gamed]),
+        family=sm.families.Binomial(),
+        freq_weights=weights,
+    )
+    b0, _, b2 = model.fit(tol=1e-12).params
+    assert estimate.value == pytest.approx(expit(b0 + b2 * data.difficulty[position]).mean(), abs=1e-7)
+    # The independent refit joined on the instruction, as here, not on the row as upstream did.
+    refit = pd.read_csv(shared_data / "alpaca_eval_2" / "lc_refit_independent_mle.csv").set_index("model")
+    assert 100 * estimate.value == pytest.approx(refit.loc["phi-2", "lc"], abs=1e-3)
+
+
+def test_alpaca_eval_intervals_cover_planted_truth() -> None:
+    rng = np.random.default_rng(8)
+    n = 300
+    truth = expit(-1 + 1.0 * (1.5 * NODES)) @ WEIGHTS / WEIGHTS.sum()
+    hits = 0
+    for _ in range(400):
+        difficulty = 1.5 * rng.standard_normal(n)
+        delta = 300 * rng.standard_normal(n) + 150
+        p = rng.binomial(1, expit(-1 + difficulty - 1.2 * length_feature(delta[:, None])[:, 0])).astype(float)
+        gamed_x = np.tanh(rng.standard_normal(2 * n))
+        position = np.tile(np.arange(n), 2)
+        gamed_p = rng.binomial(1, expit(difficulty[position] - 1.2 * gamed_x)).astype(float)
+        data = alpaca_eval.LengthControlData(difficulty, position.astype(np.int64), gamed_x, gamed_p)
+        low, high = alpaca_eval.fit(p, delta, np.arange(n), np.arange(n), data).interval()
+        hits += low <= truth <= high
+    assert 0.92 <= hits / 400 <= 0.98
+
+
+def test_text_and_slim_positions_agree(shared_data: Path) -> None:
+    instructions = pd.read_json(shared_data / "alpaca_eval_2" / "instructions.jsonl", lines=True).sample(
+        50, random_state=1
+    )
+    np.testing.assert_array_equal(alpaca_eval.positions(instructions), instructions["instruction_id"])
+    np.testing.assert_array_equal(
+        alpaca_eval.positions(instructions.drop(columns="instruction")), instructions["instruction_id"]
+    )
