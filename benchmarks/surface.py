@@ -49,8 +49,8 @@ AlpacaFarm and LLMBar Adversarial are new to them. *Slope*: of people's votes on
 below 1 overconfident. In the second table each vote is set aside in turn and the majority of the others is to be
 named; a person's own tie votes count half there, as a judge's do.
 
-No weight saw the set it is tested on, but the design (sign constraint, which features) was chosen among four variants
-with these figures in view: AlpacaFarm was 61.6 to 63.2 over the four, PandaLM 66.9 to 68.7, Vicuna-80 69.9 to 75.0. So
+No weight saw the set it is tested on, but the design (sign constraint, which features) was chosen among five variants
+with these figures in view: AlpacaFarm was 61.6 to 63.2 over the five, PandaLM 66.9 to 69.0, Vicuna-80 69.9 to 75.0. So
 a set that played no part at all may come out a point or more lower; no difference to `longest` above is certain but
 the loss on Vicuna-80.
 """
