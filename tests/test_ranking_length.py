@@ -1,5 +1,6 @@
 """Length control: `joint` on planted truth, both definitions against statsmodels and the published numbers."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,12 @@ def test_other_instructions_are_refused_by_alpaca_eval_2_with_the_remedy(shared_
 def test_missing_length_control_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"df_gamed\.csv: no such file"):
         leaderboard(slim(1, 10), length_control=["alpaca-eval-2"], lc_data=tmp_path)
+
+
+def test_without_the_hub_extra_the_remedies_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(InputError, match=r"--lc-data DIR.*simfarm\[hub\].*--length-control joint"):
+        leaderboard(slim(1, 10), length_control=["alpaca-eval-2"])
 
 
 @pytest.fixture(scope="module")
