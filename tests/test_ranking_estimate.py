@@ -101,3 +101,14 @@ def test_interval_covers_planted_win_rate(p: float, n: int) -> None:
         low, high = mean_estimate(rng.binomial(2, chance) / 2, np.arange(n)).interval()
         hits += low <= p <= high
     assert 0.92 <= hits / 1500 <= 0.98
+
+
+@pytest.mark.parametrize("n", [30, 60])
+@pytest.mark.parametrize("p", [0.02, 0.1, 0.5, 0.9])
+def test_exact_coverage_of_hard_verdicts(p: float, n: int) -> None:
+    """No simulation: the chances of the win counts whose interval holds p, added up."""
+    covered = 0.0
+    for wins in range(n + 1):
+        low, high = mean_estimate((np.arange(n) < wins).astype(float), np.arange(n)).interval()
+        covered += (low <= p <= high) * math.comb(n, wins) * p**wins * (1 - p) ** (n - wins)
+    assert 0.92 <= covered <= 0.98
