@@ -1,11 +1,13 @@
 """Annotations a second against a loopback provider with 50 ms latency, and the memory and processor time they take.
 
-    python benchmarks/throughput.py [--calls 3000] [--concurrency 64] [--latency-ms 50]
+    python benchmarks/throughput.py [--calls 3000] [--concurrency 64] [--latency-ms 50] [--alpaca-eval peer/bin/python]
 
 The provider (tests/loopback.py) and every contender run in processes of their own, one contender after another, twice
 each; the better run counts. `bare` is a plain aiohttp loop that posts ready bodies and reads the verdict: the floor
-that the official SDK, the retries, the limits and the store on disk are measured against. `rerun` is simfarm again on
-the store that `simfarm` filled.
+that the official SDK, the retries, the limits and the store on disk are measured against. `engine` is simfarm's engine
+alone, `annotate` all that `simfarm annotate` does (templates, parsing, the store and the file it writes), `rerun` the
+same again on the store that `annotate` filled. `alpaca_eval` answers 805 pairs at its best number of threads. Imports
+count for memory, not for time, in every contender.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 SAMPLING = {"temperature": 0, "max_tokens": 1, "logprobs": 5}
@@ -51,8 +53,8 @@ async def bare(url: str, calls: int, concurrency: int) -> None:
     assert len(verdicts) == calls
 
 
-async def simfarm(url: str, calls: int, concurrency: int, store_path: str) -> None:
-    """The engine with the OpenAI backend and a store on disk."""
+async def engine(url: str, calls: int, concurrency: int, store_path: str) -> None:
+    """The engine with the OpenAI backend and a store on disk, and nothing of judging."""
     from simfarm.backends import open_backend
     from simfarm.backends.base import Request
     from simfarm.engine.runner import Engine
@@ -63,41 +65,69 @@ async def simfarm(url: str, calls: int, concurrency: int, store_path: str) -> No
     numbers = iter(range(calls))
     verdicts: dict[int, str] = {}
 
-    async def worker(engine: Engine) -> None:
+    async def worker(opened: Engine) -> None:
         for number in numbers:
             request = Request(model, ({"role": "user", "content": prompt(number)},), SAMPLING)
-            completion, _ = await engine.complete(request)
+            completion, _ = await opened.complete(request)
             verdicts[number] = completion.text
 
-    async with Engine(backend, store, concurrency=concurrency) as engine:
-        await asyncio.gather(*(worker(engine) for _ in range(concurrency)))
+    async with Engine(backend, store, concurrency=concurrency) as opened:
+        await asyncio.gather(*(worker(opened) for _ in range(concurrency)))
     store.close()
     assert len(verdicts) == calls
 
 
+def annotate(url: str, calls: int, concurrency: int, store_path: str) -> None:
+    """Everything between the comparisons and the annotation file."""
+    from simfarm.engine.session import Session
+    from simfarm.files import write_rows
+    from simfarm.records import Comparison
+
+    pairs = [Comparison(f"Question {i}?", f"One {i}. {FILLER}", f"Two {i}. {FILLER}", "a", "b") for i in range(calls)]
+    session = Session.open(
+        "pairwise-logprob", base_url=url, order="hashed", store=Path(store_path), concurrency=concurrency
+    )
+    count = write_rows(f"{store_path}.jsonl", (annotation.row() for annotation in session.annotations(pairs)))
+    assert count == session.summary.status["verdict"] == calls
+
+
 def contend(name: str, url: str, calls: int, concurrency: int, store: str) -> None:
-    """Runs one contender in this process and prints what it took. Imports count for memory, not for time."""
+    """Runs one contender in this process and prints what it took."""
     import aiohttp  # noqa: F401
 
     if name != "bare":
         import openai  # noqa: F401
+
+        import simfarm.engine.session  # noqa: F401
     started, cpu = time.perf_counter(), time.process_time()
     if name == "bare":
         asyncio.run(bare(url, calls, concurrency))
+    elif name == "engine":
+        asyncio.run(engine(url, calls, concurrency, store))
     else:
-        asyncio.run(simfarm(url, calls, concurrency, store))
+        annotate(url, calls, concurrency, store)
     took = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - cpu}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
     print(json.dumps(took | {"peak_mb": peak}))
 
 
-def measure(name: str, url: str, options: argparse.Namespace, store: str) -> dict[str, Any]:
-    """One contender in a process of its own."""
-    command = [sys.executable, __file__, "--contender", name, "--url", url, "--store", store]
-    command += ["--calls", str(options.calls), "--concurrency", str(options.concurrency)]
+def measured(command: list[str], calls: int) -> dict[str, float]:
+    """One contender in a process of its own: calls, seconds, CPU seconds and peak memory."""
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | {"OPENAI_API_KEY": "x"})
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    took: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return took | {"calls": calls, "rate": calls / took["seconds"]}
+
+
+def contenders(url: str, options: argparse.Namespace, folder: str) -> Iterator[tuple[str, list[str], int]]:
+    """(name, command, calls) of everybody, in turn."""
+    own = [sys.executable, __file__, "--url", url, "--calls", str(options.calls)]
+    own += ["--concurrency", str(options.concurrency)]
+    for name, store in (("bare", ""), ("engine", "engine"), ("annotate", "annotate"), ("rerun", "annotate")):
+        yield name, [*own, "--contender", name, "--store", f"{folder}/{store}.sqlite"], options.calls
+    if options.alpaca_eval:
+        peer = [options.alpaca_eval, str(ROOT / "benchmarks" / "peer_alpaca_eval.py"), "annotate", "--url", url]
+        for threads in (5, 20, 64):
+            yield "alpaca_eval", [*peer, "--pairs", "805", "--threads", str(threads)], 805
 
 
 def main() -> None:
@@ -105,7 +135,8 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=3000)
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--latency-ms", type=float, default=50.0)
-    parser.add_argument("--contender", choices=["bare", "simfarm", "rerun"], help=argparse.SUPPRESS)
+    parser.add_argument("--alpaca-eval", metavar="PYTHON", help="a Python that has alpaca_eval 0.6.6")
+    parser.add_argument("--contender", choices=["bare", "engine", "annotate", "rerun"], help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     parser.add_argument("--store", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -120,24 +151,24 @@ def main() -> None:
     try:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
-        best: dict[str, dict[str, Any]] = {}
-        with tempfile.TemporaryDirectory() as folder:
-            for turn in range(2):
-                store = f"{folder}/{turn}.sqlite"
-                for name in ("bare", "simfarm", "rerun"):
-                    took = measure(name, url, options, store)
-                    if name not in best or took["seconds"] < best[name]["seconds"]:
+        best: dict[str, dict[str, float]] = {}
+        for _ in range(2):
+            with tempfile.TemporaryDirectory() as folder:
+                for name, command, calls in contenders(url, options, folder):
+                    took = measured(command, calls)
+                    if name not in best or took["rate"] > best[name]["rate"]:
                         best[name] = took
     finally:
         server.kill()
         server.wait()
     setting = f"{options.calls} calls, {options.concurrency} at a time, {options.latency_ms:g} ms latency"
     print(f"{setting}, {os.cpu_count()} cores")
-    print(f"{'':10}{'a second':>10}{'of bare':>9}{'CPU ms a call':>15}{'peak MB':>9}")
+    print(f"{'':12}{'a second':>10}{'of bare':>9}{'CPU ms a call':>15}{'peak MB':>9}")
     for name, took in best.items():
-        share = best["bare"]["seconds"] / took["seconds"]
-        cpu = 1000 * took["cpu"] / options.calls
-        print(f"{name:10}{options.calls / took['seconds']:10.0f}{share:9.2f}{cpu:15.2f}{took['peak_mb']:9.0f}")
+        share, cpu = took["rate"] / best["bare"]["rate"], 1000 * took["cpu"] / took["calls"]
+        print(f"{name:12}{took['rate']:10.0f}{share:9.2f}{cpu:15.2f}{took['peak_mb']:9.0f}")
+    if "alpaca_eval" in best:
+        print(f"annotate / alpaca_eval: {best['annotate']['rate'] / best['alpaca_eval']['rate']:.1f}")
 
 
 if __name__ == "__main__":

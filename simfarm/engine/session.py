@@ -111,8 +111,13 @@ class Session:
                     f"warning: the judge and {', '.join(kin[:5])}{' …' if len(kin) > 5 else ''} are of one family "
                     f"({family}); judges favour their own, so check with a judge of another family"
                 )
-        cut = sum(p.extra.get(f"finish_reason_{s}") == "length" for p in pairs for s in "12")
-        empty = sum(not text.strip() for p in pairs for text in (p.output_1, p.output_2))
+        texts = {
+            (p.instruction, getattr(p, f"generator_{s}"), getattr(p, f"output_{s}")): p.extra.get(f"finish_reason_{s}")
+            for p in pairs
+            for s in "12"
+        }
+        cut = sum(reason == "length" for reason in texts.values())
+        empty = sum(not text.strip() for _, _, text in texts)
         if cut:
             told.append(f"warning: {cut} outputs were cut off by their token limit (finish_reason length)")
         if empty:
