@@ -2,8 +2,9 @@
 
 It reads no meaning. It counts what people's preferences are known to lean on (length, the instruction's own words,
 lists, repetition, refusals …) and weighs the differences by human labels, so that the whole path runs on a fresh
-machine with nothing but Python. It is about as good as "the longer one wins": on ordinary pairs within the noise of it
-or below, on pairs written to deceive far worse than a coin; `AGREEMENT` and `banner` say so wherever its verdicts appear.
+machine with nothing but Python. It is about as good as "the longer one wins": within the noise of it on most sets,
+below it on one, and far worse than a coin on pairs written to deceive; `AGREEMENT` and `banner` say so wherever its
+verdicts appear.
 
 The weights were fitted on freely licensed labels alone (PandaLM's test set, Apache-2.0; the Vicuna-80 ratings, MIT;
 LLMBar Natural, MIT), every instruction counting once. `benchmarks/surface.py` refits them and prints the agreement.
