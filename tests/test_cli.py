@@ -256,7 +256,11 @@ BAD = [
     (["evaluate", "a.jsonl", "--level", "95"], "not a level"),
     (["evaluate", "a.jsonl", "--length-control", "alpaca-eval-2", "--lc-data", "."], "df_gamed.csv"),
     (["evaluate", "a.jsonl", "-o", "board.xlsx"], ".csv, .json or .md"),
-    (["evaluate", "a.jsonl", "--difference", "model-m", "nobody"], "nobody"),
+    (["compare", "a.jsonl", "model-m", "nobody"], "it has base, model-m"),
+    (["compare", "a.jsonl", "base", "base"], "compared with itself"),
+    (["compare", "m.json", "base", "model-m"], "holds no verdicts"),
+    (["rejudge", "a.jsonl", "m.json"], "holds no verdicts"),
+    (["rejudge", "a.jsonl", "other.jsonl"], "share no model"),
     (["show", "m.json"], "holds no verdicts"),
     (["judges", "show", "nobody"], "nobody"),
     (["frobnicate"], "invalid choice"),
@@ -272,6 +276,7 @@ def test_bad_input_is_one_line_and_exit_2(
     pair = {"instruction": "i", "generator_1": "base", "generator_2": "model-m", "output_1": "a", "output_2": "b"}
     write_rows("p_coded.jsonl", [pair | {"preference": 0.25}])
     write_rows("a.jsonl", [pair | {"instruction": str(i), "preference": 1 + i % 2} for i in range(6)])
+    write_rows("other.jsonl", [pair | {"generator_2": "other", "preference": 1}])
     try:
         status = main(arguments)
     except SystemExit as stop:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from simfarm import __version__
-from simfarm.cli import annotate, evaluate, judges, show
+from simfarm.cli import annotate, compare, evaluate, judges, rejudge, show
 from simfarm.errors import SimfarmError
 
 __all__ = ["main"]
@@ -18,6 +18,8 @@ __all__ = ["main"]
 _VERBS = {
     "annotate": (annotate, "ask a judge which outputs are better; writes annotations"),
     "evaluate": (evaluate, "make a leaderboard from annotations, or from outputs (annotates first)"),
+    "compare": (compare, "is the difference of two models real?"),
+    "rejudge": (rejudge, "does the ranking survive a change of judge?"),
     "judges": (judges, "list, show and check judges"),
     "show": (show, "read verdicts as a person does"),
 }

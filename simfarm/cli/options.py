@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-__all__ = ["add_judging", "number", "price_pair", "whole"]
+__all__ = ["add_judging", "add_ranking", "level", "number", "price_pair", "whole"]
 
 
 def whole(text: str) -> int:
@@ -39,6 +39,35 @@ def price_pair(text: str) -> tuple[float, float]:
     if not (0 <= price_in < float("inf") and 0 <= price_out < float("inf")):
         raise argparse.ArgumentTypeError(f"{text!r} is not IN,OUT, dollars a million tokens, for example 2.00,8.00")
     return price_in, price_out
+
+
+def level(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.5 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a level from 0.5 to below 1, for example 0.95")
+    return value
+
+
+def add_ranking(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """What is compared with what, and how: the same for every verb that ranks. Gives the group, for more options."""
+    parser.add_argument("--baseline", metavar="NAME|FILE", help="the generator that others are compared with")
+    board = parser.add_argument_group("board")
+    board.add_argument(
+        "--length-control",
+        action="append",
+        choices=["joint", "alpaca-eval-2", "none"],
+        help="how length is held equal (default joint; may be repeated)",
+    )
+    board.add_argument(
+        "--lc-data", type=Path, metavar="DIR", help="AlpacaEval 2's df_gamed.csv and instruction_difficulty.csv"
+    )
+    board.add_argument("--level", type=level, default=0.95, metavar="L", help="of the intervals (default 0.95)")
+    board.add_argument("--mix-judges", action="store_true", help="accept two judge hashes under one annotator's name")
+    board.add_argument("--json", action="store_true", help="everything, for machines")
+    return board
 
 
 def add_judging(parser: argparse.ArgumentParser) -> None:

@@ -121,11 +121,16 @@ def paired_difference(board: Board, a: str, b: str, *, length_control: str | Non
 
     On raw win rates, or on the named length control. The baseline stands at one half against itself, exactly.
     """
-    estimates = board.estimates if length_control is None else board.lc_estimates.get(length_control, {})
+    known = dict(board.estimates if length_control is None else board.lc_estimates.get(length_control, {}))
+    for name, other in ((a, b), (b, a)):
+        if name == board.baseline and other in known:
+            clusters = known[other].clusters
+            known.setdefault(name, Estimate(0.5, np.zeros(len(clusters)), clusters))
     for name in (a, b):
-        if name not in estimates:
-            raise InputError(f"no estimate of {name!r} on this board; it has {', '.join(sorted(estimates)) or 'none'}")
-    return estimates[a] - estimates[b]
+        if name not in known:
+            names = ", ".join(sorted({*known, board.baseline}))
+            raise InputError(f"no estimate of {name!r} on this board; it has {names}")
+    return known[a] - known[b]
 
 
 def _board(

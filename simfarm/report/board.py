@@ -86,8 +86,8 @@ def _title(board: Board) -> str:
     return f"{board.annotator} · against {board.baseline} · {instructions} instructions"
 
 
-def print_board(board: Board, more: Sequence[str] = (), *, breakdown: bool = False) -> None:
-    """The board on stdout, its remarks and `more` lines below, its warnings on stderr."""
+def print_board(board: Board, *, breakdown: bool = False) -> None:
+    """The board with its remarks on stdout, its warnings on stderr."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -104,7 +104,7 @@ def print_board(board: Board, more: Sequence[str] = (), *, breakdown: bool = Fal
     console.print(table)
     if breakdown:
         _print_breakdown(console, board.breakdown)
-    for line in [*remarks(board), *more]:
+    for line in remarks(board):
         console.print(line, markup=False)
     console.print()
     for line in board.warnings:
@@ -141,8 +141,10 @@ def _print_breakdown(console: Any, breakdown: pd.DataFrame) -> None:
 def difference_lines(board: Board, a: str, b: str) -> list[str]:
     """The paired difference of two models in plain sentences, raw and length-controlled."""
     told = []
+    if a == b:
+        raise InputError(f"{a!r} is compared with itself; name two models")
     for name, control in [("win rate", None), *((f"length-controlled ({n})", n) for n in board.lc_estimates)]:
-        if control is not None and not {a, b} <= set(board.lc_estimates[control]):
+        if control is not None and not {a, b} <= {*board.lc_estimates[control], board.baseline}:
             continue
         estimate = paired_difference(board, a, b, length_control=control)
         low, high = (100 * bound for bound in estimate.interval(board.level))
@@ -155,11 +157,9 @@ def difference_lines(board: Board, a: str, b: str) -> list[str]:
     return told
 
 
-def board_json(boards: Sequence[Board], more: Sequence[Sequence[str]] = ()) -> str:
-    """One board as a JSON object; several as `{"boards": [...]}`. `more` has lines for each board, if any."""
+def board_json(boards: Sequence[Board]) -> str:
+    """One board as a JSON object; several as `{"boards": [...]}`."""
     made = [board.to_json() | {"remarks": remarks(board)} for board in boards]
-    for row, lines in zip(made, more, strict=False):
-        row["remarks"] += lines
     return json.dumps(made[0] if len(made) == 1 else {"boards": made}, ensure_ascii=False, indent=1, allow_nan=False)
 
 
@@ -182,7 +182,7 @@ def check_target(path: str | os.PathLike[str]) -> None:
     check_writable(Path(path).with_suffix(".csv"))
 
 
-def write_board(path: str | os.PathLike[str], boards: Sequence[Board], more: Sequence[Sequence[str]] = ()) -> None:
+def write_board(path: str | os.PathLike[str], boards: Sequence[Board]) -> None:
     """Write all boards to one file, in the format of its name."""
     import pandas as pd
 
@@ -190,5 +190,5 @@ def write_board(path: str | os.PathLike[str], boards: Sequence[Board], more: Seq
     if suffix == ".csv":
         text = pd.concat([board.table for board in boards], ignore_index=True).to_csv(index=False)
     else:
-        text = board_markdown(boards) if suffix == ".md" else board_json(boards, more) + "\n"
+        text = board_markdown(boards) if suffix == ".md" else board_json(boards) + "\n"
     Path(path).write_text(text, encoding="utf-8")

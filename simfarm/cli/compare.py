@@ -1,0 +1,39 @@
+"""Is the difference of two models real?
+
+INPUT is one or more annotation files; A and B are generators in them (or the baseline). They are compared on the
+instructions that both answered, raw and at equal length."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from simfarm.cli.options import add_ranking
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="annotations: .json, .jsonl, .csv, .parquet")
+    parser.add_argument("a", metavar="A", help="a generator in the files")
+    parser.add_argument("b", metavar="B", help="the generator it is compared with")
+    add_ranking(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print one sentence for each annotator and length control; gives the exit status."""
+    from simfarm.cli.boards import boards_of
+    from simfarm.report.board import difference_lines
+
+    boards = boards_of(arguments)
+    told = {board.annotator: difference_lines(board, arguments.a, arguments.b) for board in boards}
+    for board in boards:
+        for warning in board.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+    if arguments.json:
+        print(json.dumps(told, ensure_ascii=False, indent=1))
+        return 0
+    for annotator, lines in told.items():
+        print("\n".join([f"judge {annotator}:", *lines]))
+    return 0

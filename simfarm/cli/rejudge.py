@@ -1,0 +1,75 @@
+"""Does the ranking survive a change of judge?
+
+A and B are annotation files of two judges on the same outputs. Prints both win rates of every model, Spearman's rank
+correlation, the mean absolute difference, and the pairs of models that change sides beyond noise."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from simfarm.cli.options import add_ranking
+
+if TYPE_CHECKING:
+    from simfarm.ranking import Rejudged
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("a", metavar="A", help="annotations by the first judge")
+    parser.add_argument("b", metavar="B", help="annotations by the second judge")
+    add_ranking(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare the two judges; raises `InputError` where a file holds several annotators or other outputs."""
+    import pandas as pd
+
+    from simfarm.cli.boards import annotations_in
+    from simfarm.errors import InputError
+    from simfarm.ranking import compare_judges, leaderboard
+
+    frames, names = [], []
+    baseline = None
+    for path, suffix in ((arguments.a, "first"), (arguments.b, "second")):
+        frame, baseline = annotations_in([path], arguments.baseline)
+        annotators = sorted(frame["annotator"].unique())
+        if len(annotators) != 1:
+            raise InputError(
+                f"{path}: holds {len(annotators)} annotators ({', '.join(annotators[:4])}); give one a file"
+            )
+        names.append(f"{annotators[0]} ({suffix} file)")
+        frames.append(frame.assign(annotator=names[-1]))
+    boards = leaderboard(
+        pd.concat(frames, ignore_index=True),
+        baseline=baseline,
+        length_control=(),
+        level=arguments.level,
+        allow_mixed=arguments.mix_judges,
+    )
+    by_name = {board.annotator: board for board in boards}
+    found = compare_judges(by_name[names[0]], by_name[names[1]])
+    print(
+        json.dumps(found.to_json(), ensure_ascii=False, indent=1) if arguments.json else _told(found, arguments.level)
+    )
+    return 0
+
+
+def _told(found: Rejudged, level: float) -> str:
+    width = max(len("model"), *(len(str(m)) for m in found.table["model"]))
+    lines = [f"A: {found.annotator_a}", f"B: {found.annotator_b}", ""]
+    lines.append(f"{'model':{width}}  {'A':>6} {'B':>6}  B − A ({100 * level:g} %)")
+    for row in found.table.to_dict("records"):
+        lines.append(
+            f"{row['model']:{width}}  {row['win_rate_a']:6.1f} {row['win_rate_b']:6.1f}  "
+            f"{row['difference']:+5.1f} ({row['difference_low']:+.1f} to {row['difference_high']:+.1f})"
+        )
+    spearman = "needs three models" if found.spearman != found.spearman else f"{found.spearman:.3f}"
+    lines += ["", f"Spearman {spearman}, mean absolute difference {found.mean_absolute_difference:.1f} points"]
+    lines.append(f"{len(found.flips)} of {found.n_pairs} pairs of models change sides beyond noise")
+    for flip in found.flips[:20]:
+        (a, *_), (b, *_) = flip.under_a, flip.under_b
+        lines.append(f"  {flip.first} − {flip.second}: {100 * a:+.1f} under A, {100 * b:+.1f} under B")
+    return "\n".join(lines)

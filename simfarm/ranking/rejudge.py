@@ -1,0 +1,116 @@
+"""Two judges on the same outputs: does the ranking survive the change of judge?
+
+A ranking that turns with the judge says more about the judge. Pairs of models whose order differs are listed only where
+both judges are sure of theirs: two orders that differ within noise are no disagreement.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import pandas as pd
+
+from simfarm.errors import InputError
+from simfarm.ranking.board import Board
+
+__all__ = ["Flip", "Rejudged", "compare_judges"]
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Two models that the judges put in opposite orders, both beyond noise: `first` − `second` under either judge, as
+    fractions, each with its interval."""
+
+    first: str
+    second: str
+    under_a: tuple[float, float, float]
+    under_b: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Rejudged:
+    """How two boards of the same models compare. `table` has model, win_rate_a, win_rate_b, difference, difference_low
+    and difference_high, in percent; `spearman` is NaN below three models; `n_pairs` counts pairs of models."""
+
+    annotator_a: str
+    annotator_b: str
+    table: pd.DataFrame
+    spearman: float
+    mean_absolute_difference: float
+    flips: tuple[Flip, ...]
+    n_pairs: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; a number that does not exist is null."""
+        models = [{k: _plain(v) for k, v in row.items()} for row in self.table.to_dict("records")]
+        return {
+            "annotator_a": self.annotator_a,
+            "annotator_b": self.annotator_b,
+            "models": models,
+            "spearman": _plain(self.spearman),
+            "mean_absolute_difference": self.mean_absolute_difference,
+            "flips": [vars(flip) for flip in self.flips],
+            "n_pairs": self.n_pairs,
+        }
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def compare_judges(a: Board, b: Board) -> Rejudged:
+    """Compare two boards over the models that both have.
+
+    Both must come from one call of `leaderboard`: only then do their clusters carry the same codes, and the difference
+    of the judges is taken on the same instructions. Raises `InputError` for two baselines or no shared model.
+    """
+    if a.baseline != b.baseline:
+        raise InputError(f"the first file is against {a.baseline}, the second against {b.baseline}; give one baseline")
+    models = [m for m in a.estimates if m in b.estimates and m != a.baseline]
+    models = [m for m in models if a.estimates[m].n_clusters > 1 and b.estimates[m].n_clusters > 1]
+    if not models:
+        raise InputError("the two files share no model with verdicts; rejudge compares judges on the same outputs")
+    rows = []
+    for model in models:
+        first, second = a.estimates[model], b.estimates[model]
+        low, high = (second - first).interval(a.level)
+        rows.append(
+            {
+                "model": model,
+                "win_rate_a": 100 * first.value,
+                "win_rate_b": 100 * second.value,
+                "difference": 100 * (second.value - first.value),
+                "difference_low": 100 * low,
+                "difference_high": 100 * high,
+            }
+        )
+    table = pd.DataFrame(rows).sort_values("win_rate_a", ascending=False, ignore_index=True)
+    pairs = list(combinations(models, 2))
+    flips = [flip for pair in pairs if (flip := _flip(a, b, *pair)) is not None]
+    return Rejudged(
+        annotator_a=a.annotator,
+        annotator_b=b.annotator,
+        table=table,
+        spearman=_spearman(table["win_rate_a"], table["win_rate_b"]),
+        mean_absolute_difference=float(table["difference"].abs().mean()),
+        flips=tuple(flips),
+        n_pairs=len(pairs),
+    )
+
+
+def _flip(a: Board, b: Board, first: str, second: str) -> Flip | None:
+    told = []
+    for board in (a, b):
+        difference = board.estimates[first] - board.estimates[second]
+        told.append((difference.value, *difference.interval(board.level)))
+    (value_a, low_a, high_a), (value_b, low_b, high_b) = told
+    if low_a * high_a > 0 and low_b * high_b > 0 and value_a * value_b < 0:
+        return Flip(first, second, told[0], told[1])
+    return None
+
+
+def _spearman(a: pd.Series[float], b: pd.Series[float]) -> float:
+    return float(a.rank().corr(b.rank())) if len(a) > 2 else math.nan
