@@ -309,3 +309,40 @@ def test_the_wheel_carries_judges_and_boards(tmp_path: Path) -> None:
         "True ['first', 'longest', 'pairwise-json', 'pairwise-logprob', 'pairwise-reasoned', 'random', 'surface']"
         in (done.stdout)
     )
+
+
+def test_compare_says_whether_a_difference_is_real(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair = {"generator_1": "base", "output_1": "a", "output_2": "b", "annotator": "j"}
+    rows = [
+        pair | {"instruction": str(i), "generator_2": model, "preference": 2 if i % 10 < wins else 1}
+        for i in range(100)
+        for model, wins in (("good", 8), ("twin", 8), ("bad", 2))
+    ]
+    write_rows("v.jsonl", rows)
+    assert main(["compare", "v.jsonl", "good", "bad", "--length-control", "none"]) == 0
+    assert "good − bad = +60.0 points" in (told := capsys.readouterr().out)
+    assert "100 shared instructions): the difference is real" in told
+    assert main(["compare", "v.jsonl", "good", "base", "--length-control", "none"]) == 0
+    assert "good − base = +30.0 points" in capsys.readouterr().out
+    assert main(["compare", "v.jsonl", "good", "twin", "--length-control", "none"]) == 0
+    assert "the difference may be chance" in capsys.readouterr().out
+
+
+def test_rejudge_lists_the_models_that_change_sides(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair = {"generator_1": "base", "output_1": "a", "output_2": "b", "annotator": "j"}
+    for name, wins in (("a.jsonl", {"x": 8, "y": 2, "z": 5}), ("b.jsonl", {"x": 2, "y": 8, "z": 5})):
+        write_rows(
+            name,
+            [
+                pair | {"instruction": str(i), "generator_2": m, "preference": 2 if i * 7 % 10 < w else 1}
+                for i in range(100)
+                for m, w in wins.items()
+            ],
+        )
+    assert main(["rejudge", "a.jsonl", "b.jsonl", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["spearman"] == -1.0
+    assert {tuple(sorted((f["first"], f["second"]))) for f in found["flips"]} == {("x", "y"), ("x", "z"), ("y", "z")}
+    assert found["mean_absolute_difference"] == pytest.approx(40.0)
+    assert main(["rejudge", "a.jsonl", "b.jsonl"]) == 0
+    assert "3 of 3 pairs of models change sides beyond noise" in capsys.readouterr().out

@@ -148,7 +148,7 @@ def difference_lines(board: Board, a: str, b: str) -> list[str]:
             continue
         estimate = paired_difference(board, a, b, length_control=control)
         low, high = (100 * bound for bound in estimate.interval(board.level))
-        value, p = 100 * estimate.value, estimate.p_value
+        value, p = 100 * estimate.value, estimate.p_value()
         verdict = "the difference is real" if low * high > 0 else "the difference may be chance"
         told.append(
             f"{name}: {a} − {b} = {value:+.1f} points ({100 * board.level:g} %: {low:+.1f} to {high:+.1f}, "
