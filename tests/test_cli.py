@@ -321,7 +321,7 @@ def test_compare_says_whether_a_difference_is_real(files: Path, capsys: pytest.C
     write_rows("v.jsonl", rows)
     assert main(["compare", "v.jsonl", "good", "bad", "--length-control", "none"]) == 0
     assert "good − bad = +60.0 points" in (told := capsys.readouterr().out)
-    assert "100 shared instructions): the difference is real" in told
+    assert "100 instructions): the difference is real" in told
     assert main(["compare", "v.jsonl", "good", "base", "--length-control", "none"]) == 0
     assert "good − base = +30.0 points" in capsys.readouterr().out
     assert main(["compare", "v.jsonl", "good", "twin", "--length-control", "none"]) == 0

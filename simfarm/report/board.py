@@ -152,7 +152,7 @@ def difference_lines(board: Board, a: str, b: str) -> list[str]:
         verdict = "the difference is real" if low * high > 0 else "the difference may be chance"
         told.append(
             f"{name}: {a} − {b} = {value:+.1f} points ({100 * board.level:g} %: {low:+.1f} to {high:+.1f}, "
-            f"p = {p:.2g}, {estimate.n_clusters} shared instructions): {verdict}"
+            f"p = {p:.2g}, {estimate.n_clusters} instructions): {verdict}"
         )
     return told
 

@@ -1,0 +1,145 @@
+"""Boards that grow: a table, the slim annotations behind it, and a manifest of what made them.
+
+The annotations are kept because a length-controlled rate depends on the panel: a model that joins is ranked together
+with all before it, not pasted in beside them. Texts are not kept; the guard's flags are, since they need texts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from simfarm import __version__
+from simfarm.errors import InputError
+from simfarm.files import check_writable
+
+if TYPE_CHECKING:
+    from simfarm.ranking import Board
+
+__all__ = ["join_kept", "keep", "slim"]
+
+_SLIM = (
+    "instruction_id", "dataset", "category", "generator_1", "generator_2", "length_1", "length_2", "annotator",
+    "preference", "status", "order", "repeat", "judge_hash",
+)  # fmt: skip
+
+
+def slim(frame: pd.DataFrame) -> pd.DataFrame:
+    """Annotations without texts. The instruction's SHA-256 stands for it where the text is known, so that files which
+    number their instructions differently still meet; else its `instruction_id` does."""
+    made = frame[[c for c in _SLIM if c in frame]].copy()
+    if "instruction" in frame and frame["instruction"].notna().all():
+        texts = frame["instruction"].str.strip()
+        made["instruction_id"] = texts.map(lambda text: hashlib.sha256(text.encode()).hexdigest()[:16])
+    elif "instruction_id" not in frame or frame["instruction_id"].isna().any():
+        raise InputError("a board keeps no texts and needs 'instruction' or 'instruction_id' in every row; add one")
+    made["instruction_id"] = made["instruction_id"].astype(str)
+    return made
+
+
+def _paths(target: Path) -> tuple[Path, Path, Path]:
+    """(table, annotations, manifest) of a board named with or without its `.csv`."""
+    stem = target.with_suffix("") if target.suffix == ".csv" else target
+    return tuple(stem.with_name(stem.name + suffix) for suffix in (".csv", ".parquet", ".json"))  # type: ignore[return-value]
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        read = json.loads(path.read_text("utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: the board's manifest cannot be read ({error}); make the board anew") from error
+    if not isinstance(read, dict) or not {"annotator", "judge_hash", "baseline", "flags", "inputs"} <= set(read):
+        raise InputError(f"{path}: is no manifest of a board; choose another name for --add-to")
+    return read
+
+
+def _judge(frame: pd.DataFrame) -> tuple[str, str]:
+    """(annotator, judge hash) of rows that are all one judge's."""
+    annotators = sorted(frame["annotator"].unique())
+    hashes = sorted(frame["judge_hash"].fillna("unknown").unique()) if "judge_hash" in frame else ["unknown"]
+    if len(annotators) != 1 or len(hashes) != 1:
+        raise InputError(
+            f"--add-to keeps one judge a board; these rows are by {', '.join(annotators)} ({len(hashes)} judge hashes)"
+        )
+    return annotators[0], hashes[0]
+
+
+def join_kept(target: Path, frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """The new annotations, slim, together with those the board already holds; a model that comes again replaces itself.
+
+    Raises `InputError` for another judge or baseline, instructions of another set, or a target that cannot be written.
+    """
+    table, annotations, manifest = _paths(target)
+    check_writable(table)
+    annotator, judge_hash = _judge(frame)
+    new = slim(frame)
+    if not manifest.exists():
+        if table.exists() or annotations.exists():
+            raise InputError(f"{table}: exists and is no board of ours; choose another name for --add-to")
+        return new
+    known = _manifest(manifest)
+    for what, ours in (("annotator", annotator), ("judge_hash", judge_hash), ("baseline", baseline)):
+        if known[what] != ours:
+            raise InputError(
+                f"{table}: was made with the {what} {known[what]!r}, the new verdicts with {ours!r}; "
+                "boards of two judges are not mixed, start another with --add-to"
+            )
+    try:
+        old = pd.read_parquet(annotations)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{annotations}: the board's annotations cannot be read; make the board anew") from error
+    if not set(old["instruction_id"]) & set(new["instruction_id"]):
+        raise InputError(
+            f"{table}: shares no instruction with the new verdicts; a board is over one set of instructions"
+        )
+    models = set(new["generator_1"]) | set(new["generator_2"])
+    stays = ~(old["generator_1"].isin(models - {baseline}) | old["generator_2"].isin(models - {baseline}))
+    return pd.concat([old[stays], new], ignore_index=True)
+
+
+def keep(target: Path, joined: pd.DataFrame, board: Board, flags: dict[str, str], inputs: Sequence[str]) -> Board:
+    """Write the board's three files; gives it back with the flags that were found while the texts were there."""
+    table, annotations, manifest = _paths(target)
+    known = _manifest(manifest) if manifest.exists() else {"flags": {}, "inputs": {}}
+    raised = {**known["flags"], **flags}
+    column = board.table["model"].map(raised).fillna("not checked")
+    board = replace(board, table=board.table.assign(flags=column))
+    hashes = board.table["judge_hash"].unique()
+    told = {
+        "schema": 1,
+        "simfarm": __version__,
+        "made": datetime.now(UTC).date().isoformat(),
+        "command": shlex.join(["simfarm", *sys.argv[1:]]),
+        "annotator": board.annotator,
+        "judge_hash": str(hashes[0]) if len(hashes) else "unknown",
+        "baseline": board.baseline,
+        "panel_size": board.panel_size,
+        "panel_hash": board.panel_hash,
+        "inputs": {**known["inputs"], **{Path(name).name: _digest(name) for name in inputs if Path(name).is_file()}},
+        "flags": raised,
+    }
+    order = joined.assign(order=joined["order"].astype("string")) if "order" in joined else joined
+    order.to_parquet(annotations, index=False, compression="zstd")
+    board.table.to_csv(table, index=False)
+    manifest.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    return board
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(Path(name).read_bytes()).hexdigest()
+
+
+def flags_of(board: Board) -> dict[str, str]:
+    """The flags of models whose texts were checked."""
+    checked = board.table[~np.isin(board.table["flags"], ["not checked"])]
+    return dict(zip(checked["model"], checked["flags"], strict=True))

@@ -1,0 +1,108 @@
+"""Boards as files: they grow with the panel, keep one judge, and published boards stand beside them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from simfarm.cli import main
+from simfarm.files import write_rows
+
+
+def verdicts(model: str, wins: int, **columns: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "instruction": f"Question {i}?",
+            "generator_1": "base",
+            "generator_2": model,
+            "output_1": f"base {i}" * (1 + i % 4),
+            "output_2": f"{model} {i}" * (1 + i % 3),
+            "annotator": "judge",
+            "judge_hash": "abc",
+            "preference": 2 if i * 7 % 10 < wins else 1,
+        }
+        | columns
+        for i in range(60)
+    ]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_board_that_grew_equals_one_made_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows("one.jsonl", verdicts("one", 3))
+    write_rows("two.jsonl", verdicts("two", 6))
+    assert main(["evaluate", "one.jsonl", "--add-to", "grown"]) == 0
+    assert main(["evaluate", "two.jsonl", "--add-to", "grown"]) == 0
+    assert main(["evaluate", "one.jsonl", "two.jsonl", "--add-to", "whole"]) == 0
+    grown, whole = pd.read_csv("grown.csv"), pd.read_csv("whole.csv")
+    pd.testing.assert_frame_equal(grown, whole)
+    assert grown["model"].tolist() == ["two", "one"]
+    assert grown["flags"].isna().all()
+    manifest = json.loads(Path("grown.json").read_text())
+    assert sorted(manifest["inputs"]) == ["one.jsonl", "two.jsonl"]
+    assert (manifest["panel_size"], manifest["judge_hash"], manifest["baseline"]) == (2, "abc", "base")
+    assert "instruction" not in pd.read_parquet("grown.parquet")
+
+
+def test_a_model_that_comes_again_replaces_itself() -> None:
+    for name, wins in (("old.jsonl", 3), ("new.jsonl", 7)):
+        write_rows(name, verdicts("one", wins))
+        assert main(["evaluate", name, "--add-to", "board.csv"]) == 0
+    board = pd.read_csv("board.csv")
+    assert board["n_total"].tolist() == [60]
+    assert board["win_rate"].tolist() == pytest.approx([70.0])
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"annotator": "another"}, "made with the annotator 'judge', the new verdicts with 'another'"),
+        ({"judge_hash": "xyz"}, "made with the judge_hash 'abc', the new verdicts with 'xyz'"),
+        ({"generator_1": "other-base"}, "made with the baseline 'base'"),
+        ({"instruction": "another set"}, "shares no instruction"),
+    ],
+)
+def test_what_does_not_belong_is_refused(
+    columns: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rows("one.jsonl", verdicts("one", 3))
+    write_rows("odd.jsonl", verdicts("odd", 3, **columns))
+    assert main(["evaluate", "one.jsonl", "--add-to", "board"]) == 0
+    before = Path("board.csv").read_bytes()
+    assert main(["evaluate", "odd.jsonl", "--add-to", "board"]) == 2
+    assert told in capsys.readouterr().err
+    assert Path("board.csv").read_bytes() == before
+
+
+def test_a_file_that_is_no_board_is_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows("one.jsonl", verdicts("one", 3))
+    Path("mine.csv").write_text("precious")
+    assert main(["evaluate", "one.jsonl", "--add-to", "mine"]) == 2
+    assert Path("mine.csv").read_text() == "precious"
+
+
+def test_models_are_placed_among_the_published_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows("one.jsonl", verdicts("one", 10) + verdicts("two", 0))
+    assert main(["evaluate", "one.jsonl", "--board", "alpaca-eval-2"]) == 0
+    told = capsys.readouterr().out
+    assert "among the 223 models of alpaca-eval-2, by win_rate:" in told
+    assert "one: place 1 of 224 [judge judge, not weighted_alpaca_eval_gpt4_turbo]" in told
+    assert "two: place 224 of 224" in told
+    assert "[60 instructions, not 805]" in told
+    assert main(["evaluate", "one.jsonl", "--board", "nobody"]) == 2
+
+
+def test_a_published_model_stands_where_it_was_published(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = shared_data / "alpaca_eval_2"
+    slim = pd.read_parquet(data / "preferences.parquet")
+    slim[slim["generator_2"] == "claude-2"].to_parquet("claude.parquet")
+    assert main(["evaluate", "claude.parquet", "--board", "alpaca-eval-2"]) == 0
+    told = capsys.readouterr().out
+    published = pd.read_csv(Path(__file__).parents[1] / "leaderboards" / "alpaca-eval-2.csv")
+    place = int((published["win_rate"] > published.set_index("model").loc["claude-2", "win_rate"]).sum()) + 1
+    assert f"claude-2: place {place} of 223\n" in told
