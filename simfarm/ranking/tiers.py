@@ -1,0 +1,167 @@
+"""Which models can be told apart at all, every pair at once, and how many instructions it would take.
+
+A board of 50 models holds 1,225 comparisons: at 5 % each, sixty differences would be announced among equals. The
+largest |t| over all pairs has a distribution of its own; it is drawn here from the clusters' influences, so it knows
+that models judged on the same instructions err together, which Bonferroni does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri, stdtrit
+
+from simfarm.errors import InputError
+from simfarm.ranking.estimate import Array, Estimate
+
+__all__ = ["Power", "Tiers", "power", "tiers"]
+
+_CELLS_AT_ONCE = 4_000_000
+
+
+@dataclass(frozen=True)
+class Tiers:
+    """`tier` (M,), 1 the best; `p_values` (M × M), adjusted for all pairs; `quantile`, for intervals of all pairs.
+
+    A model's tier is one more than the lowest tier of the models shown to be better than it. So nobody in a tier is
+    told apart from anybody else in it, and every model of tier k + 1 is shown to be worse than some model of tier k.
+    It does not say that all of tier k are better than all of tier k + 1: that is in `p_values`.
+    `value ± quantile · standard_error` of all differences hold together with the level asked for; with one of their
+    intervals alone, plain `Estimate.interval`, only that pair does.
+    """
+
+    tier: NDArray[np.int64]
+    p_values: Array
+    quantile: float
+
+
+def tiers(estimates: Sequence[Estimate], *, level: float = 0.95, replicates: int = 4000, seed: int = 0) -> Tiers:
+    """Tiers of M estimates of one kind (higher is better) with family-wise error at most 1 − `level`.
+
+    Studentised differences of all pairs; their joint null is a multiplier bootstrap over the clusters (Gaussian
+    weights on the influences; Chernozhukov, Chetverikov, Kato 2013: a normal with the influences' covariance, so that M
+    numbers a replicate are enough), each replicate divided by a draw of √(χ²/df), df
+    the fewest clusters less one, so that with one pair it is the t test (the multivariate t of Hothorn, Bretz, Westfall
+    2008). Pairs are rejected step-down (Romano and Wolf 2005), which loses no error control and finds more. Raises
+    `InputError` for fewer than two estimates, a missing value, or an estimate over fewer than two clusters.
+    """
+    _require_usable(estimates)
+    if not 0 < level < 1:
+        raise InputError(f"level {level} is not between 0 and 1; 0.95 is the usual one")
+    root = _covariance_root(estimates)
+    first, second = np.triu_indices(len(estimates), 1)
+    values = np.array([e.value for e in estimates])
+    difference = np.abs(values[first] - values[second])
+    errors = np.linalg.norm(root[first] - root[second], axis=1)
+    noisy = errors > 1e-12
+    scale = np.divide(1.0, errors, out=np.zeros_like(errors), where=noisy)
+    by_size = np.argsort(-difference * scale, kind="stable")
+    first_, second_, t = first[by_size], second[by_size], (difference * scale)[by_size]
+    rng = np.random.default_rng(seed)
+    df = min(e.n_clusters for e in estimates) - 1
+    exceeded = np.zeros(len(t))
+    largest = np.empty(replicates)
+    step = max(1, _CELLS_AT_ONCE // len(t))
+    for start in range(0, replicates, step):
+        n = min(step, replicates - start)
+        noise = rng.standard_normal((n, root.shape[1])) @ root.T / np.sqrt(rng.chisquare(df, n) / df)[:, None]
+        drawn = np.abs(noise[:, first_] - noise[:, second_]) * scale[by_size]
+        # Step-down: the k-th largest |t| is held against the maximum over itself and all smaller ones.
+        drawn = np.maximum.accumulate(drawn[:, ::-1], axis=1)[:, ::-1]
+        exceeded += (drawn >= t).sum(axis=0)
+        largest[start : start + n] = drawn[:, 0]
+    adjusted = np.empty(len(t))
+    adjusted[by_size] = np.maximum.accumulate((exceeded + 1) / (replicates + 1))
+    # Two unanimous models have no spread to studentise by: the sign test of their clusters, Bonferroni over all pairs.
+    certain = ~noisy & (difference > 1e-12)
+    adjusted[~noisy] = np.where(certain[~noisy], min(1.0, 2.0 ** (-df) * len(t)), 1.0)
+    p_values = np.ones((len(estimates), len(estimates)))
+    p_values[first, second] = p_values[second, first] = adjusted
+    return Tiers(_levels(values, p_values <= 1 - level), p_values, float(np.quantile(largest, level)))
+
+
+@dataclass(frozen=True)
+class Power:
+    """`needed` instructions to tell `points` apart (infinite where a prior's uncertainty alone is more), `have` now.
+
+    `detectable` is the smallest difference, in the estimates' unit, that `have` instructions tell apart.
+    """
+
+    points: float
+    needed: float
+    have: int
+    detectable: float
+
+    def __str__(self) -> str:
+        wanted = f"{100 * self.points:g} points"
+        if math.isinf(self.needed):
+            return f"no number of instructions tells {wanted} apart: the uncertainty that is not theirs is larger"
+        return f"to tell {wanted} apart you need {self.needed:,.0f} instructions (you have {self.have:,})"
+
+
+def power(estimates: Sequence[Estimate], points: float = 0.02, *, level: float = 0.95, chance: float = 0.8) -> Power:
+    """How many instructions tell a difference of `points` apart with probability `chance`, at `level`, two-sided.
+
+    Planned for one pair fixed beforehand; with more than two estimates, for the pair of median standard error. The
+    spread of the paired difference over instructions comes from the influences, so the noise two models share is not
+    counted. Raises `InputError` as `tiers` does, and for points that are not positive.
+    """
+    _require_usable(estimates)
+    if not points > 0:
+        raise InputError(f"a difference of {points} cannot be told apart; give a positive number of points")
+    if not (0 < level < 1 and 0.5 <= chance < 1):
+        raise InputError(f"level {level} or chance {chance} cannot be planned for; 0.95 and 0.8 are the usual ones")
+    n = len(estimates)
+    pairs = [estimates[i] - estimates[j] for i in range(n) for j in range(i + 1, n)]
+    pair = sorted(pairs, key=lambda d: d.standard_error)[(len(pairs) - 1) // 2]
+    have = pair.n_clusters
+    fixed = float(pair.shared @ pair.shared)
+    spread = max(0.0, pair.standard_error**2 - fixed) * have
+    quantiles = float(stdtrit(have - 1, 0.5 + level / 2) + ndtri(chance))
+    detectable = quantiles * math.sqrt(spread / have + fixed)
+    z = float(ndtri(0.5 + level / 2) + ndtri(chance))
+    room = (points / z) ** 2 - fixed
+    if room <= 0:
+        return Power(points, math.inf, have, detectable)
+    needed = max(2, math.ceil(spread / room))
+    for _ in range(50):  # the t quantile depends on the number sought
+        q = float(stdtrit(needed - 1, 0.5 + level / 2) + ndtri(chance))
+        room = (points / q) ** 2 - fixed
+        if room > 0 and spread / room <= needed:
+            break
+        needed = math.ceil(spread / room) if room > 0 else 2 * needed
+    return Power(points, float(needed), have, detectable)
+
+
+def _require_usable(estimates: Sequence[Estimate]) -> None:
+    if len(estimates) < 2:
+        raise InputError(f"{len(estimates)} model cannot be told apart from others; give the estimates of at least two")
+    for position, estimate in enumerate(estimates, 1):
+        if not math.isfinite(estimate.value):
+            raise InputError(f"estimate {position} has no value; leave out models without a verdict")
+        if estimate.n_clusters < 2:
+            raise InputError(f"estimate {position} rests on {estimate.n_clusters} instruction; it needs at least two")
+
+
+def _covariance_root(estimates: Sequence[Estimate]) -> Array:
+    """R (M × at most M) with R Rᵀ the covariance of the estimates: differences of its rows give every pair's error."""
+    clusters = np.unique(np.concatenate([e.clusters for e in estimates]))
+    terms = np.zeros((len(estimates), len(clusters) + max(len(e.shared) for e in estimates)))
+    for row, e in enumerate(estimates):
+        terms[row, np.searchsorted(clusters, e.clusters)] = e.influence / math.sqrt(e.n_clusters * (e.n_clusters - 1))
+        terms[row, len(clusters) : len(clusters) + len(e.shared)] = e.shared
+    return np.asarray(np.linalg.qr(terms.T, mode="r"), dtype=np.float64).T
+
+
+def _levels(values: Array, told_apart: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """1 + the longest chain of models shown to be better, one above the other."""
+    tier = np.ones(len(values), dtype=np.int64)
+    for m in np.argsort(-values, kind="stable"):
+        better = told_apart[m] & (values > values[m])
+        if better.any():
+            tier[m] = 1 + tier[better].max()
+    return tier
