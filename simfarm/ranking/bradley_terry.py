@@ -14,7 +14,7 @@ from scipy.sparse import csr_matrix
 
 from simfarm.errors import InputError
 from simfarm.ranking.estimate import Array, Estimate
-from simfarm.ranking.logistic import Codes, Rows, cluster_scores, fit_rows, require_connected
+from simfarm.ranking.logistic import Codes, Fit, Rows, cluster_scores, fit_rows, prior_spread, require_connected
 
 __all__ = [
     "ELO_CENTRE",
@@ -89,7 +89,7 @@ class BradleyTerry:
     `ratings` and `slopes` keep one influence per cluster, so `a - b` is the paired difference. A rating on its own is
     "against the average of this panel". `slopes` are in logits: of `shown_first` (how much being shown first helps) and
     of each feature, one spread of it. `prior` says that the weak prior of `fit_rows` was needed (a model won or lost
-    everything): the ratings concerned are lower bounds in spirit, and their intervals too short.
+    everything): the ratings concerned would be infinite without it, and their intervals are the fitted model's own.
     """
 
     ratings: dict[str, Estimate]
@@ -104,9 +104,8 @@ def bradley_terry(comparisons: Comparisons, *, drop_ties: bool = False) -> Bradl
     """Maximum-likelihood ratings with cluster-sandwich influences.
 
     A tie counts half a win each; `drop_ties` leaves rows with p = 0.5 out, which is a sensitivity check and not an
-    estimate of the same thing. The cluster of every row counts, also where the row is of weight 0 only in so far as
-    another row has it. Raises `InputError` for one model, fewer than two clusters, a disconnected graph (named parts),
-    or covariates that cannot be told apart.
+    estimate of the same thing. Rows of weight 0 are left out. Raises `InputError` for one model, fewer than two
+    clusters, a disconnected graph (the parts are named), or covariates that cannot be told apart.
     """
     used, ties = _used(comparisons, drop_ties)
     n_models = len(used.models)
@@ -116,26 +115,35 @@ def bradley_terry(comparisons: Comparisons, *, drop_ties: bool = False) -> Bradl
     if len(ids) < 2:
         raise InputError(f"all comparisons belong to {len(ids)} instruction; an interval needs at least two")
     rows, names = _rows(used, pair)
-    found = fit_rows(rows if used.features is not None else _summed(rows, used.order, n_models), n_models, names)
+    fitted = rows if used.features is not None else _summed(rows, used.order, n_models)
+    found = fit_rows(fitted, n_models, names, unit=float(rows.weight.mean()))
     influence = cluster_scores(rows, n_models, found.params, cluster, len(ids))
     if found.prior:
         influence -= influence.mean(axis=1, keepdims=True)  # the prior's pull is no cluster's
     turn = len(ids) * found.bread
-    turn[:n_models] *= ELO_SCALE
     for start in range(0, len(ids), _BLOCK):
         part = slice(start, start + _BLOCK)
         influence[:, part] = turn @ influence[:, part]
-    values = found.params.copy()
-    values[:n_models] = ELO_CENTRE + ELO_SCALE * values[:n_models]
-    estimates = [Estimate(float(v), i, ids, rate=False) for v, i in zip(values, influence, strict=True)]
+    covariance = influence @ influence.T / (len(ids) * (len(ids) - 1))
+    estimates = on_elo_scale(found, n_models, influence, ids, prior_spread(found, covariance))
     return BradleyTerry(
         ratings=dict(zip(used.models, estimates[:n_models], strict=True)),
         slopes=dict(zip(names, estimates[n_models:], strict=True)),
         strengths=found.params[:n_models],
         n_comparisons=len(used.p),
         ties_dropped=ties,
-        prior=found.prior,
+        prior=found.prior > 0,
     )
+
+
+def on_elo_scale(found: Fit, n_models: int, influence: Array, ids: Codes, spread: Array) -> list[Estimate]:
+    """Estimates of the M ratings on the Elo scale, then of the slopes in logits; `influence` (P × G) is overwritten."""
+    influence[:n_models] *= ELO_SCALE
+    scale = np.where(np.arange(len(found.params)) < n_models, ELO_SCALE, 1.0)
+    values = scale * found.params
+    values[:n_models] += ELO_CENTRE
+    shared = scale[:, None] * spread
+    return [Estimate(float(values[k]), influence[k], ids, rate=False, shared=shared[k]) for k in range(len(values))]
 
 
 def bootstrap_ratings(comparisons: Comparisons, *, replicates: int = 500, seed: int = 0) -> Array:
@@ -156,7 +164,8 @@ def bootstrap_ratings(comparisons: Comparisons, *, replicates: int = 500, seed: 
     cell, head = _cells(rows.pair, used.order, n_models)
     shape = (len(head.pair), len(ids))
     weight, won = (csr_matrix((values, (cell, cluster)), shape=shape) for values in (rows.weight, rows.won))
-    whole = fit_rows(_summed(rows, used.order, n_models), n_models, names)
+    unit = float(rows.weight.mean())
+    whole = fit_rows(_summed(rows, used.order, n_models), n_models, names, unit=unit)
     rng = np.random.default_rng(seed)
     ratings = np.empty((replicates, n_models))
     for start in range(0, replicates, _REPLICATES_AT_ONCE):
@@ -166,7 +175,7 @@ def bootstrap_ratings(comparisons: Comparisons, *, replicates: int = 500, seed: 
         weights, wins = weight @ times, won @ times
         for b in range(start, stop):
             sums = Rows(head.pair, weights[:, b - start], wins[:, b - start], head.x)
-            ratings[b] = fit_rows(sums, n_models, names, start=whole.params).params[:n_models]
+            ratings[b] = fit_rows(sums, n_models, names, unit=unit, start=whole.params).params[:n_models]
     return ELO_CENTRE + ELO_SCALE * ratings
 
 
@@ -205,7 +214,8 @@ def _rows(used: Comparisons, pair: Codes) -> tuple[Rows, tuple[str, ...]]:
     won = used.p if used.weight is None else used.weight * used.p
     x: Array = np.empty((n, 0)) if used.features is None else used.features
     if used.order is not None:
-        x = np.column_stack([used.order, x])
+        shown: Array = used.order.astype(np.float64)
+        x = np.concatenate([shown.reshape(n, 1), x], axis=1)
     names = (() if used.order is None else (SHOWN_FIRST,)) + used.feature_names
     return Rows(pair, weight, won, x), names
 
@@ -216,7 +226,7 @@ def _cells(pair: Codes, order: Codes | None, n_models: int) -> tuple[Codes, Rows
     key = pair if order is None else pair * 3 + (order + 1)
     present = np.bincount(key, minlength=n_models**2 * levels) > 0
     keys = np.flatnonzero(present)
-    x = np.empty((len(keys), 0)) if order is None else (keys % 3 - 1.0)[:, None]
+    x: Array = np.empty((len(keys), 0)) if order is None else (keys % 3 - 1.0).astype(np.float64).reshape(-1, 1)
     zero = np.zeros(len(keys))
     return (np.cumsum(present) - 1)[key], Rows(keys // levels, zero, zero, x)
 

@@ -17,7 +17,7 @@ from scipy.special import expit
 from simfarm.errors import InputError, SimfarmError
 from simfarm.ranking.estimate import Array
 
-__all__ = ["Codes", "Fit", "Rows", "cluster_scores", "fit_rows", "named_parts", "require_connected"]
+__all__ = ["Codes", "Fit", "Rows", "cluster_scores", "fit_rows", "named_parts", "prior_spread", "require_connected"]
 
 Codes = NDArray[np.int64]
 
@@ -39,11 +39,14 @@ class Rows:
 
 @dataclass(frozen=True)
 class Fit:
-    """θ (mean zero, logits) then β in `params`; `bread` (P × P) turns a summed score into a change of `params`."""
+    """θ (mean zero, logits) then β in `params`; `bread` (P × P) turns a summed score into a change of `params`.
+
+    `prior` is the weight of the prior's comparison, 0 where the likelihood had a maximum of its own.
+    """
 
     params: Array
     bread: Array
-    prior: bool
+    prior: float
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,18 @@ class _Pass:
     information: Array
 
 
-def fit_rows(rows: Rows, n_models: int, names: tuple[str, ...] = (), *, start: Array | None = None) -> Fit:
+def fit_rows(
+    rows: Rows, n_models: int, names: tuple[str, ...] = (), *, unit: float = 1.0, start: Array | None = None
+) -> Fit:
     """Maximum likelihood of M strengths and K slopes by Newton's method, with a prior only where there is no maximum.
 
     The likelihood has no maximum under separation: some group of models never lost a point to the rest (Ford 1957), or
     a covariate splits the verdicts perfectly. Then, and only then, every model gets half a win and half a loss against
     an imaginary model of average strength, and every slope the same half and half at x = 1 (Jeffreys' Beta(½, ½) for a
-    single coin), in units of the mean row weight. The comparisons must be connected (`require_connected`). Raises
-    `InputError` where covariates cannot be told from the strengths or from one another; `names` are theirs.
+    single coin), each of weight `unit`, which is the mean weight of one comparison.
+
+    The comparisons must be connected (`require_connected`). Raises `InputError` where covariates cannot be told from
+    the strengths or from one another; `names` are theirs.
     """
     start = np.zeros(n_models + rows.x.shape[1]) if start is None else start
     separated = _separated(rows, n_models)
@@ -70,7 +77,7 @@ def fit_rows(rows: Rows, n_models: int, names: tuple[str, ...] = (), *, start: A
         found = _newton(rows, n_models, start, 0.0)
         if found is not None:
             return found
-    found = _newton(rows, n_models, np.zeros_like(start), float(rows.weight.mean()))
+    found = _newton(rows, n_models, np.zeros_like(start), unit)
     if found is None:
         raise SimfarmError("the Bradley-Terry fit did not converge; leave out a style feature or a model and try again")
     return found
@@ -87,10 +94,26 @@ def cluster_scores(rows: Rows, n_models: int, params: Array, cluster: Codes, n_c
     first, second = np.divmod(rows.pair, n_models)
     key = np.concatenate([second * n_clusters + cluster, first * n_clusters + cluster])
     signed = np.concatenate([residual, -residual])
-    scores: Array = np.bincount(key, signed, minlength=len(params) * n_clusters).reshape(len(params), n_clusters)
+    flat = np.bincount(key, signed, minlength=len(params) * n_clusters)
+    scores: Array = flat.astype(np.float64, copy=False).reshape(len(params), n_clusters)
     for k in range(rows.x.shape[1]):
         scores[n_models + k] = np.bincount(cluster, residual * rows.x[:, k], minlength=n_clusters)
     return scores
+
+
+def prior_spread(found: Fit, covariance: Array) -> Array:
+    """Error terms (P × T) that the clusters cannot show where the prior acts; none where it does not.
+
+    A model that won everything leaves residuals near zero, and a sandwich of them is falsely sure. So the variance is
+    raised to the least matrix of the form V + D, D ≥ 0, built from D = (model-based variance − V) cut to its positive
+    part: no contrast is surer than the sandwich V or than independent verdicts under the fitted model would make it.
+    """
+    if not found.prior:
+        return np.zeros((len(found.params), 0))
+    values, vectors = np.linalg.eigh(found.prior * found.bread - covariance)
+    kept = values > 0
+    spread: Array = vectors[:, kept] * np.sqrt(values[kept])
+    return spread
 
 
 def require_connected(pair: Codes, models: tuple[str, ...]) -> None:
@@ -133,7 +156,7 @@ def _newton(rows: Rows, n_models: int, start: Array, prior: float) -> Fit | None
             params = params + step
             centre = np.eye(len(params))
             centre[:n_models, :n_models] -= 1 / n_models
-            return Fit(centre @ params, centre @ np.linalg.inv(current.information), prior > 0)
+            return Fit(centre @ params, centre @ np.linalg.inv(current.information) @ centre.T, prior)
         after = _penalised(rows, n_models, params + step, prior)
         while after.value < current.value - 1e-9 * abs(current.value) and largest > _TOLERANCE:
             step, largest = step / 2, largest / 2
