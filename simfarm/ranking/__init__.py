@@ -2,7 +2,10 @@
 
 from simfarm.ranking.board import COLUMNS, LENGTH_CONTROLS, Board, Slope, leaderboard, paired_difference
 from simfarm.ranking.bradley_terry import BradleyTerry, Comparisons, bootstrap_ratings, bradley_terry, rank_intervals
+from simfarm.ranking.calibrated import Calibrated, align_labels, calibrate
 from simfarm.ranking.estimate import Estimate
+from simfarm.ranking.lottery import CyclicTriads, Lottery, cyclic_triads, lottery, maximal_lottery, pair_rates
+from simfarm.ranking.noise import flip_corrected
 from simfarm.ranking.partitions import PartitionedRanking, rank_partitions
 from simfarm.ranking.rejudge import Flip, Rejudged, compare_judges
 from simfarm.ranking.style import (
@@ -15,31 +18,46 @@ from simfarm.ranking.style import (
     style_differences,
     text_features,
 )
+from simfarm.ranking.tiers import Power, Tiers, power, tiers
 
 __all__ = [
     "COLUMNS",
     "LENGTH_CONTROLS",
     "Board",
     "BradleyTerry",
+    "Calibrated",
     "Comparisons",
     "ControlledRanking",
     "ControlledWinRates",
+    "CyclicTriads",
     "Estimate",
     "Flip",
+    "Lottery",
     "PartitionedRanking",
+    "Power",
     "Rejudged",
     "Slope",
     "StyleDifferences",
+    "Tiers",
+    "align_labels",
     "bootstrap_ratings",
     "bradley_terry",
+    "calibrate",
     "compare_judges",
     "control_names",
     "controlled_bradley_terry",
     "controlled_win_rates",
+    "cyclic_triads",
+    "flip_corrected",
     "leaderboard",
+    "lottery",
+    "maximal_lottery",
+    "pair_rates",
     "paired_difference",
+    "power",
     "rank_intervals",
     "rank_partitions",
     "style_differences",
     "text_features",
+    "tiers",
 ]
