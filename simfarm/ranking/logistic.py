@@ -153,10 +153,8 @@ def _newton(rows: Rows, n_models: int, start: Array, prior: float) -> Fit | None
         if not np.isfinite(largest) or np.abs(params + step).max() > _DIVERGED:
             return None
         if largest < _TOLERANCE:
-            params = params + step
-            centre = np.eye(len(params))
-            centre[:n_models, :n_models] -= 1 / n_models
-            return Fit(centre @ params, centre @ np.linalg.inv(current.information) @ centre.T, prior)
+            centre = _centring(len(params), n_models)
+            return Fit(centre @ (params + step), centre @ np.linalg.inv(current.information) @ centre, prior)
         after = _penalised(rows, n_models, params + step, prior)
         while after.value < current.value - 1e-9 * abs(current.value) and largest > _TOLERANCE:
             step, largest = step / 2, largest / 2
@@ -166,20 +164,28 @@ def _newton(rows: Rows, n_models: int, start: Array, prior: float) -> Fit | None
 
 
 def _penalised(rows: Rows, n_models: int, params: Array, prior: float) -> _Pass:
-    """Log likelihood, gradient and information, with a pin on Σθ (which the data leave free) and the prior."""
-    raw = _pass(rows, n_models, params)
-    theta = params[:n_models]
-    scale = max(float(np.trace(raw.information[:n_models, :n_models])) / n_models**2, 1e-300)
-    gradient, information = raw.gradient, raw.information
-    gradient[:n_models] -= scale * theta.sum()
-    information[:n_models, :n_models] += scale
-    value = raw.value - scale / 2 * float(theta.sum()) ** 2
+    """Log posterior, gradient and information on the plane Σθ = 0; off it the information is made regular.
+
+    Verdicts know differences alone, so the plane costs nothing, and it is what makes the prior's imaginary model (of
+    strength 0) the average one. A Newton step from the plane stays on it.
+    """
+    found = _pass(rows, n_models, params)
+    value, gradient, information = found.value, found.gradient, found.information
     if prior:
         chance = expit(params)
         value -= prior / 2 * float((2 * np.logaddexp(0, params) - params).sum())
-        gradient -= prior * (chance - 0.5)
-        information[np.diag_indices(len(params))] += prior * chance * (1 - chance)
-    return _Pass(value, gradient, information)
+        gradient = gradient - prior * (chance - 0.5)
+        information = information + np.diag(prior * chance * (1 - chance))
+    centre = _centring(len(params), n_models)
+    information = centre @ information @ centre
+    information[:n_models, :n_models] += float(np.trace(information[:n_models, :n_models])) / n_models**2 + 1e-300
+    return _Pass(value, centre @ gradient, information)
+
+
+def _centring(n_params: int, n_models: int) -> Array:
+    centre = np.eye(n_params)
+    centre[:n_models, :n_models] -= 1 / n_models
+    return centre
 
 
 def _pass(rows: Rows, n_models: int, params: Array) -> _Pass:

@@ -70,7 +70,19 @@ def rank_partitions(files: Sequence[str | Path], *, memory_limit: str = "1GB") -
     missing = [p for p in paths if not Path(p).is_file()]
     if missing or not paths:
         raise InputError(f"no Parquet file {missing[0]!r}" if missing else "no Parquet files were given to rank")
-    connection = _connect(memory_limit)
+    try:
+        import duckdb
+    except ModuleNotFoundError as error:
+        raise InputError("ranking from partitions needs DuckDB: pip install 'simfarm[duckdb]'") from error
+    try:
+        with duckdb.connect(config={"memory_limit": memory_limit}) as connection:
+            return _rank(connection, paths)
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"DuckDB cannot rank these files with a memory limit of {memory_limit}: {reason}") from error
+
+
+def _rank(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> PartitionedRanking:
     columns = _columns(connection, paths)
     _check(connection, paths, columns)
     table = _counts(connection, paths, columns)
@@ -113,19 +125,6 @@ def rank_partitions(files: Sequence[str | Path], *, memory_limit: str = "1GB") -
         n_clusters=n_clusters,
         prior=found.prior > 0,
     )
-
-
-def _connect(memory_limit: str) -> duckdb.DuckDBPyConnection:
-    try:
-        import duckdb
-    except ModuleNotFoundError as error:
-        raise InputError("ranking from partitions needs DuckDB: pip install 'simfarm[duckdb]'") from error
-    try:
-        return duckdb.connect(config={"memory_limit": memory_limit})
-    except duckdb.Error as error:
-        raise InputError(
-            f"memory_limit {memory_limit!r} is not a size DuckDB knows; write for example '1GB'"
-        ) from error
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> frozenset[str]:

@@ -1,0 +1,292 @@
+"""Bradley-Terry: planted strengths, statsmodels and evalica as oracles, separation, disconnection, the bootstrap."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from simfarm.errors import InputError
+from simfarm.ranking import Comparisons, bootstrap_ratings, bradley_terry, rank_intervals
+from simfarm.ranking.bradley_terry import ELO_SCALE
+
+STRENGTHS = np.array([-0.8, -0.3, 0.0, 0.2, 0.4, 0.5])
+SLOPES = np.array([0.4, -0.2])
+FIRST = 0.3
+
+
+def plant(n_clusters: int, rng: np.random.Generator, *, features: bool = True, pairs: int = 3) -> Comparisons:
+    """Clusters of `pairs` pairs × 2 orders × 2 repeats; verdicts of one pair share their random draw 7 times in 10.
+
+    The marginal chance of each verdict is exactly the model's, so the strengths, slopes and order effect are known.
+    """
+    m = len(STRENGTHS)
+    n = n_clusters * pairs
+    first = rng.integers(m, size=n)
+    second = (first + 1 + rng.integers(m - 1, size=n)) % m
+    x = np.stack([STRENGTHS[second] - STRENGTHS[first], np.zeros(n)], axis=1) + rng.standard_normal((n, 2))
+    first, second, x, cluster = (np.repeat(v, 4, axis=0) for v in (first, second, x, np.arange(n) // pairs))
+    order = np.tile([-1, 1, -1, 1], n)
+    eta = STRENGTHS[second] - STRENGTHS[first] + FIRST * order + (x @ SLOPES if features else 0.0)
+    shared, own = np.repeat(rng.random(n), 4), rng.random(4 * n)
+    draw = np.where(np.repeat(rng.random(n), 4) < 0.7, shared, own)
+    return Comparisons(
+        models=tuple("abcdef"),
+        model_1=first,
+        model_2=second,
+        p=(draw < expit(eta)).astype(float),
+        cluster=cluster,
+        order=order,
+        features=x if features else None,
+        feature_names=("length", "lists") if features else (),
+    )
+
+
+def design(c: Comparisons) -> np.ndarray:
+    """Columns of the logistic regression with the first model's strength fixed at 0."""
+    rows = np.arange(len(c.p))
+    dummies = np.zeros((len(c.p), len(c.models)))
+    np.add.at(dummies, (rows, c.model_2), 1.0)
+    np.add.at(dummies, (rows, c.model_1), -1.0)
+    columns = [dummies[:, 1:]]
+    if c.order is not None:
+        columns.append(c.order[:, None].astype(float))
+    if c.features is not None:
+        columns.append(c.features)
+    return np.hstack(columns)
+
+
+@pytest.mark.parametrize("features", [False, True])
+def test_matches_statsmodels_logit_with_cluster_covariance(features: bool) -> None:
+    rng = np.random.default_rng(3)
+    c = plant(120, rng, features=features)
+    c = replace(c, p=np.where(rng.random(len(c.p)) < 0.1, 0.5, c.p), weight=rng.choice([1.0, 2.0], len(c.p)))
+    glm = sm.GLM(c.p, design(c), family=sm.families.Binomial(), var_weights=c.weight)
+    oracle = glm.fit(tol=1e-14, cov_type="cluster", cov_kwds={"groups": c.cluster, "use_correction": False})
+    fitted = bradley_terry(c)
+    scale = np.sqrt(120 / 119)  # statsmodels divides by G
+    for k, model in enumerate("bcdef"):
+        gap = fitted.ratings[model] - fitted.ratings["a"]
+        assert gap.value / ELO_SCALE == pytest.approx(oracle.params[k], abs=1e-6)
+        assert gap.standard_error / ELO_SCALE == pytest.approx(oracle.bse[k] * scale, abs=1e-6)
+    for k, name in enumerate(fitted.slopes, start=5):
+        assert fitted.slopes[name].value == pytest.approx(oracle.params[k], abs=1e-6)
+        assert fitted.slopes[name].standard_error == pytest.approx(oracle.bse[k] * scale, abs=1e-6)
+    assert list(fitted.slopes) == (["shown_first", "length", "lists"] if features else ["shown_first"])
+    assert np.mean([r.value for r in fitted.ratings.values()]) == pytest.approx(1000, abs=1e-9)
+    assert not fitted.prior
+
+
+def test_matches_evalica() -> None:
+    evalica = pytest.importorskip("evalica")
+    rng = np.random.default_rng(4)
+    c = replace(plant(200, rng, features=False), order=None)
+    c = replace(c, p=np.where(rng.random(len(c.p)) < 0.2, 0.5, c.p))
+    winner = {0.0: evalica.Winner.X, 1.0: evalica.Winner.Y, 0.5: evalica.Winner.Draw}
+    names = np.array(c.models)
+    oracle = evalica.bradley_terry(
+        list(names[c.model_1]), list(names[c.model_2]), [winner[p] for p in c.p], tolerance=1e-14, limit=10_000
+    )
+    strengths = np.log(oracle.scores[list(c.models)].to_numpy())
+    np.testing.assert_allclose(bradley_terry(c).strengths, strengths - strengths.mean(), atol=1e-6)
+
+
+def test_intervals_hold_the_truth_in_clusters_of_orders_and_repeats() -> None:
+    rng = np.random.default_rng(5)
+    hits: dict[str, list[bool]] = {"difference": [], "slope": [], "first": [], "as if rows were independent": []}
+    for _ in range(1000):
+        c = plant(150, rng)
+        fitted = bradley_terry(c)
+        gap = fitted.ratings["f"] - fitted.ratings["b"]
+        truth = ELO_SCALE * (STRENGTHS[5] - STRENGTHS[1])
+        for name, estimate, true in (
+            ("difference", gap, truth),
+            ("slope", fitted.slopes["length"], SLOPES[0]),
+            ("first", fitted.slopes["shown_first"], FIRST),
+        ):
+            low, high = estimate.interval(0.95)
+            hits[name].append(low <= true <= high)
+        naive = bradley_terry(replace(c, cluster=np.arange(len(c.p))))
+        low, high = (naive.ratings["f"] - naive.ratings["b"]).interval(0.95)
+        hits["as if rows were independent"].append(low <= truth <= high)
+    share = {name: np.mean(found) for name, found in hits.items()}
+    for name in ("difference", "slope", "first"):
+        assert 0.92 <= share[name] <= 0.98, share
+    assert share["as if rows were independent"] < 0.88
+
+
+def test_swapping_the_sides_changes_nothing() -> None:
+    c = plant(80, np.random.default_rng(6))
+    assert c.order is not None
+    assert c.features is not None
+    swapped = replace(c, model_1=c.model_2, model_2=c.model_1, p=1 - c.p, order=-c.order, features=-c.features)
+    one, two = bradley_terry(c), bradley_terry(swapped)
+    for name in c.models:
+        assert two.ratings[name].value == pytest.approx(one.ratings[name].value, abs=1e-7)
+        assert two.ratings[name].standard_error == pytest.approx(one.ratings[name].standard_error, abs=1e-7)
+    assert two.slopes["length"].value == pytest.approx(one.slopes["length"].value, abs=1e-9)
+
+
+def test_a_weight_scores_a_verdict_and_is_no_new_evidence() -> None:
+    c = plant(80, np.random.default_rng(7), features=False)
+    weight = np.random.default_rng(8).choice([1, 3], len(c.p))
+    weighted = bradley_terry(replace(c, weight=weight.astype(float)))
+    times = np.repeat(np.arange(len(c.p)), weight)
+    assert c.order is not None
+    copied = bradley_terry(
+        replace(
+            c,
+            model_1=c.model_1[times],
+            model_2=c.model_2[times],
+            p=c.p[times],
+            cluster=c.cluster[times],
+            order=c.order[times],
+        )
+    )
+    tripled = bradley_terry(replace(c, weight=np.full(len(c.p), 3.0)))
+    plain = bradley_terry(c)
+    for name in c.models:
+        assert weighted.ratings[name].value == pytest.approx(copied.ratings[name].value, abs=1e-7)
+        assert weighted.ratings[name].standard_error == pytest.approx(copied.ratings[name].standard_error, abs=1e-7)
+        assert tripled.ratings[name].standard_error == pytest.approx(plain.ratings[name].standard_error, abs=1e-7)
+    assert weighted.n_comparisons == len(c.p)
+
+
+def test_ties_are_half_or_left_out() -> None:
+    # 6 wins, 2 losses, 4 ties: half a win each gives 8 to 4, without them 6 to 2.
+    p = np.array([1.0] * 6 + [0.0] * 2 + [0.5] * 4)
+    c = Comparisons(("a", "b"), np.zeros(12, int), np.ones(12, int), p, np.arange(12))
+    half, dropped = bradley_terry(c), bradley_terry(c, drop_ties=True)
+    assert half.ratings["b"].value - half.ratings["a"].value == pytest.approx(400 * np.log10(8 / 4))
+    assert dropped.ratings["b"].value - dropped.ratings["a"].value == pytest.approx(400 * np.log10(6 / 2))
+    assert (half.ties_dropped, dropped.ties_dropped, dropped.n_comparisons) == (0, 4, 8)
+
+
+def test_soft_preferences_of_two_models_are_the_logit_of_their_mean() -> None:
+    p = np.random.default_rng(9).uniform(size=50)
+    fitted = bradley_terry(Comparisons(("a", "b"), np.zeros(50, int), np.ones(50, int), p, np.arange(50)))
+    gap = fitted.ratings["b"] - fitted.ratings["a"]
+    mean = p.mean()
+    assert gap.value == pytest.approx(400 * np.log10(mean / (1 - mean)))
+    # Delta method by hand.
+    by_hand = ELO_SCALE * p.std(ddof=1) / np.sqrt(50) / (mean * (1 - mean))
+    assert gap.standard_error == pytest.approx(by_hand)
+
+
+def test_cluster_ids_may_be_any_integers() -> None:
+    c = plant(60, np.random.default_rng(10), features=False)
+    other = replace(c, cluster=c.cluster * 10**12 - 5)
+    one, two = bradley_terry(c).ratings["a"], bradley_terry(other).ratings["a"]
+    assert two.standard_error == pytest.approx(one.standard_error, abs=1e-9)
+    assert list(two.clusters) == list(one.clusters * 10**12 - 5)
+
+
+def test_a_model_that_never_lost_gets_a_finite_rating_from_the_stated_prior() -> None:
+    rng = np.random.default_rng(11)
+    first, second = np.repeat([0, 0, 1], 30), np.repeat([1, 2, 2], 30)
+    p = np.where(second == 2, 1.0, (rng.random(90) < 0.4).astype(float))
+    fitted = bradley_terry(Comparisons(("a", "b", "c"), first, second, p, np.arange(90)))
+
+    def loss(theta: np.ndarray) -> float:
+        theta = theta - theta.mean()
+        eta = theta[second] - theta[first]
+        likelihood = p * eta - np.logaddexp(0, eta)
+        halves = 0.5 * (-np.logaddexp(0, -theta) - np.logaddexp(0, theta))
+        return -float(likelihood.sum() + halves.sum())
+
+    oracle = minimize(loss, np.zeros(3), method="BFGS", options={"gtol": 1e-8}).x
+    assert fitted.prior
+    np.testing.assert_allclose(fitted.strengths, oracle - oracle.mean(), atol=1e-5)
+    # The sandwich alone would be sure of a rating that 60 straight wins cannot bound above.
+    gap = fitted.ratings["c"] - fitted.ratings["a"]
+    assert gap.standard_error > 200
+    assert gap.value > 500
+
+
+def test_the_prior_does_not_act_where_every_model_lost_something() -> None:
+    # A beats B beats C beats A: no one is undefeated, though every single pair is one-sided.
+    c = Comparisons(("a", "b", "c"), np.array([0, 1, 2] * 5), np.array([1, 2, 0] * 5), np.zeros(15), np.arange(15))
+    fitted = bradley_terry(c)
+    assert not fitted.prior
+    assert fitted.strengths == pytest.approx([0, 0, 0], abs=1e-9)
+
+
+def test_a_judge_that_always_names_the_first_shown_needs_the_prior_for_the_order_effect() -> None:
+    order = np.tile([1, -1], 20)
+    c = Comparisons(
+        ("a", "b"), np.zeros(40, int), np.ones(40, int), (order > 0).astype(float), np.arange(40) // 2, order=order
+    )
+    fitted = bradley_terry(c)
+    assert fitted.prior
+    assert fitted.slopes["shown_first"].interval()[0] > 0
+    assert (fitted.ratings["a"] - fitted.ratings["b"]).value == pytest.approx(0, abs=1e-6)
+
+
+def test_bootstrap_agrees_with_the_sandwich() -> None:
+    c = plant(300, np.random.default_rng(12), features=False)
+    ratings = bootstrap_ratings(c, replicates=400, seed=1)
+    fitted = bradley_terry(c)
+    for k, name in enumerate(c.models):
+        assert ratings[:, k].mean() == pytest.approx(fitted.ratings[name].value, abs=6)
+        assert ratings[:, k].std() == pytest.approx(fitted.ratings[name].standard_error, rel=0.12)
+    gap = (ratings[:, 5] - ratings[:, 0]).std()
+    assert gap == pytest.approx((fitted.ratings["f"] - fitted.ratings["a"]).standard_error, rel=0.12)
+    np.testing.assert_array_equal(ratings, bootstrap_ratings(c, replicates=400, seed=1))
+    ranks = rank_intervals(ratings)
+    assert ranks[0].tolist() == [6, 6]
+    assert (ranks[:, 0] <= ranks[:, 1]).all()
+
+
+def test_rank_intervals_by_hand() -> None:
+    ratings = np.array([[3.0, 2.0, 1.0]] * 97 + [[2.0, 3.0, 1.0]] * 3)
+    assert rank_intervals(ratings, 0.95).tolist() == [[1, 2], [1, 2], [3, 3]]
+    assert rank_intervals(ratings, 0.90).tolist() == [[1, 1], [2, 2], [3, 3]]
+
+
+def test_a_disconnected_graph_names_its_parts() -> None:
+    c = Comparisons(tuple("abcde"), np.array([0, 0, 2]), np.array([1, 1, 3]), np.array([1.0, 0, 0.5]), np.arange(3))
+    with pytest.raises(InputError, match=r"3 parts .*\{a, b\} and \{c, d\} and \{e\}"):
+        bradley_terry(c)
+    with pytest.raises(InputError, match="3 parts"):
+        bootstrap_ratings(c)
+
+
+GOOD = {
+    "models": ("a", "b"),
+    "model_1": np.zeros(4, int),
+    "model_2": np.ones(4, int),
+    "p": np.array([1.0, 0.0, 1.0, 0.5]),
+    "cluster": np.arange(4),
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"p": np.array([1.0, 0.0, np.nan, 0.5])}, r"preference nan \(comparison 2\)"),
+        ({"p": np.array([1.0, 0.0, 1.0, 1.5])}, r"preference 1.5 \(comparison 3\)"),
+        ({"p": np.array([-np.inf, 0.0, 1.0, 0.5])}, "preference -inf"),
+        ({"models": ("a",)}, "only one model"),
+        ({"cluster": np.zeros(4, int)}, "1 instruction"),
+        ({"cluster": np.zeros(3, int)}, "cluster has 3 values for 4"),
+        ({"model_2": np.full(4, 2)}, "codes outside 0 … 1"),
+        ({"weight": np.array([1.0, -1, 1, 1])}, "weight"),
+        ({"weight": np.zeros(4)}, "no comparison is left"),
+        ({"order": np.array([1, 2, 1, 1])}, "order must be"),
+        ({"order": np.zeros(4, int)}, "'shown_first' cannot be told"),
+        ({"features": np.ones((4, 1))}, "names"),
+        ({"features": np.full((4, 1), np.nan), "feature_names": ("length",)}, "not finite"),
+        ({"features": np.ones((4, 1)), "feature_names": ("length",)}, "'length' cannot be told"),
+    ],
+)
+def test_bad_input_is_one_line(change: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        bradley_terry(Comparisons(**{**GOOD, **change}))  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_the_bootstrap_refuses_style_features() -> None:
+    with pytest.raises(InputError, match="leave features out"):
+        bootstrap_ratings(plant(10, np.random.default_rng(0)))
