@@ -1,0 +1,301 @@
+"""Bradley-Terry: coverage of its intervals, time and memory to 10^7 comparisons, and peers in the same run.
+
+    pip install evalica duckdb
+    python benchmarks/bradley_terry.py coverage
+    python benchmarks/bradley_terry.py speed --arena-python OTHER/bin/python
+    python benchmarks/bradley_terry.py scaling
+    python benchmarks/bradley_terry.py partitions
+
+arena-rank pulls JAX, so it lives in an environment of its own (`pip install arena-rank`), named by `--arena-python`.
+Every timed fit runs in a process of its own: peak memory is that process's, data included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from simfarm.ranking import Comparisons, bradley_terry, controlled_win_rates, rank_partitions
+from simfarm.ranking.bradley_terry import ELO_SCALE
+from simfarm.ranking.logistic import Rows, fit_rows
+from simfarm.ranking.style import StyleDifferences
+
+STRENGTHS = np.array([-0.8, -0.3, 0.0, 0.2, 0.4, 0.5])
+SLOPES = np.array([0.4, -0.2])
+FIRST = 0.3
+NAMES = ("length", "headers", "lists", "bold", "code")
+
+
+def plant(n_clusters: int, rng: np.random.Generator, *, baseline: bool = False) -> Comparisons:
+    """Clusters of 3 pairs × 2 orders × 2 repeats, 6 models (or all against the first one, with `baseline`).
+
+    With chance 0.7 the four verdicts of a pair rest on one random draw, so they mostly agree; with chance 0.3 all
+    twelve of a cluster rest on one, so instructions differ. The chance of each verdict is exactly the model's, which
+    is what makes the truth known. Style leans with strength, as it does on real boards.
+    """
+    m, n = len(STRENGTHS), 3 * n_clusters
+    first = np.zeros(n, dtype=int) if baseline else rng.integers(m, size=n)
+    second = 1 + rng.integers(m - 1, size=n) if baseline else (first + 1 + rng.integers(m - 1, size=n)) % m
+    x = np.stack([STRENGTHS[second] - STRENGTHS[first], np.zeros(n)], axis=1) + rng.standard_normal((n, 2))
+    first, second, x = (np.repeat(v, 4, axis=0) for v in (first, second, x))
+    order, cluster = np.tile([-1, 1, -1, 1], n), np.repeat(np.arange(n_clusters), 12)
+    eta = STRENGTHS[second] - STRENGTHS[first] + x @ SLOPES + (0 if baseline else FIRST) * order
+    of_pair, of_cluster = np.repeat(rng.random((2, n)), 4, axis=1), np.repeat(rng.random((2, n_clusters)), 12, axis=1)
+    draw = np.where(of_pair[0] < 0.7, of_pair[1], rng.random(4 * n))
+    draw = np.where(of_cluster[0] < 0.3, of_cluster[1], draw)
+    return Comparisons(
+        tuple("abcdef"), first, second, (draw < expit(eta)).astype(float), cluster,
+        order=order, features=x, feature_names=("one", "two"),
+    )  # fmt: skip
+
+
+def exploded_rows(c: Comparisons, rounds: int, rng: np.random.Generator) -> np.ndarray:
+    """Arena-hard's interval, as a method: every call is a row, rows are drawn with replacement, refit, percentiles.
+
+    The model refitted is the same one (order and style included), so only the resampling differs.
+    """
+    n, m = len(c.p), len(c.models)
+    assert c.order is not None
+    assert c.features is not None
+    x = np.column_stack([c.order, c.features])
+    fits = []
+    for _ in range(rounds):
+        times = np.bincount(rng.integers(n, size=n), minlength=n).astype(float)
+        fits.append(fit_rows(Rows(c.model_1 * m + c.model_2, times, times * c.p, x), m, ("first", "1", "2")).params)
+    return np.array(fits)
+
+
+def coverage(replicates: int, n_clusters: int, rounds: int, seed: int) -> dict[str, float]:
+    """Share of replicates whose 95 % interval holds the planted value."""
+    rng = np.random.default_rng(seed)
+    hits: dict[str, list[bool]] = {}
+
+    def note(name: str, low: float, high: float, true: float) -> None:
+        hits.setdefault(name, []).append(low <= true <= high)
+
+    gap = float(STRENGTHS[5] - STRENGTHS[1])
+    for _ in range(replicates):
+        c = plant(n_clusters, rng)
+        fitted = bradley_terry(c)
+        difference = fitted.ratings["f"] - fitted.ratings["b"]
+        note("difference of two ratings", *difference.interval(), ELO_SCALE * gap)
+        note("style slope", *fitted.slopes["one"].interval(), SLOPES[0])
+        note("second style slope", *fitted.slopes["two"].interval(), SLOPES[1])
+        note("order effect", *fitted.slopes["shown_first"].interval(), FIRST)
+        calls = bradley_terry(replace(c, cluster=np.arange(len(c.p))))
+        note(
+            "difference, each call its own cluster",
+            *(calls.ratings["f"] - calls.ratings["b"]).interval(),
+            gap * ELO_SCALE,
+        )
+        if rounds:
+            params = exploded_rows(c, rounds, rng)
+            note("difference, exploded rows", *np.quantile(params[:, 5] - params[:, 1], [0.025, 0.975]), gap)
+            note("style slope, exploded rows", *np.quantile(params[:, 7], [0.025, 0.975]), SLOPES[0])
+        star = plant(n_clusters, rng, baseline=True)
+        assert star.features is not None
+        style = StyleDifferences(("one", "two"), star.features, np.ones(2), ())
+        rates = controlled_win_rates(star.models[1:], star.model_2 - 1, star.p, star.cluster, style)
+        truth = float(expit(STRENGTHS[5] - STRENGTHS[0]))
+        note("style-controlled win rate", *rates.controlled["f"].interval(), truth)
+        both = rates.controlled["f"] - rates.controlled["b"]
+        note("difference of two such", *both.interval(), truth - float(expit(STRENGTHS[1] - STRENGTHS[0])))
+        note("its style slope", *rates.slopes["one"].interval(), SLOPES[0])
+    return {name: float(np.mean(found)) for name, found in hits.items()}
+
+
+def many(n: int, seed: int = 0, n_models: int = 50, per_cluster: int = 10) -> Comparisons:
+    """n comparisons of 50 models, ten to an instruction in file order, five style features and an order effect."""
+    rng = np.random.default_rng(seed)
+    strength = rng.standard_normal(n_models)
+    first = rng.integers(n_models, size=n)
+    second = (first + 1 + rng.integers(n_models - 1, size=n)) % n_models
+    x = rng.standard_normal((n, 5))
+    eta = strength[second] - strength[first] + x @ np.linspace(-0.2, 0.4, 5)
+    p = (rng.random(n) < expit(eta)).astype(float)
+    p[rng.random(n) < 0.05] = 0.5
+    names = tuple(f"model-{k:02}" for k in range(n_models))
+    return Comparisons(names, first, second, p, np.arange(n) // per_cluster, features=x, feature_names=NAMES)
+
+
+def timed(case: str, n: int, repeats: int) -> dict[str, float]:
+    """Best of `repeats` fits, and the process's peak memory (data included)."""
+    c = many(n)
+    if case != "features":
+        c = replace(c, features=None, feature_names=())
+    if case == "order":
+        c = replace(c, order=np.where(np.arange(n) % 2, 1, -1))
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        bradley_terry(c)
+        seconds.append(time.perf_counter() - start)
+    return {"seconds": min(seconds), "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def timed_evalica(n: int) -> dict[str, float]:
+    """evalica's fit on lists made beforehand, and how far its ratings are from ours."""
+    import evalica
+
+    c = replace(many(n), features=None, feature_names=())
+    winner = np.where(c.p == 1, evalica.Winner.Y, np.where(c.p == 0, evalica.Winner.X, evalica.Winner.Draw))
+    xs, ys, winners = c.model_1.tolist(), c.model_2.tolist(), list(winner)
+    start = time.perf_counter()
+    found = evalica.bradley_terry(xs, ys, winners)
+    seconds = time.perf_counter() - start
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    log = np.log(found.scores[list(range(len(c.models)))].to_numpy())
+    apart = np.abs(log - log.mean() - bradley_terry(c).strengths).max()
+    return {"seconds": seconds, "peak_mb": memory, "ratings_apart_logits": float(apart)}
+
+
+ARENA_RANK = """
+import json, resource, sys, time
+import numpy as np, pandas as pd
+from arena_rank.models.bradley_terry import BradleyTerry
+from arena_rank.models.contextual_bradley_terry import ContextualBradleyTerry
+from arena_rank.utils.data_utils import ContextualPairDataset, PairDataset
+rows, case = pd.read_parquet(sys.argv[1]), sys.argv[2]
+columns = [c for c in rows if c.startswith("x_")]
+seconds = []
+for _ in range(2):
+    start = time.perf_counter()
+    if case == "plain":
+        data = PairDataset.from_pandas(rows)
+        found = BradleyTerry(n_competitors=len(data.competitors)).compute_ratings_and_cis(data)
+    else:
+        data = ContextualPairDataset.from_pandas(rows, feature_cols=columns, reweighted=False)
+        model = ContextualBradleyTerry(n_competitors=len(data.competitors), n_features=len(columns))
+        found = model.compute_ratings_and_cis(data)
+    np.asarray(found["ratings"])
+    seconds.append(time.perf_counter() - start)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"seconds_first": seconds[0], "seconds": seconds[1], "peak_mb": peak}))
+"""
+
+
+def timed_arena_rank(python: str, case: str, n: int) -> dict[str, float]:
+    """arena-rank from a DataFrame, as it takes data; `seconds` is the second call, its compilation paid."""
+    c = many(n)
+    assert c.features is not None
+    names = np.array(c.models)
+    outcome = np.where(c.p == 1, "model_a", np.where(c.p == 0, "model_b", "tie"))
+    rows = pd.DataFrame({"model_a": names[c.model_2], "model_b": names[c.model_1], "winner": outcome})
+    for k, name in enumerate(NAMES):
+        rows[f"x_{name}"] = c.features[:, k]
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+        rows.to_parquet(file.name)
+        done = subprocess.run(
+            [python, "-c", ARENA_RANK, file.name, case], capture_output=True, text=True, check=False, timeout=1200
+        )
+    if done.returncode:
+        raise SystemExit(f"arena-rank failed: {done.stderr[-2000:]}")
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def timed_partitions(n: int, n_files: int, folder: str) -> dict[str, float]:
+    """rank_partitions over files already written."""
+    files = sorted(Path(folder).glob(f"{n}-{n_files}-*.parquet"))
+    start = time.perf_counter()
+    found = rank_partitions(files)
+    seconds = time.perf_counter() - start
+    return {
+        "seconds": seconds,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "check": float(found.values @ np.arange(len(found.values)) + np.sqrt(np.diag(found.covariance)).sum()),
+    }
+
+
+def write_partitions(n: int, n_files: int, folder: str) -> None:
+    """The same instructions every time, a million comparisons at a go; models and instructions by name."""
+    pieces = max(1, n // 1_000_000)
+    for piece in range(pieces):
+        c = many(n // pieces, seed=piece)
+        names = np.array(c.models)
+        rows = pd.DataFrame({"model_1": names[c.model_1], "model_2": names[c.model_2], "p": c.p})
+        rows["cluster"] = [f"{piece}-{k}" for k in c.cluster]
+        for k in range(n_files // pieces):
+            part = c.cluster % (n_files // pieces) == k
+            rows[part].to_parquet(Path(folder) / f"{n}-{n_files}-{piece}-{k}.parquet")
+
+
+def apart(function: object, *arguments: object) -> dict[str, float]:
+    """The result of `function`, from a fresh process."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        result: dict[str, float] = pool.submit(function, *arguments).result()  # type: ignore[arg-type]
+        return result
+
+
+def speed(arena_python: str | None) -> dict[str, dict[str, float]]:
+    """A million comparisons of 50 models, simfarm and the peers."""
+    n = 1_000_000
+    found = {f"simfarm {case}": apart(timed, case, n, 3) for case in ("plain", "order", "features")}
+    found["evalica plain"] = apart(timed_evalica, n)
+    if arena_python:
+        for case in ("plain", "features"):
+            found[f"arena-rank {case}"] = timed_arena_rank(arena_python, case, n)
+    return found
+
+
+def scaling() -> dict[str, dict[str, float]]:
+    """10^4 to 10^7 comparisons; the last in one process of at most 8 GB."""
+    return {
+        f"{case} 10^{k}": apart(timed, case, 10**k, 3 if k < 7 else 1)
+        for case in ("plain", "features")
+        for k in (4, 5, 6, 7)
+    }
+
+
+def partitions(largest: int) -> dict[str, dict[str, float]]:
+    """Files of 10^6 and more comparisons; `check` must not depend on the number of files."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for n, n_files in ((1_000_000, 1), (1_000_000, 20), (largest, 20)):
+            apart(write_partitions, n, n_files, folder)
+            found[f"{n:.0e} in {n_files}"] = apart(timed_partitions, n, n_files, folder)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["coverage", "speed", "scaling", "partitions"])
+    parser.add_argument("--replicates", type=int, default=1000)
+    parser.add_argument("--clusters", type=int, default=150)
+    parser.add_argument("--rounds", type=int, default=100, help="of the exploded-row bootstrap (0 leaves it out)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--largest", type=int, default=10_000_000, help="comparisons in the largest set of partitions")
+    parser.add_argument("--arena-python", help="a Python that has arena-rank")
+    parser.add_argument("-o", "--output", type=Path, help="write the figures as JSON, beside those of other commands")
+    options = parser.parse_args()
+    found: dict[str, float] | dict[str, dict[str, float]]
+    if options.what == "coverage":
+        found = coverage(options.replicates, options.clusters, options.rounds, options.seed)
+    elif options.what == "speed":
+        found = speed(options.arena_python)
+    elif options.what == "scaling":
+        found = scaling()
+    else:
+        found = partitions(options.largest)
+    for name, figures in found.items():
+        shown = figures if isinstance(figures, float) else {k: round(v, 6) for k, v in figures.items()}
+        print(f"{name}: {shown}", flush=True)
+    if options.output:
+        before = json.loads(options.output.read_text()) if options.output.exists() else {}
+        options.output.write_text(json.dumps({**before, options.what: found}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
