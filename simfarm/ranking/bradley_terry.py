@@ -32,7 +32,7 @@ ELO_SCALE = 400 / math.log(10)
 """Elo points of one logit: 400 points are odds of ten to one."""
 SHOWN_FIRST = "shown_first"
 
-_BLOCK = 1 << 14
+_BLOCK = 1 << 16
 _REPLICATES_AT_ONCE = 32
 
 
@@ -115,8 +115,11 @@ def bradley_terry(comparisons: Comparisons, *, drop_ties: bool = False) -> Bradl
     if len(ids) < 2:
         raise InputError(f"all comparisons belong to {len(ids)} instruction; an interval needs at least two")
     rows, names = _rows(used, pair)
-    fitted = rows if used.features is not None else _summed(rows, used.order, n_models)
-    found = fit_rows(fitted, n_models, names, unit=float(rows.weight.mean()))
+    unit = float(rows.weight.mean())
+    found = fit_rows(_summed(rows, used.order, n_models), n_models, names, unit=unit)
+    if used.features is not None:
+        plain = np.concatenate([found.params, np.zeros(used.features.shape[1])])
+        found = fit_rows(rows, n_models, names, unit=unit, start=plain)
     influence = cluster_scores(rows, n_models, found.params, cluster, len(ids))
     if found.prior:
         influence -= influence.mean(axis=1, keepdims=True)  # the prior's pull is no cluster's
@@ -124,8 +127,10 @@ def bradley_terry(comparisons: Comparisons, *, drop_ties: bool = False) -> Bradl
     for start in range(0, len(ids), _BLOCK):
         part = slice(start, start + _BLOCK)
         influence[:, part] = turn @ influence[:, part]
-    covariance = influence @ influence.T / (len(ids) * (len(ids) - 1))
-    estimates = on_elo_scale(found, n_models, influence, ids, prior_spread(found, covariance))
+    spread = np.zeros((len(found.params), 0))
+    if found.prior:
+        spread = prior_spread(found, influence @ influence.T / (len(ids) * (len(ids) - 1)))
+    estimates = on_elo_scale(found, n_models, influence, ids, spread)
     return BradleyTerry(
         ratings=dict(zip(used.models, estimates[:n_models], strict=True)),
         slopes=dict(zip(names, estimates[n_models:], strict=True)),

@@ -24,7 +24,7 @@ Codes = NDArray[np.int64]
 _TOLERANCE = 1e-8  # Newton converges quadratically: a last step of 1e-8 leaves an error near 1e-16
 _MAX_STEPS = 40
 _DIVERGED = 30.0  # logits; odds of 10^13 to 1 are no estimate, they are separation
-_BLOCK = 1 << 16
+_BLOCK = 1 << 13  # rows at a time: a block and its covariates stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,12 @@ def cluster_scores(rows: Rows, n_models: int, params: Array, cluster: Codes, n_c
 
 
 def prior_spread(found: Fit, covariance: Array) -> Array:
-    """Error terms (P × T) that the clusters cannot show where the prior acts; none where it does not.
+    """Error terms (P × T) that the clusters cannot show, for a fit in which the prior acts.
 
     A model that won everything leaves residuals near zero, and a sandwich of them is falsely sure. So the variance is
     raised to the least matrix of the form V + D, D ≥ 0, built from D = (model-based variance − V) cut to its positive
     part: no contrast is surer than the sandwich V or than independent verdicts under the fitted model would make it.
     """
-    if not found.prior:
-        return np.zeros((len(found.params), 0))
     values, vectors = np.linalg.eigh(found.prior * found.bread - covariance)
     kept = values > 0
     spread: Array = vectors[:, kept] * np.sqrt(values[kept])
@@ -191,29 +189,30 @@ def _centring(n_params: int, n_models: int) -> Array:
 def _pass(rows: Rows, n_models: int, params: Array) -> _Pass:
     """Sums over the rows in blocks, so that memory beyond the rows themselves stays at a few megabytes."""
     cells, n_slopes = n_models**2, rows.x.shape[1]
-    block = max(_BLOCK, cells)
+    block = max(_BLOCK, 2 * cells)
     table = _strength_differences(params, n_models)
     value, residual, curved = 0.0, np.zeros(cells), np.zeros(cells)
     crossed, pulled, squared = np.zeros((n_slopes, cells)), np.zeros(n_slopes), np.zeros((n_slopes, n_slopes))
     for start in range(0, len(rows.pair), block):
         part = slice(start, start + block)
-        pair, x, weight, won = rows.pair[part], rows.x[part], rows.weight[part], rows.won[part]
+        pair, weight, won = rows.pair[part], rows.weight[part], rows.won[part]
+        x = np.ascontiguousarray(rows.x[part].T)
         eta = table[pair]
         if n_slopes:
-            eta += x @ params[n_models:]
+            eta += params[n_models:] @ x
         small = np.exp(-np.abs(eta))
         chance = np.where(eta >= 0, 1.0, small) / (1 + small)
-        value += float(won @ eta - weight @ (np.maximum(eta, 0) + np.log1p(small)))
+        value += float(won @ eta - weight @ (np.maximum(eta, 0) + np.log(1 + small)))
         gap = won - weight * chance
         spread = weight * chance * (1 - chance)
         residual += np.bincount(pair, gap, minlength=cells)
         curved += np.bincount(pair, spread, minlength=cells)
         if n_slopes:
-            weighted = x * spread[:, None]
-            pulled += gap @ x
-            squared += x.T @ weighted
+            weighted = x * spread
+            pulled += x @ gap
+            squared += x @ weighted.T
             for k in range(n_slopes):
-                crossed[k] += np.bincount(pair, weighted[:, k], minlength=cells)
+                crossed[k] += np.bincount(pair, weighted[k], minlength=cells)
     information = np.zeros((len(params), len(params)))
     both = curved.reshape(n_models, n_models)
     both = both + both.T

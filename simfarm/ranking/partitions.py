@@ -111,8 +111,9 @@ def _rank(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> Partitione
         raise InputError(f"all comparisons belong to {n_clusters} instruction; an interval needs at least two")
     product -= np.outer(total, total) / n_clusters
     covariance = found.bread @ product @ found.bread.T * (n_clusters / (n_clusters - 1))
-    extra = prior_spread(found, covariance)
-    covariance += extra @ extra.T
+    if found.prior:
+        extra = prior_spread(found, covariance)
+        covariance += extra @ extra.T
     scale = np.where(np.arange(len(found.params)) < n_models, ELO_SCALE, 1.0)
     values = scale * found.params
     values[:n_models] += ELO_CENTRE
