@@ -25,6 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "inputs", nargs="+", metavar="INPUT", help="annotations or outputs: .json, .jsonl, .csv, .parquet"
     )
     board = add_ranking(parser)
+    board.add_argument(
+        "--rank",
+        choices=["win-rate", "bradley-terry", "lottery"],
+        help="what is ranked by (default: win rate over the baseline, bradley-terry where there is none)",
+    )
+    board.add_argument(
+        "--control", metavar="FEATURES", help="hold style equal too: length, headers, lists, bold, code, markdown"
+    )
+    board.add_argument(
+        "--human", metavar="FILE", help="human labels of some of the comparisons: the win rate people would give"
+    )
     board.add_argument("--breakdown", action="store_true", help="win rates by dataset or category too")
     board.add_argument("--board", metavar="NAME", help="place the models among a published board's (alpaca-eval-2)")
     board.add_argument("--add-to", type=Path, metavar="BOARD", help="keep the board in files that later models join")
@@ -34,11 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Annotate where needed, rank, print; gives the exit status."""
-    from simfarm.cli.boards import ranked
     from simfarm.cli.judging import dry_run
     from simfarm.inputs import read_for_evaluation
-    from simfarm.report.board import board_json, check_target, print_board, write_board
-    from simfarm.report.published import place_among
+    from simfarm.report.board import check_target
 
     if arguments.output:
         check_target(arguments.output)
@@ -46,20 +55,76 @@ def run(arguments: argparse.Namespace) -> int:
     if read is None and arguments.dry_run:
         return dry_run(arguments)
     frame, name, status = _annotated(arguments) if read is None else (*read, 0)
-    boards = ranked(frame, name, arguments)
-    if arguments.add_to:
-        boards = [_added(arguments, frame, boards)]
-    if arguments.json:
-        print(board_json(boards))
+    if _by_rating(arguments, frame, name):
+        _rate(arguments, frame)
     else:
-        for board in boards:
-            print_board(board, breakdown=arguments.breakdown)
-            if arguments.board:
-                print("\n".join(place_among(board, arguments.board)))
+        _board(arguments, frame, name)
     if arguments.output:
-        write_board(arguments.output, boards)
         print(f"wrote {arguments.output}", file=sys.stderr)
     return status
+
+
+def _by_rating(arguments: argparse.Namespace, frame: pd.DataFrame, name: str | None) -> bool:
+    """Whether models are rated on the graph of their comparisons and not against a baseline."""
+    from simfarm.errors import InputError
+
+    if arguments.rank:
+        chosen = bool(arguments.rank != "win-rate")
+    else:
+        chosen = name is None and frame["generator_1"].nunique() > 1
+    if chosen:
+        for option in ("add_to", "board", "human", "breakdown"):
+            if getattr(arguments, option):
+                spelled = option.replace("_", "-")
+                raise InputError(f"--{spelled} needs win rates over a baseline; give --baseline or --rank win-rate")
+    return chosen
+
+
+def _rate(arguments: argparse.Namespace, frame: pd.DataFrame) -> None:
+    """Bradley-Terry or the lottery, printed and written."""
+    from simfarm.ranking import rate_models
+    from simfarm.report.ratings import print_ratings, ratings_json, write_ratings
+
+    found = rate_models(
+        frame,
+        arguments.rank or "bradley-terry",
+        control=arguments.control,
+        level=arguments.level,
+        allow_mixed=arguments.mix_judges,
+    )
+    if arguments.json:
+        print(ratings_json(found))
+    else:
+        for one in found:
+            print_ratings(one)
+    if arguments.output:
+        write_ratings(Path(arguments.output), found)
+
+
+def _board(arguments: argparse.Namespace, frame: pd.DataFrame, name: str | None) -> None:
+    """Win rates over the baseline, printed and written, with style control and human labels where asked for."""
+    from simfarm.cli.boards import annotations_in, ranked
+    from simfarm.ranking import calibrated_win_rates, style_win_rates
+    from simfarm.report.board import board_json, print_board, write_board
+    from simfarm.report.published import place_among
+    from simfarm.report.ratings import calibrated_json, calibrated_lines, style_json, style_lines
+
+    boards = ranked(frame, name, arguments)
+    styles = [style_win_rates(frame, board, arguments.control) if arguments.control else None for board in boards]
+    labels = annotations_in([arguments.human], None)[0] if arguments.human else None
+    people = [calibrated_win_rates(frame, labels, board) if labels is not None else {} for board in boards]
+    if arguments.add_to:
+        boards = [_added(arguments, frame, boards)]
+    told = [[*style_lines(s, b), *calibrated_lines(c, b.level)] for s, c, b in zip(styles, people, boards, strict=True)]
+    if arguments.json:
+        more = [style_json(s, b) | calibrated_json(c, b) for s, c, b in zip(styles, people, boards, strict=True)]
+        print(board_json(boards, more))
+    else:
+        for board, lines in zip(boards, told, strict=True):
+            print_board(board, breakdown=arguments.breakdown)
+            print("\n".join([*lines, *(place_among(board, arguments.board) if arguments.board else []), ""]))
+    if arguments.output:
+        write_board(arguments.output, boards)
 
 
 def _added(arguments: argparse.Namespace, frame: pd.DataFrame, boards: list[Board]) -> Board:

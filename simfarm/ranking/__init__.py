@@ -4,9 +4,11 @@ from simfarm.ranking.board import COLUMNS, LENGTH_CONTROLS, Board, Slope, leader
 from simfarm.ranking.bradley_terry import BradleyTerry, Comparisons, bootstrap_ratings, bradley_terry, rank_intervals
 from simfarm.ranking.calibrated import Calibrated, align_labels, calibrate
 from simfarm.ranking.estimate import Estimate
+from simfarm.ranking.human import calibrated_win_rates
 from simfarm.ranking.lottery import CyclicTriads, Lottery, cyclic_triads, lottery, maximal_lottery, pair_rates
 from simfarm.ranking.noise import flip_corrected
 from simfarm.ranking.partitions import PartitionedRanking, rank_partitions
+from simfarm.ranking.ratings import RATING_COLUMNS, Ratings, rate_models, style_win_rates
 from simfarm.ranking.rejudge import Flip, Rejudged, compare_judges
 from simfarm.ranking.style import (
     ControlledRanking,
@@ -23,6 +25,7 @@ from simfarm.ranking.tiers import Power, Tiers, power, tiers
 __all__ = [
     "COLUMNS",
     "LENGTH_CONTROLS",
+    "RATING_COLUMNS",
     "Board",
     "BradleyTerry",
     "Calibrated",
@@ -35,6 +38,7 @@ __all__ = [
     "Lottery",
     "PartitionedRanking",
     "Power",
+    "Ratings",
     "Rejudged",
     "Slope",
     "StyleDifferences",
@@ -43,6 +47,7 @@ __all__ = [
     "bootstrap_ratings",
     "bradley_terry",
     "calibrate",
+    "calibrated_win_rates",
     "compare_judges",
     "control_names",
     "controlled_bradley_terry",
@@ -57,7 +62,9 @@ __all__ = [
     "power",
     "rank_intervals",
     "rank_partitions",
+    "rate_models",
     "style_differences",
+    "style_win_rates",
     "text_features",
     "tiers",
 ]

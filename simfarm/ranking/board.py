@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +13,17 @@ import pandas as pd
 
 from simfarm.errors import InputError
 from simfarm.ranking import alpaca_eval, guard
+from simfarm.ranking.columns import COLUMNS, best_first, board_table, plain, records, tiered
 from simfarm.ranking.estimate import Array, Estimate
 from simfarm.ranking.length_control import SMALL_PANEL, JointFit, fit_joint
+from simfarm.ranking.tiers import power
 from simfarm.ranking.units import Units, find_baseline, prepare, units_by_annotator
-from simfarm.ranking.winrate import breakdown, counts, win_rates
+from simfarm.ranking.winrate import breakdown, win_rates
 
 __all__ = ["COLUMNS", "LENGTH_CONTROLS", "Board", "Slope", "leaderboard", "paired_difference"]
 
 LENGTH_CONTROLS = ("joint", "alpaca-eval-2")
-COLUMNS = (
-    "model", "flags", "win_rate", "standard_error", "win_rate_low", "win_rate_high", "length_controlled_winrate",
-    "lc_standard_error", "lc_low", "lc_high", "n_wins", "n_wins_base", "n_draws", "n_total", "n_unparseable",
-    "n_error", "discrete_win_rate", "avg_length", "annotator", "judge_hash", "baseline",
-)  # fmt: skip
 THIN_SIDE = 0.10
-_COUNTS = ("n_wins", "n_wins_base", "n_draws", "n_total", "n_unparseable", "n_error", "avg_length")
 
 
 @dataclass(frozen=True)
@@ -47,10 +42,10 @@ class Slope:
 class Board:
     """What one annotator says about every model against one baseline.
 
-    `table` has the columns `COLUMNS`, then `length_controlled_winrate_NAME` of further length controls, best model
-    first by `headline`. `estimates` and `lc_estimates` (by length control, then model) hold fractions; the table holds
-    percent. `counts` says what stands beside the numbers: rows left out, empty and cut-off outputs, and the share of
-    both-order questions whose verdicts disagree. `panel_hash` names the set of models that `joint` was fitted on:
+    `table` has the columns `COLUMNS`, then `length_controlled_winrate_NAME` of further length controls and `tier`, best
+    model first by `headline`. `estimates` and `lc_estimates` (by length control, then model) hold fractions; the table
+    holds percent. `counts` says what stands beside the numbers: rows left out, empty and cut-off outputs, and the share
+    of both-order questions whose verdicts disagree. `panel_hash` names the set of models that `joint` was fitted on:
     length-controlled win rates of two panels must not be compared.
     """
 
@@ -71,18 +66,18 @@ class Board:
 
     def to_json(self) -> dict[str, Any]:
         """The board as plain JSON values; a number that does not exist is null."""
-        slope = None if self.slope is None else {k: _plain(v) for k, v in vars(self.slope).items()}
+        slope = None if self.slope is None else {k: plain(v) for k, v in vars(self.slope).items()}
         return {
             "annotator": self.annotator,
             "baseline": self.baseline,
             "level": self.level,
             "headline": self.headline,
-            "models": _records(self.table),
-            "breakdown": _records(self.breakdown),
+            "models": records(self.table),
+            "breakdown": records(self.breakdown),
             "length_slope": slope,
             "panel_size": self.panel_size,
             "panel_hash": self.panel_hash,
-            "counts": {k: _plain(v) for k, v in self.counts.items()},
+            "counts": {k: plain(v) for k, v in self.counts.items()},
             "warnings": list(self.warnings),
             "notes": list(self.notes),
         }
@@ -164,12 +159,16 @@ def _board(
             found[units.baseline] = half
     leads = bool(controls) and bool(lc_estimates[controls[0]]) and (controls[0] != "joint" or len(panel) >= SMALL_PANEL)
     headline = "length_controlled_winrate" if leads else "win_rate"
+    leading = lc_estimates[controls[0]] if leads else estimates
+    usable = [e for m, e in leading.items() if m != units.baseline and e.n_clusters > 1]
+    if len(usable) > 1:
+        notes.append(str(power(usable, level=level)))
     return Board(
         annotator=units.annotator,
         baseline=units.baseline,
         level=level,
         headline=headline,
-        table=_sorted(_table(units, estimates, lc_estimates, raised, level), headline),
+        table=tiered(best_first(board_table(units, estimates, lc_estimates, raised, level), headline), leading, level),
         breakdown=breakdown(table[table["model"] != units.baseline], level),
         estimates=estimates,
         lc_estimates=lc_estimates,
@@ -282,53 +281,3 @@ def _slope(joint: JointFit, level: float) -> Slope:
     low, high = joint.pooled.interval(level)
     error = joint.pooled.standard_error
     return Slope(joint.pooled.value, error, low, high, joint.spread_slope, len(joint.slopes))
-
-
-def _percents(estimate: Estimate | None, level: float) -> list[float]:
-    """Value, standard error, low and high in percent; NaN where there is none."""
-    if estimate is None:
-        return [math.nan] * 4
-    return [100 * x for x in (estimate.value, estimate.standard_error, *estimate.interval(level))]
-
-
-def _table(
-    units: Units,
-    estimates: Mapping[str, Estimate],
-    lc_estimates: Mapping[str, Mapping[str, Estimate]],
-    raised: Mapping[str, tuple[str, ...]],
-    level: float,
-) -> pd.DataFrame:
-    """The table of `Board`, models in order of appearance."""
-    counted = counts(units.table).join(units.calls, how="left")
-    names = list(lc_estimates)
-    lines = []
-    for model, estimate in estimates.items():
-        own = model == units.baseline
-        rate = [50.0, 0.0, 50.0, 50.0] if own else _percents(estimate, level)
-        lc = rate if own and names else _percents(lc_estimates[names[0]].get(model) if names else None, level)
-        line: dict[Any, Any] = dict(zip(COLUMNS[2:10], [*rate, *lc], strict=True))
-        line |= {"model": model, "flags": ", ".join(raised.get(model, ()))}
-        line |= {"annotator": units.annotator, "judge_hash": units.judge_hash, "baseline": units.baseline}
-        line |= counted.loc[model].to_dict()
-        for name in names[1:]:
-            other = lc_estimates[name].get(model)
-            line[f"length_controlled_winrate_{name}"] = 100 * other.value if other is not None else math.nan
-        lines.append(line)
-    extra = [f"length_controlled_winrate_{name}" for name in names[1:]]
-    table = pd.DataFrame(lines, columns=[*COLUMNS, *extra])
-    return table.astype(dict.fromkeys(_COUNTS, "Int64"))
-
-
-def _sorted(table: pd.DataFrame, headline: str) -> pd.DataFrame:
-    """Best first; equal rates fall back on the name, so that a board is the same whatever the order of its rows."""
-    return table.sort_values([headline, "model"], ascending=[False, True], na_position="last").reset_index(drop=True)
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(k): _plain(v) for k, v in row.items()} for row in table.astype(object).to_dict("records")]
-
-
-def _plain(value: Any) -> Any:
-    if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    return value.item() if isinstance(value, np.generic) else value

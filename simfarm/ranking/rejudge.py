@@ -15,6 +15,7 @@ import pandas as pd
 
 from simfarm.errors import InputError
 from simfarm.ranking.board import Board
+from simfarm.ranking.columns import plain, records
 
 __all__ = ["Flip", "Rejudged", "compare_judges"]
 
@@ -45,20 +46,15 @@ class Rejudged:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; a number that does not exist is null."""
-        models = [{k: _plain(v) for k, v in row.items()} for row in self.table.to_dict("records")]
         return {
             "annotator_a": self.annotator_a,
             "annotator_b": self.annotator_b,
-            "models": models,
-            "spearman": _plain(self.spearman),
+            "models": records(self.table),
+            "spearman": plain(self.spearman),
             "mean_absolute_difference": self.mean_absolute_difference,
             "flips": [vars(flip) for flip in self.flips],
             "n_pairs": self.n_pairs,
         }
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def compare_judges(a: Board, b: Board) -> Rejudged:

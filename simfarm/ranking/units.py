@@ -17,7 +17,7 @@ import pandas as pd
 
 from simfarm.errors import InputError
 
-__all__ = ["Units", "find_baseline", "prepare", "units_by_annotator"]
+__all__ = ["Units", "averaged", "find_baseline", "judge_hash_of", "prepare", "units_by_annotator"]
 
 TEXT = ("output_1", "output_2")
 GROUPS = ("dataset", "category")
@@ -88,32 +88,18 @@ def find_baseline(data: pd.DataFrame, baseline: str | None = None) -> str:
 
 
 def units_by_annotator(data: pd.DataFrame, baseline: str, *, allow_mixed: bool = False) -> list[Units]:
-    """Units of each annotator in `data` (from `prepare`), in order of first appearance.
-
-    Raises `InputError` where one annotator's name covers two judge hashes: they are two judges, and a mean over both
-    is nobody's verdict.
-    """
-    result = []
-    for annotator, part in data.groupby("annotator", sort=False):
-        hashes = list(pd.unique(part["judge_hash"]))
-        if len(hashes) > 1 and not allow_mixed:
-            raise InputError(
-                f"annotator {annotator!r} mixes {len(hashes)} judges (judge_hash {_names(hashes)}); "
-                "evaluate them apart, or give --mix-judges"
-            )
-        judge_hash = hashes[0] if len(hashes) == 1 else "mixed"
-        result.append(_units(part, str(annotator), baseline, judge_hash))
-    return result
+    """Units of each annotator in `data` (from `prepare`), in order of first appearance; raises as `judge_hash_of`."""
+    return [
+        _units(part, str(annotator), baseline, judge_hash_of(part, str(annotator), allow_mixed))
+        for annotator, part in data.groupby("annotator", sort=False)
+    ]
 
 
 def _units(part: pd.DataFrame, annotator: str, baseline: str, judge_hash: str) -> Units:
     involved = (part["generator_1"] == baseline) | (part["generator_2"] == baseline)
     left_out = int((~involved).sum())
     part = part[involved]
-    comparison = _comparison_codes(part)
-    p, disagreement = _average_calls(part, comparison)
-    _, first = np.unique(comparison, return_index=True)
-    head = part.iloc[first]
+    head, p, disagreement = averaged(part)
     flipped = ((head["generator_2"] == baseline) & (head["generator_1"] != baseline)).to_numpy()
     table = pd.DataFrame(
         {
@@ -144,6 +130,27 @@ def _units(part: pd.DataFrame, annotator: str, baseline: str, judge_hash: str) -
         empty_outputs=int(empty),
         cut_off_outputs=_cut_off(head),
     )
+
+
+def averaged(part: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray[Any, Any], float | None]:
+    """(one row of each comparison, its p averaged over the calls, how often two orders disagree) of one annotator's
+    rows (from `prepare`). p is how strongly output_2 is preferred, NaN without a verdict."""
+    comparison = _comparison_codes(part)
+    p, disagreement = _average_calls(part, comparison)
+    _, first = np.unique(comparison, return_index=True)
+    return part.iloc[first], p, disagreement
+
+
+def judge_hash_of(part: pd.DataFrame, annotator: str, allow_mixed: bool) -> str:
+    """The one judge hash of an annotator's rows; raises `InputError` where the name covers two judges: a mean over
+    both is nobody's verdict."""
+    hashes = list(pd.unique(part["judge_hash"]))
+    if len(hashes) > 1 and not allow_mixed:
+        raise InputError(
+            f"annotator {annotator!r} mixes {len(hashes)} judges (judge_hash {_names(hashes)}); "
+            "evaluate them apart, or give --mix-judges"
+        )
+    return str(hashes[0]) if len(hashes) == 1 else "mixed"
 
 
 def _average_calls(part: pd.DataFrame, comparison: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], float | None]:

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,21 @@ from simfarm.ranking import Board, paired_difference
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["board_json", "board_markdown", "check_target", "difference_lines", "print_board", "write_board"]
+__all__ = [
+    "board_json",
+    "board_markdown",
+    "check_target",
+    "difference_lines",
+    "print_board",
+    "print_table",
+    "write_board",
+]
+
+
+_HEADLINES = {
+    "win_rate": ("win_rate", "standard_error", "win_rate_low", "win_rate_high"),
+    "length_controlled_winrate": ("length_controlled_winrate", "lc_standard_error", "lc_low", "lc_high"),
+}
 
 
 def remarks(board: Board) -> list[str]:
@@ -44,6 +58,10 @@ def _cell(value: float, digits: int = 1) -> str:
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
+def _count(value: Any) -> str:
+    return "–" if value is None or str(value) == "<NA>" else str(value)
+
+
 def _rate(row: Any, value: str, low: str, high: str) -> str:
     if math.isnan(row[value]):
         return "–"
@@ -62,6 +80,7 @@ def _columns(board: Board) -> tuple[list[str], list[list[str]]]:
     headings = ["model", f"win rate  {level}"]
     headings += [f"length-controlled  {level}"] if has_lc else []
     headings += [f"LC {c.removeprefix('length_controlled_winrate_')}" for c in extra]
+    headings += ["tier"]
     headings += ["won", "lost", "tied"] + (["unparseable", "error"] if lost else []) + ["length"]
     headings += ["flags"] if shown.any() else []
     rows = []
@@ -73,9 +92,10 @@ def _columns(board: Board) -> tuple[list[str], list[list[str]]]:
             lc = _rate(row, "length_controlled_winrate", "lc_low", "lc_high")
             cells.append("50.0" if row["model"] == board.baseline else lc)
         cells += [_cell(row[c]) for c in extra]
+        cells.append(_count(row["tier"]))
         cells += [str(row[c]) for c in ("n_wins", "n_wins_base", "n_draws")]
         cells += [str(row[c]) for c in ("n_unparseable", "n_error")] if lost else []
-        cells.append("–" if row["avg_length"] is None or str(row["avg_length"]) == "<NA>" else str(row["avg_length"]))
+        cells.append(_count(row["avg_length"]))
         cells += [flags] if shown.any() else []
         rows.append(cells)
     return headings, rows
@@ -86,56 +106,52 @@ def _title(board: Board) -> str:
     return f"{board.annotator} · against {board.baseline} · {instructions} instructions"
 
 
-def print_board(board: Board, *, breakdown: bool = False) -> None:
-    """The board with its remarks on stdout, its warnings on stderr."""
+def print_table(
+    title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], remarks: Sequence[str] = ()
+) -> None:
+    """A table on stdout with lines below it; numbers to the right, model names and flags to the left."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     # a pipe has no width: nothing is cut or wrapped there
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 240)
-    headings, rows = _columns(board)
-    table = Table(box=SIMPLE_HEAD, title=_title(board), title_justify="left", title_style="bold")
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
     for number, heading in enumerate(headings):
         left = number == 0 or heading == "flags"
         table.add_column(heading, justify="left" if left else "right", overflow="fold", no_wrap=number > 0)
     for row in rows:
         table.add_row(*row)
     console.print(table)
-    if breakdown:
-        _print_breakdown(console, board.breakdown)
-    for line in remarks(board):
+    for line in remarks:
         console.print(line, markup=False)
-    console.print()
+
+
+def print_board(board: Board, *, breakdown: bool = False) -> None:
+    """The board with its remarks on stdout, its warnings on stderr."""
+    print_table(_title(board), *_columns(board))
+    if breakdown:
+        _print_breakdown(board.breakdown)
+    print("\n".join(remarks(board)))
     for line in board.warnings:
         print(f"warning: {line}", file=sys.stderr)
 
 
-def _print_breakdown(console: Any, breakdown: pd.DataFrame) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
+def _print_breakdown(breakdown: pd.DataFrame) -> None:
     if breakdown.empty:
-        console.print("no breakdown: the rows name no dataset or category, or only one")
+        print("no breakdown: the rows name no dataset or category, or only one")
         return
     for by, part in breakdown.groupby("by", sort=False):
-        table = Table(box=SIMPLE_HEAD, title=f"win rate by {by}", title_justify="left")
         groups = list(dict.fromkeys(part["group"]))
-        table.add_column("model")
-        for group in groups:
-            table.add_column(str(group), justify="right")
+        rows = []
         for model, own in part.groupby("model", sort=False):
             rates = own.set_index("group")
-            table.add_row(
-                str(model),
-                *(
-                    f"{rates.loc[g, 'win_rate']:.1f} ±{_cell(rates.loc[g, 'standard_error'])}"
-                    if g in rates.index
-                    else "–"
-                    for g in groups
-                ),
-            )
-        console.print(table)
+            told = [
+                f"{rates.loc[g, 'win_rate']:.1f} ±{_cell(rates.loc[g, 'standard_error'])}" if g in rates.index else "–"
+                for g in groups
+            ]
+            rows.append([str(model), *told])
+        print_table(f"win rate by {by}", ["model", *(str(g) for g in groups)], rows)
 
 
 def difference_lines(board: Board, a: str, b: str) -> list[str]:
@@ -157,9 +173,17 @@ def difference_lines(board: Board, a: str, b: str) -> list[str]:
     return told
 
 
-def board_json(boards: Sequence[Board]) -> str:
-    """One board as a JSON object; several as `{"boards": [...]}`."""
-    made = [board.to_json() | {"remarks": remarks(board)} for board in boards]
+def board_json(boards: Sequence[Board], more: Sequence[Mapping[str, Any]] = ()) -> str:
+    """One board as a JSON object; several as `{"boards": [...]}`. Each model's `rating` is its headline rate in
+    percent; `more` adds to each board, in their order."""
+    made = []
+    for board, rest in zip(boards, more or [{}] * len(boards), strict=True):
+        row = board.to_json() | {"rank": "win-rate", "remarks": remarks(board)} | dict(rest)
+        value, error, low, high = _HEADLINES[board.headline]
+        for model in row["models"]:
+            model |= {"rating": model[value], "rating_se": model[error]}
+            model |= {"rating_low": model[low], "rating_high": model[high]}
+        made.append(row)
     return json.dumps(made[0] if len(made) == 1 else {"boards": made}, ensure_ascii=False, indent=1, allow_nan=False)
 
 

@@ -1,0 +1,241 @@
+"""Ratings of models on any graph of comparisons: Bradley-Terry on the Elo scale, or the maximal lottery.
+
+A baseline is not needed: round robins, stars and sparse graphs are all fitted together. Where style is controlled for,
+the raw ratings stand beside the controlled ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from simfarm.errors import InputError
+from simfarm.ranking.board import Board
+from simfarm.ranking.bradley_terry import BradleyTerry, Comparisons, bradley_terry
+from simfarm.ranking.estimate import Array, Estimate
+from simfarm.ranking.lottery import CyclicTriads, cyclic_triads, lottery
+from simfarm.ranking.style import (
+    ControlledWinRates,
+    StyleDifferences,
+    control_names,
+    controlled_bradley_terry,
+    controlled_win_rates,
+    style_differences,
+    text_features,
+)
+from simfarm.ranking.tiers import tiers
+from simfarm.ranking.units import averaged, judge_hash_of, prepare
+
+__all__ = ["RATING_COLUMNS", "Ratings", "rate_models", "style_of", "style_win_rates"]
+
+RATING_COLUMNS = (
+    "model",
+    "rating",
+    "rating_se",
+    "rating_low",
+    "rating_high",
+    "tier",
+    "n_total",
+    "annotator",
+    "judge_hash",
+)
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """One annotator's ratings. `table` has `RATING_COLUMNS` (with style control also `rating_raw`), best first.
+
+    `rating` is Elo for bradley-terry and the weight for lottery, which has no standard error: low and high are missing.
+    `lottery` is model -> weight where that was asked for; `slopes` are in logits for one spread of a feature."""
+
+    annotator: str
+    rank: str
+    level: float
+    table: pd.DataFrame
+    estimates: Mapping[str, Estimate]
+    lottery: Mapping[str, float] | None
+    slopes: Mapping[str, Estimate]
+    n_clusters: int
+    notes: tuple[str, ...]
+
+
+def rate_models(
+    rows: pd.DataFrame,
+    rank: str,
+    *,
+    control: str | None = None,
+    level: float = 0.95,
+    allow_mixed: bool = False,
+) -> list[Ratings]:
+    """Ratings of each annotator in annotation rows; `rank` is `bradley-terry` or `lottery`.
+
+    `control` names style features (`length,markdown`), for bradley-terry alone. Raises `InputError` for one model,
+    fewer than two instructions, a disconnected graph (its parts are named), a lottery where two models never met.
+    """
+    if rank not in ("bradley-terry", "lottery"):
+        raise InputError(f"unknown ranking {rank!r}; choose bradley-terry or lottery")
+    if control is not None and rank == "lottery":
+        raise InputError("a lottery takes no covariates; drop --control, or rank by bradley-terry")
+    data = prepare(rows)
+    return [
+        _rated(part, str(name), judge_hash_of(part, str(name), allow_mixed), rank=rank, control=control, level=level)
+        for name, part in data.groupby("annotator", sort=False)
+    ]
+
+
+def _rated(
+    part: pd.DataFrame, annotator: str, judge_hash: str, *, rank: str, control: str | None, level: float
+) -> Ratings:
+    head, p, _ = averaged(part)
+    known = ~np.isnan(p)
+    head, p = head[known], p[known]
+    if head.empty:
+        raise InputError(
+            f"annotator {annotator!r} has no verdict at all; run annotate again to ask for the missing ones"
+        )
+    names, codes = np.unique(head[["generator_1", "generator_2"]].to_numpy().astype(str), return_inverse=True)
+    codes = codes.reshape(-1, 2)
+    other = codes[:, 0] != codes[:, 1]
+    comparisons = Comparisons(
+        models=tuple(str(n) for n in names),
+        model_1=codes[other, 0],
+        model_2=codes[other, 1],
+        p=p[other],
+        cluster=head["cluster"].to_numpy()[other],
+    )
+    style = None if control is None else style_of(head[other], "1", "2", control)
+    raw, fitted, slopes = _fit(comparisons, style)
+    notes = _notes(comparisons, fitted, style, level)
+    weights: Array | None = None
+    if rank == "lottery":
+        found = lottery(comparisons)
+        weights = found.weights
+        notes += [
+            f"in {100 * share:.0f} % of bootstrap samples {model} has weight (mean {mean:.2f})"
+            for model, share, mean in zip(found.models, found.support, found.mean_weights, strict=True)
+            if 0 < share < 1 or mean > 0.005
+        ]
+        notes.append(f"{found.winner} beats every other model" if found.winner else "no model beats every other one")
+    if len(names) > 2:
+        notes += _circles(comparisons)
+    return Ratings(
+        annotator=annotator,
+        rank=rank,
+        level=level,
+        table=_table(comparisons, fitted, raw if style else None, weights, level).assign(
+            annotator=annotator, judge_hash=judge_hash
+        ),
+        estimates=fitted.ratings,
+        lottery=None if weights is None else {m: float(w) for m, w in zip(comparisons.models, weights, strict=True)},
+        slopes=slopes,
+        n_clusters=len(np.unique(comparisons.cluster)),
+        notes=tuple(notes),
+    )
+
+
+def style_win_rates(rows: pd.DataFrame, board: Board, control: str) -> ControlledWinRates:
+    """Each model's win rate over the board's baseline (fractions), raw and at equal style, from the rows of the board.
+
+    Raises `InputError` for an unknown feature, or where a feature needs texts that the rows do not have.
+    """
+    own = prepare(rows[rows["annotator"].astype(str) == board.annotator])
+    sides = own[["generator_1", "generator_2"]].to_numpy()
+    head, p, _ = averaged(own[(sides == board.baseline).sum(axis=1) == 1])
+    style = style_of(head, "1", "2", control)
+    flipped = (head["generator_2"] == board.baseline).to_numpy()
+    names, model = np.unique(
+        np.where(flipped, head["generator_1"], head["generator_2"]).astype(str), return_inverse=True
+    )
+    turned = replace(style, x=np.where(flipped[:, None], -style.x, style.x))
+    return controlled_win_rates(
+        tuple(str(n) for n in names), model, np.where(flipped, 1 - p, p), head["cluster"].to_numpy(), turned
+    )
+
+
+def style_of(head: pd.DataFrame, first: str, second: str, control: str) -> StyleDifferences:
+    """Style differences, output of side `second` minus side `first`; slim rows have lengths alone.
+
+    Raises `InputError` where a feature needs texts that the rows do not have.
+    """
+    names = control_names(control)
+    columns = [f"output_{side}" for side in (first, second)]
+    if all(c in head and head[c].notna().all() for c in columns):
+        counts = [text_features(head[c].astype(str), names) for c in columns]
+    elif names == ("length",) and head[[f"length_{first}", f"length_{second}"]].notna().all(axis=None):
+        counts = [head[f"length_{side}"].to_numpy(dtype=float).reshape(-1, 1) for side in (first, second)]
+    else:
+        raise InputError(
+            f"--control {control} needs both outputs' texts in every row (length_1 and length_2 for length)"
+        )
+    return style_differences(counts[0], counts[1], names)
+
+
+def _fit(
+    comparisons: Comparisons, style: StyleDifferences | None
+) -> tuple[BradleyTerry, BradleyTerry, Mapping[str, Estimate]]:
+    if style is None:
+        fitted = bradley_terry(comparisons)
+        return fitted, fitted, {}
+    both = controlled_bradley_terry(comparisons, style)
+    return both.raw, both.controlled, both.controlled.slopes
+
+
+def _notes(comparisons: Comparisons, fitted: BradleyTerry, style: StyleDifferences | None, level: float) -> list[str]:
+    notes = []
+    if style is not None and style.constant:
+        notes.append(f"the outputs never differ in {', '.join(style.constant)}: not controlled for")
+    if fitted.prior:
+        notes.append("a model won or lost everything: a weak prior keeps its rating finite")
+    ties = int((comparisons.p == 0.5).sum())
+    if 0 < ties < len(comparisons.p) and style is None:
+        try:
+            dropped = bradley_terry(comparisons, drop_ties=True)
+        except InputError:
+            notes.append(f"without the {ties} ties the models are no longer all connected")
+        else:
+            moved = max(abs(dropped.ratings[m].value - fitted.ratings[m].value) for m in dropped.ratings)
+            notes.append(f"{ties} ties count half a win each; dropped, no rating would move by more than {moved:.0f}")
+    return notes
+
+
+def _circles(comparisons: Comparisons) -> list[str]:
+    try:
+        found: CyclicTriads = cyclic_triads(comparisons)
+    except InputError:
+        # a star or a sparse graph has no three models that all met
+        return []
+    return [
+        f"{100 * found.share:.1f} % of {found.n_triads} triples run in a circle (Bradley-Terry expects "
+        f"{100 * found.expected:.1f} %, p = {found.p_value:.2g})"
+    ]
+
+
+def _table(
+    comparisons: Comparisons,
+    fitted: BradleyTerry,
+    raw: BradleyTerry | None,
+    weights: Array | None,
+    level: float,
+) -> pd.DataFrame:
+    models = list(comparisons.models)
+    estimates = [fitted.ratings[m] for m in models]
+    met = np.bincount(np.concatenate([comparisons.model_1, comparisons.model_2]), minlength=len(models))
+    lines: dict[str, Any] = {"model": models}
+    if weights is None:
+        bounds = [e.interval(level) for e in estimates]
+        lines |= {"rating": [e.value for e in estimates], "rating_se": [e.standard_error for e in estimates]}
+        lines |= {"rating_low": [b[0] for b in bounds], "rating_high": [b[1] for b in bounds]}
+    else:
+        lines |= {"rating": weights, "rating_se": np.nan, "rating_low": np.nan, "rating_high": np.nan}
+    lines |= {
+        "tier": tiers(estimates, level=level).tier,
+        "n_total": met,
+    }
+    if raw is not None:
+        lines["rating_raw"] = [raw.ratings[m].value for m in models]
+    table = pd.DataFrame(lines)
+    return table.sort_values(["rating", "model"], ascending=[False, True], ignore_index=True)
