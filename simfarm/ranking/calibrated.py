@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri, stdtr
 
 from simfarm.errors import InputError
 from simfarm.ranking.estimate import Array, Estimate, mean_estimate
@@ -96,8 +96,8 @@ def calibrate(
 
     λ for each labelled cluster is fitted on all the others (leave-one-out), so it never sees the label it weighs and
     the estimate is unbiased at any n; it is at least 0, a judge that contradicts people counts for nothing. Where no
-    label differs from what λ times the verdict predicts, Wilson's bound on the disagreement that n labels cannot rule
-    out is added, as a `shared` term.
+    label differs from what the verdict predicts, Wilson's bound on the disagreement that n labels cannot rule out is
+    added, as a `shared` term: the labels have never seen the judge err, which is not to say that it does not.
 
     `features` (such as length differences, n values each) are compared between labelled and unlabelled clusters too.
     Raises `InputError` for several judge hashes, values outside [0, 1], fewer than 30 labelled clusters, or no
@@ -160,9 +160,9 @@ def _powered(human: Estimate, y: Array, f: Array, pool: Estimate, share: float) 
             mean_weight * pool.influence * math.sqrt(n_all * (n_all - 1) / (pool.n_clusters * (pool.n_clusters - 1))),
         ]
     )
-    residual = y - mean_weight * f
+    residual = y - mean_weight / share * f
     z = float(ndtri(0.975))
-    shared = np.array([z / (n + z * z)]) if np.ptp(residual) < 1e-12 else np.zeros(0)
+    shared = np.array([z / (n + z * z)]) if np.ptp(residual) < 1e-9 else np.zeros(0)
     clusters = np.concatenate([human.clusters, pool.clusters])
     order = np.argsort(clusters)
     estimate = Estimate(value, influence[order], clusters[order], rate=0 < value < 1, shared=shared)
@@ -192,9 +192,9 @@ def sampling_checks(
 ) -> dict[str, float]:
     """p-values that the labelled clusters are a random sample of all, adjusted (Bonferroni) for their number.
 
-    Compared: the judge's mean verdict and each feature (mean over labelled and other clusters, two-sample z), where in
-    the file the labels lie (rank sum), and whether they come in blocks (Wald and Wolfowitz's runs). What no file shows,
-    such as people who skipped what they found hard, no test finds. Empty where every cluster is labelled, or none.
+    Compared: the judge's mean verdict and each feature in labelled and other clusters (t, the smaller group's n − 1),
+    where in the file the labels lie (rank sum), and whether they come in blocks (Wald and Wolfowitz's runs). What no
+    file shows, such as people who skipped what they found hard, no test finds. Empty where all are labelled, or none.
     """
     ids, first, position = np.unique(clusters, return_index=True, return_inverse=True)
     chosen = np.bincount(position, ~np.isnan(labels)) > 0
@@ -212,7 +212,8 @@ def sampling_checks(
         a, b = mean.influence[there], mean.influence[~there]
         if len(a) > 1 and len(b) > 1:
             error = math.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
-            found[name] = _two_sided((float(a.mean()) - float(b.mean())) / error) if error > 0 else 1.0
+            t = (float(a.mean()) - float(b.mean())) / error if error > 0 else 0.0
+            found[name] = _two_sided(t, min(len(a), len(b)) - 1)
     ranks = float((np.flatnonzero(in_file) + 1).sum())
     found["their places in the file"] = _two_sided((ranks - n * (n + m + 1) / 2) / math.sqrt(n * m * (n + m + 1) / 12))
     runs = 1 + int((in_file[1:] != in_file[:-1]).sum())
@@ -223,8 +224,8 @@ def sampling_checks(
     return {name: min(1.0, p * len(found)) for name, p in found.items()}
 
 
-def _two_sided(z: float) -> float:
-    return float(2 * ndtr(-abs(z)))
+def _two_sided(t: float, df: float = math.inf) -> float:
+    return float(2 * stdtr(df, -abs(t)))
 
 
 def align_labels(comparisons: Sequence[Hashable], keys: Sequence[Hashable], labels: Array) -> Array:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from simfarm.errors import InputError
 from simfarm.ranking.estimate import Array, Estimate
@@ -44,9 +44,10 @@ def tiers(estimates: Sequence[Estimate], *, level: float = 0.95, replicates: int
 
     Studentised differences of all pairs; their joint null is a multiplier bootstrap over the clusters (Gaussian
     weights on the influences; Chernozhukov, Chetverikov, Kato 2013: a normal with the influences' covariance, so that M
-    numbers a replicate are enough), each replicate divided by a draw of √(χ²/df), df
-    the fewest clusters less one, so that with one pair it is the t test (the multivariate t of Hothorn, Bretz, Westfall
-    2008). Pairs are rejected step-down (Romano and Wolf 2005), which loses no error control and finds more. Raises
+    numbers a replicate are enough). Each |t| is first taken to the normal with the same tail as t with G − 1 degrees of
+    freedom, so that one pair is the t test. (One χ² for all pairs, the usual multivariate t, is too bold here: each
+    pair has a standard error of its own, and the maximum picks those that came out small.) Pairs are rejected
+    step-down (Romano and Wolf 2005), which loses no error control and finds more. Raises
     `InputError` for fewer than two estimates, a missing value, or an estimate over fewer than two clusters.
     """
     _require_usable(estimates)
@@ -60,28 +61,31 @@ def tiers(estimates: Sequence[Estimate], *, level: float = 0.95, replicates: int
     noisy = errors > 1e-12
     scale = np.divide(1.0, errors, out=np.zeros_like(errors), where=noisy)
     by_size = np.argsort(-difference * scale, kind="stable")
-    first_, second_, t = first[by_size], second[by_size], (difference * scale)[by_size]
-    rng = np.random.default_rng(seed)
     df = min(e.n_clusters for e in estimates) - 1
-    exceeded = np.zeros(len(t))
+    size = -ndtri(stdtr(df, -(difference * scale)[by_size]))
+    one, other, scale = first[by_size], second[by_size], scale[by_size]
+    rng = np.random.default_rng(seed)
+    exceeded = np.zeros(len(size))
     largest = np.empty(replicates)
-    step = max(1, _CELLS_AT_ONCE // len(t))
+    step = max(1, _CELLS_AT_ONCE // len(size))
     for start in range(0, replicates, step):
         n = min(step, replicates - start)
-        noise = rng.standard_normal((n, root.shape[1])) @ root.T / np.sqrt(rng.chisquare(df, n) / df)[:, None]
-        drawn = np.abs(noise[:, first_] - noise[:, second_]) * scale[by_size]
+        noise = rng.standard_normal((n, root.shape[1])) @ root.T
+        drawn = np.abs(noise[:, one] - noise[:, other]) * scale
         # Step-down: the k-th largest |t| is held against the maximum over itself and all smaller ones.
         drawn = np.maximum.accumulate(drawn[:, ::-1], axis=1)[:, ::-1]
-        exceeded += (drawn >= t).sum(axis=0)
+        exceeded += (drawn >= size).sum(axis=0)
         largest[start : start + n] = drawn[:, 0]
-    adjusted = np.empty(len(t))
+    adjusted = np.empty(len(size))
     adjusted[by_size] = np.maximum.accumulate((exceeded + 1) / (replicates + 1))
     # Two unanimous models have no spread to studentise by: the sign test of their clusters, Bonferroni over all pairs.
     certain = ~noisy & (difference > 1e-12)
-    adjusted[~noisy] = np.where(certain[~noisy], min(1.0, 2.0 ** (-df) * len(t)), 1.0)
+    adjusted[~noisy] = np.where(certain[~noisy], min(1.0, 2.0 ** (-df) * len(size)), 1.0)
     p_values = np.ones((len(estimates), len(estimates)))
     p_values[first, second] = p_values[second, first] = adjusted
-    return Tiers(_levels(values, p_values <= 1 - level), p_values, float(np.quantile(largest, level)))
+    return Tiers(
+        _levels(values, p_values <= 1 - level), p_values, float(stdtrit(df, ndtr(np.quantile(largest, level))))
+    )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,159 @@
+"""Tiers and power: the studentised range and the t test as oracles, planted family-wise error, plans that come true."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from simfarm.errors import InputError
+from simfarm.ranking import Estimate, power, tiers
+from simfarm.ranking.estimate import mean_estimate
+
+
+def _judged(theta: np.ndarray, n: int, rng: np.random.Generator) -> list[Estimate]:
+    """Models judged on the same n instructions, 2 orders and 2 repeats each, the four verdicts nearly one."""
+    latent = 1.2 * rng.standard_normal(n) + 0.8 * rng.standard_normal((len(theta), n)) + theta[:, None]
+    chance = 1 / (1 + np.exp(-(latent[:, :, None] + np.array([0.5, 0.5, -0.5, -0.5]))))
+    verdicts = rng.binomial(1, chance).astype(float)
+    return [mean_estimate(p.ravel(), np.repeat(np.arange(n), 4)) for p in verdicts]
+
+
+def test_two_models_get_the_paired_t_test() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.55, 0.2, 20), rng.normal(0.45, 0.2, 20)
+    found = tiers([mean_estimate(x, np.arange(20)) for x in (a, b)], replicates=200_000)
+    oracle = stats.ttest_rel(a, b)
+    assert found.p_values[0, 1] == pytest.approx(oracle.pvalue, abs=4 * math.sqrt(oracle.pvalue / 200_000))
+    assert found.quantile == pytest.approx(stats.t.ppf(0.975, 19), rel=0.01)
+
+
+def test_unrelated_models_get_tukeys_range() -> None:
+    """Equal errors, no shared instructions: the largest |t| of all pairs is the studentised range over √2."""
+    rng = np.random.default_rng(1)
+    values = rng.standard_normal(2000)
+    values = (values - values.mean()) / values.std()
+    models = [Estimate(m / 60, values, np.arange(2000) + 2000 * m, rate=False) for m in range(6)]
+    found = tiers(models, replicates=40_000)
+    assert found.quantile == pytest.approx(stats.studentized_range.ppf(0.95, 6, np.inf) / math.sqrt(2), rel=0.01)
+    distance = (5 / 60) / models[0].standard_error
+    assert found.p_values[0, 5] == pytest.approx(stats.studentized_range.sf(distance, 6, np.inf), rel=0.05)
+
+
+def test_step_down_finds_what_one_threshold_misses_and_never_less() -> None:
+    """One model far below leaves three pairs among the others; their p-values are those of three models alone."""
+    rng = np.random.default_rng(2)
+    near = [Estimate(v, rng.standard_normal(500), np.arange(500), rate=False) for v in (0.0, 0.0, 0.0)]
+    top = 2.47 * (near[2] - near[0]).standard_error
+    near[2] = Estimate(top, near[2].influence, near[2].clusters, rate=False)
+    far = Estimate(-50.0, rng.standard_normal(500), np.arange(500), rate=False)
+    alone, together = tiers(near, replicates=20_000), tiers([*near, far], replicates=20_000)
+    assert together.p_values[:3, :3] == pytest.approx(alone.p_values, abs=0.01)
+    assert together.quantile > 2.47
+    assert together.p_values[0, 2] < 0.05
+
+
+def test_tier_is_the_longest_chain_of_better_models() -> None:
+    rng = np.random.default_rng(3)
+    values = [0.50, 0.80, 0.79, 0.20, 0.49]
+    models = [Estimate(v, 0.3 * rng.standard_normal(1000), np.arange(1000)) for v in values]
+    assert tiers(models).tier.tolist() == [2, 1, 1, 3, 2]
+
+
+def test_nobody_in_a_tier_is_told_apart_and_everyone_below_is_worse_than_someone_above() -> None:
+    found_deep = 0
+    for seed in range(20):
+        models = _judged(np.linspace(-1, 1, 8), 120, np.random.default_rng(seed))
+        found = tiers(models, replicates=1000)
+        apart = found.p_values <= 0.05
+        same = found.tier[:, None] == found.tier[None, :]
+        assert not (apart & same).any()
+        for m in np.flatnonzero(found.tier > 1):
+            above = apart[m] & (found.tier == found.tier[m] - 1)
+            assert any(models[k].value > models[m].value for k in np.flatnonzero(above))
+        found_deep += found.tier.max() > 2
+    assert found_deep > 0
+
+
+def test_family_wise_error_and_simultaneous_intervals_on_equals() -> None:
+    rng = np.random.default_rng(4)
+    parted, held, unadjusted = 0, 0, 0
+    for seed in range(1000):
+        models = _judged(np.zeros(8), 60, rng)
+        found = tiers(models, replicates=1000, seed=seed)
+        parted += found.tier.max() > 1
+        differences = [a - b for i, a in enumerate(models) for b in models[:i]]
+        held += all(abs(d.value) <= found.quantile * d.standard_error for d in differences)
+        unadjusted += any(d.p_value() < 0.05 for d in differences)
+    assert 0.03 <= parted / 1000 <= 0.06
+    assert 0.93 <= held / 1000 <= 0.97
+    assert unadjusted / 1000 > 0.3
+
+
+def test_clones_are_equal_and_unanimous_opposites_are_not() -> None:
+    same = mean_estimate(np.random.default_rng(5).uniform(size=40), np.arange(40))
+    assert tiers([same, same]).p_values[0, 1] == 1
+    won, lost = (mean_estimate(np.full(40, x), np.arange(40)) for x in (1.0, 0.0))
+    assert tiers([won, lost]).tier.tolist() == [1, 2]
+    won, lost = (mean_estimate(np.full(3, x), np.arange(3)) for x in (1.0, 0.0))
+    assert tiers([won, lost]).p_values[0, 1] == 0.25  # three tosses, two-sided
+
+
+def test_shared_noise_cancels_where_a_prior_error_does_not() -> None:
+    rng = np.random.default_rng(6)
+    base = rng.standard_normal(300)
+    near = [Estimate(0.5 + 0.05 * k, base + 0.05 * rng.standard_normal(300), np.arange(300)) for k in range(2)]
+    assert tiers(near).tier.tolist() == [2, 1]
+    prior = [Estimate(e.value, e.influence, e.clusters, shared=s) for e, s in zip(near, 0.1 * np.eye(2), strict=True)]
+    assert tiers(prior).tier.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("points", [0.05, 0.1])
+def test_planned_instructions_reach_the_planned_power(points: float) -> None:
+    rng = np.random.default_rng(7)
+
+    def draw(n: int) -> list[Estimate]:
+        base = rng.standard_normal(n)
+        first = 0.5 + 0.1 * base + 0.1 * rng.standard_normal(n)
+        second = 0.5 - points + 0.1 * base + 0.2 * rng.standard_normal(n)
+        return [mean_estimate(x, np.arange(n)) for x in (first, second)]
+
+    plan = power(draw(20_000), points)
+    sd = math.hypot(0.1, 0.2)
+    assert plan.needed == pytest.approx((sd * (1.95996 + 0.84162) / points) ** 2, rel=0.03, abs=3)
+    found = 0
+    for _ in range(2000):
+        a, b = draw(int(plan.needed))
+        found += (a - b).p_value() < 0.05
+    assert found / 2000 == pytest.approx(0.8, abs=0.03)
+
+
+def test_power_in_words_and_its_inverse() -> None:
+    rng = np.random.default_rng(8)
+    models = [mean_estimate(rng.binomial(1, 0.5, 805).astype(float), np.arange(805)) for _ in range(5)]
+    plan = power(models)
+    assert str(plan) == f"to tell 2 points apart you need {plan.needed:,.0f} instructions (you have 805)"
+    assert power(models, plan.detectable).needed == pytest.approx(805, abs=2)
+
+
+def test_no_number_of_instructions_beats_a_prior() -> None:
+    influence = np.random.default_rng(9).standard_normal(100)
+    a = Estimate(0.5, influence, np.arange(100), shared=np.array([0.05]))
+    b = Estimate(0.4, influence[::-1].copy(), np.arange(100))
+    assert math.isinf(power([a, b], 0.02).needed)
+    assert "no number of instructions" in str(power([a, b], 0.02))
+
+
+def test_bad_input_is_one_line() -> None:
+    good = mean_estimate(np.array([0.1, 0.9, 0.4]), np.arange(3))
+    single = mean_estimate(np.array([0.5]), np.arange(1))
+    nothing = mean_estimate(np.array([]), np.arange(0))
+    for models, message in (([good], "1 model"), ([good, single], "rests on 1"), ([nothing, good], "no value")):
+        for function in (tiers, power):
+            with pytest.raises(InputError, match=message) as caught:
+                function(models)
+            assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="level"):
+        tiers([good, good], level=95)
+    with pytest.raises(InputError, match="positive"):
+        power([good, good], 0.0)
