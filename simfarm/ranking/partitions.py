@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simfarm.errors import InputError
-from simfarm.ranking.bradley_terry import ELO_CENTRE, ELO_SCALE, SHOWN_FIRST
+from simfarm.ranking.bradley_terry import SHOWN_FIRST, elo_scale
 from simfarm.ranking.estimate import Array, Estimate
 from simfarm.ranking.logistic import Fit, Rows, cluster_scores, fit_rows, prior_spread, require_connected
 
@@ -114,9 +114,7 @@ def _rank(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> Partitione
     if found.prior:
         extra = prior_spread(found, covariance)
         covariance += extra @ extra.T
-    scale = np.where(np.arange(len(found.params)) < n_models, ELO_SCALE, 1.0)
-    values = scale * found.params
-    values[:n_models] += ELO_CENTRE
+    values, scale = elo_scale(found, n_models)
     return PartitionedRanking(
         models=models,
         names=models + names,
