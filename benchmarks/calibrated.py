@@ -143,9 +143,8 @@ def main() -> None:
     for line in found:
         print(", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{v}" for k, v in line.items()))
     if options.output:
-        options.output.write_text(
-            json.dumps({"options": {k: str(v) for k, v in vars(options).items()}, "figures": found}, indent=1) + "\n"
-        )
+        made = {"replicates": options.replicates, "seed": options.seed}
+        options.output.write_text(json.dumps({"options": made, "figures": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

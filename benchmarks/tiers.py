@@ -102,9 +102,8 @@ def main() -> None:
             found.append({"truth": name, "instructions": n, **figures})
             print(f"{name}, {n} instructions: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()), flush=True)
     if options.output:
-        options.output.write_text(
-            json.dumps({"options": vars(options), "figures": found}, indent=1, default=str) + "\n"
-        )
+        made = {"replicates": options.replicates, "seed": options.seed}
+        options.output.write_text(json.dumps({"options": made, "figures": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -119,9 +119,11 @@ def power(estimates: Sequence[Estimate], points: float = 0.02, *, level: float =
         raise InputError(f"a difference of {points} cannot be told apart; give a positive number of points")
     if not (0 < level < 1 and 0.5 <= chance < 1):
         raise InputError(f"level {level} or chance {chance} cannot be planned for; 0.95 and 0.8 are the usual ones")
-    n = len(estimates)
-    pairs = [estimates[i] - estimates[j] for i in range(n) for j in range(i + 1, n)]
-    pair = sorted(pairs, key=lambda d: d.standard_error)[(len(pairs) - 1) // 2]
+    root = _covariance_root(estimates)
+    first, second = np.triu_indices(len(estimates), 1)
+    by_error = np.argsort(np.linalg.norm(root[first] - root[second], axis=1), kind="stable")
+    middle = by_error[(len(by_error) - 1) // 2]
+    pair = estimates[int(first[middle])] - estimates[int(second[middle])]
     have = pair.n_clusters
     fixed = float(pair.shared @ pair.shared)
     spread = max(0.0, pair.standard_error**2 - fixed) * have
