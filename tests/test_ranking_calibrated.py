@@ -62,6 +62,18 @@ def test_leave_one_out_by_hand() -> None:
     assert found.estimate.standard_error == pytest.approx(math.sqrt(variance))
 
 
+def test_each_cluster_has_its_own_influence() -> None:
+    """An unlabelled cluster pulls by λ times its verdict's distance from the mean, wherever the labels lie."""
+    rng = np.random.default_rng(16)
+    y = rng.uniform(size=120)
+    f = y + 0.1 * rng.standard_normal(120)
+    found = _calibrate(np.clip(f, 0, 1), y, rng.choice(120, 40, replace=False))
+    rest = np.setdiff1d(np.arange(120), found.human.clusters)
+    assert found.estimate.clusters.tolist() == list(range(120))
+    pull = np.clip(f, 0, 1)[rest] - np.clip(f, 0, 1)[rest].mean()
+    assert found.estimate.influence[rest] / pull == pytest.approx(np.full(80, found.weight * 120 / 80), rel=0.01)
+
+
 @pytest.mark.parametrize(("n_labels", "stray"), [(30, 1.0), (100, 0.3), (300, 3.0)])
 def test_interval_covers_what_people_would_say(n_labels: int, stray: float) -> None:
     """Rows, not means, are handed over: one for each call, the label on each; rows as clusters fall far short."""

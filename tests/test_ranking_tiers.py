@@ -141,6 +141,12 @@ def test_no_number_of_instructions_beats_a_prior() -> None:
     a = Estimate(0.5, influence, np.arange(100), shared=np.array([0.05]))
     b = Estimate(0.4, influence[::-1].copy(), np.arange(100))
     assert math.isinf(power([a, b], 0.02).needed)
+    # 30 points: more instructions shrink only the part that is theirs.
+    plan = power([a, b], 0.3)
+    own = (a - b).standard_error ** 2 - 0.05**2
+    reached = math.sqrt(own * 100 / plan.needed + 0.05**2)
+    quantiles = stats.t.ppf(0.975, plan.needed - 1) + stats.norm.ppf(0.8)
+    assert quantiles * reached == pytest.approx(0.3, rel=0.01)
     assert "no number of instructions" in str(power([a, b], 0.02))
 
 
