@@ -1,5 +1,6 @@
 """Bradley-Terry: planted strengths, statsmodels and evalica as oracles, separation, disconnection, the bootstrap."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from simfarm.errors import InputError
-from simfarm.ranking import Comparisons, bootstrap_ratings, bradley_terry, rank_intervals
+from simfarm.ranking import Comparisons, bootstrap_ratings, bradley_terry, logistic, rank_intervals
 from simfarm.ranking.bradley_terry import ELO_SCALE
 
 STRENGTHS = np.array([-0.8, -0.3, 0.0, 0.2, 0.4, 0.5])
@@ -181,6 +182,64 @@ def test_cluster_ids_may_be_any_integers() -> None:
     one, two = bradley_terry(c).ratings["a"], bradley_terry(other).ratings["a"]
     assert two.standard_error == pytest.approx(one.standard_error, abs=1e-9)
     assert list(two.clusters) == list(one.clusters * 10**12 - 5)
+
+
+def test_the_order_of_rows_and_the_size_of_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    c = plant(100, np.random.default_rng(13))
+    whole = bradley_terry(c)
+    monkeypatch.setattr(sys.modules[Comparisons.__module__], "_BLOCK", 7)
+    monkeypatch.setattr(logistic, "_BLOCK", 11)
+    blocks = bradley_terry(c)
+    mixed = np.random.default_rng(14).permutation(len(c.p))
+    assert c.order is not None
+    assert c.features is not None
+    shuffled = bradley_terry(
+        replace(
+            c,
+            model_1=c.model_1[mixed],
+            model_2=c.model_2[mixed],
+            p=c.p[mixed],
+            cluster=c.cluster[mixed],
+            order=c.order[mixed],
+            features=c.features[mixed],
+        )
+    )
+    for other in (blocks, shuffled):
+        for name, expected in (whole.ratings | whole.slopes).items():
+            found = (other.ratings | other.slopes)[name]
+            assert found.value == pytest.approx(expected.value, abs=1e-8)
+            np.testing.assert_allclose(found.influence, expected.influence, atol=1e-6)
+
+
+def test_narrow_codes_and_lists_are_taken_as_they_are() -> None:
+    rng = np.random.default_rng(15)
+    first = rng.integers(20, size=800)
+    second = (first + 1 + rng.integers(19, size=800)) % 20
+    p = rng.integers(0, 2, 800)
+    names = tuple(f"m{k}" for k in range(20))
+    wide = bradley_terry(Comparisons(names, first, second, p.astype(float), np.arange(800)))
+    narrow = bradley_terry(
+        Comparisons(names, first.astype(np.int8), second.astype(np.uint8), list(p), list(range(800)))  # type: ignore[arg-type]
+    )
+    assert narrow.ratings["m3"].value == wide.ratings["m3"].value
+
+
+def test_a_model_against_itself_tells_of_the_order_alone() -> None:
+    order = np.array([1, -1] * 50)
+    mine = np.where(order > 0, np.arange(100) % 10 < 8, np.arange(100) % 10 < 3).astype(float)
+    others = Comparisons(("a", "b"), np.zeros(4, int), np.ones(4, int), np.array([1, 0, 1, 1.0]), np.arange(4))
+    both = Comparisons(
+        ("a", "b"),
+        np.zeros(104, int),
+        np.append(others.model_2, np.zeros(100, int)),
+        np.append(others.p, mine),
+        np.arange(104),
+        order=np.append(np.zeros(4, int), order),
+    )
+    fitted = bradley_terry(both)
+    assert (fitted.ratings["b"] - fitted.ratings["a"]).value == pytest.approx(400 * np.log10(3), abs=1e-6)
+    share = np.where(order > 0, mine, 1 - mine).mean()
+    assert fitted.slopes["shown_first"].value == pytest.approx(np.log(share / (1 - share)), abs=1e-8)
 
 
 def test_a_model_that_never_lost_gets_a_finite_rating_from_the_stated_prior() -> None:

@@ -192,6 +192,27 @@ def test_a_fixed_trait_of_each_model_is_refused() -> None:
         controlled_bradley_terry(Comparisons(("a", "b", "c"), first, second, p, np.arange(300)), trait)
 
 
+def test_a_model_without_a_verdict_is_nan_and_disturbs_no_other() -> None:
+    rng = np.random.default_rng(8)
+    model, cluster = np.tile([0, 1, 2], 50), np.repeat(np.arange(50), 3)
+    p = np.where(model == 1, np.nan, (rng.random(150) < 0.6).astype(float))
+    style = style_differences(*rng.uniform(1, 9, (2, 150, 1)), ("length",))
+    found = controlled_win_rates(("a", "silent", "c"), model, p, cluster, style)
+    assert np.isnan(found.controlled["silent"].value)
+    assert np.isnan(found.raw["silent"].value)
+    kept = model != 1
+    alone = style.__class__(style.names, style.x[kept], style.spread, ())
+    without = controlled_win_rates(("a", "c"), model[kept] // 2, p[kept], cluster[kept], alone)
+    for name in ("a", "c"):
+        assert found.controlled[name].value == pytest.approx(without.controlled[name].value, abs=1e-9)
+        assert found.controlled[name].standard_error == pytest.approx(without.controlled[name].standard_error)
+
+
+def test_unknown_lengths_are_refused() -> None:
+    with pytest.raises(InputError, match="unknown"):
+        style_differences(np.array([[1.0], [np.nan]]), np.ones((2, 1)), ("length",))
+
+
 def test_a_model_that_always_won_has_a_rate_below_one() -> None:
     rng = np.random.default_rng(6)
     first, second = rng.uniform(1, 9, (2, 80, 1))

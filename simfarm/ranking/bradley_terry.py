@@ -32,6 +32,15 @@ ELO_SCALE = 400 / math.log(10)
 """Elo points of one logit: 400 points are odds of ten to one."""
 SHOWN_FIRST = "shown_first"
 
+_KINDS = {
+    "model_1": np.int64,
+    "model_2": np.int64,
+    "p": np.float64,
+    "cluster": np.int64,
+    "weight": np.float64,
+    "order": np.int64,
+    "features": np.float64,
+}
 _BLOCK = 1 << 13
 _REPLICATES_AT_ONCE = 32
 
@@ -43,7 +52,8 @@ class Comparisons:
     `p` is how strongly model_2 is preferred, in [0, 1], a tie 0.5. `cluster` (any integers) names the instruction.
     `weight` scores a verdict's strength (two for "much better"): never write such a row twice. `order` is +1 where
     model_2's output was shown first, −1 where model_1's was, 0 where both orders are averaged in the row. `features`
-    (n × K) are signed differences, model_2 minus model_1, scaled but not centred (`simfarm.ranking.style`).
+    (n × K) are signed differences, model_2 minus model_1, scaled but not centred (`simfarm.ranking.style`). A model
+    against itself says nothing of strengths, but of order and style.
     """
 
     models: tuple[str, ...]
@@ -57,10 +67,14 @@ class Comparisons:
     feature_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name, kind in _KINDS.items():
+            column = getattr(self, name)
+            if column is not None:
+                object.__setattr__(self, name, np.asarray(column, dtype=kind))
         n = len(self.p)
         if len(self.models) < 2:
             raise InputError("only one model was compared; a ranking needs at least two")
-        for name in ("model_1", "model_2", "cluster", "weight", "order", "features"):
+        for name in _KINDS:
             column = getattr(self, name)
             if column is not None and len(column) != n:
                 raise InputError(f"{name} has {len(column)} values for {n} preferences; give one for each comparison")
@@ -216,11 +230,7 @@ def _used(comparisons: Comparisons, drop_ties: bool) -> tuple[Comparisons, int]:
         ties = int((~decided if keep is None else ~decided & keep).sum())
         keep = decided if keep is None else keep & decided
     if keep is not None:
-        columns = {
-            name: column[keep]
-            for name in ("model_1", "model_2", "p", "cluster", "weight", "order", "features")
-            if (column := getattr(comparisons, name)) is not None
-        }
+        columns = {name: column[keep] for name in _KINDS if (column := getattr(comparisons, name)) is not None}
         comparisons = replace(comparisons, **columns)
     if not len(comparisons.p):
         raise InputError("no comparison is left to rank from; every one is a tie or has weight 0")

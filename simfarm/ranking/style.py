@@ -109,6 +109,8 @@ def style_differences(first: Array, second: Array, names: Sequence[str]) -> Styl
     """
     if first.shape != second.shape or first.shape[1:] != (len(names),):
         raise InputError(f"style counts of shapes {first.shape} and {second.shape} do not fit the names {list(names)}")
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise InputError("the style of some answers is unknown; control for style needs every text, or every length")
     total = first + second
     relative = np.divide(second - first, total, out=np.zeros_like(total), where=total > 0)
     spread = np.sqrt((relative**2).mean(axis=0)) if len(relative) else np.zeros(len(names))
@@ -146,19 +148,22 @@ def controlled_win_rates(
     Row n says how strongly `models[model[n]]` was preferred to the baseline, `style` is model minus baseline. The model
     is logit P = θ_m + x·β and the controlled rate σ(θ_m): what the model would score with answers styled like the
     baseline's. The likelihood equations make the mean fitted chance equal the raw rate, so with all slopes zero the two
-    rates are the same number. Several rows of a model in one cluster share the weight of one, as in the raw rate. Rows
-    without a verdict (NaN) are left out. A model that won or lost everything gets the prior of `fit_rows`.
+    rates are the same number. Several rows of a model in one cluster share the weight of one, as in the raw rate.
+
+    Rows without a verdict (NaN) are left out; a model without any has NaN for its rates, and one that won or lost
+    everything gets the prior of `fit_rows`.
     """
     _require_features(style)
     known = np.flatnonzero(~np.isnan(p))
     model, p, cluster, x = model[known], p[known], cluster[known], style.x[known]
-    n = len(models)
+    judged, position = np.unique(model, return_inverse=True)
+    n = len(judged)
     _, code = np.unique(cluster, return_inverse=True)
-    _, group, times = np.unique(code * n + model, return_inverse=True, return_counts=True)
+    _, group, times = np.unique(code * n + position, return_inverse=True, return_counts=True)
     star = Comparisons(
-        models=(*models, "the baseline"),
+        models=(*(models[m] for m in judged), "the baseline"),
         model_1=np.full(len(p), n),
-        model_2=model,
+        model_2=position,
         p=p,
         cluster=cluster,
         weight=1 / times[group],
@@ -168,7 +173,9 @@ def controlled_win_rates(
     fitted = bradley_terry(star)
     ratings = list(fitted.ratings.values())
     raw = {name: mean_estimate(p[model == m], cluster[model == m]) for m, name in enumerate(models)}
-    controlled = {name: _as_rate(ratings[m] - ratings[n]) for m, name in enumerate(models)}
+    controlled = dict(raw)
+    for k, m in enumerate(judged):
+        controlled[models[m]] = _as_rate(ratings[k] - ratings[n])
     return ControlledWinRates(raw=raw, controlled=controlled, slopes=fitted.slopes, prior=fitted.prior)
 
 
