@@ -6,11 +6,13 @@ They do what the command line does, with the same names; use them in notebooks a
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simfarm.errors import InputError
 from simfarm.inputs import Source, comparisons_for, read_for_evaluation
 
 if TYPE_CHECKING:
@@ -44,20 +46,30 @@ def annotate(
 
     `inputs` are files or DataFrames of outputs (then `baseline` is a file, a DataFrame or a generator's name) or of
     comparisons. `judge` is a name or a file, by default the embedded one; `model` is `openai/…`, `anthropic/…`,
-    `litellm/…` or `replay/FILE`. Further options are the command line's: base_url, order, repeats, concurrency, rpm,
+    `litellm/…` or `replay/FILE`. `options` are those of `Session.open`: base_url, order, repeats, concurrency, rpm,
     tpm, budget (US dollars), price, timeout (seconds), store, retry_unparseable. Raises `InputError` for bad input and
-    `ProviderError` when the provider refuses every call; a call that fails is a row with status `error`.
+    `ProviderError` when the provider refuses every call; a call that fails, or that the budget did not allow, is a row
+    with status `error`. What the command line says on stderr comes as Python warnings.
     """
     import pandas as pd
 
     from simfarm.engine.session import Session
 
     session = Session.open(judge, model=model, **options)
-    pairs = comparisons_for(_listed(inputs), baseline, allow_missing=allow_missing, limit=limit)
+    pairs = comparisons_for(_listed(inputs), baseline, allow_missing=allow_missing, limit=limit, note=_warn)
+    for line in session.notes(pairs):
+        _warn(line)
     # in a thread of its own: a notebook's event loop is already running in this one
     with ThreadPoolExecutor(1) as pool:
         rows = pool.submit(lambda: [annotation.row() for annotation in session.annotations(pairs)]).result()
+    told = session.closing_lines()
+    if session.summary.missing or any(line.startswith("warning") for line in told):
+        _warn("; ".join(told))
     return pd.DataFrame(rows)
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line.removeprefix("warning: "), stacklevel=3)
 
 
 def leaderboards(
@@ -72,7 +84,9 @@ def leaderboards(
 ) -> list[Board]:
     """One board for each annotator: its table, estimates, warnings and breakdowns.
 
-    `inputs` are annotations, or anything that `annotate` takes: then it annotates first, with the same options.
+    `inputs` are annotations, or anything that `annotate` takes: then it annotates first, with `options` as there.
+    `length_control` is `joint`, `alpaca-eval-2`, several of them, or `none`. Raises `InputError` for bad input, and for
+    `options` where the verdicts are given already.
     """
     from simfarm.ranking import leaderboard
 
@@ -82,11 +96,14 @@ def leaderboards(
         from simfarm.tables import annotations_frame
 
         read = annotations_frame(annotate(sources, baseline=baseline, **options), "annotations"), None
+    elif options:
+        raise InputError(f"{next(iter(options))} is for asking a judge, but the input holds verdicts; leave it out")
     frame, name = read
+    wanted = (length_control,) if isinstance(length_control, str) else tuple(length_control)
     return leaderboard(
         frame,
         baseline=name,
-        length_control=(length_control,) if isinstance(length_control, str) else tuple(length_control),
+        length_control=[control for control in wanted if control != "none"],
         lc_data=None if lc_data is None else Path(lc_data),
         level=level,
         allow_mixed=allow_mixed,

@@ -6,7 +6,7 @@ The one place that decides what a file is (by its columns) and what `--baseline`
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, Union
 
@@ -58,11 +58,12 @@ def comparisons_for(
     *,
     allow_missing: bool = False,
     limit: int | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> list[Comparison]:
     """The comparisons to judge: of output files each output beside the baseline's, of comparison files their rows.
 
     Annotation files are read as comparisons (their pairs are judged anew). `limit` keeps the first N instructions.
-    Raises `InputError` for anything that does not fit together.
+    `note` is told what was left out. Raises `InputError` for anything that does not fit together.
     """
     named = [_named_rows(s, i) for i, s in enumerate(sources, 1) if not _same_file(s, baseline)]
     if not named and sources:
@@ -71,15 +72,19 @@ def comparisons_for(
         raise InputError("there is no input; name a file of outputs or of comparisons")
     kind = _kind(named)
     if kind == "outputs":
-        pairs = _pair(named, baseline, allow_missing)
+        pairs = _pair(named, baseline, allow_missing, note)
     else:
         if baseline is not None:
             raise InputError(f"--baseline goes with output files, but {named[0][0]} already holds pairs; leave it out")
         pairs = [pair for name, rows in named for pair in comparisons_from_rows(rows, name)]
+        if kind == "annotations":
+            pairs = _once(pairs)
     return pairs if limit is None else _first(pairs, limit)
 
 
-def _pair(named: list[tuple[str, list[Row]]], baseline: Source | None, allow_missing: bool) -> list[Comparison]:
+def _pair(
+    named: list[tuple[str, list[Row]]], baseline: Source | None, allow_missing: bool, note: Callable[[str], None] | None
+) -> list[Comparison]:
     outputs: list[Output] = []
     home: dict[str, str] = {}
     for name, rows in named:
@@ -102,7 +107,16 @@ def _pair(named: list[tuple[str, list[Row]]], baseline: Source | None, allow_mis
         if kind_of_rows(rows, name) != "outputs":
             raise InputError(f"{name}: the baseline must be a file of outputs (instruction, output, generator)")
         base = outputs_from_rows(rows, name)
-    return pair_with_baseline(outputs, base, allow_missing=allow_missing)
+    return pair_with_baseline(outputs, base, allow_missing=allow_missing, note=note)
+
+
+def _once(pairs: list[Comparison]) -> list[Comparison]:
+    """Each pair of an annotation file once: its rows are calls, two or more to a pair."""
+    seen = {
+        (p.instruction, p.dataset, p.output_1, p.output_2, p.generator_1, p.generator_2, str(p.extra.get("sample"))): p
+        for p in reversed(pairs)
+    }
+    return [*reversed(seen.values())]
 
 
 def _first(pairs: list[Comparison], limit: int) -> list[Comparison]:

@@ -7,11 +7,11 @@ leaderboard.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from simfarm.errors import InputError
-from simfarm.records import Comparison, Output
+from simfarm.records import ANNOTATION_COLUMNS, Comparison, Output
 
 __all__ = ["pair_with_baseline", "split_baseline"]
 
@@ -33,13 +33,17 @@ def split_baseline(outputs: Iterable[Output], name: str) -> tuple[list[Output], 
 
 
 def pair_with_baseline(
-    outputs: Sequence[Output], baseline: Sequence[Output], *, allow_missing: bool = False
+    outputs: Sequence[Output],
+    baseline: Sequence[Output],
+    *,
+    allow_missing: bool = False,
+    note: Callable[[str], None] | None = None,
 ) -> list[Comparison]:
     """Comparisons with the baseline as output_1, in the order of `outputs`.
 
     A sample s of a model meets the baseline's sample s, or its first where it has none such. Raises `InputError` with
-    counts when instructions stand on one side only, unless `allow_missing`; always when nothing matches, when the
-    baseline holds several generators, or when a model is the baseline itself.
+    counts when instructions stand on one side only, unless `allow_missing` (`note` is told the counts then); always
+    when nothing matches, when the baseline holds several generators, or when a model is the baseline itself.
     """
     names = sorted({o.generator for o in baseline})
     if len(names) != 1:
@@ -54,11 +58,12 @@ def pair_with_baseline(
     for output in baseline:
         by_key.setdefault(_key(output), {})[output.sample] = output
         by_key.setdefault((output.instruction.strip(), None), {}).setdefault(output.sample, output)
-    one_dataset = all(o.dataset is None for o in baseline)
+    datasets = {o.dataset for o in baseline}
 
     def partner(output: Output) -> Output | None:
         text, dataset = _key(output)
-        samples = by_key.get((text, None if one_dataset else dataset))
+        # a dataset that the baseline never names is another word for the same questions
+        samples = by_key.get((text, dataset if dataset in datasets else None))
         return (samples.get(output.sample) or samples[min(samples)]) if samples else None
 
     pairs = [(output, partner(output)) for output in outputs]
@@ -74,6 +79,8 @@ def pair_with_baseline(
             f"none of the {len(outputs)} outputs answers an instruction of the baseline {names[0]!r}; "
             f"the instructions must be the same text in both files"
         )
+    if (lonely or gaps) and allow_missing and note is not None:
+        note(f"left out: {lonely} outputs without a baseline output, {gaps} baseline outputs without an answer")
     if (lonely or gaps) and not allow_missing:
         raise InputError(
             f"{len(matched)} outputs match the baseline's instructions, but {lonely} have no baseline output and "
@@ -82,11 +89,14 @@ def pair_with_baseline(
     return [_compare(found, output) for output, found in matched]
 
 
+_RESERVED = {*ANNOTATION_COLUMNS, "finish_reason"}
+"""Columns of an output whose name means something else in an annotation: they go in with their side's number."""
+
+
 def _compare(baseline: Output, output: Output) -> Comparison:
-    extra: dict[str, Any] = {k: v for k, v in output.extra.items() if k != "finish_reason"}
+    extra: dict[str, Any] = {k: v for k, v in output.extra.items() if k not in _RESERVED}
     for side, record in (("1", baseline), ("2", output)):
-        if record.extra.get("finish_reason") is not None:
-            extra[f"finish_reason_{side}"] = record.extra["finish_reason"]
+        extra |= {f"{k}_{side}": v for k, v in record.extra.items() if k in _RESERVED and v is not None}
     if output.sample:
         extra["sample"] = output.sample
     if "category" in baseline.extra:

@@ -26,23 +26,33 @@ def fill_baseline(table: pd.DataFrame, rows: Sequence[Mapping[str, Any]], source
     """(annotations with the baseline's lengths filled in, the baseline's name), from the baseline's outputs.
 
     Recorded annotations often leave out output_1, which is the same text in all of them. The join is on
-    `instruction_id` where both sides have it, else on the stripped instruction. Raises `InputError` when the file does
-    not hold one generator's outputs.
+    the stripped instruction where both sides have it, else on `instruction_id`. Raises `InputError` when the file does
+    not hold one generator's outputs, or fits none of the rows.
     """
     names = {str(row.get("generator")) for row in rows}
     if len(names) != 1 or any(not isinstance(row.get("output"), str) for row in rows):
         raise InputError(f"{source}: as a baseline it must hold one generator's outputs (columns generator, output)")
     (name,) = names
-    key = "instruction_id" if "instruction_id" in table and all("instruction_id" in r for r in rows) else "instruction"
-    if key not in table or any(key not in row for row in rows):
-        raise InputError(f"{source}: shares neither 'instruction_id' nor 'instruction' with the annotations; add one")
-    lengths = {str(row[key]).strip(): float(len(row["output"])) for row in rows}
-    known = table[key].astype(str).str.strip().map(lengths)
+    key = next((k for k in ("instruction", "instruction_id") if k in table and all(k in row for row in rows)), None)
+    if key is None:
+        raise InputError(f"{source}: shares neither 'instruction' nor 'instruction_id' with the annotations; add one")
+    lengths = {_key(row[key]): float(len(row["output"])) for row in rows}
+    known = table[key].map(_key).map(lengths)
+    ours = table["generator_1"].eq(name) | table["generator_2"].eq(name)
+    if ours.any() and known[ours].isna().all():
+        raise InputError(f"{source}: none of its outputs has the {key} of an annotation; is it the right baseline?")
     table = table.copy()
     for side in ("1", "2"):
         ours = table[f"generator_{side}"].eq(name) & table[f"length_{side}"].isna()
         table[f"length_{side}"] = table[f"length_{side}"].where(~ours, known)
     return table, name
+
+
+def _key(value: Any) -> str:
+    """An instruction or its id as text; 0, 0.0 and "0" are one id, as file formats change them into each other."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
 
 
 def annotations_frame(frame: pd.DataFrame, source: str) -> pd.DataFrame:
@@ -52,15 +62,16 @@ def annotations_frame(frame: pd.DataFrame, source: str) -> pd.DataFrame:
 
     if frame.empty:
         raise InputError(f"{source}: has no rows; was the command that wrote it stopped?")
-    for column in ("generator_1", "generator_2", "preference"):
-        if column not in frame:
-            raise InputError(f"{source}: lacks the column {column!r}; is it an annotation file?")
+    if "preference" not in frame:
+        raise InputError(f"{source}: lacks the column 'preference'; is it an annotation file?")
     if not {"instruction", "instruction_id", "messages"} & set(frame.columns):
         raise InputError(f"{source}: lacks both 'instruction' and 'instruction_id'; one must say what was asked")
     table = frame.drop(columns=[c for c in _UNREAD if c in frame])
     table = table.assign(preference=_preference(frame["preference"], source))
-    if "annotator" not in table:
-        table["annotator"] = "unknown"
+    defaults = {"annotator": "unknown", "generator_1": "output_1", "generator_2": "output_2"}
+    for column, default in defaults.items():
+        if column not in table or table[column].isna().all():
+            table[column] = default
     for column in ("generator_1", "generator_2", "annotator"):
         missing = table[column].isna().to_numpy()
         if missing.any():

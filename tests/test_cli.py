@@ -105,7 +105,9 @@ def test_a_prompt_that_is_always_refused_is_one_error_and_exit_4(
     assert "Question 3" not in told
 
 
-def test_an_unreadable_judge_is_asked_again_at_most_three_times(files: Path) -> None:
+def test_an_unreadable_judge_is_asked_again_at_most_three_times(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with Loopback() as server:
         counts = []
         for _ in range(5):
@@ -118,8 +120,10 @@ def test_an_unreadable_judge_is_asked_again_at_most_three_times(files: Path) -> 
             == 4
         )
         counts.append(server.received - again)
+        assert main(["annotate", *asked(server)[1:-2], "--judge", "unreadable.yaml", "--limit", "1", "--dry-run"]) == 0
     # each run: the question and one repair; three attempts in all, then only when asked to
     assert counts == [2, 2, 2, 0, 0, 2]
+    assert "1 need no request, their answers are in the store; 1 requests would go" in capsys.readouterr().out
     (row,) = read_rows("a.jsonl")
     assert (row["status"], row["preference"]) == ("unparseable", None)
     assert len(row["raw_completion"]) == 2
@@ -142,8 +146,11 @@ def test_a_budget_stops_in_time_and_keeps_what_it_has(files: Path, capsys: pytes
         more = ("--judge", "pairwise-logprob", "--price", "1000,1000", "--concurrency", "1")
         assert main(asked(server, *more, "--budget", "1")) == 3
         some = read_rows("a.jsonl")
-        assert 0 < len(some) < 12
-        assert sum(r["price"] for r in some) <= 1
+        asked_for = [r for r in some if r["status"] == "verdict"]
+        assert 0 < len(asked_for) < 12
+        assert sum(r["price"] for r in asked_for) <= 1
+        assert {r["error"] for r in some if r["status"] == "error"} == {"not asked: the budget was reached"}
+        assert len(some) == 12
         assert main(asked(server, *more, "--budget", "100")) == 0
         assert len(read_rows("a.jsonl")) == 12
         assert max(server.asked.values()) == 1
@@ -218,6 +225,67 @@ def test_annotations_go_to_stdout_as_json_lines(files: Path, capsys: pytest.Capt
     assert [r["schema"] for r in rows] == [1] * 6
 
 
+def test_a_dry_run_counts_the_attempt_that_comes_next(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Loopback() as server:
+        more = ("--judge", "unreadable.yaml", "--limit", "1", "--order", "fixed")
+        for expected in (1, 1, 1, 0):
+            capsys.readouterr()
+            assert main([*asked(server, *more), "--dry-run"]) == 0
+            assert f"; {expected} requests would go" in capsys.readouterr().out
+            assert main(asked(server, *more)) == 4
+    assert "--retry-unparseable asks once more" in capsys.readouterr().err
+
+
+def test_a_narrow_terminal_keeps_names_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "64")
+    monkeypatch.setenv("TERM", "dumb")
+    assert main(["evaluate", *EXAMPLES, "--baseline", "smollm2-135m"]) == 0
+    told = capsys.readouterr().out
+    assert "smollm2-135m-verbose" in told
+    assert "not shown for want of width: length" in told
+
+
+def test_names_that_look_like_markup_are_names(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("llama[/INST]", "llama [v1]", "[bold]x"):
+        write_rows("odd.json", outputs(name, category="[/b]"))
+        arguments = ["evaluate", "odd.json", "--baseline", "base.json", "--judge", "longest", "--breakdown"]
+        assert main(arguments) == 0
+        assert name in capsys.readouterr().out
+
+
+def test_a_budget_that_allows_nothing_is_exit_3(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Loopback() as server:
+        arguments = ["--base-url", f"{server.url}/v1", "--judge", "pairwise-logprob", "--price", "1,1"]
+        assert main(["evaluate", "m.json", "--baseline", "base.json", *arguments, "--budget", "0.0000001"]) == 3
+        assert server.received == 0
+    assert "raise --budget" in capsys.readouterr().err
+
+
+def test_comparisons_without_generators_go_all_the_way(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows("c.json", [{"instruction": str(i), "output_1": "a", "output_2": "b" * i} for i in range(6)])
+    assert main(["annotate", "c.json", "--judge", "longest", "-o", "v.jsonl"]) == 0
+    assert main(["evaluate", "v.jsonl"]) == 0
+    assert "against output_1" in capsys.readouterr().out
+
+
+def test_an_annotation_file_is_judged_once_a_pair(files: Path) -> None:
+    with Loopback() as server:
+        assert main(asked(server, "--judge", "pairwise-reasoned")) == 0
+    assert len(read_rows("a.jsonl")) == 12
+    assert main(["annotate", "a.jsonl", "--judge", "longest", "-o", "again.jsonl"]) == 0
+    assert len(read_rows("again.jsonl")) == 6
+
+
+def test_what_does_not_match_is_counted(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows("part.json", outputs("part", 4))
+    arguments = ["annotate", "part.json", "--baseline", "base.json", "--judge", "longest", "-o", "a.jsonl"]
+    assert main([*arguments, "--allow-missing"]) == 0
+    assert "left out: 0 outputs without a baseline output, 2 baseline outputs" in capsys.readouterr().err
+
+
 def test_python_functions_do_the_same(files: Path) -> None:
     import pandas as pd
 
@@ -226,6 +294,11 @@ def test_python_functions_do_the_same(files: Path) -> None:
     verdicts = simfarm.annotate("m.json", baseline="base.json", judge="longest")
     board = simfarm.evaluate(verdicts)
     assert board["win_rate"].tolist() == [100.0]
+    assert simfarm.evaluate(verdicts, length_control="none")["win_rate"].tolist() == [100.0]
+    with pytest.raises(simfarm.InputError, match="judge is for asking a judge"):
+        simfarm.evaluate(verdicts, judge="longest")
+    with pytest.raises(TypeError, match="concurency"):
+        simfarm.annotate("m.json", baseline="base.json", judge="longest", concurency=3)
     from_frames = simfarm.annotate(
         pd.DataFrame(outputs("model-m")), baseline=pd.DataFrame(outputs("base")), judge="longest"
     )
@@ -237,7 +310,7 @@ BAD = [
     (["annotate", "m.json"], "add --baseline FILE"),
     (["annotate", "m.json", "--baseline", "nobody"], "neither a file nor a generator"),
     (["annotate", "m.json", "--baseline", "base.json", "--judge", "pairwise-logprop"], "pairwise-logprob"),
-    (["annotate", "m.json", "--baseline", "base.json", "--judge", "longest", "--model", "openai/x"], "asks no model"),
+    (["annotate", "m.json", "--baseline", "base.json", "--judge", "longest", "--model", "openai/x"], "follows a rule, asks no model"),
     (["annotate", "m.json", "--baseline", "base.json", "--judge", "pairwise-json", "--model", "gpt-4"], "openai/"),
     (["annotate", "m.json", "--baseline", "base.json", "-o", "no/where.jsonl"], "does not exist"),
     (["annotate", "m.json", "--baseline", "base.json", "-o", "a.txt"], "unknown file format"),
@@ -254,6 +327,12 @@ BAD = [
     (["evaluate", "a.jsonl", "--baseline", "nobody"], "nobody"),
     (["evaluate", "a.jsonl", "m.json"], "one kind"),
     (["evaluate", "a.jsonl", "--level", "95"], "not a level"),
+    (["evaluate", "a.jsonl", "--limit", "3"], "--limit is for asking a judge"),
+    (["annotate", "m.json", "--baseline", "base.json", "--judge", "longest", "--repeats", "3"], "--repeats"),
+    (["evaluate", "a.jsonl", "--rank", "lottery", "--control", "length"], "a lottery takes no covariates"),
+    (["evaluate", "a.jsonl", "--rank", "bradley-terry", "--board", "alpaca-eval-2"], "--board needs win rates"),
+    (["evaluate", "a.jsonl", "--control", "colour"], "no style feature 'colour'"),
+    (["evaluate", "a.jsonl", "--human", "a.jsonl"], "at least 30 human labels"),
     (["evaluate", "a.jsonl", "--length-control", "alpaca-eval-2", "--lc-data", "."], "df_gamed.csv"),
     (["evaluate", "a.jsonl", "-o", "board.xlsx"], ".csv, .json or .md"),
     (["compare", "a.jsonl", "model-m", "nobody"], "it has base, model-m"),

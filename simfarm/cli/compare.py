@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print one sentence for each annotator and length control; gives the exit status."""
     from simfarm.cli.boards import boards_of
-    from simfarm.report.board import difference_lines
+    from simfarm.report.board import difference_lines, remarks
 
     boards = boards_of(arguments)
     told = {board.annotator: difference_lines(board, arguments.a, arguments.b) for board in boards}
@@ -34,6 +34,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(told, ensure_ascii=False, indent=1))
         return 0
-    for annotator, lines in told.items():
-        print("\n".join([f"judge {annotator}:", *lines]))
+    for board in boards:
+        print("\n".join([f"judge {board.annotator}:", *told[board.annotator], *remarks(board)]))
     return 0

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Annotate where needed, rank, print; gives the exit status."""
-    from simfarm.cli.judging import dry_run
+    from simfarm.cli.judging import dry_run, refuse_judging
     from simfarm.inputs import read_for_evaluation
     from simfarm.report.board import check_target
 
@@ -54,7 +54,11 @@ def run(arguments: argparse.Namespace) -> int:
     read = read_for_evaluation(arguments.inputs, arguments.baseline)
     if read is None and arguments.dry_run:
         return dry_run(arguments)
+    if read is not None:
+        refuse_judging(arguments)
     frame, name, status = _annotated(arguments) if read is None else (*read, 0)
+    if frame["preference"].isna().all():
+        status = status or 4
     if _by_rating(arguments, frame, name):
         _rate(arguments, frame)
     else:
@@ -147,9 +151,12 @@ def _annotated(arguments: argparse.Namespace) -> tuple[pd.DataFrame, None, int]:
     import pandas as pd
 
     from simfarm.cli.judging import open_run, report_summary, streamed
+    from simfarm.errors import BudgetError
     from simfarm.tables import annotations_frame
 
     session, pairs = open_run(arguments)
     rows = [annotation.row() for annotation in streamed(session, pairs)]
     status = report_summary(session)
+    if session.summary.stopped and not session.summary.status["verdict"]:
+        raise BudgetError("there is no verdict to rank yet; raise --budget and run the same command again")
     return annotations_frame(pd.DataFrame(rows), "the new annotations"), None, status

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from simfarm.engine.session import Session
+from simfarm.errors import InputError
 from simfarm.inputs import comparisons_for
 from simfarm.records import Annotation, Comparison
 
-__all__ = ["dry_run", "open_run", "report_summary", "streamed"]
+__all__ = ["dry_run", "open_run", "refuse_judging", "report_summary", "streamed"]
 
 
 def open_run(arguments: argparse.Namespace) -> tuple[Session, list[Comparison]]:
@@ -32,7 +33,11 @@ def open_run(arguments: argparse.Namespace) -> tuple[Session, list[Comparison]]:
         retry_unparseable=arguments.retry_unparseable,
     )
     pairs = comparisons_for(
-        arguments.inputs, arguments.baseline, allow_missing=arguments.allow_missing, limit=arguments.limit
+        arguments.inputs,
+        arguments.baseline,
+        allow_missing=arguments.allow_missing,
+        limit=arguments.limit,
+        note=lambda line: print(line, file=sys.stderr),
     )
     return session, pairs
 
@@ -44,6 +49,15 @@ def dry_run(arguments: argparse.Namespace) -> int:
     session, pairs = open_run(arguments)
     print(session.estimate(pairs))
     return 0
+
+
+def refuse_judging(arguments: argparse.Namespace) -> None:
+    """Raise `InputError` for an option that would change verdicts where the verdicts are given already."""
+    wanted = ("judge", "model", "base_url", "order", "limit", "allow_missing", "budget", "dry_run", "retry_unparseable")
+    given = [name for name in wanted if getattr(arguments, name)] + ["repeats"] * (arguments.repeats != 1)
+    if given:
+        option = given[0].replace("_", "-")
+        raise InputError(f"--{option} is for asking a judge, but {arguments.inputs[0]} holds verdicts; leave it out")
 
 
 def streamed(session: Session, pairs: Sequence[Comparison]) -> Iterator[Annotation]:

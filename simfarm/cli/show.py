@@ -65,6 +65,14 @@ def _verdict(row: Mapping[str, Any]) -> str:
     return f"output {side} is preferred: {name} ({preference:.4g}{grade})"
 
 
+def _reply(raw: Any) -> str | None:
+    """The text of the last completion in a `raw_completion` (one, or a list where the judge was asked again)."""
+    last = raw[-1] if isinstance(raw, list) and raw else raw
+    if isinstance(last, Mapping):
+        last = last.get("text")
+    return None if last is None else str(last)
+
+
 def _shown(text: Any, full: bool) -> str:
     if text is None:
         return "    (the file does not hold this text)"
@@ -91,6 +99,8 @@ def _told(row: Mapping[str, Any], number: int, total: int, full: bool) -> str:
             _shown(row.get(f"output_{side}"), full),
         ]
     parts.append(f"  verdict · {_verdict(row)}")
+    if _status(row) == "unparseable":
+        parts += ["  the judge's reply", _shown(_reply(row.get("raw_completion")), full)]
     if row.get("reason"):
         parts += ["  reason", _shown(row["reason"], full)]
     return "\n".join(parts) + "\n"

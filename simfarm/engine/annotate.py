@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from simfarm.judges.pairwise import messages, parse, repair_messages, request_sa
 from simfarm.judges.verdict import Verdict
 from simfarm.records import Annotation, Comparison
 
-__all__ = ["Call", "Summary", "annotate", "plan_calls", "request_for"]
+__all__ = ["MAX_ATTEMPTS", "Call", "Summary", "annotate", "next_request", "plan_calls", "request_for"]
 
 MAX_ATTEMPTS = 3
 """Questions asked in all, over all runs, before an unparseable answer is left as it is."""
@@ -40,7 +40,8 @@ class Call:
 
 @dataclass(slots=True)
 class Summary:
-    """What happened: annotations by `status`, why some have no verdict, and whether the run stopped before its end."""
+    """What happened: annotations by `status`, why some have no verdict, and whether the run stopped before its end.
+    `exhausted` counts unparseable ones that no run asks again by itself."""
 
     status: Counter[str] = field(default_factory=Counter)
     problems: Counter[str] = field(default_factory=Counter)
@@ -48,6 +49,7 @@ class Summary:
     ties_without_call: int = 0
     repaired: int = 0
     cut_off: int = 0
+    exhausted: int = 0
     stopped: str | None = None
 
     def add(self, annotation: Annotation) -> None:
@@ -96,10 +98,31 @@ def _repair(request: Request, completion: Completion, problem: str) -> Request:
     return Request(request.model, told, request.sampling, request.sample, request.attempt, again)
 
 
+def next_request(
+    call: Call, judge: Judge, model: str, cached: Callable[[Request], Completion | None], retry_unparseable: bool
+) -> Request | None:
+    """What a run would ask about a call first, given the answers it has; None where it would ask nothing."""
+    attempt = 0
+    while attempt < MAX_ATTEMPTS or retry_unparseable:
+        request = request_for(call, judge, model, attempt=attempt)
+        for step in range(2):
+            completion = cached(request)
+            if completion is None:
+                return request
+            verdict = parse(judge, completion)
+            if verdict.p_second is not None:
+                return None
+            if step == 0:
+                request = _repair(request, completion, verdict.problem or "no verdict")
+        attempt += 1
+    return None
+
+
 async def _ask(
     call: Call, judge: Judge, model: str, engine: Engine, retry_unparseable: bool
-) -> tuple[Verdict, list[Completion]]:
-    """The verdict, and the completions of the attempt that gave it (one, or two where it had to repair itself).
+) -> tuple[Verdict, list[Completion], int]:
+    """The verdict, the completions of the attempt that gave it (one, or two where it had to repair itself), and how
+    many attempts were made over all runs.
 
     An attempt that an earlier run paid for and could not read is followed by the next attempt; within one run only
     one new attempt is made, so that a judge that never parses costs one call and its repair a run, not six.
@@ -116,12 +139,12 @@ async def _ask(
                 )
             except (CallError, TransientError):
                 # the first answer stands as what it was: unparseable
-                return verdict, given
+                return verdict, given, attempt + 1
             known = known and repair_known
             verdict, given = parse(judge, repair), [completion, repair]
         attempt += 1
         if verdict.p_second is not None or not known or (attempt >= MAX_ATTEMPTS and not retry_unparseable):
-            return verdict, given
+            return verdict, given, attempt
 
 
 def _raw(completion: Completion) -> dict[str, Any]:
@@ -169,7 +192,7 @@ def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
 
 
-def _failed(call: Call, judge: Judge, error: Exception) -> Annotation:
+def _failed(call: Call, judge: Judge, error: str) -> Annotation:
     return Annotation(
         comparison=call.comparison,
         annotator=judge.name,
@@ -177,7 +200,7 @@ def _failed(call: Call, judge: Judge, error: Exception) -> Annotation:
         status="error",
         order=call.order,
         repeat=call.repeat,
-        error=str(error),
+        error=error,
         judge_hash=judge.hash,
     )
 
@@ -194,18 +217,22 @@ async def annotate(
 ) -> AsyncGenerator[Annotation]:
     """Annotations in the order of `calls`, at most `window` calls ahead of the first one still unanswered.
 
-    `engine` is None for a judge that is a rule and asks no model. When the budget ends the run, what was answered is
-    still given: the calls before the stop in order, those after it only where they were answered; `summary.stopped`
-    then says why. `ProviderError` passes through at once.
+    `engine` is None for a judge that is a rule and asks no model. When the budget ends the run, answers in the store
+    are still given and every call that was not asked is an error of its own, so that no comparison passes with half of
+    its orders; `summary.stopped` then says why. `ProviderError` passes through at once.
     """
     pending: deque[asyncio.Task[Annotation]] = deque()
 
     async def one(call: Call) -> Annotation:
         assert engine is not None
         try:
-            verdict, given = await _ask(call, judge, model, engine, retry_unparseable)
+            verdict, given, attempts = await _ask(call, judge, model, engine, retry_unparseable)
         except (CallError, TransientError) as error:
-            return _failed(call, judge, error)
+            return _failed(call, judge, str(error))
+        except BudgetError as error:
+            summary.stopped = str(error)
+            return _failed(call, judge, "not asked: the budget was reached")
+        summary.exhausted += verdict.p_second is None and attempts >= MAX_ATTEMPTS
         summary.repaired += len(given) == 2 and verdict.p_second is not None
         summary.cut_off += verdict.p_second is None and given[-1].finish_reason == "length"
         return _annotation(call, judge, verdict, given, engine)
@@ -215,29 +242,21 @@ async def annotate(
         summary.ties_without_call += call.order is None
         return _annotation(call, judge, verdict, [], None)
 
-    async def first() -> AsyncGenerator[Annotation]:
-        try:
-            made = await pending.popleft()
-        except BudgetError as error:
-            summary.stopped = str(error)
-        else:
-            summary.add(made)
-            yield made
+    async def first() -> Annotation:
+        made = await pending.popleft()
+        summary.add(made)
+        return made
 
     try:
         for call in calls:
-            if summary.stopped:
-                break
             if engine is None or call.order is None:
                 pending.append(asyncio.ensure_future(without_model(call)))
             else:
                 pending.append(asyncio.ensure_future(one(call)))
             while len(pending) >= window or (pending and pending[0].done()):
-                async for made in first():
-                    yield made
+                yield await first()
         while pending:
-            async for made in first():
-                yield made
+            yield await first()
     finally:
         for task in pending:
             task.cancel()

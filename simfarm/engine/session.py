@@ -18,7 +18,7 @@ from typing import Any
 from simfarm.backends import open_backend
 from simfarm.backends.base import Backend
 from simfarm.backends.replay import ReplayBackend
-from simfarm.engine.annotate import Call, Summary, annotate, plan_calls, request_for
+from simfarm.engine.annotate import MAX_ATTEMPTS, Call, Summary, annotate, next_request, plan_calls
 from simfarm.engine.prices import price_table
 from simfarm.engine.runner import Engine, Stats
 from simfarm.engine.store import Store, default_store_path
@@ -61,19 +61,23 @@ class Session:
         retry_unparseable: bool = False,
         concurrency: int = 64,
         timeout: float = 120.0,
-        **limits: Any,
+        rpm: float | None = None,
+        tpm: float | None = None,
+        budget: float | None = None,
+        price: tuple[float, float] | None = None,
     ) -> Session:
         """Check everything that can be checked before a call; raises `InputError`.
 
-        `limits` are the engine's: rpm, tpm, budget (US dollars), price (IN, OUT in dollars a million tokens).
+        `budget` is in US dollars, `price` is (IN, OUT) in dollars a million tokens, `timeout` in seconds, `rpm` and
+        `tpm` in requests and tokens a minute.
         """
         chosen = judge if isinstance(judge, Judge) else load_judge(str(judge or DEFAULT_JUDGE))
         if order:
             chosen = chosen.replace(order=order)
         if chosen.rule is not None:
-            if model or base_url:
+            if model or base_url or repeats != 1:
                 raise InputError(
-                    f"the judge {chosen.name!r} follows a rule and asks no model; drop --model and --base-url"
+                    f"the judge {chosen.name!r} follows a rule, asks no model; drop --model, --base-url and --repeats"
                 )
             return cls(chosen, None, "", store or default_store_path(), repeats=1)
         spec = model or chosen.model
@@ -94,7 +98,7 @@ class Session:
             repeats=repeats,
             retry_unparseable=retry_unparseable,
             concurrency=concurrency,
-            limits={**limits, "timeout": timeout},
+            limits={"timeout": timeout, "rpm": rpm, "tpm": tpm, "budget": budget, "price": price},
         )
 
     def calls(self, pairs: Sequence[Comparison]) -> Iterator[Call]:
@@ -140,14 +144,17 @@ class Session:
 
     async def _estimated(self, questions: list[Call], told: str) -> str:
         async with self._engine() as engine:
-            requests = [request_for(call, self.judge, self.model) for call in questions]
-            new = [r for r, known in zip(requests, engine.cached_many(requests), strict=True) if known is None]
+            wanted = (
+                next_request(call, self.judge, self.model, engine.cached, self.retry_unparseable) for call in questions
+            )
+            new = [request for request in wanted if request is not None]
             uses = [engine.estimate(request) for request in new]
         tokens_in, tokens_out = sum(u[0] for u in uses), sum(u[1] for u in uses)
         price = None if any(u[2] is None for u in uses) else sum(u[2] or 0.0 for u in uses)
         cost = "unknown (no list price for this model; give --price IN,OUT)" if price is None else f"${price:.2f}"
+        known = len(questions) - len(new)
         return (
-            f"{told}\n{len(questions) - len(new)} answers are in the store, {len(new)} requests would go to "
+            f"{told}\n{known} need no request, their answers are in the store; {len(new)} requests would go to "
             f"{self.judge.model}\nat most about {tokens_in:,} input and {tokens_out:,} output tokens, repairs apart\n"
             f"price at most {cost} ({price_table()})"
         )
@@ -227,8 +234,13 @@ class Session:
             told.append(f"warning: {self.model} was asked, but {names} answered")
         if summary.stopped:
             told.append(f"stopped: {summary.stopped}")
-        elif summary.missing:
+        elif summary.missing > summary.exhausted:
             told.append("run the same command again: only what has no verdict is asked")
+        if summary.exhausted:
+            told.append(
+                f"{summary.exhausted} answers stayed unparseable in {MAX_ATTEMPTS} attempts and are not asked again; "
+                "--retry-unparseable asks once more"
+            )
         return told
 
     def cost_so_far(self) -> str:

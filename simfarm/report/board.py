@@ -20,6 +20,7 @@ from simfarm.ranking import Board, paired_difference
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.table import Table
 
 __all__ = [
     "board_json",
@@ -28,6 +29,7 @@ __all__ = [
     "difference_lines",
     "print_board",
     "print_table",
+    "remarks",
     "write_board",
 ]
 
@@ -65,7 +67,7 @@ def _count(value: Any) -> str:
 def _rate(row: Any, value: str, low: str, high: str) -> str:
     if math.isnan(row[value]):
         return "–"
-    interval = "" if math.isnan(row[low]) else f"  {row[low]:4.1f}–{row[high]:.1f}"
+    interval = "" if math.isnan(row[low]) else f" {row[low]:4.1f}–{row[high]:.1f}"
     return f"{row[value]:.1f}{interval}"
 
 
@@ -77,11 +79,11 @@ def _columns(board: Board) -> tuple[list[str], list[list[str]]]:
     has_lc = bool(table["length_controlled_winrate"].notna().any())
     lost = bool((table["n_unparseable"] + table["n_error"]).sum())
     shown = table["flags"].str.replace("not checked", "")
-    headings = ["model", f"win rate  {level}"]
-    headings += [f"length-controlled  {level}"] if has_lc else []
+    headings = ["model", f"win rate {level}"]
+    headings += [f"length-controlled {level}"] if has_lc else []
     headings += [f"LC {c.removeprefix('length_controlled_winrate_')}" for c in extra]
     headings += ["tier"]
-    headings += ["won", "lost", "tied"] + (["unparseable", "error"] if lost else []) + ["length"]
+    headings += ["won–lost–tied"] + (["unparseable", "error"] if lost else []) + ["length"]
     headings += ["flags"] if shown.any() else []
     rows = []
     for flags, (_, row) in zip(shown, table.iterrows(), strict=True):
@@ -93,7 +95,7 @@ def _columns(board: Board) -> tuple[list[str], list[list[str]]]:
             cells.append("50.0" if row["model"] == board.baseline else lc)
         cells += [_cell(row[c]) for c in extra]
         cells.append(_count(row["tier"]))
-        cells += [str(row[c]) for c in ("n_wins", "n_wins_base", "n_draws")]
+        cells.append("–".join(str(row[c]) for c in ("n_wins", "n_wins_base", "n_draws")))
         cells += [str(row[c]) for c in ("n_unparseable", "n_error")] if lost else []
         cells.append(_count(row["avg_length"]))
         cells += [flags] if shown.any() else []
@@ -107,29 +109,55 @@ def _title(board: Board) -> str:
 
 
 def print_table(
-    title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], remarks: Sequence[str] = ()
+    title: str,
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    remarks: Sequence[str] = (),
+    *,
+    least: Sequence[str] = (),
 ) -> None:
-    """A table on stdout with lines below it; numbers to the right, model names and flags to the left."""
-    from rich.box import SIMPLE_HEAD
+    """A table on stdout with lines below it; numbers to the right, model names and flags to the left.
+
+    Where a terminal is too narrow, the columns in `least` go, the first one first, before a name is broken.
+    """
     from rich.console import Console
-    from rich.table import Table
 
     # a pipe has no width: nothing is cut or wrapped there
-    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 240)
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
-    for number, heading in enumerate(headings):
-        left = number == 0 or heading == "flags"
-        table.add_column(heading, justify="left" if left else "right", overflow="fold", no_wrap=number > 0)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-    for line in remarks:
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
+    shown = list(range(len(headings)))
+    gone: list[str] = []
+    unbounded = console.options.update(width=10_000)
+    for heading in least:
+        if console.measure(_table(title, headings, rows, shown), options=unbounded).maximum <= console.width:
+            break
+        shown = [i for i in shown if headings[i] != heading]
+        gone.append(heading)
+    # what is still too wide wraps in the terminal, where it can be read, instead of being cut
+    console.width = max(console.width, console.measure(_table(title, headings, rows, shown), options=unbounded).maximum)
+    console.print(_table(title, headings, rows, shown))
+    narrow = [f"not shown for want of width: {', '.join(gone)}"] if gone else []
+    for line in [*remarks, *narrow]:
         console.print(line, markup=False)
+
+
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], shown: Sequence[int]) -> Table:
+    """The columns `shown` as a rich table. Names go in as `Text`: a model called `llama[/INST]` is not markup."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, title=Text(title, style="bold"), title_justify="left")
+    for number in shown:
+        left = number == 0 or headings[number] == "flags"
+        table.add_column(Text(headings[number]), justify="left" if left else "right", no_wrap=True, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(row[number]) for number in shown))
+    return table
 
 
 def print_board(board: Board, *, breakdown: bool = False) -> None:
     """The board with its remarks on stdout, its warnings on stderr."""
-    print_table(_title(board), *_columns(board))
+    print_table(_title(board), *_columns(board), least=("length", "won–lost–tied", "tier"))
     if breakdown:
         _print_breakdown(board.breakdown)
     print("\n".join(remarks(board)))
@@ -201,6 +229,8 @@ def board_markdown(boards: Sequence[Board]) -> str:
 
 def check_target(path: str | os.PathLike[str]) -> None:
     """Refuse a board file that cannot be written before anything is paid for; raises `InputError`."""
+    if Path(path).is_dir():
+        raise InputError(f"{path}: is a folder; name a file in it")
     if Path(path).suffix not in {".csv", ".json", ".md"}:
         raise InputError(f"{path}: a board is written as .csv, .json or .md; choose one of these names")
     check_writable(Path(path).with_suffix(".csv"))

@@ -132,7 +132,8 @@ def calibrated_lines(found: Mapping[str, Calibrated], level: float) -> list[str]
         (low, high), (own_low, own_high) = one.estimate.interval(level), one.human.interval(level)
         told.append(
             f"{model}, as people would judge: {100 * one.estimate.value:.1f} % ({100 * low:.1f} to {100 * high:.1f}); "
-            f"from {one.n_labelled} labels alone {100 * one.human.value:.1f} % ({100 * own_low:.1f} to {100 * own_high:.1f})"
+            f"from {one.n_labelled} labels alone {100 * one.human.value:.1f} % "
+            f"({100 * own_low:.1f} to {100 * own_high:.1f})"
         )
         told.append(
             f"  ρ {one.rho:.2f}, width {one.width_ratio:.2f} of labels alone (predicted "
@@ -146,9 +147,8 @@ def calibrated_lines(found: Mapping[str, Calibrated], level: float) -> list[str]
         if one.left_out:
             told.append(f"  {one.left_out} labels are of comparisons without a verdict and were left out")
     if found:
-        told.append(
-            f"calibrated for judge {next(iter(found.values())).judge_hash}; another judge needs labels of its own"
-        )
+        judge = next(iter(found.values())).judge_hash
+        told.append(f"calibrated for judge {judge}; another judge needs labels of its own")
     return told
 
 
