@@ -135,15 +135,7 @@ def calibrated_lines(found: Mapping[str, Calibrated], level: float) -> list[str]
             f"from {one.n_labelled} labels alone {100 * one.human.value:.1f} % "
             f"({100 * own_low:.1f} to {100 * own_high:.1f})"
         )
-        told.append(
-            f"  ρ {one.rho:.2f}, width {one.width_ratio:.2f} of labels alone (predicted "
-            f"{one.predicted_width_ratio:.2f}): your judge is worth {one.worth} more labels"
-        )
-        told += [
-            f"  labels must be a random sample, and these differ from the rest in {what} (p = {p:.2g})"
-            for what, p in one.sampling.items()
-            if p < 0.01
-        ]
+        told += [f"  {one}", *(f"  warning: {line}" for line in one.warnings)]
         if one.left_out:
             told.append(f"  {one.left_out} labels are of comparisons without a verdict and were left out")
     if found:

@@ -1,0 +1,152 @@
+"""evaluate --rank, --control, --human on the command line: the figures of the functions, on planted verdicts."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from simfarm.cli import main
+from simfarm.files import write_rows
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def round_robin(strengths: dict[str, float], n: int = 150, seed: int = 0) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(seed)
+    names = list(strengths)
+    rows = []
+    for i in range(n):
+        for a in range(len(names)):
+            for b in range(a + 1, len(names)):
+                chance = 1 / (1 + np.exp(strengths[names[a]] - strengths[names[b]]))
+                row = {"instruction": f"Question {i}?", "generator_1": names[a], "generator_2": names[b]}
+                row |= {"output_1": "x " * int(rng.integers(5, 60)), "output_2": "y " * int(rng.integers(5, 60))}
+                rows.append(row | {"annotator": "j", "preference": 1 + int(rng.uniform() < chance)})
+    return rows
+
+
+def evaluated(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main(["evaluate", *arguments, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_no_baseline_means_bradley_terry(capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows("r.jsonl", round_robin({"a": 1.0, "b": 0.0, "c": -1.0}))
+    found = evaluated(capsys, "r.jsonl")
+    assert found["rank"] == "bradley-terry"
+    assert [m["model"] for m in found["models"]] == ["a", "b", "c"]
+    assert [m["tier"] for m in found["models"]] == [1, 2, 3]
+    for model, truth in zip(found["models"], (1.0, 0.0, -1.0), strict=True):
+        assert abs(model["rating"] - (1000 + truth * 400 / np.log(10))) < 4 * model["rating_se"]
+        assert model["rating_low"] < model["rating"] < model["rating_high"]
+    assert main(["evaluate", "r.jsonl", "-o", "r.md"]) == 0
+    assert "bradley-terry" in capsys.readouterr().out
+    by_name = evaluated(capsys, "r.jsonl", "--baseline", "b")
+    assert by_name["rank"] == "win-rate"
+    assert {m["tier"] for m in by_name["models"]} == {1, 2}
+
+
+def test_a_circle_gives_the_even_lottery(capsys: pytest.CaptureFixture[str]) -> None:
+    beats = {("rock", "scissors"), ("scissors", "paper"), ("paper", "rock")}
+    names = ("rock", "paper", "scissors", "weak")
+    rows = [
+        {
+            "instruction": f"Question {i}?",
+            "generator_1": a,
+            "generator_2": b,
+            "output_1": "x",
+            "output_2": "y",
+            "preference": 1 if (a, b) in beats or b == "weak" else 2,
+        }
+        for i in range(20)
+        for n, a in enumerate(names)
+        for b in names[n + 1 :]
+    ]
+    write_rows("r.jsonl", rows)
+    found = evaluated(capsys, "r.jsonl", "--rank", "lottery")
+    assert found["lottery"] == pytest.approx({"rock": 1 / 3, "paper": 1 / 3, "scissors": 1 / 3, "weak": 0}, abs=1e-6)
+    assert any("no model beats every other one" in line for line in found["remarks"])
+
+
+def test_style_control_takes_a_planted_love_of_length_out(capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(1)
+    rows = []
+    for i in range(600):
+        for model, mean in (("long", 60), ("short", 20)):
+            ours, base = int(rng.integers(mean - 15, mean + 40)), int(rng.integers(20, 80))
+            # only length decides, the models are equal
+            chance = 1 / (1 + np.exp(-3 * (ours - base) / (ours + base)))
+            row = {"instruction": f"Question {i}?", "generator_1": "base", "generator_2": model, "annotator": "j"}
+            row |= {"output_1": "x" * base, "output_2": "y" * ours, "preference": 1 + int(rng.uniform() < chance)}
+            rows.append(row)
+    write_rows("r.jsonl", rows)
+    found = evaluated(capsys, "r.jsonl", "--control", "length", "--length-control", "none")
+    raw = {m["model"]: m["win_rate"] for m in found["models"]}
+    assert raw["long"] > 55
+    assert raw["short"] < 45
+    for model in ("long", "short"):
+        held = found["style_controlled"][model]
+        assert held["low"] < 0.5 < held["high"]
+    assert found["slopes"]["length"]["low"] > 0
+    rated = evaluated(capsys, "r.jsonl", "--rank", "bradley-terry", "--control", "length")
+    gap = {m["model"]: m["rating"] for m in rated["models"]}
+    assert abs(gap["long"] - gap["short"]) < 60
+    raw_gap = {m["model"]: m["rating_raw"] for m in rated["models"]}
+    assert raw_gap["long"] - raw_gap["short"] > 100
+
+
+def test_human_labels_pull_a_biased_judge_to_the_truth(capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(2)
+    people = rng.uniform(size=1000) < 0.4
+    # right four times in five, and otherwise for the model
+    judge = np.where(rng.uniform(size=1000) < 0.8, people, True)
+    pair = {"generator_1": "base", "generator_2": "m", "output_1": "x", "output_2": "y"}
+    rows = [pair | {"instruction": f"Question {i}?"} for i in range(1000)]
+    write_rows("v.jsonl", [r | {"annotator": "j", "preference": 1 + int(v)} for r, v in zip(rows, judge, strict=True)])
+    labels = [r | {"preference": 1 + int(v)} for r, v in zip(rows[:200], people[:200], strict=True)]
+    write_rows("labels.jsonl", labels)
+    found = evaluated(capsys, "v.jsonl", "--human", "labels.jsonl", "--length-control", "none")
+    calibrated = found["human_calibrated"]["m"]
+    assert calibrated["win_rate"]["low"] < 0.4 < calibrated["win_rate"]["high"]
+    assert found["models"][0]["win_rate_low"] > 45
+    assert calibrated["n_labelled"] == 200
+    assert calibrated["width_ratio"] < 0.9
+    assert main(["evaluate", "v.jsonl", "--human", "labels.jsonl"]) == 0
+    assert "more labels" in capsys.readouterr().out
+    # a label may show the pair the other way round
+    turned = [
+        r
+        | {
+            "generator_1": "m",
+            "generator_2": "base",
+            "output_1": "y",
+            "output_2": "x",
+            "preference": 3 - r["preference"],
+        }
+        for r in labels
+    ]
+    write_rows("turned.jsonl", turned)
+    again = evaluated(capsys, "v.jsonl", "--human", "turned.jsonl", "--length-control", "none")
+    assert again["human_calibrated"] == found["human_calibrated"]
+
+
+def test_labels_of_pairs_nobody_judged_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    pair = {"generator_1": "base", "generator_2": "m", "output_1": "x", "output_2": "y"}
+    write_rows("v.jsonl", [pair | {"instruction": f"Question {i}?", "preference": 1} for i in range(50)])
+    write_rows("labels.jsonl", [pair | {"instruction": f"Other {i}?", "preference": 1} for i in range(50)])
+    assert main(["evaluate", "v.jsonl", "--human", "labels.jsonl"]) == 2
+    assert "not judged" in capsys.readouterr().err
+
+
+def test_parts_that_never_met_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = round_robin({"a": 0.0, "b": 0.0}) + round_robin({"c": 0.0, "d": 0.0})
+    write_rows("r.jsonl", rows)
+    assert main(["evaluate", "r.jsonl", "--rank", "bradley-terry"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert all(name in told for name in "abcd")
