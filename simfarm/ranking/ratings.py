@@ -15,7 +15,7 @@ import pandas as pd
 
 from simfarm.errors import InputError
 from simfarm.ranking.board import Board
-from simfarm.ranking.bradley_terry import BradleyTerry, Comparisons, bradley_terry
+from simfarm.ranking.bradley_terry import BradleyTerry, Comparisons, bootstrap_ratings, bradley_terry, rank_intervals
 from simfarm.ranking.estimate import Array, Estimate
 from simfarm.ranking.lottery import CyclicTriads, cyclic_triads, lottery
 from simfarm.ranking.style import (
@@ -39,6 +39,8 @@ RATING_COLUMNS = (
     "rating_low",
     "rating_high",
     "tier",
+    "rank_low",
+    "rank_high",
     "n_total",
     "annotator",
     "judge_hash",
@@ -50,6 +52,7 @@ class Ratings:
     """One annotator's ratings. `table` has `RATING_COLUMNS` (with style control also `rating_raw`), best first.
 
     `rating` is Elo for bradley-terry and the weight for lottery, which has no standard error: low and high are missing.
+    `rank_low` and `rank_high` are the interval of the rank by Bradley-Terry, from a bootstrap over instructions.
     `lottery` is model -> weight where that was asked for; `slopes` are in logits for one spread of a feature."""
 
     annotator: str
@@ -231,8 +234,11 @@ def _table(
         lines |= {"rating_low": [b[0] for b in bounds], "rating_high": [b[1] for b in bounds]}
     else:
         lines |= {"rating": weights, "rating_se": np.nan, "rating_low": np.nan, "rating_high": np.nan}
+    ranks = rank_intervals(bootstrap_ratings(comparisons), level)
     lines |= {
         "tier": tiers(estimates, level=level).tier,
+        "rank_low": ranks[:, 0],
+        "rank_high": ranks[:, 1],
         "n_total": met,
     }
     if raw is not None:

@@ -47,10 +47,11 @@ def print_ratings(found: Ratings) -> None:
             f"{row['rating']:.0f}  {row['rating_low']:4.0f}–{row['rating_high']:.0f}" if elo else f"{row['rating']:.3f}"
         )
         raw = [f"{row['rating_raw']:.0f}"] if controlled else []
-        rows.append([row["model"], rating, *raw, str(row["tier"]), str(row["n_total"])])
+        rank = f"{row['rank_low']}–{row['rank_high']}"
+        rows.append([row["model"], rating, *raw, str(row["tier"]), rank, str(row["n_total"])])
     title = f"{found.annotator} · {found.rank} · {found.n_clusters} instructions"
     print_table(
-        title, [*headings, "tier", "comparisons"], rows, [*slope_lines(found.slopes, found.level), *found.notes]
+        title, [*headings, "tier", "rank", "comparisons"], rows, [*slope_lines(found.slopes, found.level), *found.notes]
     )
 
 
