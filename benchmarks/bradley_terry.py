@@ -7,13 +7,16 @@
     python benchmarks/bradley_terry.py partitions
 
 arena-rank pulls JAX, so it lives in an environment of its own (`pip install arena-rank`), named by `--arena-python`.
-Every timed fit runs in a process of its own: peak memory is that process's, data included.
+Every timed fit runs in a process of its own: peak memory is that process's, data included. simfarm's and evalica's have
+one BLAS thread (set OPENBLAS_NUM_THREADS for another number): on a busy machine with two cores, threads wait for one
+another and a fit can take three times as long. arena-rank keeps JAX's own threads.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import tempfile
@@ -277,6 +280,7 @@ def main() -> None:
     parser.add_argument("--arena-python", help="a Python that has arena-rank")
     parser.add_argument("-o", "--output", type=Path, help="write the figures as JSON, beside those of other commands")
     options = parser.parse_args()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # for the processes started from here
     found: dict[str, float] | dict[str, dict[str, float]]
     if options.what == "coverage":
         found = coverage(options.replicates, options.clusters, options.rounds, options.seed)

@@ -24,7 +24,7 @@ Codes = NDArray[np.int64]
 _TOLERANCE = 1e-8  # Newton converges quadratically: a last step of 1e-8 leaves an error near 1e-16
 _MAX_STEPS = 40
 _DIVERGED = 30.0  # logits; odds of 10^13 to 1 are no estimate, they are separation
-_BLOCK = 1 << 13  # rows at a time: a block and its covariates stay in the processor's cache
+_BLOCK = 1 << 12  # rows at a time: a block and its covariates stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,9 @@ def cluster_scores(rows: Rows, n_models: int, params: Array, cluster: Codes, n_c
     table = _strength_differences(params, n_models)
     for start in range(0, len(residual), _BLOCK):
         part = slice(start, start + _BLOCK)
-        eta = table[rows.pair[part]] + rows.x[part] @ params[n_models:]
+        eta = table[rows.pair[part]]
+        for k in range(rows.x.shape[1]):
+            eta += params[n_models + k] * rows.x[part, k]
         residual[part] = rows.won[part] - rows.weight[part] * expit(eta)
     first, second = np.divmod(rows.pair, n_models)
     key = np.concatenate([second * n_clusters + cluster, first * n_clusters + cluster])
@@ -198,8 +200,8 @@ def _pass(rows: Rows, n_models: int, params: Array) -> _Pass:
         pair, weight, won = rows.pair[part], rows.weight[part], rows.won[part]
         x = np.ascontiguousarray(rows.x[part].T)
         eta = table[pair]
-        if n_slopes:
-            eta += params[n_models:] @ x
+        for k in range(n_slopes):
+            eta += params[n_models + k] * x[k]
         small = np.exp(-np.abs(eta))
         chance = np.where(eta >= 0, 1.0, small) / (1 + small)
         value += float(won @ eta - weight @ (np.maximum(eta, 0) + np.log(1 + small)))
@@ -209,9 +211,9 @@ def _pass(rows: Rows, n_models: int, params: Array) -> _Pass:
         curved += np.bincount(pair, spread, minlength=cells)
         if n_slopes:
             weighted = x * spread
-            pulled += x @ gap
             squared += x @ weighted.T
             for k in range(n_slopes):
+                pulled[k] += gap @ x[k]
                 crossed[k] += np.bincount(pair, weighted[k], minlength=cells)
     information = np.zeros((len(params), len(params)))
     both = curved.reshape(n_models, n_models)
