@@ -65,6 +65,14 @@ def test_without_length_control_its_columns_are_empty() -> None:
     assert board.lc_estimates == {}
 
 
+@pytest.mark.parametrize("named", [["none"], ["none", "joint"], ["joint", "none", "joint"]])
+def test_none_is_a_length_control_that_adds_nothing(named: list[str]) -> None:
+    [board] = leaderboard(planted(), length_control=named)
+    [plain] = leaderboard(planted(), length_control=[n for n in named if n != "none"])
+    pd.testing.assert_frame_equal(board.table, plain.table)
+    assert list(board.lc_estimates) == list(plain.lc_estimates)
+
+
 def test_the_baseline_against_itself_is_fifty_and_moves_nothing() -> None:
     rows = planted()
     own = rows[rows["generator_2"] == "m0"].assign(generator_2="base", preference=1.5)
@@ -146,19 +154,86 @@ def test_a_model_that_always_loses_or_wins_keeps_its_raw_rate_under_control(pref
     assert line["win_rate_high"] > line["win_rate_low"]
 
 
-def test_lopsided_lengths_are_warned_of() -> None:
-    rows = planted(2)
-    rows["output_2"] = rows["output_2"] + "y" * 300
+@pytest.mark.parametrize(("longer", "warned"), [(3, True), (4, False)])
+def test_lopsided_lengths_are_warned_of_below_a_tenth(longer: int, warned: bool) -> None:
+    rows = planted(1)
+    base = rows["output_1"].str.len()
+    rows["output_2"] = ["x" * (n + 5 if i < longer else n - 5) for i, n in enumerate(base)]
     [board] = leaderboard(rows)
-    assert any("one side of zero" in w for w in board.warnings)
+    assert any("one side of zero" in w for w in board.warnings) is warned
+    [turned] = leaderboard(rows.assign(output_2=["x" * (n - 5 if i < longer else n + 5) for i, n in enumerate(base)]))
+    assert any("one side of zero" in w for w in turned.warnings) is warned
 
 
-def test_rows_without_lengths_have_no_length_control_but_a_board() -> None:
-    rows = planted().drop(columns=["output_1", "output_2"])
-    [board] = leaderboard(rows)
-    assert board.table["length_controlled_winrate"].isna().all()
+def lc_warnings(rows: pd.DataFrame, **options: Any) -> list[str]:
+    [board] = leaderboard(rows, **options)
+    assert board.table["length_controlled_winrate"].drop(board.table.index[board.table["model"] == "base"]).isna().all()
+    assert board.slope is None
+    return [w for w in board.warnings if "no length-controlled" in w]
+
+
+def test_why_there_is_no_length_control_is_said() -> None:
+    rows = planted()
+    [told] = lc_warnings(rows.drop(columns=["output_1", "output_2"]))
+    assert "length_1" in told
+    [told] = lc_warnings(rows.assign(preference=np.nan))
+    assert told.endswith("no comparison has a verdict")
+    own = rows[rows["generator_2"] == "m0"].assign(generator_2="base", preference=1.5)
+    [told] = lc_warnings(own)
+    assert told.endswith("no model but the baseline base")
+    assert lc_warnings(rows.drop(columns=["output_1", "output_2"]), length_control=()) == []
+
+
+def test_rows_without_lengths_have_a_board_that_is_not_checked() -> None:
+    [board] = leaderboard(planted().drop(columns=["output_1", "output_2"]))
+    assert board.table["win_rate"].notna().all()
     assert board.table["flags"].eq("not checked").all()
-    assert any("length_1" in w for w in board.warnings)
+
+
+@pytest.mark.parametrize("n_models", [1, 3, 20])
+def test_a_slope_that_nothing_tells_of_is_not_reported(n_models: int) -> None:
+    rows = planted(n_models)
+    one = rows[rows["instruction"] == "question 0"].assign(preference=1.3)
+    level = rows.assign(output_2="x" * 40)
+    for data in (one, level):
+        [board] = leaderboard(data)
+        assert board.slope is None
+        assert board.to_json()["length_slope"] is None
+        assert not any("slope" in n for n in board.notes)
+        np.testing.assert_allclose(
+            board.table["length_controlled_winrate"], board.table["win_rate"], atol=15 if data is one else 0.5
+        )
+    [board] = leaderboard(rows)
+    assert board.slope is not None
+    assert board.slope.low < board.slope.value < board.slope.high
+
+
+def test_what_the_orders_did_stands_beside_the_board() -> None:
+    rows = planted(1)
+    first, second = rows.assign(order="12", preference=2.0), rows.assign(order="21", preference=2.0)
+    second.loc[:3, "preference"] = 1.0
+    second.loc[4:9, "preference"] = 1.5
+    [board] = leaderboard(pd.concat([first, second.head(30)]))
+    counts = board.counts
+    assert counts["order_reversals"] == pytest.approx(4 / 30)
+    assert counts["order_tie_changes"] == pytest.approx(6 / 30)
+    assert counts["n_half_asked"] == 10
+    assert board.table["n_total"].tolist() == [30]
+    assert any("reverses itself in 13.3 %" in n and "or back in 20.0 %" in n for n in board.notes)
+    assert any(n.startswith("10 comparisons were asked in one order only") for n in board.notes)
+    [once] = leaderboard(rows.assign(order="12"))
+    assert (once.counts["order_reversals"], once.counts["n_half_asked"]) == (None, 0)
+    assert not any("order" in n for n in once.notes)
+
+
+def test_exactly_one_half_is_a_draw_and_a_narrow_win_a_win() -> None:
+    rows = planted(1, 6)
+    rows["preference"] = [1.5, 1.5, 1.5 + 1e-9, 1.5 - 1e-9, 2.0, 1.0]
+    rows.loc[5, "preference"] = 1.6
+    [board] = leaderboard(rows)
+    line = board.table.iloc[0]
+    assert line[["n_wins", "n_wins_base", "n_draws", "n_total"]].tolist() == [3, 1, 2, 6]
+    assert line["discrete_win_rate"] == pytest.approx(100 * 4 / 6)
 
 
 def test_json_has_no_nan_and_survives_a_round_trip() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from scipy.optimize import minimize
 from scipy.special import expit, roots_hermitenorm
 
 from simfarm.errors import InputError
@@ -39,16 +40,20 @@ def test_joint_recovers_planted_effects_slope_and_variances() -> None:
 
 def test_joint_intervals_cover_the_population_mean_with_slopes_drawn_anew() -> None:
     rng = np.random.default_rng(1)
-    hits, differences = [], []
-    for _ in range(60):
-        p, delta = plant(rng, 150)
-        estimates = fit_joint(p, delta).estimates
-        intervals = np.array([e.interval() for e in estimates])
+    hits, differences, slopes = [], [], []
+    for _ in range(200):
+        p, delta = plant(rng, 100)
+        fit = fit_joint(p, delta)
+        intervals = np.array([e.interval() for e in fit.estimates])
         hits.append((intervals[:, 0] <= TRUTH) & (intervals[:, 1] >= TRUTH))
-        low, high = (estimates[15] - estimates[5]).interval()
-        differences.append(low <= TRUTH[15] - TRUTH[5] <= high)
+        pairs = np.array([(fit.estimates[a] - fit.estimates[a - 10]).interval() for a in range(10, 20)])
+        truth = TRUTH[10:] - TRUTH[:10]
+        differences.append((pairs[:, 0] <= truth) & (pairs[:, 1] >= truth))
+        low, high = fit.pooled.interval()
+        slopes.append(low <= 1.5 <= high)
     assert 0.92 <= np.mean(hits) <= 0.98
-    assert np.mean(differences) >= 0.88
+    assert 0.92 <= np.mean(differences) <= 0.98
+    assert 0.92 <= np.mean(slopes) <= 0.98
 
 
 def test_missing_cells_do_not_bias_the_rest() -> None:
@@ -71,6 +76,38 @@ def test_one_model_is_the_plain_logistic_fit_of_statsmodels() -> None:
     assert fit.estimates[0].standard_error == pytest.approx(oracle.bse[0] * rate * (1 - rate), rel=0.01)
     assert fit.slopes[0] == pytest.approx(oracle.params[1], abs=2e-3)
     assert fit.spread_instruction == 0
+
+
+def test_the_pooled_slope_has_the_models_as_units_from_twenty_on() -> None:
+    """Many instructions leave nothing but the spread between the models: the plain mean and t test of their slopes."""
+    p, delta = plant(np.random.default_rng(9), 6000)
+    fit = fit_joint(p, delta)
+    assert fit.pooled.n_clusters == 20
+    assert fit.pooled.value == pytest.approx(fit.slopes.mean(), abs=0.01)
+    assert fit.pooled.standard_error == pytest.approx(fit.slopes.std(ddof=1) / np.sqrt(20), rel=0.05)
+    few = fit_joint(p[:50, :19], delta[:50, :19])
+    assert few.pooled.n_clusters == 50
+
+
+def test_the_slope_of_a_small_panel_has_the_prior_of_the_design() -> None:
+    """One model on 12 instructions: the mode of the likelihood times N(0, 2²), found by a general optimiser."""
+    p, delta = plant(np.random.default_rng(11), 12, np.zeros(1))
+    x = length_feature(delta)
+
+    def loss(b: np.ndarray) -> float:
+        eta = b[0] + b[1] * x
+        return float((np.logaddexp(0, eta) - p * eta).sum() + 0.5 * (b[1] / 2) ** 2)
+
+    oracle = minimize(loss, np.zeros(2), tol=1e-10).x
+    assert abs(oracle[1]) > 0.5  # the prior has something to pull
+    assert fit_joint(p, delta).slopes[0] == pytest.approx(oracle[1], abs=1e-4)
+
+
+def test_the_length_feature_is_scaled_by_the_sample_standard_deviation() -> None:
+    delta = np.array([[3.0, 7.0], [-3.0, 7.0], [np.nan, 7.0]])
+    np.testing.assert_allclose(
+        length_feature(delta), [[np.tanh(1 / np.sqrt(2)), 0], [-np.tanh(1 / np.sqrt(2)), 0], [0, 0]]
+    )
 
 
 @pytest.mark.parametrize("n_models", [1, 2, 5])

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from simfarm.errors import InputError
-from simfarm.ranking.units import Units, find_baseline, prepare, units_by_annotator
+from simfarm.ranking.units import Orders, Units, find_baseline, prepare, units_by_annotator
 
 
 def row(instruction: str = "q", preference: float | None = 2.0, **more: Any) -> dict[str, Any]:
@@ -29,12 +29,21 @@ def units(*rows: dict[str, Any], baseline: str | None = None, **options: Any) ->
     return result
 
 
-def test_two_orders_are_one_unit_and_their_disagreement_is_counted() -> None:
+def test_two_orders_are_one_unit_and_reversals_are_told_from_ties() -> None:
+    def asked(instruction: str, first: float, second: float) -> list[dict[str, Any]]:
+        return [row(instruction, first, order="12"), row(instruction, second, order="21")]
+
     result = units(
-        row("a", 2.0, order="12"), row("a", 1.0, order="21"), row("b", 2.0, order="12"), row("b", 1.8, order="21")
+        *asked("reversed", 2.0, 1.0),
+        *asked("agreed", 2.0, 1.8),
+        *asked("tie to choice", 1.5, 1.9),
+        *asked("choice to tie", 1.2, 1.5),
+        *asked("two ties", 1.5, 1.5),
+        row("failed", None, order="12"),
+        row("failed", 1.0, order="21"),
     )
-    assert result.table["p"].tolist() == pytest.approx([0.5, 0.9])
-    assert result.disagreement == 0.5
+    np.testing.assert_allclose(result.table["p"], [0.5, 0.9, 0.7, 0.35, 0.5, np.nan])
+    assert result.orders == Orders(reversals=1 / 5, tie_changes=2 / 5, half_asked=0)
 
 
 def test_a_failed_order_leaves_no_verdict_and_is_counted_as_a_call() -> None:
@@ -57,12 +66,25 @@ def test_a_missing_order_leaves_no_verdict_but_an_uncalled_tie_keeps_its_own() -
         row("c", 1.5, order=None, output_2="base"),
     )
     np.testing.assert_array_equal(result.table["p"], [np.nan, 1.0, 0.5])
+    assert result.orders.half_asked == 1
+
+
+def test_orders_of_two_repeats_are_no_pair() -> None:
+    result = units(
+        row("a", 2.0, order="12", repeat=0),
+        row("a", 1.0, order="21", repeat=1),
+        row("b", 2.0, order="12", repeat=0),
+        row("b", 1.0, order="21", repeat=0),
+        row("b", 2.0, order="12", repeat=1),
+    )
+    np.testing.assert_array_equal(result.table["p"], [np.nan, 0.5])
+    assert result.orders == Orders(reversals=1.0, tie_changes=0.0, half_asked=1)
 
 
 def test_one_order_a_comparison_is_whole_where_the_judge_asks_but_one() -> None:
     result = units(row("a", 2.0, order="12"), row("b", 1.0, order="21"))
     assert result.table["p"].tolist() == [1.0, 0.0]
-    assert result.disagreement is None
+    assert result.orders == Orders(reversals=None, tie_changes=None, half_asked=0)
 
 
 def test_repeats_are_averaged_and_a_broken_repeat_is_left_out() -> None:
@@ -119,10 +141,45 @@ def test_cluster_is_the_id_with_the_dataset_where_ids_repeat() -> None:
         return int(prepare(pd.DataFrame(list(rows)))["cluster"].nunique())
 
     assert clusters(row("a", instruction_id=0, dataset="x"), row("b", instruction_id=0, dataset="y")) == 2
-    assert clusters(row("a", instruction_id=0, dataset="x"), row("b", instruction_id=0, dataset="x")) == 1
+    assert clusters(row("a", instruction_id=0, dataset="x"), row("a ", instruction_id=0, dataset="x")) == 1
     assert clusters(row("a", instruction_id=0), row(" a ", instruction_id=None)) == 1
     chat = [{"role": "user", "content": "hi"}]
     assert clusters(row(None, messages=chat), row(None, messages=[{"content": "hi", "role": "user"}])) == 1
+
+
+def test_ids_that_file_formats_changed_still_join() -> None:
+    """CSV reads text, JSON numbers, and a table with a gap floats: all are the same instruction."""
+    rows = [row("a", instruction_id=i, generator_2=f"m{k}") for k, i in enumerate((0, 0.0, "0", "0.0", np.int64(0)))]
+    data = prepare(pd.DataFrame([*rows, row("b", instruction_id="00"), row("c", instruction_id="q0")]))
+    assert data["cluster"].tolist() == [0, 0, 0, 0, 0, 1, 2]
+    split = [row("a", instruction_id=i, repeat=r, order=o) for i, r, o in ((1, 0, "12"), ("1", "0", "21"))]
+    assert units(*split).table["p"].tolist() == [1.0]
+
+
+def test_one_id_for_two_instructions_is_refused_with_the_remedy() -> None:
+    rows = row("a", instruction_id=3), row("a ", instruction_id="3"), row("b", instruction_id=3.0)
+    with pytest.raises(InputError, match=r"'3(\.0)?' stands for two .*'a' and 'b'.*drop .*instruction_id.*dataset"):
+        prepare(pd.DataFrame(list(rows)))
+    apart = [r | {"dataset": name} for r, name in zip(rows, "xxy", strict=True)]
+    assert prepare(pd.DataFrame(apart))["cluster"].tolist() == [0, 0, 1]
+    chats = [row(None, instruction_id=3, messages=[{"role": "user", "content": c}]) for c in "ab"]
+    with pytest.raises(InputError, match="'3' stands for two"):
+        prepare(pd.DataFrame(chats))
+
+
+@pytest.mark.parametrize("slim_first", [False, True])
+def test_a_model_in_a_full_and_a_slim_file_counts_once(slim_first: bool) -> None:
+    full = [row(f"q{i}", 2.0, instruction_id=i, output_2="x" * (i + 1)) for i in range(3)]
+    slim = [
+        {k: v for k, v in r.items() if k not in ("instruction", "output_1", "output_2")}
+        | {"length_1": len(r["output_1"]), "length_2": len(r["output_2"])}
+        for r in full
+    ]
+    other = slim[0] | {"length_2": 99, "preference": 1.0}  # another output to the same instruction
+    result = units(*([*slim, other, *full] if slim_first else [*full, *slim, other]))
+    assert sorted(result.table["p"]) == [0.0, 1.0, 1.0, 1.0]
+    assert result.table["instruction"].notna().sum() == 3
+    assert set(result.table["length"]) == {1, 2, 3, 99}
 
 
 def test_rows_that_nothing_identifies_are_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from simfarm.ranking.columns import COLUMNS, best_first, board_table, plain, rec
 from simfarm.ranking.estimate import Array, Estimate
 from simfarm.ranking.length_control import SMALL_PANEL, JointFit, fit_joint
 from simfarm.ranking.tiers import power
-from simfarm.ranking.units import Units, find_baseline, prepare, units_by_annotator
+from simfarm.ranking.units import Orders, Units, find_baseline, prepare, units_by_annotator
 from simfarm.ranking.winrate import breakdown, win_rates
 
 __all__ = ["COLUMNS", "LENGTH_CONTROLS", "Board", "Slope", "leaderboard", "paired_difference"]
@@ -28,7 +29,10 @@ THIN_SIDE = 0.10
 
 @dataclass(frozen=True)
 class Slope:
-    """The panel's length slope on tanh(Δlength / sd): positive where the judge prefers the longer output."""
+    """The panel's length slope on tanh(Δlength / sd): positive where the judge prefers the longer output.
+
+    From 20 models on its 95 % interval covers as it says; below, it covers about 90 % (see `JointFit`).
+    """
 
     value: float
     standard_error: float
@@ -44,8 +48,8 @@ class Board:
 
     `table` has the columns `COLUMNS`, then `length_controlled_winrate_NAME` of further length controls and `tier`, best
     model first by `headline`. `estimates` and `lc_estimates` (by length control, then model) hold fractions; the table
-    holds percent. `counts` says what stands beside the numbers: rows left out, empty and cut-off outputs, and the share
-    of both-order questions whose verdicts disagree. `panel_hash` names the set of models that `joint` was fitted on:
+    holds percent. `counts` says what stands beside the numbers: rows left out, empty and cut-off outputs, and
+    what the two orders did (see `Orders`). `panel_hash` names the set of models that `joint` was fitted on:
     length-controlled win rates of two panels must not be compared.
     """
 
@@ -95,10 +99,11 @@ def leaderboard(
     """One board per annotator from annotation rows (one row a call, full or slim).
 
     `length_control` names definitions from `LENGTH_CONTROLS`; the first fills `length_controlled_winrate`, others get a
-    column of their own; empty means none. `lc_data` is the folder of AlpacaEval's two files for `alpaca-eval-2`. Raises
-    `InputError` for anything that would make a number mean something else than its name.
+    column of their own; empty or "none" means none. `lc_data` is the folder of AlpacaEval's two files for
+    `alpaca-eval-2`. Raises `InputError` for anything that would make a number mean something else than its name.
     """
-    for name in length_control:
+    controls = [name for name in dict.fromkeys(length_control) if name != "none"]
+    for name in controls:
         if name not in LENGTH_CONTROLS:
             raise InputError(f"unknown length control {name!r}; choose from {', '.join(LENGTH_CONTROLS)} or none")
     if not 0 < level < 1:
@@ -106,9 +111,9 @@ def leaderboard(
     data = prepare(rows)
     reference = find_baseline(data, baseline)
     units = units_by_annotator(data, reference, allow_mixed=allow_mixed)
-    published = alpaca_eval.load_data(lc_data) if "alpaca-eval-2" in length_control else None
+    published = alpaca_eval.load_data(lc_data) if "alpaca-eval-2" in controls else None
     raised = guard.flags(data)
-    return [_board(u, raised, list(dict.fromkeys(length_control)), published, level) for u in units]
+    return [_board(u, raised, controls, published, level) for u in units]
 
 
 def paired_difference(board: Board, a: str, b: str, *, length_control: str | None = None) -> Estimate:
@@ -142,15 +147,19 @@ def _board(
     panel_hash = hashlib.sha256("\n".join([units.baseline, *panel]).encode()).hexdigest()[:12]
     slope: Slope | None = None
     lc_estimates: dict[str, dict[str, Estimate]] = {}
+    cells = _cells(table, panel)
+    if controls and cells.empty:
+        warnings.append(f"no length-controlled win rate: {_why_no_cells(table, units.baseline)}")
     for name in controls:
-        if name == "joint":
-            found, joint = _joint(table, panel, estimates, warnings)
+        found: dict[str, Estimate] = {}
+        if name == "joint" and not cells.empty:
+            found, joint = _joint(cells, estimates, warnings)
             slope = None if joint is None else _slope(joint, level)
-            if joint is not None and len(joint.slopes) < SMALL_PANEL:
-                notes.append(f"length slope estimated from {len(joint.slopes)} models")
-        else:
+            if joint is not None and slope is not None and slope.n_models < SMALL_PANEL:
+                notes.append(f"length slope estimated from {slope.n_models} models; its interval is approximate")
+        elif not cells.empty:
             assert published is not None
-            found = _alpaca_eval(table, panel, estimates, published, warnings)
+            found = _alpaca_eval(cells, estimates, published)
         lc_estimates[name] = found
     if units.baseline in estimates:
         half = Estimate(0.5, np.zeros_like(estimates[units.baseline].influence), estimates[units.baseline].clusters)
@@ -179,7 +188,9 @@ def _board(
             "n_left_out": units.left_out,
             "n_empty_outputs": units.empty_outputs,
             "n_cut_off_outputs": units.cut_off_outputs,
-            "order_disagreement": units.disagreement,
+            "order_reversals": units.orders.reversals,
+            "order_tie_changes": units.orders.tie_changes,
+            "n_half_asked": units.orders.half_asked,
         },
         warnings=tuple(warnings),
         notes=tuple(notes),
@@ -208,11 +219,25 @@ def _remarks(
         notes.append(f"{units.empty_outputs} outputs are empty; they were judged like any other")
     if units.cut_off_outputs:
         notes.append(f"{units.cut_off_outputs} comparisons have an output cut off by its token limit")
-    if units.disagreement is not None:
-        notes.append(f"the two orders disagree on {100 * units.disagreement:.1f} % of the comparisons asked twice")
+    notes += _order_notes(units.orders)
     if any(guard.NOT_CHECKED in raised.get(m, ()) for m in estimates):
         notes.append("the file has no texts: constant outputs and outputs that address the judge were not checked")
     return warnings, notes
+
+
+def _order_notes(orders: Orders) -> list[str]:
+    notes = []
+    if orders.reversals is not None and orders.tie_changes is not None:
+        notes.append(
+            f"asked in both orders, the judge reverses itself in {100 * orders.reversals:.1f} % of the comparisons and "
+            f"turns a tie into a choice or back in {100 * orders.tie_changes:.1f} %"
+        )
+    if orders.half_asked:
+        notes.append(
+            f"{orders.half_asked} comparisons were asked in one order only, others in both: they have no verdict; "
+            "run annotate again to ask for the missing order"
+        )
+    return notes
 
 
 def _cells(table: pd.DataFrame, panel: Sequence[str]) -> pd.DataFrame:
@@ -228,13 +253,19 @@ def _extreme(p: Array) -> bool:
     return bool((p == 0).all() or (p == 1).all())
 
 
+def _why_no_cells(table: pd.DataFrame, baseline: str) -> str:
+    """Why nothing is left to control: no model, no verdict, or no lengths."""
+    others = table[table["model"] != baseline]
+    if others.empty:
+        return f"there is no model but the baseline {baseline}"
+    if others["p"].isna().all():
+        return "no comparison has a verdict"
+    return "the rows have neither outputs nor length_1 and length_2"
+
+
 def _joint(
-    table: pd.DataFrame, panel: Sequence[str], raw: Mapping[str, Estimate], warnings: list[str]
+    cells: pd.DataFrame, raw: Mapping[str, Estimate], warnings: list[str]
 ) -> tuple[dict[str, Estimate], JointFit | None]:
-    cells = _cells(table, panel)
-    if cells.empty:
-        warnings.append("no length-controlled win rate: the rows have neither outputs nor length_1 and length_2")
-        return {}, None
     p = cells.pivot(index="cluster", columns="model", values="p")
     extreme = [m for m in p.columns if _extreme(p[m].dropna().to_numpy())]
     found = {str(m): raw[m] for m in extreme}
@@ -255,17 +286,9 @@ def _joint(
 
 
 def _alpaca_eval(
-    table: pd.DataFrame,
-    panel: Sequence[str],
-    raw: Mapping[str, Estimate],
-    published: alpaca_eval.LengthControlData,
-    warnings: list[str],
+    cells: pd.DataFrame, raw: Mapping[str, Estimate], published: alpaca_eval.LengthControlData
 ) -> dict[str, Estimate]:
-    cells = _cells(table, panel)
-    if cells.empty:
-        warnings.append("no length-controlled win rate: the rows have neither outputs nor length_1 and length_2")
-        return {}
-    cells["position"] = alpaca_eval.positions(cells)
+    cells = cells.assign(position=alpaca_eval.positions(cells))
     found = {}
     for model, part in cells.groupby("model"):
         p = part["p"].to_numpy()
@@ -277,7 +300,10 @@ def _alpaca_eval(
     return found
 
 
-def _slope(joint: JointFit, level: float) -> Slope:
+def _slope(joint: JointFit, level: float) -> Slope | None:
+    """The pooled slope for readers; None where one instruction alone, or no two lengths, say nothing of it."""
     low, high = joint.pooled.interval(level)
     error = joint.pooled.standard_error
+    if not (math.isfinite(error) and joint.slopes.any()):
+        return None
     return Slope(joint.pooled.value, error, low, high, joint.spread_slope, len(joint.slopes))

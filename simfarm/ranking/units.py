@@ -17,10 +17,25 @@ import pandas as pd
 
 from simfarm.errors import InputError
 
-__all__ = ["Units", "averaged", "find_baseline", "judge_hash_of", "prepare", "units_by_annotator"]
+__all__ = ["Orders", "Units", "averaged", "find_baseline", "judge_hash_of", "prepare", "units_by_annotator"]
 
 TEXT = ("output_1", "output_2")
 GROUPS = ("dataset", "category")
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What swapping the two outputs did to one annotator's verdicts.
+
+    Of the questions answered in both orders, `reversals` is the share whose two verdicts name different winners and
+    `tie_changes` the share where one is a tie and the other is not: to waver at a tie is not to contradict oneself.
+    None where no question was answered in both. `half_asked` counts comparisons asked in one order only where others
+    were asked in both; they have no verdict.
+    """
+
+    reversals: float | None = None
+    tie_changes: float | None = None
+    half_asked: int = 0
 
 
 @dataclass(frozen=True)
@@ -30,8 +45,7 @@ class Units:
     `table` has one row per comparison: cluster (int code, the same in every annotator's units), model, p (how strongly
     the model is preferred, NaN without a verdict), length (characters of the model's output), length_baseline, and
     dataset, category, instruction, instruction_id where the file has them. `calls` counts calls by model in columns
-    n_unparseable and n_error. `disagreement` is the share of both-order questions whose two verdicts name different
-    winners, None where no question was asked in both orders.
+    n_unparseable and n_error.
     """
 
     annotator: str
@@ -39,7 +53,7 @@ class Units:
     judge_hash: str
     table: pd.DataFrame
     calls: pd.DataFrame
-    disagreement: float | None
+    orders: Orders
     left_out: int
     empty_outputs: int
     cut_off_outputs: int
@@ -49,7 +63,9 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows with every column the estimates read: generators, status, order, repeat, lengths and a cluster code.
 
     The cluster is `instruction_id` where every row has one (with `dataset` where ids repeat across datasets), else the
-    stripped instruction text or the messages. Raises `InputError` where no row can be told from another.
+    stripped instruction text or the messages. Ids are compared as text, because 0, 0.0 and "0" are one id that file
+    formats change into each other. Raises `InputError` where no row can be told from another, or where one id stands
+    for two instructions.
     """
     if rows.empty:
         raise InputError("there are no annotations to evaluate; was the run that wrote them stopped?")
@@ -68,7 +84,8 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     )
     data.loc[data["status"] != "verdict", "preference"] = np.nan
     data["order"] = _column(data, "order").astype(object)
-    data["repeat"] = _column(data, "repeat").fillna(0)
+    for column in ("repeat", "sample"):
+        data[column] = _identifiers(_column(data, column).fillna(0))
     data["judge_hash"] = _column(data, "judge_hash").fillna("unknown").astype(object)
     data["cluster"] = _clusters(data)
     return data
@@ -99,7 +116,7 @@ def _units(part: pd.DataFrame, annotator: str, baseline: str, judge_hash: str) -
     involved = (part["generator_1"] == baseline) | (part["generator_2"] == baseline)
     left_out = int((~involved).sum())
     part = part[involved]
-    head, p, disagreement = averaged(part)
+    head, p, orders = averaged(part)
     flipped = ((head["generator_2"] == baseline) & (head["generator_1"] != baseline)).to_numpy()
     table = pd.DataFrame(
         {
@@ -125,20 +142,22 @@ def _units(part: pd.DataFrame, annotator: str, baseline: str, judge_hash: str) -
         judge_hash=judge_hash,
         table=table,
         calls=calls.groupby(model).sum(),
-        disagreement=disagreement,
+        orders=orders,
         left_out=left_out,
         empty_outputs=int(empty),
         cut_off_outputs=_cut_off(head),
     )
 
 
-def averaged(part: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray[Any, Any], float | None]:
-    """(one row of each comparison, its p averaged over the calls, how often two orders disagree) of one annotator's
-    rows (from `prepare`). p is how strongly output_2 is preferred, NaN without a verdict."""
-    comparison = _comparison_codes(part)
-    p, disagreement = _average_calls(part, comparison)
-    _, first = np.unique(comparison, return_index=True)
-    return part.iloc[first], p, disagreement
+def averaged(part: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray[Any, Any], Orders]:
+    """(one row of each comparison, its p averaged over the calls, what its orders did) of one annotator's rows (from
+    `prepare`). p is how strongly output_2 is preferred, NaN without a verdict."""
+    lacking = _lacking(part)
+    comparison = _comparison_codes(part, lacking)
+    p, orders = _average_calls(part, comparison)
+    texts_first = np.argsort(lacking, kind="stable")
+    _, first = np.unique(comparison[texts_first], return_index=True)
+    return part.iloc[texts_first[first]], p, orders
 
 
 def judge_hash_of(part: pd.DataFrame, annotator: str, allow_mixed: bool) -> str:
@@ -153,8 +172,8 @@ def judge_hash_of(part: pd.DataFrame, annotator: str, allow_mixed: bool) -> str:
     return str(hashes[0]) if len(hashes) == 1 else "mixed"
 
 
-def _average_calls(part: pd.DataFrame, comparison: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], float | None]:
-    """p of each comparison (mean over its complete repeats, NaN without any), and how often two orders disagree."""
+def _average_calls(part: pd.DataFrame, comparison: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Orders]:
+    """p of each comparison (mean over its complete repeats, NaN without any), and what the orders did to it."""
     n = int(comparison.max()) + 1 if len(comparison) else 0
     order = part["order"].to_numpy()
     p = part["preference"].to_numpy() - 1
@@ -162,24 +181,24 @@ def _average_calls(part: pd.DataFrame, comparison: np.ndarray[Any, Any]) -> tupl
     if part["order"].isna().all() and not asked.duplicated(["c"]).any():
         values = np.full(n, np.nan)
         values[comparison] = p
-        return values, None
+        return values, Orders()
     question = asked.groupby(["c", "r"], sort=False).ngroup().to_numpy()
     of_question = np.zeros(int(question.max()) + 1, dtype=np.int64)
     of_question[question] = comparison
-    both = {name: np.bincount(question[order == name], minlength=len(of_question)) for name in ("12", "21")}
-    called = (both["12"] + both["21"]) > 0
-    asks_both = bool(((both["12"] > 0) & (both["21"] > 0)).any())
-    means = {name: _group_mean(question[order == name], p[order == name], len(of_question)) for name in ("12", "21")}
-    if asks_both:
-        values = np.where(called, (means["12"] + means["21"]) / 2, _group_mean(question, p, len(of_question)))
-        pair = (means["12"] - 0.5) * (means["21"] - 0.5)
-        answered = ~np.isnan(pair)
-        sides = np.sign(means["12"] - 0.5) != np.sign(means["21"] - 0.5)
-        disagreement = float(sides[answered & called].mean()) if (answered & called).any() else None
-    else:
-        values, disagreement = _group_mean(question, p, len(of_question)), None
+    called = {name: np.bincount(question[order == name], minlength=len(of_question)) > 0 for name in ("12", "21")}
+    either, both = called["12"] | called["21"], called["12"] & called["21"]
+    values, orders = _group_mean(question, p, len(of_question)), Orders()
+    if both.any():
+        means = {name: _group_mean(question[order == name], p[order == name], len(of_question)) for name in called}
+        values = np.where(either, (means["12"] + means["21"]) / 2, values)
+        sides = np.sign(np.column_stack([means["12"], means["21"]])[~np.isnan(means["12"] + means["21"])] - 0.5)
+        half_asked = np.setdiff1d(of_question[either], of_question[both])
+        orders = Orders(half_asked=len(half_asked))
+        if len(sides):
+            reversed_, changed = sides.prod(axis=1) < 0, (sides == 0).sum(axis=1) == 1
+            orders = Orders(float(reversed_.mean()), float(changed.mean()), len(half_asked))
     complete = ~np.isnan(values)
-    return _group_mean(of_question[complete], values[complete], n), disagreement
+    return _group_mean(of_question[complete], values[complete], n), orders
 
 
 def _group_mean(group: np.ndarray[Any, Any], values: np.ndarray[Any, Any], n: int) -> np.ndarray[Any, Any]:
@@ -189,24 +208,43 @@ def _group_mean(group: np.ndarray[Any, Any], values: np.ndarray[Any, Any], n: in
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _comparison_codes(part: pd.DataFrame) -> np.ndarray[Any, Any]:
-    """Which comparison each row is about: the same two outputs to the same instruction (slim: the same lengths)."""
-    keys = ["cluster", "generator_1", "generator_2"]
-    for side in ("1", "2"):
-        keys.append(f"output_{side}" if f"output_{side}" in part else f"length_{side}")
-    if "sample" in part:
-        keys.append("sample")
-    return part.groupby(keys, sort=False, dropna=False).ngroup().to_numpy()
+def _text_columns(part: pd.DataFrame) -> list[str]:
+    return [c for c in TEXT if c in part and part[c].notna().any()]
+
+
+def _lacking(part: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """Rows without a text that other rows have: those of a slim file among full ones."""
+    return part[_text_columns(part)].isna().any(axis=1).to_numpy()
+
+
+def _comparison_codes(part: pd.DataFrame, lacking: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Which comparison each row is about: the same two outputs to the same instruction (slim: the same lengths).
+
+    A row without texts among rows with them is the comparison that has its lengths, so that a model given in a full and
+    in a slim file counts once.
+    """
+    lengths = ["length_1", "length_2"]
+    keys = ["cluster", "generator_1", "generator_2", "sample", *lengths]
+    codes = part.groupby([*keys, *_text_columns(part)], sort=False, dropna=False).ngroup().to_numpy()
+    if not lacking.any() or lacking.all():
+        return codes
+    alike = part.groupby(keys, sort=False, dropna=False).ngroup().to_numpy()
+    of_alike = np.full(alike.max() + 1, -1)
+    of_alike[alike[~lacking][::-1]] = codes[~lacking][::-1]
+    found = lacking & part[lengths].notna().all(axis=1).to_numpy() & (of_alike[alike] >= 0)
+    return pd.factorize(np.where(found, of_alike[alike], codes))[0].astype(np.int64)
 
 
 def _clusters(data: pd.DataFrame) -> np.ndarray[Any, Any]:
     if "instruction_id" in data and data["instruction_id"].notna().all():
+        keys = {"id": _identifiers(data["instruction_id"])}
         if "dataset" in data:
-            dataset = data["dataset"].fillna("")
-            pairs = pd.DataFrame({"id": data["instruction_id"], "dataset": dataset}).drop_duplicates()
-            if pairs["id"].duplicated().any():
-                return data.groupby([data["instruction_id"], dataset], sort=False).ngroup().to_numpy()
-        return pd.factorize(data["instruction_id"])[0].astype(np.int64)
+            with_dataset = keys | {"dataset": data["dataset"].fillna("")}
+            if pd.DataFrame(with_dataset).drop_duplicates()["id"].duplicated().any():
+                keys = with_dataset
+        codes = pd.DataFrame(keys).groupby(list(keys), sort=False).ngroup().to_numpy()
+        _refuse_shared_ids(data, codes)
+        return codes
     text = _column(data, "instruction").map(str.strip, na_action="ignore")
     if text.isna().any() and "messages" in data:
         text = text.fillna(data["messages"].map(_message_key, na_action="ignore"))
@@ -216,6 +254,35 @@ def _clusters(data: pd.DataFrame) -> np.ndarray[Any, Any]:
             "one of them must say which answers belong together"
         )
     return pd.factorize(text)[0].astype(np.int64)
+
+
+def _refuse_shared_ids(data: pd.DataFrame, cluster: np.ndarray[Any, Any]) -> None:
+    """Two sets that both number their instructions from 0 would otherwise be taken for one."""
+    for column, key in (("instruction", str.strip), ("messages", _message_key)):
+        texts = _column(data, column).map(key, na_action="ignore").replace("", None)
+        known = texts.notna().to_numpy()
+        row = np.flatnonzero(known)
+        codes, different = pd.factorize(texts[known])
+        pairs = pd.DataFrame({"cluster": cluster[row], "code": codes}).drop_duplicates()
+        again = pairs["cluster"].duplicated().to_numpy()
+        if again.any():
+            place, second = int(pairs.index[again][0]), int(pairs["code"][again].iloc[0])
+            first = int(codes[cluster[row] == cluster[row[place]]][0])
+            raise InputError(
+                f"instruction_id {str(data['instruction_id'].iloc[row[place]])!r} stands for two different "
+                f"instructions, {different[first][:40]!r} and {different[second][:40]!r}; drop the column "
+                "instruction_id, or add a column dataset that tells the sets apart"
+            )
+
+
+def _identifiers(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Ids or numbers so that equal ones compare equal, whatever a file format made of them."""
+    return column if pd.api.types.is_numeric_dtype(column) else column.map(_identifier)
+
+
+def _identifier(value: Any) -> str:
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if whole else value).strip().removesuffix(".0")
 
 
 def _message_key(messages: Any) -> str:
