@@ -1,8 +1,7 @@
 """Rows in and out of every file format: JSON, JSONL, CSV, Parquet, each text format also `.gz` or `.zst`, and `hf://`.
 
 A row is a plain dict and a file a list of rows, because annotation must not pay for a table library's memory: pandas
-is for the estimates. Writing goes through a temporary file beside the target, so that a killed run never leaves half
-a file under the name a later command reads.
+is for the estimates.
 """
 
 from __future__ import annotations
@@ -11,17 +10,17 @@ import csv
 import gzip
 import io
 import json
+import math
 import os
 import re
-import sys
-import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 from simfarm.errors import InputError
+from simfarm.targets import Target, open_text, replacing, standard_output, telling
+from simfarm.values import as_text, cell, dump, plain
 
 __all__ = ["Row", "check_writable", "read_rows", "write_rows"]
 
@@ -29,8 +28,6 @@ Row = dict[str, Any]
 
 _TEXT_FORMATS = {".json", ".jsonl", ".csv"}
 _COMPRESSIONS = {".gz", ".zst"}
-_ESCAPE = "backslashreplace"
-"""A lone surrogate is written as its JSON escape: it has no UTF-8 form."""
 _FORMATS = ".json, .jsonl, .csv (each also .gz or .zst), .parquet or hf://owner/name:split"
 
 
@@ -151,9 +148,18 @@ def _read_parquet(name: str) -> list[Row]:
     import pyarrow
     import pyarrow.parquet
 
+    def values(column: Any) -> list[Any]:
+        try:
+            return cast("list[Any]", column.to_pylist())
+        except (OverflowError, ValueError):
+            # a date that Python has no form for (the year 36812, a time zone of another system)
+            return cast("list[Any]", column.cast(pyarrow.string()).to_pylist())
+
     try:
-        return cast("list[Row]", pyarrow.parquet.read_table(name).to_pylist())
-    except (pyarrow.ArrowException, OSError) as error:
+        table = pyarrow.parquet.read_table(name)
+        cells = zip(*(values(column) for column in table.columns), strict=True)
+        return [dict(zip(table.column_names, row, strict=True)) for row in cells]
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         raise InputError(f"{name}: not a readable Parquet file ({str(error).splitlines()[0]})") from error
 
 
@@ -186,15 +192,20 @@ def write_rows(path: str | os.PathLike[str] | None, rows: Iterable[Row], columns
     """Write rows as they come (JSON, JSONL) or at the end (CSV, Parquet); None writes JSONL to stdout.
 
     `columns` come first, in their order; other columns follow in order of first appearance. Gives the row count.
+    Values that a format lacks are written as null (NaN, infinities) or as text (dates, decimals, bytes): rows may have
+    cost money and must not be lost for one of them. Raises `SimfarmError` where the target cannot be written.
     """
     if path is None:
-        return _write_jsonl(sys.stdout, rows)
+        with standard_output() as stream:
+            return _write_jsonl(stream, rows)
     name = os.fspath(path)
     kind, compression = _format(name)
-    with _replacing(name) as temporary:
+    with replacing(name) as temporary:
         if kind == ".parquet":
-            return _write_parquet(temporary, list(rows), columns)
-        with _open_text(temporary, compression) as stream:
+            table = list(rows)
+            with telling(name):
+                return _write_parquet(temporary, table, columns)
+        with open_text(name, temporary, compression) as stream:
             if kind == ".jsonl":
                 return _write_jsonl(stream, rows)
             if kind == ".json":
@@ -202,62 +213,18 @@ def write_rows(path: str | os.PathLike[str] | None, rows: Iterable[Row], columns
             return _write_csv(stream, list(rows), columns)
 
 
-@contextmanager
-def _replacing(name: str) -> Iterator[str]:
-    """A temporary file beside `name` that takes its place when the block ends well or is stopped by a budget."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{Path(name).name}.", dir=Path(name).absolute().parent)
-    os.close(handle)
-    try:
-        yield temporary
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, name)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-
-
-@contextmanager
-def _open_text(name: str, compression: str) -> Iterator[IO[str]]:
-    if compression == ".zst":
-        import zstandard
-
-        with (
-            open(name, "wb") as raw,
-            zstandard.ZstdCompressor(level=9).stream_writer(raw) as packed,
-            io.TextIOWrapper(cast("IO[bytes]", packed), encoding="utf-8", errors=_ESCAPE, newline="\n") as stream,
-        ):
-            yield stream
-    elif compression == ".gz":
-        # no file name and no time in the header: the same rows give the same bytes
-        with (
-            open(name, "wb") as raw,
-            gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed_gz,
-            io.TextIOWrapper(packed_gz, encoding="utf-8", errors=_ESCAPE, newline="\n") as stream,
-        ):
-            yield stream
-    else:
-        with open(name, "w", encoding="utf-8", errors=_ESCAPE, newline="\n") as stream:
-            yield stream
-
-
-def _dump(row: Any) -> str:
-    return json.dumps(row, ensure_ascii=False, allow_nan=False)
-
-
-def _write_jsonl(stream: IO[str], rows: Iterable[Row]) -> int:
+def _write_jsonl(stream: Target, rows: Iterable[Row]) -> int:
     count = 0
     for row in rows:
-        stream.write(_dump(row) + "\n")
+        stream.write(dump(row) + "\n")
         count += 1
     return count
 
 
-def _write_json(stream: IO[str], rows: Iterable[Row]) -> int:
+def _write_json(stream: Target, rows: Iterable[Row]) -> int:
     count = 0
     for row in rows:
-        stream.write(("[\n" if count == 0 else ",\n") + _dump(row))
+        stream.write(("[\n" if count == 0 else ",\n") + dump(row))
         count += 1
     stream.write("\n]\n" if count else "[]\n")
     return count
@@ -268,14 +235,10 @@ def _all_columns(rows: list[Row], columns: Sequence[str]) -> list[str]:
     return [c for c in columns if c in present] + [c for c in present if c not in columns]
 
 
-def _cell(value: Any) -> Any:
-    return _dump(value) if isinstance(value, (dict, list)) else value
-
-
-def _write_csv(stream: IO[str], rows: list[Row], columns: Sequence[str]) -> int:
+def _write_csv(stream: Target, rows: list[Row], columns: Sequence[str]) -> int:
     writer = csv.DictWriter(stream, _all_columns(rows, columns), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    writer.writerows({key: cell(value) for key, value in row.items()} for row in rows)
     return len(rows)
 
 
@@ -287,9 +250,15 @@ def _write_parquet(name: str, rows: list[Row], columns: Sequence[str]) -> int:
     table = {}
     for column in _all_columns(rows, columns):
         values = [row.get(column) for row in rows]
+        values = [None if isinstance(v, float) and not math.isfinite(v) else v for v in values]
+        values = [plain(v) if getattr(v, "ndim", 0) else v for v in values]
         kinds = {type(v) for v in values if v is not None}
-        if kinds - {int, float} and (len(kinds) > 1 or kinds & {dict, list}):
-            values = [v if v is None or isinstance(v, str) else _dump(v) for v in values]
-        table[column] = values
+        try:
+            if kinds - {int, float} and (len(kinds) > 1 or kinds & {dict, list, tuple}):
+                raise TypeError("several kinds of values")
+            table[column] = pyarrow.array(values)
+        except (pyarrow.ArrowException, TypeError, ValueError, OverflowError):
+            # a mixture, or a value beyond Parquet's types (a huge integer, a lone surrogate)
+            table[column] = pyarrow.array([as_text(v) for v in values], pyarrow.string())
     pyarrow.parquet.write_table(pyarrow.table(table), name, compression="zstd")
     return len(rows)

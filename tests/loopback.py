@@ -159,6 +159,10 @@ class Loopback:
             await asyncio.sleep(3600)
         if kind == "404-path":
             return web.Response(status=404, text="404 page not found")
+        if kind == "page":
+            return web.Response(text="<html><body>Welcome to nginx!</body></html>", content_type="text/html")
+        if kind == "json":
+            return web.Response(text=argument, content_type="application/json")
         if kind[:1].isdigit() or kind == "quota":
             return error(kind, argument, call)
         made = answer_openai(call, kind) if call.wire == "openai" else answer_anthropic(call, kind)

@@ -11,7 +11,7 @@ import pytest
 from simfarm.backends import open_backend
 from simfarm.backends.base import Backend, CallError, Request, TransientError
 from simfarm.errors import InputError, ProviderError
-from tests.loopback import Loopback, share_first
+from loopback import Loopback, share_first
 
 INSTALLED = importlib.util.find_spec("litellm") is not None
 needs_litellm = pytest.mark.skipif(not INSTALLED, reason="the extra litellm is not installed")

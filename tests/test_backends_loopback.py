@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import AsyncIterator, Iterator
 from email.utils import formatdate
 from time import time
 
 import pytest
+from loopback import Loopback, share_first
 
 from simfarm.backends import open_backend
 from simfarm.backends.anthropic import AnthropicBackend
@@ -15,7 +17,6 @@ from simfarm.backends.base import CallError, Completion, Request, TransientError
 from simfarm.backends.failures import provider_words, retry_after
 from simfarm.backends.openai import OpenAIBackend, is_reasoning_model
 from simfarm.errors import InputError, ProviderError
-from tests.loopback import Loopback, share_first
 
 PROMPT = "Which answer is better, the long one about the badger or the short one about the fox?"
 KEY = "sk-secret-0123456789abcdef"
@@ -348,3 +349,130 @@ def test_provider_words_blank_keys_and_quotes() -> None:
     prompt = ({"role": "user", "content": "one two three four five six seven eight nine ten"},)
     assert provider_words("cannot do 'three four five six seven eight'", prompt) == ""
     assert provider_words("cannot\n do that", prompt) == "cannot do that"
+
+
+USABLE = [
+    "http://localhost:8171",
+    "https://host/v1",
+    "http://127.0.0.1/v1/",
+    "http://[::1]:80/v1",
+    "http://my_box:1/v1",
+    "HTTP://me:pw@host",
+]
+UNUSABLE = [
+    "localhost:8171",
+    "localhost",
+    "ftp://host/v1",
+    "http://",
+    "http:///v1",
+    "http://bad host/v1",
+    "http://host:99999/v1",
+    "http://host:port/v1",
+    "http://[::1/v1",
+    "http://exa..mple/v1",
+    "http://ho\nst/v1",
+    "http://" + "a" * 70 + "/v1",
+]
+
+
+@pytest.mark.parametrize("url", UNUSABLE)
+def test_an_address_no_call_can_go_to_is_refused_before_any(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    for spec in ("openai/m", "anthropic/m"):
+        with pytest.raises(InputError, match=r"^--base-url '.*' is no web address: write it as http://") as caught:
+            open_backend(spec, base_url=url)
+        assert "\n" not in str(caught.value)
+    for variable, spec in (
+        ("ANTHROPIC_BASE_URL", "anthropic/m"),
+        ("OPENAI_BASE_URL", "openai/m"),
+        ("AZURE_OPENAI_ENDPOINT", "openai/m"),
+    ):
+        monkeypatch.setenv(variable, url.replace("\n", " "))
+        with pytest.raises(InputError, match=f"^{variable} "):
+            open_backend(spec)
+        monkeypatch.delenv(variable)
+
+
+@pytest.mark.parametrize("url", USABLE)
+async def test_an_address_that_calls_can_go_to_is_taken(url: str) -> None:
+    backend, _ = open_backend("openai/m", base_url=url)
+    assert backend.base_url == url
+    await backend.close()
+
+
+def test_a_password_in_an_address_is_not_shown() -> None:
+    with pytest.raises(InputError) as caught:
+        open_backend("openai/m", base_url="htp://me:hunter2@host/v1")
+    assert "hunter2" not in str(caught.value)
+
+
+def openai_answer(message: object, **choice: object) -> str:
+    return "json:" + json.dumps({"model": "m", "choices": [{"message": message, "finish_reason": "stop"} | choice]})
+
+
+PARTS = [
+    {"type": "thinking", "text": "hm", "thinking": [{"type": "text", "text": "hm"}]},
+    {"type": "text", "text": "m"},
+]
+
+
+@pytest.mark.parametrize(
+    ("answer", "text", "reason"),
+    [
+        (openai_answer({"content": PARTS}), "m", "stop"),
+        (
+            openai_answer({"content": [{"type": "text", "text": "A is "}, {"type": "output_text", "text": "it"}]}),
+            "A is it",
+            "stop",
+        ),
+        (openai_answer({"content": ["m", None, {"text": "m"}, {"type": "text", "text": 3}]}), "m", "stop"),
+        (openai_answer({"content": None, "reasoning_content": "First, …"}, finish_reason="length"), "", "length"),
+        (openai_answer({"content": None, "refusal": "No."}), "No.", "refusal"),
+        (openai_answer({"role": "assistant"}), "", "stop"),
+        (openai_answer({"content": "m"}, finish_reason={"type": "stop"}, logprobs=[]), "m", None),
+    ],
+)
+async def test_contents_of_other_shapes_are_read(
+    openai: OpenAIBackend, server: Loopback, answer: str, text: str, reason: str | None
+) -> None:
+    server.script(answer)
+    done = await openai.complete(ask())
+    assert (done.text, done.finish_reason, done.input_tokens) == (text, reason, None)
+
+
+async def test_claudes_text_blocks_are_joined(anthropic: AnthropicBackend, server: Loopback) -> None:
+    blocks = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "A is "}, {"type": "text", "text": "it"}]
+    server.script("json:" + json.dumps({"content": blocks, "stop_reason": "end_turn", "usage": None, "model": 3}))
+    done = await anthropic.complete(ask())
+    assert (done.text, done.model, done.output_tokens) == ("A is it", None, None)
+
+
+BROKEN = ["page", *(f"json:{text}" for text in ("[]", "null", "3", '"m"', "{}", '{"choices": null, "content": null}'))]
+BROKEN += [
+    f'json:{{"choices": [{c}], "content": {c}}}' for c in ("null", "3", '{"message": null}', '{"message": ["m"]}')
+]
+
+
+@pytest.mark.parametrize("answer", BROKEN)
+async def test_what_is_no_answer_may_be_tried_again(
+    backend: OpenAIBackend | AnthropicBackend, server: Loopback, answer: str
+) -> None:
+    server.script(answer)
+    with pytest.raises(TransientError, match=f"{backend.name}: the answer has no"):
+        await backend.complete(ask())
+
+
+async def test_an_error_with_status_200_is_told(openai: OpenAIBackend, server: Loopback) -> None:
+    server.script('json:{"error": {"message": "upstream is overloaded", "code": 502}}')
+    with pytest.raises(TransientError, match="no choices: upstream is overloaded"):
+        await openai.complete(ask())
+
+
+@pytest.mark.parametrize("content", [[{"token": "m"}], [{"token": "m", "logprob": None}], ["m"], 3])
+async def test_log_probabilities_of_another_shape_are_not_guessed(
+    openai: OpenAIBackend, server: Loopback, content: object
+) -> None:
+    server.script(openai_answer({"content": "m"}, logprobs={"content": content}))
+    with pytest.raises(TransientError, match="log probabilities"):
+        await openai.complete(ask(logprobs=5))

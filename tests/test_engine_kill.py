@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from simfarm.engine.store import Store
-from tests.loopback import Loopback
+from loopback import Loopback
 
 CALLS, CONCURRENCY, KILLS = 200, 8, 3
 

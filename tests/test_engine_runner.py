@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback import Loopback
 
 from simfarm.backends import open_backend
 from simfarm.backends.base import CallError, Completion, Request, TransientError
@@ -17,7 +19,6 @@ from simfarm.engine import runner
 from simfarm.engine.runner import Engine
 from simfarm.engine.store import Store
 from simfarm.errors import BudgetError, InputError, ProviderError
-from tests.loopback import Loopback
 
 Open = Callable[..., Engine]
 
@@ -254,7 +255,7 @@ async def test_the_budget_is_never_exceeded_and_resume_goes_on(engine: Open, ser
 
 
 async def test_failed_calls_give_their_reservation_back(engine: Open, server: Loopback) -> None:
-    server.script(*["500", "drop", "empty"] * 2)
+    server.script("500", "drop", "empty")
     async with engine(budget=0.02, price=PRICE) as one:
         await one.complete(ask(0))
     assert 0 < one.stats.cost <= 0.02
@@ -299,3 +300,50 @@ async def test_random_cancellations_keep_the_books(engine: Open, server: Loopbac
         assert one._budget is not None
         assert one._budget.spent == pytest.approx(one.stats.cost)
     assert one.stats.asked == 90
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("page", "no choices"),
+        ("500", "answered 500"),
+        ("drop", "dropped the connection"),
+        ("truncated", "cut off or not JSON"),
+        ("hang", r"no answer within 0\.1 s|did not answer in time"),
+    ],
+)
+async def test_a_server_that_never_answers_stops_the_run(engine: Open, server: Loopback, fault: str, told: str) -> None:
+    server.plan.refuse = lambda call: fault
+    async with engine(concurrency=4, timeout=0.1 if fault == "hang" else 9.0) as one:
+        results = await asyncio.gather(*(one.complete(ask(n)) for n in range(40)), return_exceptions=True)
+    # those whose turn had not come are refused without a call, so nobody waits for them
+    assert {type(r) for r in results} == {ProviderError}
+    assert {str(r) for r in results} == {str(results[0])}
+    assert re.search(rf"({told}).*; nothing was answered in this run: check the server and --base-url", str(results[0]))
+    assert server.received <= 40 * (runner.COLD_RETRIES + 1)
+    assert one.stats.errors["gave up"] == 0
+
+
+async def test_one_answer_earns_a_server_patience(engine: Open, server: Loopback) -> None:
+    async with engine() as one:
+        await one.complete(ask(0))
+        server.script(*["500"] * 7)
+        await one.complete(ask(1))
+    assert one.stats.retries == 7
+
+
+async def test_throttling_is_an_answer_of_sorts(engine: Open, server: Loopback) -> None:
+    server.script(*["429"] * 5, *["500"] * 3)
+    async with engine() as one:
+        await one.complete(ask(0))
+    assert (one.stats.throttled, one.stats.retries) == (5, 8)
+
+
+async def test_the_last_row_missing_may_fail_for_ever_and_the_others_are_given(engine: Open, server: Loopback) -> None:
+    async with engine() as one:
+        await asyncio.gather(*(one.complete(ask(n)) for n in range(5)))
+    server.plan.refuse = lambda call: "500"
+    async with engine() as two:
+        results = await asyncio.gather(*(two.complete(ask(n)) for n in range(6)), return_exceptions=True)
+    assert [type(r) for r in results] == [tuple] * 5 + [TransientError]
+    assert (two.stats.retries, two.stats.errors["gave up"]) == (runner.COLD_RETRIES, 1)

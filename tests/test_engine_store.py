@@ -160,3 +160,19 @@ def test_where_the_store_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 def test_completions_survive_json() -> None:
     assert Completion.from_json(json.loads(json.dumps(ANSWER.to_json()))) == ANSWER
+
+
+@pytest.mark.parametrize(
+    "damaged", ['{"text": "m', "null", "[]", "3", '{"txt": "m"}', '{"text": "m", "logprobs": [1]}', b"\xff"]
+)
+async def test_a_damaged_row_names_the_store(tmp_path: Path, damaged: str | bytes) -> None:
+    store = Store(tmp_path / "s.sqlite")
+    await store.put(key(1), ANSWER)
+    await store.put(key(2), ANSWER)
+    with sqlite3.connect(tmp_path / "s.sqlite") as other:
+        other.execute("UPDATE completions SET completion = ? WHERE key = ?", (damaged, key(1)))
+    other.close()
+    with pytest.raises(InputError, match=r"s\.sqlite: holds a damaged answer .* --store$"):
+        store.get(key(1))
+    assert store.get(key(2)) == ANSWER
+    store.close()

@@ -2,11 +2,25 @@
 
 import gzip
 import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
 import pytest
+from loopback import Loopback
 
-from simfarm.errors import InputError
+from simfarm.errors import InputError, SimfarmError
 from simfarm.files import check_writable, read_rows, write_rows
 
 ROWS = [
@@ -124,3 +138,141 @@ def test_an_unwritable_target_is_refused_before_anything_is_paid(tmp_path: Path)
         check_writable(tmp_path / "nowhere" / "a.json")
     with pytest.raises(InputError, match="unknown file format"):
         check_writable(tmp_path / "a.txt")
+
+
+STRANGE = {
+    "nan": math.nan,
+    "endless": [1.5, -math.inf],
+    "at": datetime(2024, 5, 6, 7, 8, 9),
+    "day": date(2024, 5, 6),
+    "exact": Decimal("1.10"),
+    "text": "grüß".encode(),
+    "binary": b"\xff\x00",
+    "number": np.int64(7),
+    "half": np.float32(0.5),
+    "array": np.array([1.0, math.nan]),
+    "flag": np.bool_(True),
+    "stamp": pd.Timestamp("2024-05-06 07:08:09"),
+    "missing": pd.NaT,
+    "nested": {"when": [date(2024, 5, 6)], 3: (1, b"x")},
+    "huge": 2**80,
+    "half a character": "\ud83d",
+}
+PLAIN = {
+    "nan": None,
+    "endless": [1.5, None],
+    "at": "2024-05-06 07:08:09",
+    "day": "2024-05-06",
+    "exact": "1.10",
+    "text": "grüß",
+    "binary": "ff00",
+    "number": 7,
+    "half": 0.5,
+    "array": [1.0, None],
+    "flag": True,
+    "stamp": "2024-05-06 07:08:09",
+    "missing": None,
+    "nested": {"when": ["2024-05-06"], "3": [1, "x"]},
+    "huge": 2**80,
+    "half a character": "\\ud83d",
+}
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.jsonl.zst"])
+def test_values_that_json_lacks_are_written_all_the_same(tmp_path: Path, name: str) -> None:
+    write_rows(tmp_path / name, [STRANGE, {"nan": 1.0}])
+    back = read_rows(tmp_path / name)
+    assert back == [PLAIN | {"half a character": "\ud83d"}, {"nan": 1.0}]
+
+
+def test_values_that_csv_lacks_are_written_all_the_same(tmp_path: Path) -> None:
+    write_rows(tmp_path / "a.csv", [STRANGE])
+    told = {k: json.dumps(v) if isinstance(v, list | dict) else v and str(v) for k, v in PLAIN.items()}
+    assert read_rows(tmp_path / "a.csv") == [told]
+
+
+def test_values_that_parquet_lacks_are_written_all_the_same(tmp_path: Path) -> None:
+    write_rows(tmp_path / "a.parquet", [STRANGE, {"at": "a text"}])
+    first, second = read_rows(tmp_path / "a.parquet")
+    kept = {"day": date(2024, 5, 6), "exact": Decimal("1.10"), "binary": b"\xff\x00", "text": "grüß".encode()}
+    kept |= {"stamp": datetime(2024, 5, 6, 7, 8, 9), "huge": str(2**80), "at": PLAIN["at"]}
+    kept |= {k: json.dumps(PLAIN[k]) for k in ("endless", "nested", "array")}
+    assert first == PLAIN | kept
+    assert second["at"] == "a text"
+
+
+def test_parquet_columns_of_other_types_pass_through(tmp_path: Path) -> None:
+    columns = {
+        "instruction": ["a", "b"],
+        "when": pyarrow.array([1, None], pyarrow.timestamp("ns", "Europe/Berlin")),
+        "plain": pyarrow.array([1, None], pyarrow.timestamp("us")),
+        "raw": [b"\xff", None],
+        "amount": [Decimal("1.10"), None],
+        "far": pyarrow.array([2**40, None], pyarrow.timestamp("s")),
+        "long": pyarrow.array([2**60, None], pyarrow.duration("s")),
+        "share": [math.nan, 1.0],
+    }
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    rows = read_rows(tmp_path / "a.parquet")
+    assert rows[0]["raw"] == b"\xff"
+    for name in ("b.jsonl", "b.csv", "b.parquet"):
+        assert write_rows(tmp_path / name, rows) == 2
+    first, second = read_rows(tmp_path / "b.jsonl")
+    assert first["when"].startswith("1970-01-01 01:00:00.000000001")
+    assert (first["plain"], first["raw"], first["amount"]) == ("1970-01-01 00:00:00.000001", "ff", "1.10")
+    assert "value out of range" in first["far"]
+    assert first["share"] is None
+    assert second == dict.fromkeys(columns) | {"instruction": "b", "share": 1.0}
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.csv", "a.parquet"])
+def test_a_disk_that_is_full_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def on_a_full_disk(prefix: str, dir: Path) -> tuple[int, str]:
+        temporary = tmp_path / "temporary"
+        temporary.symlink_to("/dev/full")
+        return os.open(os.devnull, os.O_RDONLY), str(temporary)
+
+    monkeypatch.setattr(tempfile, "mkstemp", on_a_full_disk)
+    with pytest.raises(SimfarmError, match=r"in the store: .* then run again") as error:
+        write_rows(tmp_path / name, ROWS * 2000)
+    assert (error.value.exit_code, name in str(error.value), "\n" in str(error.value)) == (1, True, False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_standard_output_is_one_line(tmp_path: Path) -> None:
+    code = "from simfarm.files import write_rows; write_rows(None, [{'a': 1}])"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.stderr.splitlines()[-1].startswith(
+        "simfarm.errors.SimfarmError: cannot write to standard output (No sp"
+    )
+    assert done.returncode == 1
+
+
+def test_what_the_rows_come_from_may_fail_in_its_own_words(tmp_path: Path) -> None:
+    def dies():
+        yield {"a": 1}
+        raise OSError("too many open files")
+
+    with pytest.raises(OSError, match="too many open files"):
+        write_rows(tmp_path / "a.jsonl", dies())
+
+
+def test_a_terminated_run_leaves_no_temporary_file(tmp_path: Path) -> None:
+    (tmp_path / "pairs.json").write_text(json.dumps([{"instruction": "i", "output_1": "a", "output_2": "b"}]))
+    code = "import sys; from simfarm.cli import main; sys.exit(main(sys.argv[1:]))"
+    with Loopback(latency=60) as server:
+        command = ["annotate", "pairs.json", "--judge", "pairwise-reasoned", "--model", "openai/m", "-o", "out.jsonl"]
+        client = subprocess.Popen(
+            [sys.executable, "-c", code, *command, "--base-url", f"{server.url}/v1"],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while not server.received:
+            time.sleep(0.01)
+        client.terminate()
+        told = client.communicate()[1]
+    assert client.returncode == -signal.SIGTERM
+    assert "Traceback" not in told
+    assert [p.name for p in tmp_path.iterdir() if "out" in p.name] == []

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 import aiohttp
 import anthropic
 
+from simfarm.backends.answers import message_text, token_count
 from simfarm.backends.base import CallError, Completion, Request, TransientError
-from simfarm.backends.failures import connection_error, error_fields, status_error
+from simfarm.backends.failures import check_address, connection_error, error_fields, status_error
 from simfarm.errors import InputError
 
 __all__ = ["DEFAULT_MAX_TOKENS", "AnthropicBackend"]
@@ -37,6 +38,7 @@ class AnthropicBackend:
 
     def __init__(self, *, base_url: str | None = None, timeout: float = 120.0) -> None:
         self.base_url = base_url or os.environ.get("ANTHROPIC_BASE_URL") or None
+        check_address(self.base_url, "--base-url" if base_url else "ANTHROPIC_BASE_URL")
         self._refused: dict[str, set[str]] = {}
         key = os.environ.get("ANTHROPIC_API_KEY")
         if not key:
@@ -135,20 +137,17 @@ class AnthropicBackend:
 
 
 def _completion(answer: Any, seconds: float) -> Completion:
-    try:
-        blocks, stop = answer["content"], answer.get("stop_reason")
-    except (KeyError, TypeError, AttributeError):
-        raise TransientError("anthropic: the answer has no content") from None
-    finish_reason = FINISH.get(stop, "stop")
-    if not blocks and finish_reason == "stop":
+    blocks = answer.get("content") if isinstance(answer, Mapping) else None
+    finish_reason = FINISH.get(str(answer.get("stop_reason")), "stop") if blocks is not None else "stop"
+    if (not blocks and finish_reason == "stop") or not isinstance(blocks, str | list):
         raise TransientError("anthropic: the answer has no content")
-    usage = answer.get("usage") or {}
-    read = [usage.get(n) for n in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")]
+    read = [token_count(answer, n) for n in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")]
+    model = answer.get("model")
     return Completion(
-        text="".join(block["text"] for block in blocks if block.get("type") == "text"),
+        text=message_text(blocks),
         finish_reason=finish_reason,
         input_tokens=None if read[0] is None else sum(n or 0 for n in read),
-        output_tokens=usage.get("output_tokens"),
-        model=answer.get("model"),
+        output_tokens=token_count(answer, "output_tokens"),
+        model=model if isinstance(model, str) else None,
         seconds=round(seconds, 4),
     )

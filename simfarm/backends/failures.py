@@ -12,13 +12,22 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from simfarm.backends.base import CallError, Message, TransientError
-from simfarm.errors import ProviderError
+from simfarm.errors import InputError, ProviderError
 
-__all__ = ["Unreachable", "connection_error", "error_fields", "provider_words", "retry_after", "status_error"]
+__all__ = [
+    "Unreachable",
+    "check_address",
+    "connection_error",
+    "error_fields",
+    "provider_words",
+    "retry_after",
+    "status_error",
+]
 
 QUOTE = 24
 """Characters in a row that a provider's message may share with the prompt; more and it is withheld."""
@@ -28,6 +37,24 @@ KEY_LIKE = re.compile(r"\b(?:sk|pk|key|Bearer)[-_ ][\w*.-]{6,}", re.IGNORECASE)
 
 class Unreachable(TransientError):
     """No connection could be made at all: a wrong address or a missing network as likely as a moment's trouble."""
+
+
+def check_address(url: str | None, given_by: str) -> None:
+    """Refuse an address that no call can go to, before any call; None is the provider's own. `given_by` is the option
+    or variable to change. Raises `InputError`."""
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        whole = parts.scheme in ("http", "https") and parts.port != 0 and url.isprintable() and " " not in url
+        usable = whole and len(host.encode("idna")) > 0
+    except ValueError:
+        # a port beyond 65535, half an IPv6 address, an empty label in the host's name
+        usable = False
+    if not usable:
+        shown = url.rpartition("@")[2]
+        raise InputError(f"{given_by} {shown!r} is no web address: write it as http://HOST:PORT/v1 or https://HOST/v1")
 
 
 def connection_error(error: BaseException, provider: str, base_url: str | None) -> TransientError:

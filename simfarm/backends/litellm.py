@@ -11,9 +11,9 @@ from typing import Any
 
 import openai
 
+from simfarm.backends.answers import message_text, token_count, token_logprobs
 from simfarm.backends.base import Completion, Request, TransientError
-from simfarm.backends.failures import connection_error, status_error
-from simfarm.backends.openai import token_logprobs
+from simfarm.backends.failures import check_address, connection_error, status_error
 from simfarm.errors import InputError
 
 __all__ = ["LiteLLMBackend"]
@@ -35,6 +35,7 @@ class LiteLLMBackend:
     name = "litellm"
 
     def __init__(self, model: str, *, base_url: str | None = None, timeout: float = 120.0) -> None:
+        check_address(base_url, "--base-url")
         try:
             import litellm
         except ImportError:
@@ -93,18 +94,18 @@ class LiteLLMBackend:
         except openai.APIConnectionError as error:
             raise connection_error(error, self.name, self.base_url) from None
         answer = response.model_dump()
-        if not answer.get("choices"):
-            raise TransientError("litellm: the answer has no choices")
-        choice = answer["choices"][0]
-        message, usage = choice["message"], answer.get("usage") or {}
+        try:
+            choice = answer["choices"][0]
+            message = dict(choice["message"])
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise TransientError("litellm: the answer has no choices") from None
         refusal = (message.get("provider_specific_fields") or {}).get("refusal")
-        content = (choice.get("logprobs") or {}).get("content")
         return Completion(
-            text=message.get("content") or refusal or "",
-            logprobs=token_logprobs(content) if content else None,
+            text=message_text(message.get("content")) or refusal or "",
+            logprobs=token_logprobs(choice.get("logprobs")),
             finish_reason="refusal" if refusal else choice.get("finish_reason"),
-            input_tokens=usage.get("prompt_tokens"),
-            output_tokens=usage.get("completion_tokens"),
+            input_tokens=token_count(answer, "prompt_tokens"),
+            output_tokens=token_count(answer, "completion_tokens"),
             model=answer.get("model"),
             seconds=round(time.perf_counter() - started, 4),
         )

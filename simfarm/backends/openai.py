@@ -17,11 +17,12 @@ from urllib.parse import urlsplit
 import aiohttp
 import openai
 
-from simfarm.backends.base import CallError, Completion, Request, TokenLogprob, TransientError
-from simfarm.backends.failures import connection_error, error_fields, status_error
+from simfarm.backends.answers import message_text, token_count, token_logprobs
+from simfarm.backends.base import CallError, Completion, Request, TransientError
+from simfarm.backends.failures import check_address, connection_error, error_fields, provider_words, status_error
 from simfarm.errors import InputError, ProviderError
 
-__all__ = ["OpenAIBackend", "is_reasoning_model", "token_logprobs"]
+__all__ = ["OpenAIBackend", "is_reasoning_model"]
 
 WIRE = {"temperature": "temperature", "seed": "seed", "stop": "stop", "effort": "reasoning_effort"}
 NAMES = {*WIRE, "max_tokens", "logprobs", "schema"}
@@ -44,6 +45,7 @@ class OpenAIBackend:
 
     def __init__(self, *, base_url: str | None = None, timeout: float = 120.0) -> None:
         self.base_url = base_url or os.environ.get("OPENAI_BASE_URL") or None
+        check_address(self.base_url, "--base-url" if base_url else "OPENAI_BASE_URL")
         self._refused: dict[str, set[str]] = {}
         self._logprobs_seen: set[str] = set()
         http = openai.DefaultAioHttpClient(timeout=timeout)
@@ -52,6 +54,7 @@ class OpenAIBackend:
         self.key_variable = "AZURE_OPENAI_API_KEY" if endpoint and base_url is None else "OPENAI_API_KEY"
         self._client: openai.AsyncOpenAI
         if endpoint and base_url is None:
+            check_address(endpoint, "AZURE_OPENAI_ENDPOINT")
             for variable in ("AZURE_OPENAI_API_KEY", "OPENAI_API_VERSION"):
                 if not os.environ.get(variable) and not (
                     variable.endswith("KEY") and os.environ.get("AZURE_OPENAI_AD_TOKEN")
@@ -154,13 +157,15 @@ class OpenAIBackend:
     def _completion(self, answer: Any, request: Request, seconds: float) -> Completion:
         try:
             choice = answer["choices"][0]
-            message = choice["message"]
-        except (KeyError, IndexError, TypeError):
-            raise TransientError("openai: the answer has no choices") from None
-        text, finish_reason = message.get("content"), choice.get("finish_reason")
+            message = dict(choice["message"])
+        except (KeyError, IndexError, TypeError, ValueError):
+            # an error with status 200 (some gateways) says why; a web page or a half-made answer does not
+            words = provider_words(error_fields(answer)["message"], request.messages)
+            raise TransientError("openai: the answer has no choices" + (f": {words}" if words else "")) from None
+        text, finish_reason = message_text(message.get("content")), choice.get("finish_reason")
         if message.get("refusal"):
-            text, finish_reason = text or message["refusal"], "refusal"
-        content = (choice.get("logprobs") or {}).get("content")
+            text, finish_reason = text or str(message["refusal"]), "refusal"
+        content = token_logprobs(choice.get("logprobs"))
         if content:
             self._logprobs_seen.add(request.model)
         elif (
@@ -172,25 +177,17 @@ class OpenAIBackend:
             raise ProviderError(
                 f"{request.model} answered without log probabilities: use a judge that reads text (pairwise-reasoned)"
             )
-        usage = answer.get("usage") or {}
+        model = answer.get("model")
         return Completion(
-            text=text or "",
-            logprobs=token_logprobs(content) if content else None,
-            finish_reason=finish_reason,
-            input_tokens=usage.get("prompt_tokens"),
-            output_tokens=usage.get("completion_tokens"),
-            model=answer.get("model"),
+            text=text,
+            logprobs=content,
+            finish_reason=finish_reason if isinstance(finish_reason, str) else None,
+            input_tokens=token_count(answer, "prompt_tokens"),
+            output_tokens=token_count(answer, "completion_tokens"),
+            model=model if isinstance(model, str) else None,
             seconds=round(seconds, 4),
         )
 
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.close()
-
-
-def token_logprobs(content: list[dict[str, Any]]) -> tuple[TokenLogprob, ...]:
-    """The tokens of an answer from `choices[0].logprobs.content`."""
-    return tuple(
-        TokenLogprob(t["token"], t["logprob"], {o["token"]: o["logprob"] for o in t.get("top_logprobs") or ()})
-        for t in content
-    )

@@ -30,7 +30,8 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 """Seconds before the first retry, doubled each time up to the longest; a random half to whole of it is slept."""
 
 COLD_RETRIES = 3
-"""Retries at a server that cannot be reached and has not answered once in this run, before the run is stopped."""
+"""Retries of a call (throttling apart) while nothing was answered yet in this run: a wrong address, a proxy's page or
+a server that hangs is then as likely as a moment's trouble."""
 
 LONGEST_PAUSE = 600.0
 """Seconds a provider may ask to wait before the run is stopped instead: a daily limit, not a moment's."""
@@ -176,6 +177,7 @@ class Engine:
         tokens_in, tokens_out, most = self.estimate(request)
         if self._budget is not None and most is None:
             raise InputError(f"--budget needs the price of {request.model}, which no table knows: add --price IN,OUT")
+        failures = 0
         for attempt in range(self._retries + 1):
             try:
                 completion = await self._attempt(key, request, tokens_in + tokens_out, most)
@@ -183,9 +185,11 @@ class Engine:
                 self.stats.errors["refused"] += 1
                 raise
             except TransientError as error:
-                if isinstance(error, Unreachable) and not self.stats.asked and attempt >= COLD_RETRIES:
-                    raise ProviderError(f"{error}: check the network and --base-url") from None
-                if attempt == self._retries:
+                failures += not error.throttled
+                cold = not self.stats.asked and failures > COLD_RETRIES
+                if cold and (isinstance(error, Unreachable) or not self.stats.cached):
+                    raise self._silent(error) from None
+                if cold or attempt == self._retries:
                     self.stats.errors["gave up"] += 1
                     raise
                 await self._back_off(error, attempt)
@@ -252,6 +256,16 @@ class Engine:
             return most or 0.0
         stats.cost += cost
         return cost
+
+    def _silent(self, error: TransientError) -> ProviderError:
+        """The end of a run whose server never answered; calls waiting for their turn meet it too. Where an earlier
+        run has answers from this server, only one that cannot be reached ends the run: the last rows missing may be the
+        ones that it always fails on, and the file is wanted without them."""
+        remedy = "check the network and --base-url"
+        if not isinstance(error, Unreachable):
+            remedy = "check the server" + (" and --base-url (it often ends in /v1)" if self.backend.base_url else "")
+        self._refused = ProviderError(f"{error}; nothing was answered in this run: {remedy}, then run it again")
+        return self._refused
 
     async def _back_off(self, error: TransientError, attempt: int) -> None:
         self.stats.retries += 1

@@ -116,7 +116,15 @@ class Store:
             row = self._reader.execute("SELECT completion FROM completions WHERE key = ?", (key,)).fetchone()
         except sqlite3.DatabaseError as error:
             raise InputError(f"{self.path}: cannot be read ({error}); move it away or name another") from None
-        return None if row is None else Completion.from_json(json.loads(row[0]))
+        if row is None:
+            return None
+        try:
+            return Completion.from_json(json.loads(row[0]))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(
+                f"{self.path}: holds a damaged answer ({type(error).__name__}); "
+                "move the file away or name another with --store"
+            ) from None
 
     async def put(self, key: bytes, completion: Completion) -> None:
         """Keeps a completion; returns when it is committed. It is written even where the caller is cancelled meanwhile.
