@@ -51,7 +51,11 @@ def test_below_twenty_models_the_raw_win_rate_leads_and_the_board_says_why() -> 
     [small] = leaderboard(planted(3))
     assert small.headline == "win_rate"
     assert any("length slope estimated from 3 models" in note for note in small.notes)
+    [almost] = leaderboard(planted(19))
+    assert almost.headline == "win_rate"
+    assert any("from 19 models; its interval is approximate" in note for note in almost.notes)
     [large] = leaderboard(planted(20))
+    assert not any("length slope" in note for note in large.notes)
     assert large.headline == "length_controlled_winrate"
     assert large.table["length_controlled_winrate"].is_monotonic_decreasing
     assert large.panel_size == 20
@@ -154,9 +158,9 @@ def test_a_model_that_always_loses_or_wins_keeps_its_raw_rate_under_control(pref
     assert line["win_rate_high"] > line["win_rate_low"]
 
 
-@pytest.mark.parametrize(("longer", "warned"), [(3, True), (4, False)])
+@pytest.mark.parametrize(("longer", "warned"), [(39, True), (40, False)])
 def test_lopsided_lengths_are_warned_of_below_a_tenth(longer: int, warned: bool) -> None:
-    rows = planted(1)
+    rows = planted(1, 400)
     base = rows["output_1"].str.len()
     rows["output_2"] = ["x" * (n + 5 if i < longer else n - 5) for i, n in enumerate(base)]
     [board] = leaderboard(rows)

@@ -41,7 +41,7 @@ def test_joint_recovers_planted_effects_slope_and_variances() -> None:
 def test_joint_intervals_cover_the_population_mean_with_slopes_drawn_anew() -> None:
     rng = np.random.default_rng(1)
     hits, differences, slopes = [], [], []
-    for _ in range(200):
+    for _ in range(160):
         p, delta = plant(rng, 100)
         fit = fit_joint(p, delta)
         intervals = np.array([e.interval() for e in fit.estimates])

@@ -154,6 +154,9 @@ def test_ids_that_file_formats_changed_still_join() -> None:
     assert data["cluster"].tolist() == [0, 0, 0, 0, 0, 1, 2]
     split = [row("a", instruction_id=i, repeat=r, order=o) for i, r, o in ((1, 0, "12"), ("1", "0", "21"))]
     assert units(*split).table["p"].tolist() == [1.0]
+    years = [row(t, instruction_id=0, dataset=d) for t, d in (("a", 2023), ("a", "2023"), ("b", 2024.0), ("c", None))]
+    assert prepare(pd.DataFrame(years))["cluster"].tolist() == [0, 0, 1, 2]
+    assert prepare(pd.DataFrame(years[2:]))["cluster"].tolist() == [0, 1]
 
 
 def test_one_id_for_two_instructions_is_refused_with_the_remedy() -> None:

@@ -31,7 +31,7 @@ THIN_SIDE = 0.10
 class Slope:
     """The panel's length slope on tanh(Δlength / sd): positive where the judge prefers the longer output.
 
-    From 20 models on its 95 % interval covers as it says; below, it covers about 90 % (see `JointFit`).
+    Below 20 models, and with soft preferences, the interval is approximate: `JointFit` says how often it covers.
     """
 
     value: float

@@ -85,7 +85,7 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     data.loc[data["status"] != "verdict", "preference"] = np.nan
     data["order"] = _column(data, "order").astype(object)
     for column in ("repeat", "sample"):
-        data[column] = _identifiers(_column(data, column).fillna(0))
+        data[column] = _identifiers(_column(data, column), 0)
     data["judge_hash"] = _column(data, "judge_hash").fillna("unknown").astype(object)
     data["cluster"] = _clusters(data)
     return data
@@ -239,7 +239,7 @@ def _clusters(data: pd.DataFrame) -> np.ndarray[Any, Any]:
     if "instruction_id" in data and data["instruction_id"].notna().all():
         keys = {"id": _identifiers(data["instruction_id"])}
         if "dataset" in data:
-            with_dataset = keys | {"dataset": data["dataset"].fillna("")}
+            with_dataset = keys | {"dataset": _identifiers(data["dataset"], "")}
             if pd.DataFrame(with_dataset).drop_duplicates()["id"].duplicated().any():
                 keys = with_dataset
         codes = pd.DataFrame(keys).groupby(list(keys), sort=False).ngroup().to_numpy()
@@ -275,9 +275,11 @@ def _refuse_shared_ids(data: pd.DataFrame, cluster: np.ndarray[Any, Any]) -> Non
             )
 
 
-def _identifiers(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Ids or numbers so that equal ones compare equal, whatever a file format made of them."""
-    return column if pd.api.types.is_numeric_dtype(column) else column.map(_identifier)
+def _identifiers(column: pd.Series[Any], missing: Any = None) -> pd.Series[Any]:
+    """Ids so that equal ones compare equal, whatever a file format made of them; `missing` stands where none is."""
+    if pd.api.types.is_numeric_dtype(column) and column.notna().all():
+        return column
+    return column.astype(object).where(column.notna(), missing).map(_identifier)
 
 
 def _identifier(value: Any) -> str:
