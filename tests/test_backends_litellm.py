@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from loopback import Loopback, share_first
 
 from simfarm.backends import open_backend
 from simfarm.backends.base import Backend, CallError, Request, TransientError
 from simfarm.errors import InputError, ProviderError
-from loopback import Loopback, share_first
 
 INSTALLED = importlib.util.find_spec("litellm") is not None
 needs_litellm = pytest.mark.skipif(not INSTALLED, reason="the extra litellm is not installed")
@@ -89,3 +90,24 @@ async def test_a_model_without_log_probabilities(backend: Backend, monkeypatch: 
     claude, name = open_backend("litellm/anthropic/claude-sonnet-4-5")
     with pytest.raises(InputError, match="log probabilities"):
         await claude.complete(Request(name, ask().messages, {"logprobs": 5}))
+
+
+@needs_litellm
+async def test_a_content_that_is_null_is_empty_text(backend: Backend, server: Loopback) -> None:
+    message = {"role": "assistant", "content": None, "reasoning_content": "First, ..."}
+    server.script("json:" + json.dumps({"model": "m", "choices": [{"message": message, "finish_reason": "length"}]}))
+    done = await backend.complete(ask())
+    assert (done.text, done.finish_reason) == ("", "length")
+
+
+@needs_litellm
+@pytest.mark.parametrize("answer", ["page", "json:{}", 'json:{"choices": [{"message": null}]}', "json:[]"])
+async def test_what_is_no_answer_may_be_tried_again(backend: Backend, server: Loopback, answer: str) -> None:
+    server.script(answer)
+    with pytest.raises(TransientError):
+        await backend.complete(ask())
+
+
+def test_an_address_no_call_can_go_to_is_refused_first() -> None:
+    with pytest.raises(InputError, match=r"^--base-url 'localhost:8171' is no web address"):
+        open_backend("litellm/openai/m", base_url="localhost:8171")

@@ -305,7 +305,7 @@ async def test_random_cancellations_keep_the_books(engine: Open, server: Loopbac
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        ("page", "no choices"),
+        ("page", "is a page, not JSON"),
         ("500", "answered 500"),
         ("drop", "dropped the connection"),
         ("truncated", "cut off or not JSON"),

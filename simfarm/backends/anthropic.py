@@ -140,7 +140,8 @@ def _completion(answer: Any, seconds: float) -> Completion:
     blocks = answer.get("content") if isinstance(answer, Mapping) else None
     finish_reason = FINISH.get(str(answer.get("stop_reason")), "stop") if blocks is not None else "stop"
     if (not blocks and finish_reason == "stop") or not isinstance(blocks, str | list):
-        raise TransientError("anthropic: the answer has no content")
+        what = "is a page, not JSON" if isinstance(answer, str) else "has no content"
+        raise TransientError(f"anthropic: the answer {what}")
     read = [token_count(answer, n) for n in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")]
     model = answer.get("model")
     return Completion(

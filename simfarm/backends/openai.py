@@ -161,7 +161,8 @@ class OpenAIBackend:
         except (KeyError, IndexError, TypeError, ValueError):
             # an error with status 200 (some gateways) says why; a web page or a half-made answer does not
             words = provider_words(error_fields(answer)["message"], request.messages)
-            raise TransientError("openai: the answer has no choices" + (f": {words}" if words else "")) from None
+            what = "is a page, not JSON" if isinstance(answer, str) else "has no choices"
+            raise TransientError(f"openai: the answer {what}" + (f": {words}" if words else "")) from None
         text, finish_reason = message_text(message.get("content")), choice.get("finish_reason")
         if message.get("refusal"):
             text, finish_reason = text or str(message["refusal"]), "refusal"
