@@ -84,7 +84,8 @@ def test_the_pooled_slope_has_the_models_as_units_from_twenty_on() -> None:
     fit = fit_joint(p, delta)
     assert fit.pooled.n_clusters == 20
     assert fit.pooled.value == pytest.approx(fit.slopes.mean(), abs=0.01)
-    assert fit.pooled.standard_error == pytest.approx(fit.slopes.std(ddof=1) / np.sqrt(20), rel=0.05)
+    # The fitted slopes are shrunk towards their mean, here by some 2 %, so their own spread is a little too small.
+    assert 1 < fit.pooled.standard_error / (fit.slopes.std(ddof=1) / np.sqrt(20)) < 1.03
     few = fit_joint(p[:50, :19], delta[:50, :19])
     assert few.pooled.n_clusters == 50
 

@@ -43,9 +43,9 @@ class JointFit:
 
     `estimates[m]` is the length-controlled win rate as a fraction; `slopes` (M,) are β_m; `pooled` is the panel's β;
     `spread_slope` is s_β, `spread_instruction` s_γ (0 where γ was dropped). From 20 models on, the pooled slope's units
-    are the models (t with M−1 degrees of freedom): its 95 % interval covers .93 to .96 for hard verdicts, .89 to .95
-    for soft ones. Below, where its prior matters, they are the instructions, and it covers .87 to .95. `thin_side` is
-    the smaller of the shares of length differences above and below nought.
+    are the models (t with M−1 degrees of freedom): its 95 % interval covers .93 to .96, with soft verdicts .89 to .95.
+    Below, they are the instructions, and it covers .87 to .95. `thin_side` is the smaller of the shares of length
+    differences above and below nought.
     """
 
     estimates: list[Estimate]
@@ -327,10 +327,9 @@ def _influences(last: _Pass, state: _State, prior: float) -> tuple[list[Estimate
     """
     n_clusters, n = last.mean_rates.shape
     size = 2 * n + 2
-    precision = state.spread_slope**-2
+    precision, slopes = state.spread_slope**-2, np.arange(n, 2 * n)
     information = np.zeros((size, size))
     information[:-1, :-1] = last.observed
-    slopes = np.arange(n, 2 * n)
     information[slopes, slopes] += precision
     information[slopes, -1] -= precision
     information[-1, slopes] -= precision
