@@ -310,7 +310,7 @@ BAD = [
     (["annotate", "m.json"], "add --baseline FILE"),
     (["annotate", "m.json", "--baseline", "nobody"], "neither a file nor a generator"),
     (["annotate", "m.json", "--baseline", "base.json", "--judge", "pairwise-logprop"], "pairwise-logprob"),
-    (["annotate", "m.json", "--baseline", "base.json", "--judge", "longest", "--model", "openai/x"], "follows a rule, asks no model"),
+    (["annotate", "m.json", "--baseline", "base.json", "--judge", "first", "--model", "openai/x"], "asks no model"),
     (["annotate", "m.json", "--baseline", "base.json", "--judge", "pairwise-json", "--model", "gpt-4"], "openai/"),
     (["annotate", "m.json", "--baseline", "base.json", "-o", "no/where.jsonl"], "does not exist"),
     (["annotate", "m.json", "--baseline", "base.json", "-o", "a.txt"], "unknown file format"),
@@ -425,3 +425,20 @@ def test_rejudge_lists_the_models_that_change_sides(files: Path, capsys: pytest.
     assert found["mean_absolute_difference"] == pytest.approx(40.0)
     assert main(["rejudge", "a.jsonl", "b.jsonl"]) == 0
     assert "3 of 3 pairs of models change sides beyond noise" in capsys.readouterr().out
+
+
+def test_a_password_in_the_address_is_not_shown(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Loopback() as server:
+        server.plan.refuse = lambda call: "401"
+        address = server.url.replace("http://", "http://me:very-secret-value@")
+        arguments = ["annotate", "m.json", "--baseline", "base.json", "--judge", "pairwise-reasoned", "-o", "a.jsonl"]
+        assert main([*arguments, "--base-url", f"{address}/v1"]) == 2
+    assert "very-secret-value" not in capsys.readouterr().err
+
+
+def test_a_model_that_never_met_the_baseline_is_named(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair = {"output_1": "a", "output_2": "b", "preference": 1}
+    met = [pair | {"instruction": str(i), "generator_1": "base", "generator_2": "m"} for i in range(5)]
+    write_rows("v.jsonl", [*met, pair | {"instruction": "0", "generator_1": "m", "generator_2": "lost"}])
+    assert main(["evaluate", "v.jsonl", "--baseline", "base"]) == 2
+    assert "lost was never compared with the baseline base" in capsys.readouterr().err

@@ -8,8 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from simfarm.engine.store import Store
 from loopback import Loopback
+
+from simfarm.engine.store import Store
 
 CALLS, CONCURRENCY, KILLS = 200, 8, 3
 

@@ -73,6 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # the reader (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if parsed.debug:
+            raise
+        print(
+            f"simfarm: cannot write the answer: {error.strerror or error}; make room and run it again", file=sys.stderr
+        )
+        # what is still buffered for a full stdout must not be flushed into a second error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         if parsed.debug:
             raise

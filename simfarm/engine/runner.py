@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -140,10 +140,6 @@ class Engine:
     def cached(self, request: Request) -> Completion | None:
         """The stored completion of a request, None where it would have to be asked. Asks nothing."""
         return None if self._store is None else self._store.get(self._key(request))
-
-    def cached_many(self, requests: Iterable[Request]) -> list[Completion | None]:
-        """`cached` for many requests, in their order."""
-        return [self.cached(request) for request in requests]
 
     def price_of(self, completion: Completion) -> float | None:
         """US dollars that a completion cost (when it was made), None where its model or its tokens are unknown."""

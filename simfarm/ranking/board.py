@@ -111,9 +111,22 @@ def leaderboard(
     data = prepare(rows)
     reference = find_baseline(data, baseline)
     units = units_by_annotator(data, reference, allow_mixed=allow_mixed)
+    _require_met(data, reference)
     published = alpaca_eval.load_data(lc_data) if "alpaca-eval-2" in controls else None
     raised = guard.flags(data)
     return [_board(u, raised, controls, published, level) for u in units]
+
+
+def _require_met(data: pd.DataFrame, baseline: str) -> None:
+    """Raise `InputError` for a model that was never compared with the baseline: it would vanish from the board."""
+    sides = data[["generator_1", "generator_2"]].to_numpy()
+    met = (sides == baseline).any(axis=1)
+    lost = sorted({*sides.ravel()} - {*sides[met].ravel()}, key=str)
+    if lost:
+        raise InputError(
+            f"{', '.join(map(str, lost[:4]))} was never compared with the baseline {baseline}; "
+            "annotate those pairs, or rank all models together by --rank bradley-terry"
+        )
 
 
 def paired_difference(board: Board, a: str, b: str, *, length_control: str | None = None) -> Estimate:
