@@ -357,7 +357,7 @@ USABLE = [
     "http://127.0.0.1/v1/",
     "http://[::1]:80/v1",
     "http://my_box:1/v1",
-    "HTTP://me:pw@host",
+    "HTTP://host",
 ]
 UNUSABLE = [
     "localhost:8171",

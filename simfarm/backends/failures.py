@@ -52,15 +52,11 @@ def check_address(url: str | None, given_by: str) -> None:
     except ValueError:
         # a port beyond 65535, half an IPv6 address, an empty label in the host's name
         usable = False
+    if usable and parts.username is not None:
+        raise InputError(f"{given_by} carries a user or password; leave them out and give the key by the environment")
     if not usable:
         shown = url.rpartition("@")[2]
         raise InputError(f"{given_by} {shown!r} is no web address: write it as http://HOST:PORT/v1 or https://HOST/v1")
-
-
-def _without_password(url: str) -> str:
-    """The address without the user and password that some carry in front of the host."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def connection_error(error: BaseException, provider: str, base_url: str | None) -> TransientError:
@@ -71,7 +67,7 @@ def connection_error(error: BaseException, provider: str, base_url: str | None) 
     root = error
     while root.__cause__ is not None:
         root = root.__cause__
-    where = _without_password(base_url) if base_url else provider
+    where = base_url or provider
     if isinstance(root, aiohttp.ClientConnectorError | ConnectionRefusedError):
         return Unreachable(f"cannot connect to {where}")
     if isinstance(root, asyncio.TimeoutError):
@@ -138,7 +134,7 @@ def status_error(
     408, 409, 429, 5xx. Anything else is this row's own (`CallError`).
     """
     fields = error_fields(body)
-    where = provider + (f" at {_without_password(base_url)}" if base_url else "")
+    where = provider + (f" at {base_url}" if base_url else "")
     stop = _stop(status, fields, where, key_variable, model)
     if stop is not None:
         return ProviderError(stop)

@@ -76,9 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if parsed.debug:
             raise
-        print(
-            f"simfarm: cannot write the answer: {error.strerror or error}; make room and run it again", file=sys.stderr
-        )
+        print(f"simfarm: {error.strerror or error}; mend that and run the same command again", file=sys.stderr)
         # what is still buffered for a full stdout must not be flushed into a second error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
