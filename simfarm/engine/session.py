@@ -7,6 +7,7 @@ and Ctrl-C lands where it always does; everything asynchronous stays inside.
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -165,13 +166,19 @@ class Session:
         Raises `ProviderError` when the provider refuses every call, `InputError` where the options cannot work. What
         was answered before an error or Ctrl-C is in the store.
         """
-        with asyncio.Runner() as runner:
-            stream = self._stream(pairs)
-            try:
-                while batch := runner.run(_next_batch(stream)):
-                    yield from batch
-            finally:
-                runner.run(stream.aclose())
+        # the SDKs' modules hold objects by the hundred thousand: leaving them out of every collection saves a tenth
+        gc.collect()
+        gc.freeze()
+        try:
+            with asyncio.Runner() as runner:
+                stream = self._stream(pairs)
+                try:
+                    while batch := runner.run(_next_batch(stream)):
+                        yield from batch
+                finally:
+                    runner.run(stream.aclose())
+        finally:
+            gc.unfreeze()
 
     async def _stream(self, pairs: Sequence[Comparison]) -> AsyncGenerator[Annotation]:
         if self.backend is None:
