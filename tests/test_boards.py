@@ -71,7 +71,10 @@ def test_what_does_not_belong_is_refused(
     columns: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_rows("one.jsonl", verdicts("one", 3))
-    write_rows("odd.jsonl", verdicts("odd", 3, **columns))
+    odd = verdicts("odd", 3, **columns)
+    if "instruction" in columns:
+        odd = [row | {"instruction": f"{row['instruction']} {i}"} for i, row in enumerate(odd)]
+    write_rows("odd.jsonl", odd)
     assert main(["evaluate", "one.jsonl", "--add-to", "board"]) == 0
     before = Path("board.csv").read_bytes()
     assert main(["evaluate", "odd.jsonl", "--add-to", "board"]) == 2

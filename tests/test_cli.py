@@ -338,6 +338,8 @@ BAD = [
     (["compare", "a.jsonl", "model-m", "nobody"], "it has base, model-m"),
     (["compare", "a.jsonl", "base", "base"], "compared with itself"),
     (["compare", "m.json", "base", "model-m"], "holds no verdicts"),
+    (["evaluate", "one.jsonl"], "all verdicts are about one instruction"),
+    (["evaluate", "one.jsonl", "--rank", "bradley-terry"], "at least two"),
     (["rejudge", "a.jsonl", "m.json"], "holds no verdicts"),
     (["rejudge", "a.jsonl", "other.jsonl"], "share no model"),
     (["show", "m.json"], "holds no verdicts"),
@@ -355,6 +357,7 @@ def test_bad_input_is_one_line_and_exit_2(
     pair = {"instruction": "i", "generator_1": "base", "generator_2": "model-m", "output_1": "a", "output_2": "b"}
     write_rows("p_coded.jsonl", [pair | {"preference": 0.25}])
     write_rows("a.jsonl", [pair | {"instruction": str(i), "preference": 1 + i % 2} for i in range(6)])
+    write_rows("one.jsonl", [pair | {"preference": 1}])
     write_rows("other.jsonl", [pair | {"generator_2": "other", "preference": 1}])
     try:
         status = main(arguments)

@@ -29,7 +29,7 @@ def ranked(frame: pd.DataFrame, baseline: str | None, arguments: argparse.Namesp
     """The boards of `frame` under the options that `add_ranking` adds."""
     from simfarm.ranking import leaderboard
 
-    return leaderboard(
+    boards = leaderboard(
         frame,
         baseline=baseline,
         length_control=[c for c in arguments.length_control or ["joint"] if c != "none"],
@@ -37,6 +37,9 @@ def ranked(frame: pd.DataFrame, baseline: str | None, arguments: argparse.Namesp
         level=arguments.level,
         allow_mixed=arguments.mix_judges,
     )
+    if max((e.n_clusters for board in boards for e in board.estimates.values()), default=0) == 1:
+        raise InputError("all verdicts are about one instruction; an interval needs at least two, annotate more")
+    return boards
 
 
 def boards_of(arguments: argparse.Namespace) -> list[Board]:

@@ -6,6 +6,8 @@ baseline, instructions or length control are not those of the board.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["place_among", "published_names"]
 
-_ALPACA_EVAL_2 = {"annotator": "weighted_alpaca_eval_gpt4_turbo", "baseline": "gpt4_1106_preview", "n": 805}
 NEIGHBOURS = 2
 """Published models shown above and below each of yours."""
 
@@ -32,21 +33,24 @@ def published_names() -> list[str]:
 def place_among(board: Board, name: str) -> list[str]:
     """Lines for people: each model's place among the published ones, with its neighbours, and the marks.
 
-    Placed by the length-controlled rate where the first length control is `alpaca-eval-2`, else by the raw win rate.
-    Raises `InputError` for a board that is not there.
+    Placed by the length-controlled rate where the first length control is the published board's own, else by the raw
+    win rate. Raises `InputError` for a board that is not there.
     """
     path: Path = leaderboards_dir() / f"{name}.csv"
     if not path.is_file():
         raise InputError(f"--board {name}: no such published board; there is {', '.join(published_names())}")
     published = pd.read_csv(path)
+    manifest = json.loads(path.with_suffix(".json").read_text("utf-8"))
+    n_instructions = int(published["n_total"].max())
     own = board.table[(board.table["model"] != board.baseline) & board.table["win_rate"].notna()]
-    controlled = next(iter(board.lc_estimates), None) == "alpaca-eval-2"
+    control = manifest.get("length_control")
+    controlled = control is not None and next(iter(board.lc_estimates), None) == control
     column = "length_controlled_winrate" if controlled else "win_rate"
     lines = [f"among the {len(published)} models of {name}, by {column}:"]
     others = published[~published["model"].isin(own["model"])].sort_values(column, ascending=False, ignore_index=True)
     for _, row in own.sort_values(column, ascending=False).iterrows():
         above = int((others[column] > row[column]).sum())
-        marks = _marks(board, int(row["n_total"]))
+        marks = _marks(board, int(row["n_total"]), manifest, n_instructions)
         lines.append(f"  {row['model']}: place {above + 1} of {len(others) + 1}" + "".join(f" [{m}]" for m in marks))
         for position in range(max(0, above - NEIGHBOURS), min(len(others), above + NEIGHBOURS)):
             if position == above:
@@ -61,13 +65,15 @@ def place_among(board: Board, name: str) -> list[str]:
     return lines
 
 
-def _marks(board: Board, n_total: int) -> list[str]:
+def _marks(board: Board, n_total: int, manifest: Mapping[str, str], n_instructions: int) -> list[str]:
     """What differs from the published board's way of judging."""
     marks = []
-    if board.annotator != _ALPACA_EVAL_2["annotator"]:
-        marks.append(f"judge {board.annotator}, not {_ALPACA_EVAL_2['annotator']}")
-    if board.baseline != _ALPACA_EVAL_2["baseline"]:
-        marks.append(f"baseline {board.baseline}, not {_ALPACA_EVAL_2['baseline']}")
-    if n_total != _ALPACA_EVAL_2["n"]:
-        marks.append(f"{n_total} instructions, not {_ALPACA_EVAL_2['n']}")
+    if board.annotator != manifest["annotator"]:
+        marks.append(f"judge {board.annotator}, not {manifest['annotator']}")
+    elif "judge_hash" in manifest and manifest["judge_hash"] not in set(board.table["judge_hash"]):
+        marks.append(f"judge {board.annotator} of another hash than {manifest['judge_hash']}")
+    if board.baseline != manifest["baseline"]:
+        marks.append(f"baseline {board.baseline}, not {manifest['baseline']}")
+    if n_total != n_instructions:
+        marks.append(f"{n_total} instructions, not {n_instructions}")
     return marks
