@@ -182,9 +182,9 @@ def _board(
     leads = bool(controls) and bool(lc_estimates[controls[0]]) and (controls[0] != "joint" or len(panel) >= SMALL_PANEL)
     headline = "length_controlled_winrate" if leads else "win_rate"
     leading = lc_estimates[controls[0]] if leads else estimates
-    usable = [e for m, e in leading.items() if m != units.baseline and e.n_clusters > 1]
+    usable = [e for m, e in estimates.items() if m != units.baseline and e.n_clusters > 1]
     if len(usable) > 1:
-        notes.append(str(power(usable, level=level)))
+        notes.append(f"by win rate, {power(usable, level=level)}")
     return Board(
         annotator=units.annotator,
         baseline=units.baseline,
