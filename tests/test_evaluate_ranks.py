@@ -150,3 +150,78 @@ def test_parts_that_never_met_are_named(capsys: pytest.CaptureFixture[str]) -> N
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert all(name in told for name in "abcd")
+
+
+def test_compare_looks_at_shared_instructions_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    pair = {"generator_1": "base", "output_1": "x", "output_2": "y"}
+    rows = [
+        pair | {"instruction": f"{i}", "generator_2": m, "preference": p}
+        # on what both answered they are equal; elsewhere the one only won and the other only lost
+        for m, alone, p in (("a", range(100), 2), ("b", range(200, 300), 1))
+        for i in alone
+    ]
+    rows += [
+        pair | {"instruction": f"both {i}", "generator_2": m, "preference": 1 + i % 2} for m in "ab" for i in range(40)
+    ]
+    write_rows("v.jsonl", rows)
+    assert main(["compare", "v.jsonl", "a", "b", "--length-control", "none"]) == 0
+    assert "a − b = +0.0 points" in (told := capsys.readouterr().out)
+    assert "40 instructions): the difference may be chance" in told
+    write_rows("apart.jsonl", rows[:200])
+    assert main(["compare", "apart.jsonl", "a", "b"]) == 2
+    assert "share 0 instructions" in capsys.readouterr().err
+
+
+def test_unanimous_models_are_told_apart_by_the_sign_test(capsys: pytest.CaptureFixture[str]) -> None:
+    pair = {"generator_1": "base", "generator_2": "m", "output_1": "x", "output_2": "y", "preference": 2}
+    for n, verdict in ((2, "may be chance"), (20, "is real")):
+        write_rows("v.jsonl", [pair | {"instruction": str(i)} for i in range(n)])
+        assert main(["compare", "v.jsonl", "m", "base", "--length-control", "none"]) == 0
+        assert f"the difference {verdict}" in capsys.readouterr().out
+
+
+def test_rejudge_wants_the_same_outputs(capsys: pytest.CaptureFixture[str]) -> None:
+    pair = {"generator_1": "base", "generator_2": "m", "output_1": "x", "annotator": "j"}
+    for name, output, start in (("a", "y", 0), ("b", "other", 0), ("c", "y", 500)):
+        rows = [pair | {"instruction": str(i + start), "output_2": output, "preference": 1 + i % 2} for i in range(30)]
+        write_rows(f"{name}.jsonl", rows)
+    assert main(["rejudge", "a.jsonl", "b.jsonl"]) == 2
+    assert "30 outputs differ between the two files" in capsys.readouterr().err
+    assert main(["rejudge", "a.jsonl", "c.jsonl"]) == 2
+    assert "share fewer than two instructions" in capsys.readouterr().err
+
+
+def test_ratings_say_what_has_no_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = round_robin({"a": 1.0, "b": 0.0, "c": -1.0})
+    write_rows("r.jsonl", [row | {"preference": None} if i % 3 == 0 else row for i, row in enumerate(rows[:-2])])
+    found = evaluated(capsys, "r.jsonl", "--rank", "bradley-terry")
+    assert any("comparisons have no verdict" in line for line in found["warnings"])
+
+
+def test_what_is_asked_for_stands_in_the_file_too() -> None:
+    rng = np.random.default_rng(3)
+    pair = {"generator_1": "base", "generator_2": "m", "annotator": "j"}
+    rows = [
+        pair
+        | {
+            "instruction": f"{i}",
+            "output_1": "x" * int(rng.integers(9, 60)),
+            "output_2": "y" * int(rng.integers(9, 60)),
+        }
+        | {"preference": 1 + int(rng.integers(2))}
+        for i in range(80)
+    ]
+    write_rows("v.jsonl", rows)
+    write_rows("labels.jsonl", rows[:40])
+    asked = ("--human", "labels.jsonl", "--control", "length", "--board", "alpaca-eval-2")
+    for name in ("o.json", "o.md"):
+        assert main(["evaluate", "v.jsonl", *asked, "-o", name]) == 0
+    with open("o.json", encoding="utf-8") as stream:
+        found = json.load(stream)
+    assert {"human_calibrated", "style_controlled", "told"} <= set(found)
+    with open("o.md", encoding="utf-8") as stream:
+        told = stream.read()
+    assert "as people would judge" in told
+    assert "among the 223 models" in told
+    assert main(["evaluate", "v.jsonl", "--board", "nobody", "--add-to", "new"]) == 2
+    assert main(["evaluate", "v.jsonl", "--control", "length", "--add-to", "new"]) == 2

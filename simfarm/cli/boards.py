@@ -37,6 +37,8 @@ def ranked(frame: pd.DataFrame, baseline: str | None, arguments: argparse.Namesp
         level=arguments.level,
         allow_mixed=arguments.mix_judges,
     )
+    if all(set(board.table["model"]) <= {board.baseline} for board in boards):
+        raise InputError(f"there is no model but the baseline {boards[0].baseline}; annotate another model's outputs")
     if max((e.n_clusters for board in boards for e in board.estimates.values()), default=0) == 1:
         raise InputError("all verdicts are about one instruction; an interval needs at least two, annotate more")
     return boards

@@ -46,8 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Annotate where needed, rank, print; gives the exit status."""
     from simfarm.cli.judging import dry_run, refuse_judging
+    from simfarm.errors import InputError
     from simfarm.inputs import read_for_evaluation
     from simfarm.report.board import check_target
+    from simfarm.report.published import published_names
 
     if arguments.output:
         check_target(arguments.output)
@@ -56,6 +58,10 @@ def run(arguments: argparse.Namespace) -> int:
         return dry_run(arguments)
     if read is not None:
         refuse_judging(arguments)
+    if arguments.board and arguments.board not in published_names():
+        raise InputError(f"--board {arguments.board}: no such board; there is {', '.join(published_names())}")
+    if arguments.add_to and (arguments.human or arguments.control):
+        raise InputError("--add-to ranks all models of the board anew; give --human and --control in a run without it")
     frame, name, status = _annotated(arguments) if read is None else (*read, 0)
     if frame["preference"].isna().all():
         status = status or 4
@@ -120,15 +126,23 @@ def _board(arguments: argparse.Namespace, frame: pd.DataFrame, name: str | None)
     if arguments.add_to:
         boards = [_added(arguments, frame, boards)]
     told = [[*style_lines(s, b), *calibrated_lines(c, b.level)] for s, c, b in zip(styles, people, boards, strict=True)]
+    if arguments.board:
+        told = [[*lines, *place_among(board, arguments.board)] for lines, board in zip(told, boards, strict=True)]
+    for found in people:
+        for warning in (line for one in found.values() for line in one.warnings):
+            print(f"warning: {warning}", file=sys.stderr)
+    more = [
+        style_json(s, b) | calibrated_json(c, b) | ({"told": lines} if lines else {})
+        for s, c, b, lines in zip(styles, people, boards, told, strict=True)
+    ]
     if arguments.json:
-        more = [style_json(s, b) | calibrated_json(c, b) for s, c, b in zip(styles, people, boards, strict=True)]
         print(board_json(boards, more))
     else:
         for board, lines in zip(boards, told, strict=True):
             print_board(board, breakdown=arguments.breakdown)
-            print("\n".join([*lines, *(place_among(board, arguments.board) if arguments.board else []), ""]))
+            print("\n".join([*lines, ""]))
     if arguments.output:
-        write_board(arguments.output, boards)
+        write_board(arguments.output, boards, more)
 
 
 def _added(arguments: argparse.Namespace, frame: pd.DataFrame, boards: list[Board]) -> Board:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from simfarm.cli.options import add_ranking
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from simfarm.ranking import Rejudged
 
 __all__ = ["add_arguments", "run"]
@@ -42,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
         names.append(f"{annotators[0]} ({suffix} file)")
         frames.append(frame.assign(annotator=names[-1]))
+    _require_same_outputs(*frames)
     boards = leaderboard(
         pd.concat(frames, ignore_index=True),
         baseline=baseline,
@@ -55,6 +58,27 @@ def run(arguments: argparse.Namespace) -> int:
         json.dumps(found.to_json(), ensure_ascii=False, indent=1) if arguments.json else _told(found, arguments.level)
     )
     return 0
+
+
+def _require_same_outputs(a: pd.DataFrame, b: pd.DataFrame) -> None:
+    """Raise `InputError` where one pair of generators wrote two outputs to one instruction in the two files."""
+    from simfarm.errors import InputError
+
+    asked = next((k for k in ("instruction", "instruction_id") if k in a and k in b), None)
+    if asked is None:
+        raise InputError("the files share neither 'instruction' nor 'instruction_id'; add one to both")
+    keys = [asked, "generator_1", "generator_2", *(["sample"] if "sample" in a and "sample" in b else [])]
+    sides = [f.assign(**{asked: f[asked].astype(str).str.strip()}) for f in (a, b)]
+    for side in ("1", "2"):
+        column = f"output_{side}" if all(f"output_{side}" in f for f in sides) else f"length_{side}"
+        one, other = (f[[*keys, column]].dropna().drop_duplicates() for f in sides)
+        met = one.merge(other, on=keys, suffixes=("", "_other"))
+        same = met[met[column] == met[f"{column}_other"]][keys].drop_duplicates()
+        differ = len(met[keys].drop_duplicates()) - len(same)
+        if differ:
+            raise InputError(
+                f"{differ} outputs differ between the two files; rejudge compares judges on the same outputs"
+            )
 
 
 def _told(found: Rejudged, level: float) -> str:

@@ -143,7 +143,14 @@ def paired_difference(board: Board, a: str, b: str, *, length_control: str | Non
         if name not in known:
             names = ", ".join(sorted({*known, board.baseline}))
             raise InputError(f"no estimate of {name!r} on this board; it has {names}")
-    return known[a] - known[b]
+    left, right = known[a], known[b]
+    shared, at, of = np.intersect1d(left.clusters, right.clusters, return_indices=True)
+    if len(shared) < 2:
+        raise InputError(f"{a} and {b} share {len(shared)} instructions; a paired difference needs at least two")
+    if length_control is not None:
+        return left - right
+    paired = (left.value + left.influence[at]) - (right.value + right.influence[of])
+    return Estimate(float(paired.mean()), paired - paired.mean(), shared, rate=False)
 
 
 def _board(
@@ -183,8 +190,8 @@ def _board(
     headline = "length_controlled_winrate" if leads else "win_rate"
     leading = lc_estimates[controls[0]] if leads else estimates
     usable = [e for m, e in estimates.items() if m != units.baseline and e.n_clusters > 1]
-    if len(usable) > 1:
-        notes.append(f"by win rate, {power(usable, level=level)}")
+    if len(usable) > 1 and (planned := power(usable, level=level)).detectable > 0:
+        notes.append(f"by win rate, {planned}")
     return Board(
         annotator=units.annotator,
         baseline=units.baseline,

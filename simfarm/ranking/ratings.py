@@ -64,6 +64,7 @@ class Ratings:
     slopes: Mapping[str, Estimate]
     n_clusters: int
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def rate_models(
@@ -95,6 +96,7 @@ def _rated(
 ) -> Ratings:
     head, p, _ = averaged(part)
     known = ~np.isnan(p)
+    warnings = [f"{int((~known).sum())} comparisons have no verdict and are left out"] if not known.all() else []
     head, p = head[known], p[known]
     if head.empty:
         raise InputError(
@@ -137,6 +139,10 @@ def _rated(
         slopes=slopes,
         n_clusters=len(np.unique(comparisons.cluster)),
         notes=tuple(notes),
+        warnings=(
+            *warnings,
+            *(["verdicts without any doubt: a weak prior keeps ratings finite"] if fitted.prior else []),
+        ),
     )
 
 
@@ -191,8 +197,6 @@ def _notes(comparisons: Comparisons, fitted: BradleyTerry, style: StyleDifferenc
     notes = []
     if style is not None and style.constant:
         notes.append(f"the outputs never differ in {', '.join(style.constant)}: not controlled for")
-    if fitted.prior:
-        notes.append("a model won or lost everything: a weak prior keeps its rating finite")
     ties = int((comparisons.p == 0.5).sum())
     if 0 < ties < len(comparisons.p) and style is None:
         try:
@@ -234,7 +238,7 @@ def _table(
         lines |= {"rating_low": [b[0] for b in bounds], "rating_high": [b[1] for b in bounds]}
     else:
         lines |= {"rating": weights, "rating_se": np.nan, "rating_low": np.nan, "rating_high": np.nan}
-    ranks = rank_intervals(bootstrap_ratings(comparisons), level)
+    ranks = rank_intervals(bootstrap_ratings(comparisons) if raw is None else _drawn(estimates), level)
     lines |= {
         "tier": tiers(estimates, level=level).tier,
         "rank_low": ranks[:, 0],
@@ -244,4 +248,18 @@ def _table(
     if raw is not None:
         lines["rating_raw"] = [raw.ratings[m].value for m in models]
     table = pd.DataFrame(lines)
-    return table.sort_values(["rating", "model"], ascending=[False, True], ignore_index=True)
+    # equal weights of a lottery stand in the order of their Bradley-Terry ratings
+    strength = pd.Series([e.value for e in estimates])
+    order = pd.DataFrame({"rating": table["rating"], "strength": strength, "model": table["model"]}).sort_values(
+        ["rating", "strength", "model"], ascending=[False, False, True]
+    )
+    return table.loc[order.index].reset_index(drop=True)
+
+
+def _drawn(estimates: list[Estimate], replicates: int = 2000) -> Array:
+    """Ratings (replicates × M) around the fitted ones with their joint covariance: for ranks at equal style."""
+    influence = np.stack([e.influence for e in estimates])
+    n = influence.shape[1]
+    noise = np.random.default_rng(0).standard_normal((replicates, n)) @ influence.T / np.sqrt(n * (n - 1))
+    drawn: Array = np.array([e.value for e in estimates]) + noise
+    return drawn

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from simfarm.errors import InputError
 from simfarm.ranking.board import Board
 from simfarm.ranking.columns import plain, records
+from simfarm.ranking.estimate import Estimate, mean_estimate
 
 __all__ = ["Flip", "Rejudged", "compare_judges"]
 
@@ -71,7 +73,7 @@ def compare_judges(a: Board, b: Board) -> Rejudged:
         raise InputError("the two files share no model with verdicts; rejudge compares judges on the same outputs")
     rows = []
     for model in models:
-        first, second = a.estimates[model], b.estimates[model]
+        first, second = _shared(a.estimates[model], b.estimates[model])
         low, high = (second - first).interval(a.level)
         rows.append(
             {
@@ -95,6 +97,15 @@ def compare_judges(a: Board, b: Board) -> Rejudged:
         flips=tuple(flips),
         n_pairs=len(pairs),
     )
+
+
+def _shared(first: Estimate, second: Estimate) -> tuple[Estimate, Estimate]:
+    """Both win rates on the instructions that both judges judged."""
+    _, at, of = np.intersect1d(first.clusters, second.clusters, return_indices=True)
+    if len(at) < 2:
+        raise InputError("the two files share fewer than two instructions; rejudge compares judges on the same outputs")
+    one = mean_estimate(first.value + first.influence[at], first.clusters[at])
+    return one, mean_estimate(second.value + second.influence[of], second.clusters[of])
 
 
 def _flip(a: Board, b: Board, first: str, second: str) -> Flip | None:

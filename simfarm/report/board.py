@@ -193,6 +193,15 @@ def difference_lines(board: Board, a: str, b: str) -> list[str]:
         estimate = paired_difference(board, a, b, length_control=control)
         low, high = (100 * bound for bound in estimate.interval(board.level))
         value, p = 100 * estimate.value, estimate.p_value()
+        if estimate.standard_error == 0 and value:
+            # every instruction says the same: no spread to go by, so the sign test of the instructions
+            p = 2 * 0.5**estimate.n_clusters
+            low = high = 1.0 if p < 1 - board.level else 0.0
+            told.append(
+                f"{name}: {a} − {b} = {value:+.1f} points on each of {estimate.n_clusters} instructions "
+                f"(sign test p = {p:.2g}): the difference {'is real' if low else 'may be chance'}"
+            )
+            continue
         verdict = "the difference is real" if low * high > 0 else "the difference may be chance"
         told.append(
             f"{name}: {a} − {b} = {value:+.1f} points ({100 * board.level:g} %: {low:+.1f} to {high:+.1f}, "
@@ -215,14 +224,15 @@ def board_json(boards: Sequence[Board], more: Sequence[Mapping[str, Any]] = ()) 
     return json.dumps(made[0] if len(made) == 1 else {"boards": made}, ensure_ascii=False, indent=1, allow_nan=False)
 
 
-def board_markdown(boards: Sequence[Board]) -> str:
+def board_markdown(boards: Sequence[Board], more: Sequence[Mapping[str, Any]] = ()) -> str:
     """Tables that a README or an issue can hold, each with its remarks and warnings."""
     parts = []
-    for board in boards:
+    for board, rest in zip(boards, more or [{}] * len(boards), strict=True):
         headings, rows = _columns(board)
         lines = [f"### {_title(board)}", "", f"| {' | '.join(headings)} |", f"|{' --- |' * len(headings)}"]
         lines += ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in rows]
         lines += ["", *(f"- {line}" for line in remarks(board)), *(f"- warning: {line}" for line in board.warnings)]
+        lines += [f"- {line.strip()}" for line in rest.get("told", ())]
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
@@ -236,13 +246,13 @@ def check_target(path: str | os.PathLike[str]) -> None:
     check_writable(Path(path).with_suffix(".csv"))
 
 
-def write_board(path: str | os.PathLike[str], boards: Sequence[Board]) -> None:
-    """Write all boards to one file, in the format of its name."""
+def write_board(path: str | os.PathLike[str], boards: Sequence[Board], more: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Write all boards to one file, in the format of its name; `more` as in `board_json` (Markdown shows its lines)."""
     import pandas as pd
 
     suffix = Path(path).suffix
     if suffix == ".csv":
         text = pd.concat([board.table for board in boards], ignore_index=True).to_csv(index=False)
     else:
-        text = board_markdown(boards) if suffix == ".md" else board_json(boards) + "\n"
+        text = board_markdown(boards, more) if suffix == ".md" else board_json(boards, more) + "\n"
     Path(path).write_text(text, encoding="utf-8")

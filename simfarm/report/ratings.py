@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ def slope_lines(slopes: Mapping[str, Estimate], level: float) -> list[str]:
 
 
 def print_ratings(found: Ratings) -> None:
-    """A table on stdout with its remarks."""
+    """A table with its remarks on stdout, warnings on stderr."""
     from simfarm.report.board import print_table
 
     controlled = "rating_raw" in found.table
@@ -53,6 +54,8 @@ def print_ratings(found: Ratings) -> None:
     print_table(
         title, [*headings, "tier", "rank", "comparisons"], rows, [*slope_lines(found.slopes, found.level), *found.notes]
     )
+    for line in found.warnings:
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def ratings_json(found: Sequence[Ratings]) -> str:
@@ -65,7 +68,7 @@ def ratings_json(found: Sequence[Ratings]) -> str:
             "models": records(one.table),
             "lottery": one.lottery,
             "slopes": {name: _estimate(slope, one.level) for name, slope in one.slopes.items()},
-            "warnings": [],
+            "warnings": list(one.warnings),
             "remarks": list(one.notes),
         }
         for one in found
@@ -136,7 +139,7 @@ def calibrated_lines(found: Mapping[str, Calibrated], level: float) -> list[str]
             f"from {one.n_labelled} labels alone {100 * one.human.value:.1f} % "
             f"({100 * own_low:.1f} to {100 * own_high:.1f})"
         )
-        told += [f"  {one}", *(f"  warning: {line}" for line in one.warnings)]
+        told.append(f"  {one}")
         if one.left_out:
             told.append(f"  {one.left_out} labels are of comparisons without a verdict and were left out")
     if found:
@@ -159,6 +162,7 @@ def calibrated_json(found: Mapping[str, Calibrated], board: Board) -> dict[str, 
             "width_ratio": plain(one.width_ratio),
             "worth_labels": one.worth,
             "sampling": {k: plain(v) for k, v in one.sampling.items()},
+            "warnings": one.warnings,
         }
         for model, one in found.items()
     }
