@@ -57,7 +57,7 @@ def test_samples_tell_answers_apart() -> None:
 
 def test_a_half_surrogate_becomes_the_replacement_character() -> None:
     (made,) = outputs_from_rows([{"instruction": "a", "output": "half \ud83d", "generator": "m"}], "f")
-    assert made.output == "half \ufffd\ufffd\ufffd" or made.output.encode("utf-8")
+    assert made.output == "half \ufffd\ufffd\ufffd"
 
 
 def test_kinds() -> None:

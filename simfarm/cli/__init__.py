@@ -86,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("simfarm: stopped; answers already given are kept, run the same command to go on", file=sys.stderr)
         return 128 + signal.SIGINT
     except Exception as error:
+        # the last line of defence: every failure a user can mend has been named above, what is left is ours
         if parsed.debug:
             raise
         print(
