@@ -1,31 +1,81 @@
-"""Where completions come from, chosen by the prefix of a model's name: `openai/gpt-4.1`, `replay/FILE`.
+"""Where completions come from, chosen by the prefix of a model's name: `openai/gpt-4.1`, `vllm/PATH`, `replay/FILE`.
 
 Each SDK is imported when its prefix is asked for, so that a run pays for one of them and `--help` for none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from simfarm.backends.base import Backend
+from simfarm.backends.base import Backend, Scorer
+from simfarm.backends.local import ENGINES, local_spec
 from simfarm.errors import InputError
 
-__all__ = ["PREFIXES", "open_backend"]
+__all__ = ["PREFIXES", "open_backend", "open_model"]
 
-PREFIXES = ("openai", "anthropic", "litellm", "replay")
+PREFIXES = ("openai", "anthropic", "litellm", "replay", *ENGINES)
+
+TIMEOUT = 120.0
+"""Seconds that a server has for one call, unless the user says otherwise."""
 
 
-def open_backend(spec: str, *, base_url: str | None = None, timeout: float = 120.0) -> tuple[Backend, str]:
-    """The backend that `spec` (`PREFIX/NAME`) names, and the model's name without the prefix.
+def open_model(spec: str, engine: Mapping[str, Any] | None = None) -> Scorer:
+    """A model that runs in this process: `embedded`, a GGUF file, a model's folder, or `ENGINE/PATH-OR-HUB-NAME`.
+
+    `engine` holds the engine's own options (device, dtype, adapter, tensor_parallel_size …). The model is loaded at the
+    first call and can serve generation, verdicts and likelihoods alike; whoever opens it closes it. Raises `InputError`
+    for what cannot be found or run here.
+    """
+    local = local_spec(spec)
+    if local is None:
+        raise InputError(f"{spec}: no such model here; name a GGUF file, a model's folder or vllm/HUB-NAME")
+    prefix, _, name = local.partition("/")
+    if not name:
+        raise InputError(f"'{spec}' names no model: write {prefix}/PATH, or {prefix}/owner/name for one from the hub")
+    options = dict(engine or {})
+    if prefix == "openvino":
+        from simfarm.backends.openvino import OpenVINOBackend
+
+        return OpenVINOBackend(name, options)
+    if prefix == "vllm":
+        from simfarm.backends.vllm import VLLMBackend
+
+        return VLLMBackend(name, options)
+    from simfarm.backends.transformers import TransformersBackend
+
+    return TransformersBackend(name, options)
+
+
+def open_backend(
+    spec: str,
+    *,
+    base_url: str | None = None,
+    timeout: float | None = None,
+    engine: Mapping[str, Any] | None = None,
+) -> tuple[Backend, str]:
+    """The backend that `spec` (`PREFIX/NAME`, or what `open_model` takes) names, and the model's name for requests.
 
     `base_url` points `openai` and `anthropic` at any compatible server (vLLM, SGLang, llama.cpp …). `timeout` is in
-    seconds for a whole call. Keys come from the environment, or from a `.env` file in the working directory where the
-    environment lacks them. Raises `InputError` for an unknown prefix, a missing name or a missing key, before any call.
+    seconds for a whole call (default 120; a model in this process has none). `engine` is for a model in this process.
+    Keys come from the environment, or from a `.env` file in the working directory where the environment lacks them.
+    Raises `InputError` for an unknown prefix, a missing name or a missing key, before any call.
     """
+    if local_spec(spec) is not None:
+        if base_url is not None:
+            raise InputError(
+                f"{spec} runs in this process and asks no server: leave --base-url out, or use openai/NAME"
+            )
+        model = open_model(spec, engine)
+        return model, model.model
+    if engine:
+        raise InputError(f"--engine-arg {min(engine)} is for a model in this process, and {spec} asks a server")
+    timeout = timeout or TIMEOUT
     prefix, _, name = spec.partition("/")
     if prefix not in PREFIXES:
         known = ", ".join(f"{p}/…" for p in PREFIXES)
-        raise InputError(f"no backend for the model '{spec}': write it as one of {known}")
+        raise InputError(f"no backend for the model '{spec}': write it as one of {known}, a model's folder or embedded")
     if not name:
         raise InputError(f"'{spec}' names no model: write {prefix}/NAME")
     if prefix == "replay":

@@ -34,6 +34,8 @@ class AnthropicBackend:
     """Messages over one shared connection pool. Raises `InputError` where the key is missing."""
 
     name = "anthropic"
+    in_process = False
+    concurrency = 64
     key_variable = "ANTHROPIC_API_KEY"
 
     def __init__(self, *, base_url: str | None = None, timeout: float = 120.0) -> None:

@@ -6,14 +6,28 @@ recorded completion and a fresh one cannot be told apart by the code that reads 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
-__all__ = ["Backend", "CallError", "Completion", "Judged", "Message", "Request", "TokenLogprob", "TransientError"]
+__all__ = [
+    "Backend",
+    "CallError",
+    "Completion",
+    "Judged",
+    "Message",
+    "Prompt",
+    "Request",
+    "Scorer",
+    "TokenLogprob",
+    "TransientError",
+]
 
 Message = Mapping[str, str]
 """A chat message: `role` (system, user or assistant) and `content`."""
+
+Prompt: TypeAlias = str | Sequence[Message]
+"""What a continuation follows: chat messages, framed by the model's chat template, or a text as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +44,9 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question to one model. `sampling` holds provider-neutral names (temperature, max_tokens, logprobs, seed,
-    effort, stop, schema); `sample` tells repeats of one question apart, `attempt` tells a later try after an
-    unparseable answer from the first."""
+    """One question to one model. `sampling` holds provider-neutral names (temperature, top_p, repetition_penalty,
+    max_tokens, logprobs, seed, effort, stop, schema, chat_template, template_args); `sample` tells repeats of one
+    question apart, `attempt` tells a later try after an unparseable answer from the first."""
 
     model: str
     messages: tuple[Message, ...]
@@ -54,7 +68,8 @@ class TokenLogprob:
 @dataclass(frozen=True, slots=True)
 class Completion:
     """What came back. `model` is the name the provider returned; `finish_reason` is OpenAI's word (stop, length,
-    content_filter, refusal); token counts are the provider's, None where it gave none; `seconds` is wall time."""
+    content_filter, refusal); token counts are the provider's, None where it gave none; `seconds` is wall time; `engine`
+    is what ran a model in this process, with its version."""
 
     text: str
     logprobs: tuple[TokenLogprob, ...] | None = None
@@ -63,13 +78,14 @@ class Completion:
     output_tokens: int | None = None
     model: str | None = None
     seconds: float | None = None
+    engine: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, without what is None: what the store keeps and an annotation's `raw_completion` shows."""
         row: dict[str, Any] = {"text": self.text}
         if self.logprobs is not None:
             row["logprobs"] = [{"token": t.token, "logprob": t.logprob, "top": dict(t.top)} for t in self.logprobs]
-        for name in ("finish_reason", "input_tokens", "output_tokens", "model", "seconds"):
+        for name in ("finish_reason", "input_tokens", "output_tokens", "model", "seconds", "engine"):
             value = getattr(self, name)
             if value is not None:
                 row[name] = value
@@ -100,10 +116,16 @@ class Backend(Protocol):
     """Where completions come from. Raises `CallError`, `TransientError`, or `simfarm.errors.ProviderError`."""
 
     name: str
-    """The provider's prefix (openai, anthropic, litellm, replay)."""
+    """The provider's prefix (openai, anthropic, litellm, replay, openvino, vllm, transformers)."""
 
     base_url: str | None
     """Where requests go, part of the store's key; None for the provider's own address or no network."""
+
+    in_process: bool
+    """Whether the model runs in this process: then a call waits its turn as long as it takes, and costs nothing."""
+
+    concurrency: int
+    """Calls to have in flight where the user names no number."""
 
     def check(self, model: str, sampling: Mapping[str, Any]) -> None:
         """Refuse, before any call, what this model cannot do (log probabilities …); raises `InputError`."""
@@ -111,3 +133,22 @@ class Backend(Protocol):
     async def complete(self, request: Request) -> Completion: ...
 
     async def close(self) -> None: ...
+
+
+class Scorer(Backend, Protocol):
+    """A backend that can also say how likely a text is. Such backends run in process; they may be awaited from any
+    event loop, and load their model at the first call."""
+
+    model: str
+    """NAME@REVISION: another name whenever weights, adapter or precision change; what requests and annotations name."""
+
+    async def log_likelihood(self, prompt: Prompt, continuation: str) -> float:
+        """log P(continuation | prompt) in nats: the sum over the continuation's own tokens, no end-of-text token.
+
+        After chat messages the continuation stands where the model's answer would begin. Prompt and continuation are
+        tokenised apart, so that the same text has the same tokens whatever it follows. Raises `CallError` where both
+        together exceed the context, or where the continuation is empty.
+        """
+
+    async def count_tokens(self, text: str) -> int:
+        """How many tokens a text has, without special ones: what a mean log likelihood divides by."""

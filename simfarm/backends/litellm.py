@@ -33,6 +33,8 @@ class LiteLLMBackend:
     or the provider's key is missing."""
 
     name = "litellm"
+    in_process = False
+    concurrency = 64
 
     def __init__(self, model: str, *, base_url: str | None = None, timeout: float = 120.0) -> None:
         check_address(base_url, "--base-url")

@@ -42,6 +42,8 @@ class OpenAIBackend:
     """Chat completions over one shared connection pool. Raises `InputError` where the key is missing."""
 
     name = "openai"
+    in_process = False
+    concurrency = 64
 
     def __init__(self, *, base_url: str | None = None, timeout: float = 120.0) -> None:
         self.base_url = base_url or os.environ.get("OPENAI_BASE_URL") or None

@@ -29,6 +29,8 @@ class ReplayBackend:
     """
 
     name = "replay"
+    in_process = False
+    concurrency = 64
 
     def __init__(self, path: str) -> None:
         self.base_url: str | None = None

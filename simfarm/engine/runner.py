@@ -65,7 +65,7 @@ class Engine:
 
     `concurrency` is the most calls at a time; `rpm` and `tpm` cap requests and tokens a minute; `budget` is in US
     dollars; `price` is (input, output) dollars per million tokens, for models without a list price; `timeout` is in
-    seconds for one attempt; `retries` counts further attempts at a call that failed for a passing reason. `on_event` is
+    seconds for one attempt (None: as long as it takes); `retries` counts further attempts at a call that failed for a passing reason. `on_event` is
     told each new completion ("asked"), retry and throttling as it happens. Without a store nothing is remembered and
     nothing shared: that is for recordings, whose answers depend on more than the request's body.
     """
@@ -80,7 +80,7 @@ class Engine:
         tpm: float | None = None,
         budget: float | None = None,
         price: tuple[float, float] | None = None,
-        timeout: float = 120.0,
+        timeout: float | None = 120.0,
         retries: int = 8,
         on_event: Callable[[str], None] | None = None,
     ) -> None:

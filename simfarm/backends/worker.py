@@ -1,0 +1,104 @@
+"""A thread that owns a model: requests come in from any event loop, answers go back to the loop that asked.
+
+Engines for local models are built for one caller in one thread, which loads the model and then works for as long as
+there is work; the farm awaits many calls at a time, from the loop of a command or of a notebook. This is the bridge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+__all__ = ["Job", "Worker"]
+
+Asked = TypeVar("Asked")
+
+
+class Job(Generic[Asked]):
+    """One question and the future of whoever waits for its answer."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self._loop = asyncio.get_running_loop()
+        self.answer: asyncio.Future[Any] = self._loop.create_future()
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody waits any more (the run was stopped): its place in the engine is free for others."""
+        return self.answer.cancelled() or self._loop.is_closed()
+
+    def finish(self, value: object) -> None:
+        """Gives the answer; from the worker's thread."""
+        self._settle(lambda: self.answer.set_result(value))
+
+    def fail(self, error: BaseException) -> None:
+        """Gives an error instead; from the worker's thread."""
+        self._settle(lambda: self.answer.set_exception(error))
+
+    def _settle(self, how: Callable[[], None]) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(lambda: None if self.answer.done() else how())
+
+
+class Worker(Generic[Asked]):
+    """Runs `work(worker)` in a thread of its own, from the first question until `close`.
+
+    `work` loads the model, then calls `take` until it gives None. What it raises is the answer to every question that
+    has none, and to all later ones: a model that cannot be loaded is said once, to everybody.
+    """
+
+    def __init__(self, name: str, work: Callable[[Worker[Asked]], None]) -> None:
+        self._work = work
+        self._inbox: queue.SimpleQueue[Job[Asked] | None] = queue.SimpleQueue()
+        self._open: set[Job[Asked]] = set()
+        self._lock = threading.Lock()
+        self._closing = False
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=f"simfarm-{name}", daemon=True)
+
+    async def ask(self, asked: Asked) -> Any:
+        """The answer to one question; starts the thread at the first."""
+        job = Job(asked)
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            self._open.add(job)
+            self._inbox.put(job)
+            if not self._thread.is_alive():
+                self._thread.start()
+        try:
+            return await job.answer
+        finally:
+            with self._lock:
+                self._open.discard(job)
+
+    def take(self, *, wait: bool) -> list[Job[Asked]] | None:
+        """The questions that have come since the last call, for `work`: waits for one with `wait`; None at the end."""
+        if self._closing:
+            return None
+        jobs = [self._inbox.get()] if wait else []
+        while not self._inbox.empty():
+            jobs.append(self._inbox.get())
+        if None in jobs:
+            self._closing = True
+            return None
+        return [job for job in jobs if job is not None and not job.abandoned]
+
+    async def close(self) -> None:
+        """Ends the thread after the step it is in; what was asked and not answered stays unanswered."""
+        if self._thread.is_alive():
+            self._inbox.put(None)
+            await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        try:
+            self._work(self)
+        except BaseException as error:  # noqa: BLE001 it is not lost: whoever asked gets it
+            with self._lock:
+                self._failure = error
+                waiting = list(self._open)
+            for job in waiting:
+                job.fail(error)
