@@ -18,7 +18,7 @@ from simfarm.records import Comparison, Output, comparisons_from_rows, kind_of_r
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Source", "comparisons_for", "read_for_evaluation"]
+__all__ = ["Source", "comparisons_for", "read_for_evaluation", "split_outputs"]
 
 Source: TypeAlias = Union[str, "os.PathLike[str]", "pd.DataFrame"]
 
@@ -95,19 +95,26 @@ def _pair(
                     f"{name}: the generator {generator!r} is also in {home[generator]}; give each model its own name"
                 )
         outputs += made
+    base, outputs = split_outputs(outputs, baseline)
+    return pair_with_baseline(outputs, base, allow_missing=allow_missing, note=note)
+
+
+def split_outputs(outputs: list[Output], baseline: Source | None) -> tuple[list[Output], list[Output]]:
+    """(the baseline's outputs, everybody else's); the baseline is a file, a DataFrame or a generator among `outputs`.
+
+    Raises `InputError` where it is none of these.
+    """
     if baseline is None:
+        names = sorted({o.generator for o in outputs})
         raise InputError(
-            f"outputs are compared with a baseline: add --baseline FILE, or the name of one of "
-            f"{', '.join(sorted(home)[:6])}"
+            f"outputs are compared with a baseline: add --baseline FILE, or the name of one of {', '.join(names[:6])}"
         )
     if isinstance(baseline, str) and not _is_file(baseline):
-        base, outputs = split_baseline(outputs, baseline)
-    else:
-        name, rows = _named_rows(baseline)
-        if kind_of_rows(rows, name) != "outputs":
-            raise InputError(f"{name}: the baseline must be a file of outputs (instruction, output, generator)")
-        base = outputs_from_rows(rows, name)
-    return pair_with_baseline(outputs, base, allow_missing=allow_missing, note=note)
+        return split_baseline(outputs, baseline)
+    name, rows = _named_rows(baseline)
+    if kind_of_rows(rows, name) != "outputs":
+        raise InputError(f"{name}: the baseline must be a file of outputs (instruction, output, generator)")
+    return outputs_from_rows(rows, name), outputs
 
 
 def _once(pairs: list[Comparison]) -> list[Comparison]:

@@ -12,12 +12,12 @@ from simfarm.errors import InputError
 from simfarm.inputs import comparisons_for
 from simfarm.records import Annotation, Comparison
 
-__all__ = ["dry_run", "open_run", "refuse_judging", "report_summary", "streamed"]
+__all__ = ["dry_run", "open_run", "open_session", "refuse_judging", "report_summary", "streamed"]
 
 
-def open_run(arguments: argparse.Namespace) -> tuple[Session, list[Comparison]]:
-    """The session that the options describe, and the comparisons it is to judge."""
-    session = Session.open(
+def open_session(arguments: argparse.Namespace) -> Session:
+    """The session that the options describe."""
+    return Session.open(
         arguments.judge,
         model=arguments.model,
         base_url=arguments.base_url,
@@ -32,6 +32,11 @@ def open_run(arguments: argparse.Namespace) -> tuple[Session, list[Comparison]]:
         store=arguments.store,
         retry_unparseable=arguments.retry_unparseable,
     )
+
+
+def open_run(arguments: argparse.Namespace) -> tuple[Session, list[Comparison]]:
+    """The session that the options describe, and the comparisons it is to judge."""
+    session = open_session(arguments)
     pairs = comparisons_for(
         arguments.inputs,
         arguments.baseline,
