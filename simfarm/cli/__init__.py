@@ -10,17 +10,20 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from simfarm import __version__
-from simfarm.cli import annotate, compare, evaluate, judges, rejudge, show
+from simfarm.cli import annotate, compare, evaluate, generate, judges, rejudge, select, setup_local, show
 from simfarm.errors import SimfarmError
 
 __all__ = ["main"]
 
 _VERBS = {
+    "generate": (generate, "make candidate outputs: what a model answers to each instruction"),
     "annotate": (annotate, "ask a judge which outputs are better; writes annotations"),
+    "select": (select, "choose one of n samples: by a judge, a model's likelihood or a score"),
     "evaluate": (evaluate, "make a leaderboard from annotations, or from outputs (annotates first)"),
     "compare": (compare, "is the difference of two models real?"),
     "rejudge": (rejudge, "does the ranking survive a change of judge?"),
     "judges": (judges, "list, show and check judges"),
+    "setup-local": (setup_local, "fetch the embedded model, once"),
     "show": (show, "read verdicts as a person does"),
 }
 

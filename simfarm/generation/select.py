@@ -1,0 +1,160 @@
+"""Choosing one of n samples: groups of samples, scores that cost nothing, the choice, and the chosen row.
+
+Every method is a score for each sample, and the choice is the same for all: the highest score wins, a tie falls by a
+stable hash (the lowest sample number would favour the first), a sample without a score is never chosen. Scores that a
+judge or a model gives are in `rivals` and `likelihood`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from simfarm.errors import InputError
+from simfarm.files import Row
+from simfarm.records import Output
+
+__all__ = [
+    "Cost",
+    "Scores",
+    "choose",
+    "chosen_row",
+    "column_scores",
+    "length_scores",
+    "random_scores",
+    "sample_groups",
+    "stable_number",
+    "total_cost",
+]
+
+
+@dataclass(slots=True)
+class Cost:
+    """What scoring took, whoever paid for it and when: completed calls, and tokens, None where a provider gave none."""
+
+    calls: int = 0
+    input_tokens: int | None = 0
+    output_tokens: int | None = 0
+
+    def add(self, calls: int, input_tokens: int | None, output_tokens: int | None) -> None:
+        self.calls += calls
+        for name, more in (("input_tokens", input_tokens), ("output_tokens", output_tokens)):
+            known = getattr(self, name)
+            setattr(self, name, None if known is None or more is None else known + more)
+
+
+def total_cost(costs: Iterable[Cost]) -> Cost:
+    """The sum of all costs."""
+    total = Cost()
+    for cost in costs:
+        total.add(cost.calls, cost.input_tokens, cost.output_tokens)
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """`values[i]` is the score of output i (higher is better), NaN where it has none or belongs to no group;
+    `costs[g]` is what scoring the samples of group g took."""
+
+    values: list[float]
+    costs: list[Cost]
+
+
+def sample_groups(
+    outputs: Sequence[Output], n: int | None = None, *, leave_out: str | None = None
+) -> list[tuple[int, ...]]:
+    """Positions of the samples of each (instruction, dataset, generator), by sample number, groups in input order.
+
+    `n` keeps the first n samples of each; `leave_out` names a generator that is not chosen from (a baseline). Raises
+    `InputError` where no group has two samples.
+    """
+    found: dict[tuple[str, str | None, str], list[int]] = {}
+    for position, output in enumerate(outputs):
+        if output.generator == leave_out:
+            continue
+        found.setdefault((output.instruction.strip(), output.dataset, output.generator), []).append(position)
+    groups = [tuple(sorted(rows, key=lambda i: outputs[i].sample)[:n]) for rows in found.values()]
+    if all(len(group) < 2 for group in groups):
+        raise InputError("no instruction has two samples to choose from; make some with simfarm generate --n 16")
+    return groups
+
+
+def stable_number(*parts: Any) -> float:
+    """A number in [0, 1) that follows from its parts alone (SHA-256), the same on every machine."""
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
+    return (int.from_bytes(digest[:8]) >> 11) / 2**53
+
+
+def _identity(output: Output) -> tuple[Any, ...]:
+    return output.instruction.strip(), output.dataset, output.generator, output.sample
+
+
+def _free(values: list[float], groups: Sequence[Sequence[int]]) -> Scores:
+    return Scores(values, [Cost() for _ in groups])
+
+
+def length_scores(outputs: Sequence[Output], groups: Sequence[Sequence[int]]) -> Scores:
+    """Characters: the control that a judge with a taste for length cannot be told from."""
+    return _free([float(len(output.output)) for output in outputs], groups)
+
+
+def random_scores(outputs: Sequence[Output], groups: Sequence[Sequence[int]], seed: int = 0) -> Scores:
+    """Uniform numbers in [0, 1) that follow from the seed and the sample: the control that choosing must beat."""
+    return _free([stable_number("random sample", seed, *_identity(output)) for output in outputs], groups)
+
+
+def column_scores(
+    rows: Sequence[Row], outputs: Sequence[Output], groups: Sequence[Sequence[int]], column: str, source: str
+) -> Scores:
+    """The numbers in a column of the file. Raises `InputError` naming the row of one that is none."""
+    values = [math.nan] * len(outputs)
+    for position in sorted(row for group in groups for row in group):
+        value = rows[position].get(column)
+        if column not in rows[position] and not any(column in row for row in rows):
+            raise InputError(f"{source}: has no column {column!r}; it has {', '.join(sorted(rows[0])[:12])}")
+        try:
+            number = math.nan if value is None else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            told = "no value" if value is None else repr(value)[:40]
+            raise InputError(
+                f"{source}: row {position + 1} has {told} in {column!r}; a score must be a finite number, "
+                "fill it in or drop the row"
+            )
+        values[position] = number
+    return _free(values, groups)
+
+
+def choose(scores: Scores, outputs: Sequence[Output], groups: Sequence[Sequence[int]]) -> list[int | None]:
+    """For each group the position of its best sample, None where no sample has a score."""
+
+    def best(group: Iterable[int]) -> int | None:
+        scored = [row for row in group if not math.isnan(scores.values[row])]
+        return max(scored, key=lambda i: (scores.values[i], stable_number("tie", *_identity(outputs[i]))), default=None)
+
+    return [best(group) for group in groups]
+
+
+def chosen_row(
+    row: Row, group: Sequence[int], position: int, *, generator: str, method: str, scores: Scores, cost: Cost
+) -> Row:
+    """The chosen sample as an output of its own, with what the choice rests on: `selected_sample`, the method, among
+    how many samples (`selection_n`) of which so many had a score (`selection_scored`), its score, and the cost."""
+    return {
+        **row,
+        "generator": generator,
+        "sample": 0,
+        "selected_sample": int(row.get("sample") or 0),
+        "selection_method": method,
+        "selection_n": len(group),
+        "selection_scored": sum(not math.isnan(scores.values[i]) for i in group),
+        "selection_score": scores.values[position],
+        "selection_calls": cost.calls,
+        "selection_input_tokens": cost.input_tokens,
+        "selection_output_tokens": cost.output_tokens,
+    }
