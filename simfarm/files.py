@@ -22,7 +22,7 @@ from simfarm.errors import InputError
 from simfarm.targets import Target, open_text, replacing, standard_output, telling
 from simfarm.values import as_text, cell, dump, plain
 
-__all__ = ["Row", "check_writable", "read_rows", "write_rows"]
+__all__ = ["Row", "check_writable", "read_rows", "read_text", "write_rows"]
 
 Row = dict[str, Any]
 
@@ -81,6 +81,13 @@ def _decompress(name: str, data: bytes, compression: str) -> bytes:
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(f"{name}: cannot be decompressed ({error}); is the download complete?") from error
     return data
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """A file of plain text (a chat template). Raises `InputError` where it is missing or no UTF-8."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file")
+    return _read_text(os.fspath(path), "")
 
 
 def _read_text(name: str, compression: str) -> str:

@@ -13,12 +13,20 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 from simfarm.errors import InputError
 from simfarm.files import Row, read_rows
 from simfarm.pairing import pair_with_baseline, split_baseline
-from simfarm.records import Comparison, Output, comparisons_from_rows, kind_of_rows, outputs_from_rows
+from simfarm.records import (
+    Comparison,
+    Instruction,
+    Output,
+    comparisons_from_rows,
+    instructions_from_rows,
+    kind_of_rows,
+    outputs_from_rows,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Source", "comparisons_for", "read_for_evaluation", "split_outputs"]
+__all__ = ["Source", "comparisons_for", "instructions_for", "read_for_evaluation", "split_outputs"]
 
 Source: TypeAlias = Union[str, "os.PathLike[str]", "pd.DataFrame"]
 
@@ -80,6 +88,26 @@ def comparisons_for(
         if kind == "annotations":
             pairs = _once(pairs)
     return pairs if limit is None else _first(pairs, limit)
+
+
+def instructions_for(sources: Sequence[Source], limit: int | None = None) -> list[Instruction]:
+    """What to ask a model, of files or DataFrames of instructions, chat messages or outputs; the first `limit`.
+
+    Raises `InputError` for anything that cannot be asked, and for an instruction that two files hold.
+    """
+    if not sources:
+        raise InputError("there is no input; name a file of instructions")
+    asked: list[Instruction] = []
+    home: dict[tuple[str, str | None], str] = {}
+    for position, source in enumerate(sources, 1):
+        name, rows = _named_rows(source, position)
+        for one in instructions_from_rows(rows, name):
+            if home.setdefault((one.instruction.strip(), one.dataset), name) != name:
+                raise InputError(
+                    f"{name}: has an instruction that {home[one.instruction.strip(), one.dataset]} has too"
+                )
+            asked.append(one)
+    return asked if limit is None else asked[:limit]
 
 
 def _pair(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from simfarm.errors import InputError
-from simfarm.records import ANNOTATION_COLUMNS, Comparison, Output
+from simfarm.records import ANNOTATION_COLUMNS, GENERATION_COLUMNS, Comparison, Output
 
 __all__ = ["pair_with_baseline", "split_baseline"]
 
@@ -89,14 +89,18 @@ def pair_with_baseline(
     return [_compare(found, output) for output, found in matched]
 
 
-_RESERVED = {*ANNOTATION_COLUMNS, "finish_reason"}
+_RESERVED = {*ANNOTATION_COLUMNS, *GENERATION_COLUMNS}
 """Columns of an output whose name means something else in an annotation: they go in with their side's number."""
 
 
+_LEFT_OUT = {"engine", "sampling", "system", "thinking"}
+"""Columns of an output that stay in its own file: how it was made would be repeated in every row it is judged in."""
+
+
 def _compare(baseline: Output, output: Output) -> Comparison:
-    extra: dict[str, Any] = {k: v for k, v in output.extra.items() if k not in _RESERVED}
+    extra: dict[str, Any] = {k: v for k, v in output.extra.items() if k not in _RESERVED and k not in _LEFT_OUT}
     for side, record in (("1", baseline), ("2", output)):
-        extra |= {f"{k}_{side}": v for k, v in record.extra.items() if k in _RESERVED and v is not None}
+        extra |= {f"{k}_{side}": v for k, v in record.extra.items() if k in _RESERVED - _LEFT_OUT and v is not None}
     if output.sample:
         extra["sample"] = output.sample
     if "category" in baseline.extra:

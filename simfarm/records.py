@@ -1,4 +1,4 @@
-"""The three records that flow through the farm: outputs, comparisons, annotations.
+"""The records that flow through the farm: instructions, outputs, comparisons, annotations.
 
 Frozen dataclasses, validated once when a file is read (`outputs_from_rows`, `comparisons_from_rows`) and trusted
 afterwards. Columns simfarm does not know travel in `extra`, untouched, to the annotation.
@@ -15,11 +15,14 @@ from simfarm.errors import InputError
 
 __all__ = [
     "ANNOTATION_COLUMNS",
+    "GENERATION_COLUMNS",
     "SCHEMA",
     "Annotation",
     "Comparison",
+    "Instruction",
     "Output",
     "comparisons_from_rows",
+    "instructions_from_rows",
     "kind_of_rows",
     "outputs_from_rows",
 ]
@@ -28,6 +31,17 @@ SCHEMA = 1
 """Version of the annotation file's columns, written in every row's `schema`."""
 
 Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """What a model is asked. `messages` is set where it is a chat."""
+
+    instruction: str
+    instruction_id: str | int | None = None
+    dataset: str | None = None
+    messages: tuple[Mapping[str, Any], ...] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +56,16 @@ class Output:
     sample: int = 0
     messages: tuple[Mapping[str, Any], ...] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def row(self) -> dict[str, Any]:
+        """The output as a file's row: the columns of an Output, those it has, then the unknown ones."""
+        row: dict[str, Any] = {"instruction_id": self.instruction_id, "dataset": self.dataset}
+        row = {name: value for name, value in row.items() if value is not None}
+        row |= {"instruction": self.instruction, "output": self.output, "generator": self.generator}
+        row["sample"] = self.sample
+        if self.messages is not None:
+            row["messages"] = list(self.messages)
+        return row | {k: v for k, v in self.extra.items() if k not in row}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +151,12 @@ ANNOTATION_COLUMNS = tuple(
 
 _OUTPUT_COLUMNS = {"instruction", "output", "generator", "instruction_id", "dataset", "sample", "messages", "input"}
 
+GENERATION_COLUMNS = (
+    *("finish_reason", "model", "revision", "engine", "system", "sampling", "thinking"),
+    *("input_tokens", "output_tokens", "price", "seconds"),
+)
+"""What `simfarm generate` records beside an output."""
+
 
 def kind_of_rows(rows: Sequence[Row], source: str) -> str:
     """What a file holds, from its columns: `annotations`, `comparisons` or `outputs`; raises `InputError` otherwise."""
@@ -197,6 +227,31 @@ def _sample(row: Row, source: str, number: int) -> int:
         return 0 if value is None else int(value)
     except (TypeError, ValueError) as error:
         raise InputError(f"{source}: row {number} has the sample {value!r}; it must be a whole number") from error
+
+
+def instructions_from_rows(rows: Iterable[Row], source: str) -> list[Instruction]:
+    """Validated instructions, in file order; raises `InputError` naming the row, also for one asked twice.
+
+    Rows of an output file are instructions too: the answers and what was recorded about them are left behind.
+    """
+    asked: list[Instruction] = []
+    seen: dict[tuple[str, str | None], int] = {}
+    for number, row in enumerate(rows, 1):
+        instruction, messages = _instruction(row, source, number)
+        if messages is not None and messages[-1]["role"] == "assistant":
+            raise InputError(f"{source}: row {number} has 'messages' that end with an answer; leave the last one out")
+        if not instruction.strip():
+            raise InputError(f"{source}: row {number} has an empty instruction; fill it in or drop the row")
+        key = (instruction.strip(), row.get("dataset"))
+        if key in seen:
+            raise InputError(
+                f"{source}: row {number} repeats row {seen[key]} (same instruction); drop one, and ask for several "
+                "answers with --n"
+            )
+        seen[key] = number
+        extra = {k: v for k, v in row.items() if k not in _OUTPUT_COLUMNS and k not in GENERATION_COLUMNS}
+        asked.append(Instruction(instruction, row.get("instruction_id"), row.get("dataset"), messages, extra))
+    return asked
 
 
 def outputs_from_rows(rows: Iterable[Row], source: str) -> list[Output]:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from simfarm.backends.base import Backend, Scorer
 from simfarm.backends.local import ENGINES, local_spec
 from simfarm.errors import InputError
 
-__all__ = ["PREFIXES", "open_backend", "open_model"]
+__all__ = ["PREFIXES", "TIMEOUT", "open_backend", "open_model", "opened"]
 
 PREFIXES = ("openai", "anthropic", "litellm", "replay", *ENGINES)
 
@@ -96,6 +96,21 @@ def open_backend(
     from simfarm.backends.litellm import LiteLLMBackend
 
     return LiteLLMBackend(name, base_url=base_url, timeout=timeout), name
+
+
+def opened(
+    model: str | Backend,
+    *,
+    base_url: str | None = None,
+    timeout: float | None = None,
+    engine: Mapping[str, Any] | None = None,
+) -> tuple[Backend, str]:
+    """A spec's backend and model as `open_backend` gives them, or those of a model that is open already."""
+    if isinstance(model, str):
+        return open_backend(model, base_url=base_url, timeout=timeout, engine=engine)
+    if base_url or engine:
+        raise InputError("the model is open already: give base_url and engine options where it is opened")
+    return model, cast("Scorer", model).model
 
 
 def _read_dotenv() -> None:

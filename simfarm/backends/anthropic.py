@@ -26,7 +26,7 @@ __all__ = ["DEFAULT_MAX_TOKENS", "AnthropicBackend"]
 DEFAULT_MAX_TOKENS = 4096
 """Anthropic requires a limit; this one stands in where a judge names none."""
 
-NAMES = {"temperature", "max_tokens", "seed", "stop", "effort", "schema"}
+NAMES = {"temperature", "top_p", "max_tokens", "seed", "stop", "effort", "schema"}
 FINISH = {"max_tokens": "length", "model_context_window_exceeded": "length", "refusal": "refusal"}
 
 
@@ -79,8 +79,9 @@ class AnthropicBackend:
         system = "\n\n".join(m["content"] for m in request.messages if m["role"] == "system")
         if system:
             body["system"] = system
-        if "temperature" in sampling and "temperature" not in refused:
-            body["temperature"] = sampling["temperature"]
+        for name in ("temperature", "top_p"):
+            if name in sampling and name not in refused:
+                body[name] = sampling[name]
         if "stop" in sampling:
             stop = sampling["stop"]
             body["stop_sequences"] = [stop] if isinstance(stop, str) else list(stop)
@@ -126,6 +127,7 @@ class AnthropicBackend:
         refused = self._refused.setdefault(model, set())
         for name, words in (
             ("temperature", ("temperature",)),
+            ("top_p", ("top_p",)),
             ("output_config", ("output_config", "output format", "effort")),
         ):
             if name in body and name not in refused and any(word in message.lower() for word in words):

@@ -19,6 +19,7 @@ from simfarm.errors import InputError
 __all__ = ["LiteLLMBackend"]
 
 WIRE = {
+    "top_p": "top_p",
     "temperature": "temperature",
     "max_tokens": "max_tokens",
     "seed": "seed",

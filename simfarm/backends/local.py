@@ -1,8 +1,8 @@
-"""Models on this machine: which files a spec means, which engine runs them, and a name that changes with the weights.
+"""Models on this machine: which files a spec means, which engine runs them, a name that changes with the weights.
 
-An answer is kept under the name of the model that gave it. A path is no such name: a checkpoint folder is overwritten by
-the next training run, and the same weights lie elsewhere on another machine. So a model is NAME@REVISION, the revision
-being a hash of its content (or the hub's commit) and of the options that change what it says.
+An answer is kept under the name of the model that gave it. A path is no such name: a checkpoint folder is overwritten
+by the next training run, and the same weights lie elsewhere on another machine. So a model is NAME@REVISION, the
+revision being a hash of its content (or the hub's commit) and of the options that change what it says.
 """
 
 from __future__ import annotations

@@ -24,8 +24,20 @@ from simfarm.errors import InputError, ProviderError
 
 __all__ = ["OpenAIBackend", "is_reasoning_model"]
 
-WIRE = {"temperature": "temperature", "seed": "seed", "stop": "stop", "effort": "reasoning_effort"}
-NAMES = {*WIRE, "max_tokens", "logprobs", "schema"}
+WIRE = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "seed": "seed",
+    "stop": "stop",
+    "effort": "reasoning_effort",
+}
+EXTENSIONS = {
+    "repetition_penalty": "repetition_penalty",
+    "chat_template": "chat_template",
+    "template_args": "chat_template_kwargs",
+}
+"""What the servers for open models add to OpenAI's body."""
+NAMES = {*WIRE, *EXTENSIONS, "max_tokens", "logprobs", "schema"}
 REASONING = re.compile(r"(?:o[1-9]|gpt-[5-9]|codex)(?!.*-chat)")
 NO_KEY = "no-key"
 """Sent where a compatible server needs no key: the SDK insists on one."""
@@ -80,6 +92,11 @@ class OpenAIBackend:
         unknown = sampling.keys() - NAMES
         if unknown:
             raise InputError(f"unknown sampling option '{min(unknown)}': openai/ takes {', '.join(sorted(NAMES))}")
+        extended = EXTENSIONS.keys() & sampling.keys()
+        if extended and self.base_url is None:
+            raise InputError(
+                f"OpenAI's own models take no {min(extended)}: leave it out, or name a server with --base-url"
+            )
         if sampling.get("logprobs") and is_reasoning_model(model) and sampling.get("effort") != "none":
             raise InputError(
                 f"{model} gives no log probabilities while it reasons: use a judge that reads text (pairwise-reasoned)"
@@ -97,8 +114,9 @@ class OpenAIBackend:
             if name in sampling and wire not in refused:
                 body[wire] = sampling[name]
         if reasoning and sampling.get("effort") != "none":
-            body.pop("temperature", None)
-            body.pop("stop", None)
+            for name in ("temperature", "top_p", "stop"):
+                body.pop(name, None)
+        body |= {wire: sampling[name] for name, wire in EXTENSIONS.items() if name in sampling}
         if "max_tokens" in sampling:
             renamed = reasoning or "max_tokens" in refused
             body["max_completion_tokens" if renamed else "max_tokens"] = sampling["max_tokens"]

@@ -7,12 +7,21 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
+from simfarm.cli.progress import progress
 from simfarm.engine.session import Session
 from simfarm.errors import InputError
 from simfarm.inputs import comparisons_for
 from simfarm.records import Annotation, Comparison
 
-__all__ = ["dry_run", "open_run", "open_session", "refuse_judging", "report_summary", "streamed"]
+__all__ = [
+    "allow_no_key",
+    "dry_run",
+    "open_run",
+    "open_session",
+    "refuse_judging",
+    "report_summary",
+    "streamed",
+]
 
 
 def open_session(arguments: argparse.Namespace) -> Session:
@@ -21,6 +30,7 @@ def open_session(arguments: argparse.Namespace) -> Session:
         arguments.judge,
         model=arguments.model,
         base_url=arguments.base_url,
+        engine=dict(arguments.engine_arg),
         order=arguments.order,
         repeats=arguments.repeats,
         concurrency=arguments.concurrency,
@@ -47,10 +57,15 @@ def open_run(arguments: argparse.Namespace) -> tuple[Session, list[Comparison]]:
     return session, pairs
 
 
-def dry_run(arguments: argparse.Namespace) -> int:
-    """Print what a run would ask and cost at most; asks nothing, and so needs no key."""
+def allow_no_key() -> None:
+    """For a run that asks nothing: the SDKs want a key even then."""
     for key in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
         os.environ.setdefault(key, "none, this is a dry run")
+
+
+def dry_run(arguments: argparse.Namespace) -> int:
+    """Print what a run would ask and cost at most; asks nothing, and so needs no key."""
+    allow_no_key()
     session, pairs = open_run(arguments)
     print(session.estimate(pairs))
     return 0
@@ -58,7 +73,18 @@ def dry_run(arguments: argparse.Namespace) -> int:
 
 def refuse_judging(arguments: argparse.Namespace) -> None:
     """Raise `InputError` for an option that would change verdicts where the verdicts are given already."""
-    wanted = ("judge", "model", "base_url", "order", "limit", "allow_missing", "budget", "dry_run", "retry_unparseable")
+    wanted = (
+        "judge",
+        "model",
+        "base_url",
+        "engine_arg",
+        "order",
+        "limit",
+        "allow_missing",
+        "budget",
+        "dry_run",
+        "retry_unparseable",
+    )
     given = [name for name in wanted if getattr(arguments, name)] + ["repeats"] * (arguments.repeats != 1)
     if given:
         option = given[0].replace("_", "-")
@@ -69,18 +95,10 @@ def streamed(session: Session, pairs: Sequence[Comparison]) -> Iterator[Annotati
     """The session's annotations, with a progress bar where stderr is a terminal."""
     for note in session.notes(pairs):
         print(note, file=sys.stderr)
-    if not sys.stderr.isatty():
-        yield from session.annotations(pairs)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(session.judge.name, total=session.count_calls(pairs))
+    with progress(session.judge.name, session.count_calls(pairs)) as step:
         for annotation in session.annotations(pairs):
             yield annotation
-            bar.update(task, advance=1, description=f"{session.judge.name} {session.cost_so_far()}")
+            step(session.cost_so_far())
 
 
 def report_summary(session: Session) -> int:

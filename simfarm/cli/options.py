@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
+from typing import Any
 
-__all__ = ["add_judging", "add_ranking", "level", "number", "price_pair", "whole"]
+__all__ = [
+    "add_judging",
+    "add_model",
+    "add_ranking",
+    "add_running",
+    "level",
+    "number",
+    "price_pair",
+    "setting",
+    "whole",
+]
 
 
 def whole(text: str) -> int:
@@ -41,6 +53,17 @@ def price_pair(text: str) -> tuple[float, float]:
     return price_in, price_out
 
 
+def setting(text: str) -> tuple[str, Any]:
+    """`NAME=VALUE`; the value is read as JSON where it is such (true, 2, 0.9), else it is the text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
 def level(text: str) -> float:
     try:
         value = float(text)
@@ -74,8 +97,7 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
     """What to ask whom, how hard, and at what price: the same for every verb that may ask a judge."""
     judge = parser.add_argument_group("judge")
     judge.add_argument("--judge", metavar="NAME|FILE", help="a bundled judge or your own (default: the embedded one)")
-    judge.add_argument("--model", metavar="SPEC", help="openai/…, anthropic/…, litellm/… or replay/FILE")
-    judge.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible server (vLLM, SGLang, llama.cpp …)")
+    add_model(judge)
     judge.add_argument(
         "--order", choices=["both", "hashed", "alpaca-eval", "fixed"], help="which output is shown first"
     )
@@ -83,12 +105,41 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
     data.add_argument("--limit", type=whole, metavar="N", help="only the first N instructions")
     data.add_argument("--allow-missing", action="store_true", help="compare what matches when instructions differ")
+    add_running(parser).add_argument(
+        "--retry-unparseable", action="store_true", help="ask again what stayed unparseable three times"
+    )
+
+
+def add_model(group: argparse._ArgumentGroup, *, required: bool = False) -> None:
+    """Which model to ask, and where it runs."""
+    group.add_argument(
+        "--model",
+        metavar="SPEC",
+        required=required,
+        help="openai/…, anthropic/…, litellm/…; on this machine: embedded, FILE.gguf, FOLDER, vllm/HUB-NAME …; or "
+        "replay/FILE",
+    )
+    group.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible server (vLLM, SGLang, llama.cpp …)")
+    group.add_argument(
+        "--engine-arg",
+        type=setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="for a model on this machine: device=cuda, dtype=bfloat16, tensor_parallel_size=2, adapter=DIR …",
+    )
+
+
+def add_running(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """How hard to ask, and at what price. Gives the group, for more options."""
     run = parser.add_argument_group("run")
-    run.add_argument("--concurrency", type=whole, default=64, metavar="N", help="calls in flight at most (default 64)")
+    run.add_argument(
+        "--concurrency", type=whole, metavar="N", help="calls in flight at most (default 64, local models their own)"
+    )
     run.add_argument("--rpm", type=number, metavar="N", help="requests a minute at most")
     run.add_argument("--tpm", type=number, metavar="N", help="tokens a minute at most")
     run.add_argument(
-        "--timeout", type=number, default=120.0, metavar="S", help="seconds to wait for one call (default 120)"
+        "--timeout", type=number, metavar="S", help="seconds to wait for one call of a server (a judge's 120)"
     )
     run.add_argument("--budget", type=number, metavar="USD", help="stop before this run's new calls could cost more")
     run.add_argument(
@@ -96,4 +147,4 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--dry-run", action="store_true", help="print requests, tokens and price; ask nothing")
     run.add_argument("--store", type=Path, metavar="FILE", help="where answers are kept (default: your data folder)")
-    run.add_argument("--retry-unparseable", action="store_true", help="ask again what stayed unparseable three times")
+    return run

@@ -9,8 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simfarm.cli.options import add_judging, level, whole
@@ -236,6 +235,7 @@ def _likelihoods(
     arguments: argparse.Namespace, outputs: Sequence[Output], groups: Groups
 ) -> tuple[Scores, str, int] | None:
     from simfarm.backends import open_model
+    from simfarm.cli.progress import progress
     from simfarm.engine.store import default_store_path
     from simfarm.generation.likelihood import Likelihoods
 
@@ -245,27 +245,12 @@ def _likelihoods(
         print(f"{texts} texts would be read by {model.model}, less those in the store: $0.00")
         return None
     likelihoods = Likelihoods(model, arguments.store or default_store_path())
-    with _bar(model.model, texts) as tick:
-        scores = likelihoods.scores(outputs, groups, tick)
+    with progress(model.model, texts) as told:
+        scores = likelihoods.scores(outputs, groups, lambda: told(""))
     print(f"{likelihoods.asked} likelihoods computed, {likelihoods.cached} from the store", file=sys.stderr)
     for problem, count in likelihoods.problems.most_common(5):
         print(f"no likelihood {count}×: {problem}", file=sys.stderr)
     return scores, f"best-of-n by likelihood of {model.model}", 0
-
-
-@contextmanager
-def _bar(name: str, total: int) -> Iterator[Callable[[], None]]:
-    """What to call after each text: a progress bar where stderr is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=total)
-        yield lambda: bar.update(task, advance=1)
 
 
 def _chosen_rows(

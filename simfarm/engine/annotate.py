@@ -7,14 +7,15 @@ call is an error on its own row and the run goes on. Results come in input order
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
 from simfarm.backends.base import CallError, Completion, Judged, Message, Request, TransientError
 from simfarm.engine.runner import Engine
+from simfarm.engine.stream import in_order
 from simfarm.errors import BudgetError
 from simfarm.judges import Judge
 from simfarm.judges.control import decide
@@ -221,7 +222,6 @@ async def annotate(
     are still given and every call that was not asked is an error of its own, so that no comparison passes with half of
     its orders; `summary.stopped` then says why. `ProviderError` passes through at once.
     """
-    pending: deque[asyncio.Task[Annotation]] = deque()
 
     async def one(call: Call) -> Annotation:
         assert engine is not None
@@ -242,22 +242,8 @@ async def annotate(
         summary.ties_without_call += call.order is None
         return _annotation(call, judge, verdict, [], None)
 
-    async def first() -> Annotation:
-        made = await pending.popleft()
-        summary.add(made)
-        return made
-
-    try:
-        for call in calls:
-            if engine is None or call.order is None:
-                pending.append(asyncio.ensure_future(without_model(call)))
-            else:
-                pending.append(asyncio.ensure_future(one(call)))
-            while len(pending) >= window or (pending and pending[0].done()):
-                yield await first()
-        while pending:
-            yield await first()
-    finally:
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+    answers = (without_model(call) if engine is None or call.order is None else one(call) for call in calls)
+    async with aclosing(in_order(answers, window)) as made:
+        async for annotation in made:
+            summary.add(annotation)
+            yield annotation

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -17,7 +18,7 @@ from simfarm.backends.base import Backend, CallError, Completion, Request, Trans
 from simfarm.backends.failures import Unreachable
 from simfarm.engine.budget import Budget
 from simfarm.engine.limits import Limits
-from simfarm.engine.prices import price
+from simfarm.engine.prices import price, price_table
 from simfarm.engine.store import Store, request_key
 from simfarm.errors import InputError, ProviderError
 
@@ -40,7 +41,8 @@ LONGEST_PAUSE = 600.0
 @dataclass(slots=True)
 class Stats:
     """What one run did. `asked` counts new completions, `cached` those known before this run, `shared` those that
-    another request of this run had asked for; `cost` is in US dollars over the priced ones."""
+    another request of this run had asked for; `cost` is in US dollars over the priced ones; `since` is when the first
+    new answer began (`time.perf_counter`)."""
 
     asked: int = 0
     cached: int = 0
@@ -53,6 +55,16 @@ class Stats:
     unpriced: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     models: Counter[str] = field(default_factory=Counter)
+    since: float | None = None
+
+    def money(self) -> str:
+        """What this run's new calls cost, in words."""
+        return "unknown price" if self.unpriced else f"${self.cost:.4f}"
+
+    def tokens_per_second(self) -> float:
+        """Output tokens a second, from the moment the first new answer began: loading a model is not its speed."""
+        passed = 0.0 if self.since is None else time.perf_counter() - self.since
+        return self.output_tokens / passed if passed else 0.0
 
 
 def estimate_tokens(request: Request) -> int:
@@ -65,9 +77,10 @@ class Engine:
 
     `concurrency` is the most calls at a time; `rpm` and `tpm` cap requests and tokens a minute; `budget` is in US
     dollars; `price` is (input, output) dollars per million tokens, for models without a list price; `timeout` is in
-    seconds for one attempt (None: as long as it takes); `retries` counts further attempts at a call that failed for a passing reason. `on_event` is
-    told each new completion ("asked"), retry and throttling as it happens. Without a store nothing is remembered and
-    nothing shared: that is for recordings, whose answers depend on more than the request's body.
+    seconds for one attempt (None: as long as it takes); `retries` counts further attempts at a call that failed for a
+    passing reason. `on_event` is told each new completion ("asked"), retry and throttling as it happens. Without a
+    store nothing is remembered and nothing shared: that is for recordings, whose answers depend on more than the
+    request's body. `close_backend` is False where the backend is somebody else's, to be used again.
     """
 
     def __init__(
@@ -83,8 +96,10 @@ class Engine:
         timeout: float | None = 120.0,
         retries: int = 8,
         on_event: Callable[[str], None] | None = None,
+        close_backend: bool = True,
     ) -> None:
         self.backend = backend
+        self._close_backend = close_backend
         self.stats = Stats()
         self._store = store
         self._limits = Limits(concurrency, rpm, tpm)
@@ -108,7 +123,8 @@ class Engine:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self.backend.close()
+        if self._close_backend:
+            await self.backend.close()
 
     async def complete(self, request: Request) -> tuple[Completion, bool]:
         """The completion of a request, and whether an earlier run had paid for it.
@@ -152,6 +168,24 @@ class Engine:
         tokens_in = estimate_tokens(request)
         tokens_out = int(request.sampling.get("max_tokens", UNBOUNDED_TOKENS))
         return tokens_in, tokens_out, self._cost(request.model, tokens_in, tokens_out)
+
+    def forecast(self, requests: Sequence[Request], known: int) -> str:
+        """What new `requests` would use and cost at most, in words, beside `known` answers in the store."""
+        uses = [self.estimate(request) for request in requests]
+        tokens_in, tokens_out = sum(u[0] for u in uses), sum(u[1] for u in uses)
+        price = None if any(u[2] is None for u in uses) else sum(u[2] or 0.0 for u in uses)
+        cost = "unknown (no list price for this model; give --price IN,OUT)" if price is None else f"${price:.2f}"
+        priced = (
+            "no price, it runs in this process"
+            if self.backend.in_process
+            else f"price at most {cost} ({price_table()})"
+        )
+        target = f"{self.backend.name}/{requests[0].model}" if requests else self.backend.name
+        return (
+            f"{known} need no request, their answers are in the store; {len(requests)} requests would go to "
+            f"{target}\n{priced}; at most about {tokens_in:,} input and "
+            f"{tokens_out:,} output tokens"
+        )
 
     def _cost(self, model: str | None, tokens_in: int, tokens_out: int) -> float | None:
         if self._price is not None:
@@ -242,6 +276,8 @@ class Engine:
         """Adds a new completion to the statistics; what it counts against the budget (the most, where unpriced)."""
         stats = self.stats
         stats.asked += 1
+        if stats.since is None:
+            stats.since = time.perf_counter() - (completion.seconds or 0.0)
         stats.input_tokens += completion.input_tokens or 0
         stats.output_tokens += completion.output_tokens or 0
         if completion.model is not None:

@@ -7,22 +7,20 @@ and Ctrl-C lands where it always does; everything asynchronous stays inside.
 from __future__ import annotations
 
 import asyncio
-import gc
 import re
-import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from simfarm.backends import open_backend
+from simfarm.backends import TIMEOUT, opened
 from simfarm.backends.base import Backend
 from simfarm.backends.replay import ReplayBackend
 from simfarm.engine.annotate import MAX_ATTEMPTS, Call, Summary, annotate, next_request, plan_calls
-from simfarm.engine.prices import price_table
 from simfarm.engine.runner import Engine, Stats
 from simfarm.engine.store import Store, default_store_path
+from simfarm.engine.stream import drained
 from simfarm.errors import InputError
 from simfarm.judges import Judge, load_judge
 from simfarm.judges.family import model_family
@@ -45,6 +43,7 @@ class Session:
     repeats: int = 1
     retry_unparseable: bool = False
     concurrency: int = 64
+    owned: bool = True
     limits: dict[str, Any] = field(default_factory=dict)
     summary: Summary = field(default_factory=Summary)
     stats: Stats | None = None
@@ -54,14 +53,15 @@ class Session:
         cls,
         judge: str | Path | Judge | None = None,
         *,
-        model: str | None = None,
+        model: str | Backend | None = None,
         base_url: str | None = None,
+        engine: Mapping[str, Any] | None = None,
         order: str | None = None,
         repeats: int = 1,
         store: Path | None = None,
         retry_unparseable: bool = False,
-        concurrency: int = 64,
-        timeout: float = 120.0,
+        concurrency: int | None = None,
+        timeout: float | None = None,
         rpm: float | None = None,
         tpm: float | None = None,
         budget: float | None = None,
@@ -69,27 +69,29 @@ class Session:
     ) -> Session:
         """Check everything that can be checked before a call; raises `InputError`.
 
-        `budget` is in US dollars, `price` is (IN, OUT) in dollars a million tokens, `timeout` in seconds, `rpm` and
-        `tpm` in requests and tokens a minute.
+        `model` is a spec, or a model opened with `open_model`, which stays open; `engine` holds the options of a model
+        in this process. `budget` is in US dollars, `price` is (IN, OUT) in dollars a million tokens, `timeout` in
+        seconds, `rpm` and `tpm` in requests and tokens a minute; `concurrency` is the backend's own where None.
         """
         chosen = judge if isinstance(judge, Judge) else load_judge(str(judge or DEFAULT_JUDGE))
         if order:
             chosen = chosen.replace(order=order)
         if chosen.rule is not None:
-            if model or base_url or repeats != 1:
+            if model or base_url or engine or repeats != 1:
                 raise InputError(
-                    f"the judge {chosen.name!r} follows a rule, asks no model; drop --model, --base-url and --repeats"
+                    f"the judge {chosen.name!r} follows a rule, asks no model; drop --model, --base-url, --engine-arg "
+                    "and --repeats"
                 )
             return cls(chosen, None, "", store or default_store_path(), repeats=1)
         spec = model or chosen.model
         if not spec:
             raise InputError(f"the judge {chosen.name!r} names no model; add --model, for example openai/gpt-4.1")
-        backend, name = open_backend(spec, base_url=base_url, timeout=timeout)
+        backend, name = opened(spec, base_url=base_url, timeout=timeout, engine=engine)
         if isinstance(backend, ReplayBackend):
             recorded = sorted(backend.models)
             chosen = chosen.replace(model=recorded[0]) if len(recorded) == 1 else chosen
         else:
-            chosen = chosen.replace(model=spec)
+            chosen = chosen.replace(model=f"{backend.name}/{name}")
         backend.check(name, chosen.sampling)
         return cls(
             chosen,
@@ -98,8 +100,15 @@ class Session:
             store or default_store_path(),
             repeats=repeats,
             retry_unparseable=retry_unparseable,
-            concurrency=concurrency,
-            limits={"timeout": timeout, "rpm": rpm, "tpm": tpm, "budget": budget, "price": price},
+            concurrency=concurrency or backend.concurrency,
+            owned=backend is not model,
+            limits={
+                "timeout": timeout or (None if backend.in_process else TIMEOUT),
+                "rpm": rpm,
+                "tpm": tpm,
+                "budget": budget,
+                "price": price,
+            },
         )
 
     def calls(self, pairs: Sequence[Comparison]) -> Iterator[Call]:
@@ -149,16 +158,7 @@ class Session:
                 next_request(call, self.judge, self.model, engine.cached, self.retry_unparseable) for call in questions
             )
             new = [request for request in wanted if request is not None]
-            uses = [engine.estimate(request) for request in new]
-        tokens_in, tokens_out = sum(u[0] for u in uses), sum(u[1] for u in uses)
-        price = None if any(u[2] is None for u in uses) else sum(u[2] or 0.0 for u in uses)
-        cost = "unknown (no list price for this model; give --price IN,OUT)" if price is None else f"${price:.2f}"
-        known = len(questions) - len(new)
-        return (
-            f"{told}\n{known} need no request, their answers are in the store; {len(new)} requests would go to "
-            f"{self.judge.model}\nat most about {tokens_in:,} input and {tokens_out:,} output tokens, repairs apart\n"
-            f"price at most {cost} ({price_table()})"
-        )
+            return f"{told}\n{engine.forecast(new, known=len(questions) - len(new))}, repairs apart"
 
     def annotations(self, pairs: Sequence[Comparison]) -> Iterator[Annotation]:
         """Judge all pairs; gives annotations in the order of the pairs, as they become ready.
@@ -166,19 +166,7 @@ class Session:
         Raises `ProviderError` when the provider refuses every call, `InputError` where the options cannot work. What
         was answered before an error or Ctrl-C is in the store.
         """
-        # the SDKs' modules hold objects by the hundred thousand: leaving them out of every collection saves a tenth
-        gc.collect()
-        gc.freeze()
-        try:
-            with asyncio.Runner() as runner:
-                stream = self._stream(pairs)
-                try:
-                    while batch := runner.run(_next_batch(stream)):
-                        yield from batch
-                finally:
-                    runner.run(stream.aclose())
-        finally:
-            gc.unfreeze()
+        return drained(self._stream(pairs))
 
     async def _stream(self, pairs: Sequence[Comparison]) -> AsyncGenerator[Annotation]:
         if self.backend is None:
@@ -206,7 +194,9 @@ class Session:
         assert self.backend is not None
         store = None if isinstance(self.backend, ReplayBackend) else Store(self.store)
         try:
-            async with Engine(self.backend, store, concurrency=self.concurrency, **self.limits) as engine:
+            async with Engine(
+                self.backend, store, concurrency=self.concurrency, close_backend=self.owned, **self.limits
+            ) as engine:
                 yield engine
         finally:
             if store is not None:
@@ -224,8 +214,9 @@ class Session:
         if summary.ties_without_call:
             told.append(f"{summary.ties_without_call} pairs of identical outputs are ties, without a call")
         if stats is not None and self.backend is not None and self.backend.name != "replay":
+            cost = self.cost_so_far()
             told.append(
-                f"{stats.asked} new answers ({self.cost_so_far()}), {stats.cached} from the store"
+                f"{stats.asked} new answers{f' ({cost})' if cost else ''}, {stats.cached} from the store"
                 + (f", {stats.retries} retries ({stats.throttled} throttled)" if stats.retries else "")
                 + (f", {summary.repaired} answers repaired by asking again" if summary.repaired else "")
             )
@@ -251,10 +242,9 @@ class Session:
         return told
 
     def cost_so_far(self) -> str:
-        """This run's new calls in US dollars, `unknown price` where the table knows no price for some of them."""
-        if self.stats is None:
-            return ""
-        return "unknown price" if self.stats.unpriced else f"${self.stats.cost:.4f}"
+        """This run's new calls in US dollars, `unknown price` where the table knows no price for some of them; nothing
+        for a model in this process."""
+        return "" if self.backend is None or self.backend.in_process or self.stats is None else self.stats.money()
 
 
 def same_model(asked: str, answered: str) -> bool:
@@ -264,14 +254,3 @@ def same_model(asked: str, answered: str) -> bool:
         full == short
         or re.fullmatch(re.escape(short.removesuffix("-latest")) + r"-[\d-]+(-?v\d+(:\d+)?)?", full) is not None
     )
-
-
-async def _next_batch(stream: AsyncGenerator[Annotation], size: int = 64, seconds: float = 0.2) -> list[Annotation]:
-    """The next annotations, empty at the end: a batch costs the event loop one start instead of one each."""
-    batch: list[Annotation] = []
-    begun = time.monotonic()
-    async for annotation in stream:
-        batch.append(annotation)
-        if len(batch) >= size or time.monotonic() - begun > seconds:
-            break
-    return batch

@@ -91,8 +91,12 @@ class Likelihoods:
         return completion
 
     def _request(self, output: Output) -> Request:
+        """The prompt that the sample answered, with the system message that `simfarm generate` recorded, and it."""
         asked: Sequence[Mapping[str, Any]] = output.messages or ({"role": "user", "content": output.instruction},)
-        prompt = tuple({"role": str(m["role"]), "content": str(m["content"])} for m in asked)
+        prompt = [{"role": str(m["role"]), "content": str(m["content"])} for m in asked]
+        system = output.extra.get("system")
+        if isinstance(system, str) and prompt[0]["role"] != "system":
+            prompt.insert(0, {"role": "system", "content": system})
         answer = {"role": "assistant", "content": output.output}
         return Request(self.model.model, (*prompt, answer), {"log_likelihood": True})
 

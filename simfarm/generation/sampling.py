@@ -1,0 +1,91 @@
+"""How an answer is drawn: the options of `simfarm generate` as the sampling of a request.
+
+Greedy is the default for one answer, because it is the same tomorrow; several answers to one prompt need a temperature,
+and get 1 where none is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from simfarm.errors import InputError
+
+__all__ = ["Sampling", "split_thinking"]
+
+MAX_TOKENS = 1024
+"""Of an answer, where the user names no number: AlpacaEval's models seldom need more, and a looping one stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Options of every answer. `n` answers a prompt; `seed` is the first answer's, each further one has the next;
+    `stop` strings end an answer and are no part of it; `template_args` go to the chat template (enable_thinking …).
+    Raises `InputError` for what cannot be."""
+
+    n: int = 1
+    temperature: float | None = None
+    top_p: float | None = None
+    repetition_penalty: float | None = None
+    max_tokens: int = MAX_TOKENS
+    seed: int | None = None
+    stop: Sequence[str] = ()
+    chat_template: str | None = None
+    template_args: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, value in (("n", self.n), ("max_tokens", self.max_tokens)):
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f"{name} is {value!r}; it must be a whole number of at least 1")
+        if self.temperature is not None and not 0 <= self.temperature < float("inf"):
+            raise InputError(f"temperature is {self.temperature!r}; it must be 0 (greedy) or above")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise InputError(f"top_p is {self.top_p!r}; it must be above 0 and at most 1")
+        if self.repetition_penalty is not None and not 0 < self.repetition_penalty < float("inf"):
+            raise InputError(f"repetition_penalty is {self.repetition_penalty!r}; it must be above 0")
+        if self.seed is not None and not 0 <= self.seed < 2**32:
+            raise InputError(f"seed is {self.seed!r}; it must be a whole number from 0 to {2**32 - 1}")
+        if self.n > 1 and self.temperature == 0:
+            raise InputError(f"{self.n} answers at temperature 0 would all be the same; give a temperature above 0")
+
+    @property
+    def heat(self) -> float:
+        """The temperature in force."""
+        return self.temperature if self.temperature is not None else float(self.n > 1)
+
+    def of_sample(self, sample: int) -> dict[str, Any]:
+        """The sampling of one answer's request."""
+        given: dict[str, Any] = {"temperature": self.heat, "max_tokens": self.max_tokens}
+        for name in ("top_p", "repetition_penalty", "chat_template"):
+            if getattr(self, name) is not None:
+                given[name] = getattr(self, name)
+        if self.seed is not None and self.heat > 0:
+            given["seed"] = (self.seed + sample) % 2**32
+        if self.stop:
+            given["stop"] = list(self.stop)
+        if self.template_args:
+            given["template_args"] = dict(self.template_args)
+        return given
+
+    def recorded(self, sample: int) -> dict[str, Any]:
+        """The same for an output's record, a chat template as its hash."""
+        given = self.of_sample(sample)
+        if "chat_template" in given:
+            given["chat_template"] = f"sha256:{hashlib.sha256(given['chat_template'].encode()).hexdigest()[:12]}"
+        return given
+
+
+def split_thinking(text: str) -> tuple[str, str | None]:
+    """(the answer, what the model thought before it): a reasoning model's `<think>` block is no part of the answer.
+
+    The opening tag may stand in the chat template instead of the text. Thinking that the token limit cut off leaves an
+    empty answer.
+    """
+    thought, closed, answer = text.partition("</think>")
+    if closed:
+        return answer.lstrip(), thought.replace("<think>", "", 1).strip()
+    if text.lstrip().startswith("<think>"):
+        return "", text.replace("<think>", "", 1).strip()
+    return text, None
