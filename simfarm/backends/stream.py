@@ -1,0 +1,122 @@
+"""Requests through transformers' continuous batching: each joins the running batch when it comes and leaves when done.
+
+Faster than padded batches where a GPU has memory for the keys and values of many requests. The manager's own sampling
+(one generator for everybody) is replaced by ours, so that a seeded answer is the same as in a padded batch.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from transformers.generation.continuous_batching.cb_logits_processors import (
+    ContinuousBatchingLogitsProcessorList,
+    ContinuousBatchingTemperatureLogitsWarper,
+    ContinuousBatchingTopPLogitsWarper,
+)
+
+from simfarm.backends.checkpoint import Checkpoint, transformers
+from simfarm.backends.sampler import Noise, Row
+from simfarm.backends.worker import Worker
+
+if TYPE_CHECKING:
+    from simfarm.backends.transformers import TransformersBackend
+
+__all__ = ["run_stream"]
+
+MEMORY = 0.7
+"""Share of the free GPU memory for keys and values; the rest is for logits and for padded batches between."""
+
+NAP = 0.02
+"""Seconds to wait for a token before looking for new requests."""
+
+
+class Stream:
+    """The running batch: rows go in with `add`, and come out of `step` when they are over."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self.manager = checkpoint.model.init_continuous_batching(
+            generation_config=transformers.GenerationConfig(do_sample=False, eos_token_id=-1),
+            continuous_batching_config=transformers.ContinuousBatchingConfig(max_memory_percent=MEMORY),
+        )
+        processors = [
+            ContinuousBatchingTemperatureLogitsWarper(transformers.TemperatureLogitsWarper(1.0)),
+            ContinuousBatchingTopPLogitsWarper(transformers.TopPLogitsWarper(1.0)),
+            Noise(),
+        ]
+        chosen = ContinuousBatchingLogitsProcessorList(transformers.LogitsProcessorList(processors))
+        chosen.tensors_required = len(processors)
+        self.manager.logit_processor = chosen
+        self.manager.start()
+        self.rows: dict[str, tuple[Row, float]] = {}
+        self._count = 0
+
+    def add(self, row: Row) -> None:
+        """Puts a row into the batch. Stop strings are watched here, token by token: the manager knows none."""
+        self._count += 1
+        warm: dict[str, Any] = {}
+        if row.temperature > 0:
+            warm = {"temperature": row.temperature, "top_p": row.top_p, "draws": row.draws}
+        name = self.manager.add_request(
+            row.prompt,
+            request_id=str(self._count),
+            max_new_tokens=row.limit,
+            streaming=bool(row.stop),
+            eos_token_id=sorted(self._checkpoint.ends) or [-1],
+            **warm,
+        )
+        if name is not None:
+            self.rows[name] = (row, time.perf_counter())
+
+    def step(self) -> list[tuple[Row, float]]:
+        """The rows that are over now, each with when it began; waits a moment for one. Raises `InputError` where the
+        batch has failed."""
+        over = []
+        output = self.manager.get_result(timeout=NAP)
+        while output is not None:
+            if output.error is not None and output.request_id in self.rows:
+                raise RuntimeError(output.error)
+            row, _ = self.rows.get(output.request_id, (None, 0.0))
+            if row is not None:
+                for token in output.generated_tokens[len(row.tokens) :]:
+                    if row.finish is None:
+                        row.add(token, self._checkpoint)
+                if row.finish is not None:
+                    over.append(self.rows.pop(output.request_id))
+                    if not output.is_finished():
+                        self.manager.cancel_request(output.request_id)
+            output = None if self.manager.output_router.output_queue.empty() else self.manager.get_result(timeout=NAP)
+        for name in [name for name, (row, _) in self.rows.items() if row.job.abandoned]:
+            self.manager.cancel_request(name)
+            del self.rows[name]
+        if not self.manager.is_running():
+            raise RuntimeError(str(self.manager.background_thread_status.fatal_error or "the batch has stopped"))
+        return over
+
+
+def run_stream(backend: TransformersBackend, checkpoint: Checkpoint, worker: Worker[Any]) -> None:
+    """Works until the worker is closed."""
+    stream = Stream(checkpoint)
+    try:
+        while (jobs := worker.take(wait=False)) is not None:
+            # the manager's thread is no daemon: left running it would keep the process from ending
+            if not threading.main_thread().is_alive():
+                return
+            waiting = backend.prepare(checkpoint, jobs)
+            padded = []
+            for item in waiting:
+                if isinstance(item, Row) and item.logprobs is None and item.penalty == 1:
+                    stream.add(item)
+                else:
+                    padded.append(item)
+            while padded:
+                batch = backend.next_batch(padded)
+                padded = [item for item in padded if item not in batch]
+                with stream.manager.pause():
+                    backend.run_batch(checkpoint, batch)
+            for row, started in stream.step():
+                backend.answer(checkpoint, row, started)
+    finally:
+        stream.manager.stop(hard_stop=True)
