@@ -119,8 +119,11 @@ def _check_options(arguments: argparse.Namespace) -> None:
         **dict.fromkeys(("judge", "base_url", "order", "budget", "price", "retry_unparseable", "allow_missing"), asks),
     }
     for option, used in useful.items():
-        if getattr(arguments, option) not in (None, False, []) and not used:
+        value = getattr(arguments, option)
+        if value is not None and value is not False and value != [] and not used:
             raise InputError(f"--{option.replace('_', '-')} does nothing with {method}; leave it out")
+    if arguments.repeats != 1 and not asks:
+        raise InputError(f"--repeats does nothing with {method}; leave it out")
     for option, needed in (("score", "oracle"), ("model", "likelihood")):
         if needed in (arguments.method, by) and not getattr(arguments, option):
             raise InputError(f"{method} needs --{option}; add it")

@@ -1,0 +1,328 @@
+"""`simfarm select` as a user meets it: rule judges, a judge over HTTP with faults, controls, curves, bad input."""
+
+import csv
+import json
+import random
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loopback import Call, Loopback
+from tiny_model import build_tiny_model
+
+from simfarm.cli import main
+from simfarm.files import read_rows, write_rows
+
+N, SAMPLES = 6, 4
+
+
+def rows_of(generator: str = "model-m", n: int = SAMPLES, **columns: Any) -> list[dict[str, Any]]:
+    draw = random.Random(generator)
+    return [
+        {
+            "instruction": f"Question {i}?",
+            "instruction_id": f"q{i}",
+            "output": f"answer {s} to {i} " + "word " * draw.randint(1, 12),
+            "generator": generator,
+            "sample": s,
+            "gold": draw.random(),
+            "note": {"kept": [i, s]},
+            **columns,
+        }
+        for i in range(N)
+        for s in range(n)
+    ]
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model's samples and a baseline's outputs, as the working directory, and a key that is none."""
+    write_rows(tmp_path / "s.jsonl", rows_of())
+    write_rows(tmp_path / "base.json", rows_of("base", 1))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "loopback")
+    return tmp_path
+
+
+def select(*more: str) -> int:
+    return main(["select", "s.jsonl", "-o", "c.jsonl", *more])
+
+
+def by_instruction(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    found = defaultdict(list)
+    for row in rows:
+        found[row["instruction"]].append(row)
+    return found
+
+
+def best(key: Any) -> list[str]:
+    return [max(group, key=key)["output"] for group in by_instruction(read_rows("s.jsonl")).values()]
+
+
+def test_the_chosen_row_is_an_output_that_evaluate_takes(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert select("--method", "oracle", "--score", "gold") == 0
+    chosen = read_rows("c.jsonl")
+    assert [r["instruction"] for r in chosen] == [f"Question {i}?" for i in range(N)]
+    assert [r["output"] for r in chosen] == best(lambda r: r["gold"])
+    for row in chosen:
+        source = next(r for r in read_rows("s.jsonl") if r["output"] == row["output"])
+        assert row["sample"] == 0
+        assert row["selected_sample"] == source["sample"]
+        assert row["note"] == source["note"]
+        assert row["instruction_id"] == source["instruction_id"]
+        assert row["generator"] == "model-m oracle-of-4"
+        assert (row["selection_method"], row["selection_n"], row["selection_scored"]) == ("oracle by gold", 4, 4)
+        assert row["selection_score"] == source["gold"]
+        assert (row["selection_calls"], row["selection_input_tokens"]) == (0, 0)
+    assert "chose 6 of 24 samples\ncost of choosing: no call" in capsys.readouterr().err
+    assert main(["evaluate", "c.jsonl", "--baseline", "base.json", "--judge", "longest", "--json"]) == 0
+    (model,) = json.loads(capsys.readouterr().out)["models"]
+    assert (model["model"], model["n_total"]) == ("model-m oracle-of-4", N)
+
+
+def test_every_rule_judge_chooses_as_it_must(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    longest = best(lambda r: len(r["output"]))
+    for method in (
+        ["--method", "longest"],
+        ["--method", "win-share", "--judge", "longest"],
+    ):
+        assert select(*method) == 0
+        assert [len(r["output"]) for r in read_rows("c.jsonl")] == [len(text) for text in longest]
+    assert read_rows("c.jsonl")[0]["generator"] == "model-m win-share-of-4 by longest"
+    assert read_rows("c.jsonl")[0]["selection_score"] >= 5 / 6
+    assert select("--method", "best-of-n", "--baseline", "base.json", "--judge", "surface") == 0
+    assert read_rows("c.jsonl")[0]["generator"] == "model-m best-of-4 by surface"
+    assert "for trying the farm" in capsys.readouterr().err
+    assert select("--method", "win-share", "--judge", "random", "--rivals", "2", "--generator", "mine") == 0
+    first = read_rows("c.jsonl")
+    assert {r["generator"] for r in first} == {"mine"}
+    assert select("--method", "win-share", "--judge", "random", "--rivals", "2", "--generator", "mine") == 0
+    assert read_rows("c.jsonl") == first
+    assert f"{N * SAMPLES} annotations by random" in capsys.readouterr().err
+
+
+def test_the_controls_need_no_judge(files: Path) -> None:
+    chosen = {}
+    for seed in ("0", "1", "2"):
+        assert select("--method", "random", "--seed", seed) == 0
+        chosen[seed] = [r["selected_sample"] for r in read_rows("c.jsonl")]
+    assert len({tuple(picked) for picked in chosen.values()}) > 1
+    assert select("--method", "random") == 0
+    assert [r["selected_sample"] for r in read_rows("c.jsonl")] == chosen["0"]
+    assert select("--method", "best-of-n", "--by", "gold", "--n", "2", "--limit", "3") == 0
+    rows = read_rows("c.jsonl")
+    assert len(rows) == 3
+    assert {r["selection_n"] for r in rows} == {2}
+    assert {r["generator"] for r in rows} == {"model-m best-of-2 by gold"}
+    assert max(r["selected_sample"] for r in rows) < 2
+
+
+@pytest.mark.parametrize("method", ["best-of-n", "win-share"])
+def test_a_judge_through_faults_then_from_the_store(
+    files: Path, method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Loopback(fault_every=7) as server:
+        more = ["--method", method, "--judge", "pairwise-logprob", "--model", "openai/gpt-4.1-mini"]
+        more += ["--base-url", f"{server.url}/v1"] + ["--baseline", "base.json"] * (method == "best-of-n")
+        assert select(*more) == 0
+        first, told = read_rows("c.jsonl"), capsys.readouterr().err
+        received = server.received
+        assert select(*more) == 0
+        assert server.received == received
+    calls = 2 * SAMPLES if method == "best-of-n" else SAMPLES * (SAMPLES - 1)
+    assert read_rows("c.jsonl") == first
+    assert [r["selection_calls"] for r in first] == [calls] * N
+    assert all(r["selection_input_tokens"] > r["selection_output_tokens"] > 0 for r in first)
+    assert "judge pairwise-logprob (" in first[0]["selection_method"]
+    total = sum(r["selection_input_tokens"] for r in first)
+    assert f"calls {calls * N} ({calls:.1f} an instruction), input tokens {total:,} (" in told
+    assert f"{calls * N} new answers" in told
+    assert f"0 new answers ($0.0000), {calls * N} from the store" in capsys.readouterr().err
+
+
+def test_the_judges_favourite_is_chosen(files: Path) -> None:
+    """Scores are the mean of both orders, as `annotate` records them."""
+    asked = ["--judge", "pairwise-logprob", "--model", "openai/gpt-4.1-mini", "--baseline", "base.json"]
+    with Loopback() as server:
+        asked += ["--base-url", f"{server.url}/v1"]
+        assert select("--method", "best-of-n", *asked) == 0
+        received = server.received
+        assert main(["annotate", "s.jsonl", *asked, "-o", "a.jsonl"]) == 0
+        # the same questions: select has paid for them
+        assert server.received == received
+    preferences: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for row in read_rows("a.jsonl"):
+        preferences[row["instruction"], row.get("sample") or 0].append(row["preference"] - 1)
+    for row in read_rows("c.jsonl"):
+        means = {s: sum(p) / 2 for (text, s), p in preferences.items() if text == row["instruction"]}
+        assert row["selected_sample"] == max(means, key=means.__getitem__)
+        assert row["selection_score"] == pytest.approx(max(means.values()))
+
+
+def test_failed_calls_leave_no_score(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(call: Call) -> str | None:
+        return "400" if "Question 0?" in call.prompt or "answer 2 to 3" in call.prompt else None
+
+    more = ["--method", "best-of-n", "--judge", "pairwise-json", "--model", "openai/gpt-4.1", "--baseline", "base.json"]
+    with Loopback(refuse=refuse) as server:
+        assert select(*more, "--base-url", f"{server.url}/v1") == 4
+        told = capsys.readouterr().err
+        rows = read_rows("c.jsonl")
+        assert [r["instruction"] for r in rows] == [f"Question {i}?" for i in range(1, N)]
+        assert [r["selection_scored"] for r in rows] == [4, 4, 3, 4, 4]
+        assert rows[2]["selected_sample"] != 2
+        assert f"warning: {SAMPLES + 1} samples have no score" in told
+        assert "left out 1 instructions" in told
+        # the next run asks only what failed
+        received = server.received
+        server.plan.refuse = lambda call: None
+        assert select(*more, "--base-url", f"{server.url}/v1") == 0
+        assert server.received == received + 2 * (SAMPLES + 1)
+    assert len(read_rows("c.jsonl")) == N
+
+
+def test_a_judge_that_never_answers_in_form_chooses_nothing(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Loopback(refuse=lambda call: "refusal") as server:
+        more = ["--judge", "pairwise-reasoned", "--model", "openai/gpt-4.1", "--base-url", f"{server.url}/v1"]
+        assert select("--method", "win-share", "--n", "2", *more) == 4
+    assert Path("c.jsonl").read_text() == ""
+    assert f"left out {N} instructions" in capsys.readouterr().err
+
+
+def test_a_budget_stop_writes_what_can_be_chosen(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["--method", "best-of-n", "--judge", "pairwise-logprob", "--model", "openai/x", "--baseline", "base.json"]
+    more += ["--price", "1000,1000", "--concurrency", "1"]
+    with Loopback() as server:
+        more += ["--base-url", f"{server.url}/v1"]
+        assert select(*more, "--dry-run") == 0
+        assert "48 requests would go to openai/x" in capsys.readouterr().out
+        assert server.received == 0
+        assert select(*more, "--budget", "0.01") == 3
+        assert "no sample has a score yet; raise --budget" in capsys.readouterr().err
+        assert select(*more, "--budget", "5") == 3
+        assert 0 < server.received < 48
+        some = read_rows("c.jsonl")
+        assert 0 < len(some) < N
+        assert select(*more) == 0
+        assert server.received == 48
+    assert len(read_rows("c.jsonl")) == N
+
+
+def test_the_baseline_may_be_a_generator_of_the_file(files: Path) -> None:
+    write_rows("s.jsonl", [*rows_of(), *rows_of("other", 3), *rows_of("base", 2)])
+    assert select("--method", "best-of-n", "--judge", "longest", "--baseline", "base") == 0
+    rows = read_rows("c.jsonl")
+    assert [r["generator"] for r in rows[:N]] == ["model-m best-of-4 by longest"] * N
+    assert [r["generator"] for r in rows[N:]] == ["other best-of-3 by longest"] * N
+
+
+def test_fewer_samples_are_reported(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows("s.jsonl", [r for r in rows_of() if r["instruction"] != "Question 1?" or r["sample"] < 2])
+    assert select("--method", "win-share", "--judge", "longest", "--curve", "curve.csv") == 0
+    told = capsys.readouterr().err
+    assert "1 of 6 instructions have fewer than 4 samples by model-m (the fewest: 2)" in told
+    assert "the curve of model-m ends at n = 2" in told
+    assert [r["selection_n"] for r in read_rows("c.jsonl")] == [4, 2, 4, 4, 4, 4]
+
+
+def test_curves_are_printed_and_written(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert select("--method", "longest", "--gold", "gold", "--curve", "curve.csv") == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 2 + 3
+    with open("curve.csv") as file:
+        table = list(csv.DictReader(file))
+    assert [row["n"] for row in table] == ["1", "2", "3", "4"]
+    groups = by_instruction(read_rows("s.jsonl")).values()
+    mean = sum(r["gold"] for group in groups for r in group) / (N * SAMPLES)
+    assert float(table[0]["gold"]) == pytest.approx(mean)
+    chosen = read_rows("c.jsonl")
+    assert float(table[3]["proxy"]) == pytest.approx(sum(len(r["output"]) for r in chosen) / N)
+    assert select("--method", "oracle", "--score", "gold", "--curve", "curve.json") == 0
+    last = read_rows("curve.json")[-1]
+    assert last["gold"] == last["proxy"] == pytest.approx(sum(r["gold"] for r in read_rows("c.jsonl")) / N)
+    assert select("--method", "oracle", "--score", "gold", "--curve", "curve.md") == 0
+    assert len(Path("curve.md").read_text().splitlines()) == 2 + 4
+    # without -o stdout is for the chosen rows
+    capsys.readouterr()
+    assert main(["select", "s.jsonl", "--method", "random", "--gold", "gold"]) == 0
+    captured = capsys.readouterr()
+    assert len([json.loads(line) for line in captured.out.splitlines()]) == N
+    assert "kl_bound" in captured.err
+
+
+def test_likelihood_of_a_model_in_this_process(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    build_tiny_model(files / "tiny")
+    rows = rows_of()
+    rows[1]["output"] = "word " * 600
+    write_rows("s.jsonl", rows)
+    more = ["--method", "best-of-n", "--by", "likelihood", "--model", "transformers/tiny"]
+    assert select(*more, "--dry-run") == 0
+    assert "24 texts would be read by tiny@" in capsys.readouterr().out
+    # the one that exceeds the context has no score
+    assert select(*more) == 4
+    told = capsys.readouterr().err
+    first = read_rows("c.jsonl")
+    assert "23 likelihoods computed, 0 from the store" in told
+    assert "no likelihood 1×" in told
+    assert first[0]["generator"] == "model-m best-of-4 by likelihood"
+    assert first[0]["selection_scored"] == 3
+    assert [r["selection_calls"] for r in first] == [3, *[SAMPLES] * (N - 1)]
+    assert all(r["selection_score"] < 0 for r in first)
+    assert select(*more) == 4
+    assert "0 likelihoods computed, 23 from the store" in capsys.readouterr().err
+    assert read_rows("c.jsonl") == first
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--method", "oracle"], "--method oracle needs --score"),
+        (["--method", "oracle", "--score", "truth"], "has no column 'truth'"),
+        (["--method", "best-of-n"], "add --baseline FILE"),
+        (["--method", "best-of-n", "--baseline", "nobody"], "neither a file nor a generator"),
+        (["--method", "best-of-n", "--by", "likelihood"], "needs --model"),
+        (["--method", "best-of-n", "--by", "likelihood", "--model", "openai/x"], "openai/x: no such model here"),
+        (["--method", "best-of-n", "--by", "note"], "row 1 has {'kept': [0, 0]} in 'note'"),
+        (["--method", "best-of-n", "--by", "gold", "--baseline", "base.json"], "--baseline does nothing"),
+        (["--method", "longest", "--judge", "surface"], "--judge does nothing with --method longest"),
+        (["--method", "longest", "--by", "gold"], "--by does nothing"),
+        (["--method", "longest", "--seed", "0"], "--seed does nothing"),
+        (["--method", "random", "--rivals", "2"], "--rivals does nothing"),
+        (["--method", "random", "--budget", "1"], "--budget does nothing"),
+        (["--method", "random", "--repeats", "2"], "--repeats does nothing"),
+        (["--method", "random", "--engine-arg", "device=cpu"], "--engine-arg does nothing"),
+        (["--method", "random", "--n", "1"], "simfarm generate --n 16"),
+        (["--method", "random", "--gold", "note"], "row 1 has"),
+        (["--method", "random", "--curve", "curve.txt"], "choose one of these names"),
+        (["--method", "best"], "invalid choice"),
+        ([], "--method"),
+    ],
+)
+def test_bad_options_are_one_line(files: Path, more: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        status = select(*more)
+    except SystemExit as stopped:
+        status = stopped.code if isinstance(stopped.code, int) else -1
+    error = capsys.readouterr().err
+    assert status == 2
+    assert told in error
+    assert len(error.splitlines()) == 1
+    assert not Path("c.jsonl").exists()
+
+
+def test_one_name_for_two_generators_is_refused(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows("s.jsonl", [*rows_of(), *rows_of("other")])
+    assert select("--method", "longest", "--generator", "mine") == 2
+    assert "holds 2" in capsys.readouterr().err
+    write_rows("s.jsonl", [{k: v for k, v in row.items() if k != "sample"} for row in rows_of()])
+    assert select("--method", "longest") == 2
+    assert "repeats row 1" in capsys.readouterr().err
+    write_rows("s.jsonl", [r for r in rows_of() if r["sample"] == 0])
+    assert select("--method", "longest") == 2
+    assert "no instruction has two samples" in capsys.readouterr().err
+    write_rows("s.jsonl", rows_of(gold=None))
+    assert select("--method", "oracle", "--score", "gold") == 2
+    assert "row 1 has no value in 'gold'" in capsys.readouterr().err

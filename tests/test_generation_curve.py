@@ -1,0 +1,166 @@
+"""The best-of-n curve: against every subset counted by hand, order statistics, planted over-optimisation, coverage."""
+
+import math
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+
+from simfarm.errors import InputError
+from simfarm.generation.curve import best_of_n_curve, curve_rows, curve_table, expected_best, kl_bound
+
+
+def by_hand(proxy: list[float], gold: list[float], n: int) -> float:
+    """The mean over all subsets of n of the mean gold score of those that the proxy likes best."""
+    means = []
+    for subset in combinations(range(len(proxy)), n):
+        best = max(proxy[i] for i in subset)
+        favourites = [gold[i] for i in subset if proxy[i] == best]
+        means.append(sum(favourites) / len(favourites))
+    return sum(means) / len(means)
+
+
+def test_equals_the_mean_over_all_subsets() -> None:
+    rng = np.random.default_rng(0)
+    for size in range(1, 9):
+        proxy, gold = rng.standard_normal((2, size))
+        found = expected_best(proxy, gold)
+        assert found == pytest.approx([by_hand(list(proxy), list(gold), n) for n in range(1, size + 1)], abs=1e-12)
+
+
+def test_ties_in_the_proxy_are_chosen_with_equal_chance() -> None:
+    gold = [3.0, -1.0, 0.5, 10.0, 2.0]
+    for proxy in product([0.0, 1.0, 2.0], repeat=5):
+        found = expected_best(proxy, gold)
+        # which of several favourites is taken is even within every subset, and so on the whole
+        assert found == pytest.approx([by_hand(list(proxy), gold, n) for n in range(1, 6)], abs=1e-12), proxy
+
+
+def test_of_one_is_the_mean_and_of_all_is_the_favourite() -> None:
+    rng = np.random.default_rng(1)
+    proxy, gold = rng.standard_normal((2, 1024))
+    found = expected_best(proxy, gold)
+    assert found[0] == pytest.approx(gold.mean(), abs=1e-12)
+    assert found[-1] == pytest.approx(gold[proxy.argmax()], abs=1e-12)
+
+
+def test_a_thousand_samples_are_weighed_exactly() -> None:
+    """With gold = rank, best of n out of N has the expected rank n(N+1)/(n+1)."""
+    size = 1024
+    ranks = np.arange(1.0, size + 1)
+    n = np.arange(1.0, size + 1)
+    assert expected_best(ranks, ranks) == pytest.approx(n * (size + 1) / (n + 1), rel=1e-12)
+    assert expected_best(ranks, np.ones(size)) == pytest.approx(np.ones(size), rel=1e-12)
+
+
+def test_an_oracle_follows_the_order_statistic() -> None:
+    """Best of n uniform scores is n/(n+1) on average."""
+    scores = np.random.default_rng(2).random((400, 32))
+    curve = best_of_n_curve(scores)
+    for n, gold, proxy in zip(curve.n, curve.gold, curve.proxy, strict=True):
+        low, high = gold.interval(0.999)
+        assert low <= n / (n + 1) <= high
+        assert high - low < 0.03
+        assert gold.value == proxy.value
+    gain = curve.gains[15]
+    low, high = gain.interval()
+    assert low <= 16 / 17 - 1 / 2 <= high
+    assert high - low < 0.05
+
+
+def test_a_random_proxy_stays_flat() -> None:
+    rng = np.random.default_rng(3)
+    gold, proxy = rng.random((400, 32)), rng.random((400, 32))
+    curve = best_of_n_curve(proxy, gold)
+    for gain in curve.gains[1:]:
+        low, high = gain.interval(0.999)
+        assert low < 0 < high
+        assert high - low < 0.25
+    assert curve.proxy[-1].value > 0.95
+
+
+def test_over_optimisation_shows() -> None:
+    """Gold rises with the proxy until the proxy's own taste, heavier in the tail, takes over: Goodhart as planted."""
+    rng = np.random.default_rng(4)
+    gold = rng.standard_normal((300, 256))
+    cheat = rng.exponential(1.0, (300, 256))
+    proxy = gold + np.where(cheat > 3.5, 4 * cheat, 0)
+    curve = best_of_n_curve(proxy, np.where(cheat > 3.5, gold - 3, gold))
+    values = [g.value for g in curve.gold]
+    peak = int(np.argmax(values))
+    assert 1 <= peak < 64
+    assert (curve.gold[peak] - curve.gold[0]).interval()[0] > 0
+    assert (curve.gold[-1] - curve.gold[peak]).interval()[1] < 0
+    assert np.diff([p.value for p in curve.proxy]).min() > 0
+
+
+def test_the_interval_covers() -> None:
+    rng = np.random.default_rng(5)
+    hits = []
+    for _ in range(1500):
+        difficulty = rng.standard_normal((60, 1))
+        curve = best_of_n_curve(difficulty + rng.standard_normal((60, 8)))
+        low, high = curve.gold[3].interval()
+        hits.append(low <= 1.02937537 <= high)  # the expected largest of 4 standard normals
+    assert 0.92 < np.mean(hits) < 0.98
+
+
+def test_a_sample_without_a_score_is_left_out_and_the_smallest_instruction_ends_the_curve() -> None:
+    curve = best_of_n_curve(
+        [[1.0, 2.0, 3.0], [math.nan, 5.0, 4.0, 1.0], [math.nan]], [[0.0, 0.0, 3.0], [math.inf, 1.0, 0.0, 0.5], [7.0]]
+    )
+    assert list(curve.n) == [1, 2, 3]
+    assert [g.n_clusters for g in curve.gold] == [2, 2, 2]
+    assert curve.gold[0].value == pytest.approx((1.0 + 0.5) / 2)
+    assert curve.gold[2].value == pytest.approx((3.0 + 1.0) / 2)
+
+
+def test_the_cluster_is_the_unit() -> None:
+    scores = np.random.default_rng(6).random((10, 4))
+    twice = best_of_n_curve(np.vstack([scores, scores]), clusters=[*range(10), *range(10)])
+    once = best_of_n_curve(scores)
+    for two, one in zip(twice.gold, once.gold, strict=True):
+        assert two.interval() == pytest.approx(one.interval())
+
+
+def test_kl_bound() -> None:
+    assert kl_bound([1, 2, 16]) == pytest.approx([0.0, math.log(2) - 0.5, math.log(16) - 15 / 16])
+    # exact where no two samples are alike: the density of the best of n at the quantile u is n u^(n-1)
+    u = (np.arange(10**6) + 0.5) / 10**6
+    density = 16 * u**15
+    assert float(np.mean(density * np.log(density))) == pytest.approx(float(kl_bound(16)), abs=1e-5)
+
+
+def test_rows_and_table() -> None:
+    rows = curve_rows(best_of_n_curve([[0.0, 1.0], [1.0, 3.0], [2.0, 2.0]]), 0.9)
+    assert [row["n"] for row in rows] == [1, 2]
+    assert rows[1]["gold"] == pytest.approx(2.0)
+    assert rows[1]["gain"] == pytest.approx(0.5)
+    assert rows[1]["gain_low"] < 0.5 < rows[1]["gain_high"]
+    assert rows[0]["instructions"] == 3
+    lines = curve_table(rows).splitlines()
+    assert len(lines) == 4
+    assert len({len(line) for line in lines}) == 1
+
+
+@pytest.mark.parametrize(
+    ("proxy", "gold", "told"),
+    [
+        ([[math.nan], [math.nan]], None, "no sample has a score"),
+        ([], None, "no sample has a score"),
+        ([[1.0, 2.0]], [[1.0]], "2 proxy scores and 1 gold"),
+        ([[1.0], [1.0]], [[1.0]], "2 instructions and gold scores for 1"),
+        ([[1.0, 2.0]], [[1.0, math.nan]], "instruction 0 has a gold score"),
+        ([[1.0, math.inf]], None, "instruction 0 has a gold score"),
+    ],
+)
+def test_bad_scores_are_refused(proxy: list[list[float]], gold: list[list[float]] | None, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        best_of_n_curve(proxy, gold)
+
+
+def test_bad_sizes_are_refused() -> None:
+    with pytest.raises(InputError, match="best of 3 cannot be told from 2"):
+        expected_best([1.0, 2.0], [1.0, 2.0], 3)
+    with pytest.raises(InputError, match="two lists of one length"):
+        expected_best([], [])

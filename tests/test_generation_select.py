@@ -1,0 +1,245 @@
+"""Choosing among samples: groups, ties, who meets whom, what a failed call leaves, likelihoods of a real tiny model."""
+
+import asyncio
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_model import build_tiny_model
+
+from simfarm.engine.session import Session
+from simfarm.errors import InputError
+from simfarm.generation.likelihood import Likelihoods
+from simfarm.generation.rivals import against_baseline, against_siblings, sibling_pairs
+from simfarm.generation.select import (
+    Cost,
+    Scores,
+    choose,
+    column_scores,
+    length_scores,
+    random_scores,
+    sample_groups,
+    stable_number,
+    total_cost,
+)
+from simfarm.records import Annotation, Output
+
+
+def samples(texts: list[str], instruction: str = "Why?", generator: str = "m") -> list[Output]:
+    return [Output(instruction, text, generator, sample=s) for s, text in enumerate(texts)]
+
+
+def test_groups_in_input_order_samples_by_number() -> None:
+    outputs = [
+        Output("b", "b1", "m", sample=1),
+        Output("a", "a0", "m", sample=0),
+        Output("b", "b0", "m", sample=0),
+        Output(" b ", "b2", "m", sample=2),
+        Output("b", "other set", "m", dataset="d", sample=0),
+        Output("b", "base", "base", sample=0),
+    ]
+    assert sample_groups(outputs) == [(2, 0, 3), (1,), (4,), (5,)]
+    assert sample_groups(outputs, 2, leave_out="base") == [(2, 0), (1,), (4,)]
+    with pytest.raises(InputError, match="generate --n 16"):
+        sample_groups(outputs, 1)
+
+
+def test_stable_numbers_are_the_same_everywhere_and_uniform() -> None:
+    assert stable_number("tie", "Why?", None, "m", 0) == 0.7235089594439853
+    drawn = [stable_number("x", i) for i in range(4000)]
+    assert all(0 <= value < 1 for value in drawn)
+    assert abs(sum(drawn) / 4000 - 0.5) < 0.02
+
+
+def test_ties_do_not_favour_the_first() -> None:
+    outputs = [o for i in range(800) for o in samples(["x"] * 4, f"Question {i}?")]
+    groups = sample_groups(outputs)
+    chosen = choose(length_scores(outputs, groups), outputs, groups)
+    counts = Counter(outputs[i].sample for i in chosen if i is not None)
+    assert set(counts) == {0, 1, 2, 3}
+    assert all(abs(count - 200) < 50 for count in counts.values())
+    # and a tie falls for the sample, wherever it stands in the file
+    turned = outputs[::-1]
+    again = choose(length_scores(turned, sample_groups(turned)), turned, sample_groups(turned))
+    assert {turned[i].instruction: turned[i].sample for i in again if i is not None} == {
+        outputs[i].instruction: outputs[i].sample for i in chosen if i is not None
+    }
+
+
+def test_random_depends_on_the_seed_alone() -> None:
+    outputs = [o for i in range(400) for o in samples(["x", "longer"], f"Question {i}?")]
+    groups = sample_groups(outputs)
+    first, same, other = (choose(random_scores(outputs, groups, seed), outputs, groups) for seed in (0, 0, 1))
+    assert first == same
+    agreement = sum(a == b for a, b in zip(first, other, strict=True))
+    assert 150 < agreement < 250
+
+
+def test_no_score_is_never_chosen_over_a_score() -> None:
+    outputs = samples(["a", "b", "c"]) + samples(["a", "b"], "How?")
+    groups = sample_groups(outputs)
+    scores = Scores([math.nan, -5.0, math.nan, math.nan, math.nan], [Cost(), Cost()])
+    assert choose(scores, outputs, groups) == [1, None]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("much", "row 2 has 'much' in 'score'"),
+        (None, "row 2 has no value in 'score'"),
+        (float("nan"), "row 2 has nan"),
+        (float("inf"), "row 2 has inf"),
+        ([1], r"row 2 has \[1\]"),
+    ],
+)
+def test_a_bad_score_names_its_row(value: Any, told: str) -> None:
+    outputs = samples(["a", "b"])
+    rows = [{"score": "0.5"}, {"score": value}]
+    with pytest.raises(InputError, match=told):
+        column_scores(rows, outputs, [(0, 1)], "score", "f.jsonl")
+    # a row that is not among the samples to choose from may hold anything
+    assert column_scores(rows, outputs, [(0,)], "score", "f.jsonl").values[0] == 0.5
+    with pytest.raises(InputError, match="has no column 'gold'; it has score"):
+        column_scores(rows, outputs, [(0, 1)], "gold", "f.jsonl")
+
+
+@pytest.mark.parametrize("n", range(2, 18))
+def test_everyone_meets_equally_many_siblings(n: int) -> None:
+    for rivals in [*range(1, n), None, 99]:
+        pairs = sibling_pairs(n, rivals)
+        assert len({frozenset(pair) for pair in pairs}) == len(pairs)
+        assert all(a != b for a, b in pairs)
+        met = Counter(place for pair in pairs for place in pair)
+        wanted = min(rivals or n - 1, n - 1)
+        odd = n * wanted % 2
+        assert sorted(met[i] for i in range(n)) == [wanted - 1] * odd + [wanted] * (n - odd)
+        firsts = Counter(first for first, _ in pairs)
+        seconds = Counter(second for _, second in pairs)
+        assert all(abs(firsts[i] - seconds[i]) <= 1 for i in range(n))
+
+
+def judged(contest: Any, judge: str) -> Scores:
+    session = Session.open(judge)
+    return contest.scores(session.annotations(contest.comparisons))
+
+
+def test_win_share_by_length_counts_the_shorter_siblings() -> None:
+    outputs = samples(["xx", "x", "xxxx", "xxx", "xx"])
+    groups = sample_groups(outputs)
+    contest = against_siblings(outputs, groups)
+    scores = judged(contest, "longest")
+    # xx ties with its twin, beats x, loses to two: (0.5 + 1) / 4
+    assert scores.values == [0.375, 0.0, 1.0, 0.75, 0.375]
+    assert choose(scores, outputs, groups) == [2]
+    # a lone sample has nobody to lose to
+    assert judged(against_siblings(samples(["only"]), [(0,)]), "longest").values == [0.5]
+
+
+def test_who_is_shown_first_does_not_decide_a_win_share() -> None:
+    outputs = [o for i in range(40) for o in samples([f"{s}" for s in range(7)], f"Question {i}?")]
+    groups = sample_groups(outputs)
+    session = Session.open("first", order="fixed")
+    contest = against_siblings(outputs, groups)
+    values = contest.scores(session.annotations(contest.comparisons)).values
+    assert values == [0.5] * len(outputs)
+
+
+def test_twins_share_their_questions() -> None:
+    outputs = samples(["a", "b", "a", "b", "a"])
+    contest = against_siblings(outputs, [(0, 1, 2, 3, 4)])
+    texts = Counter(frozenset({c.output_1, c.output_2}) for c in contest.comparisons)
+    assert texts == {frozenset({"a"}): 1, frozenset({"b"}): 1, frozenset({"a", "b"}): 1}
+    (question,) = [c for c in contest.comparisons if c.output_1 != c.output_2]
+    p = 0.8 if question.output_2 == "b" else 0.2
+    answers = [answer(c, 1 + p if c is question else 1.5) for c in contest.comparisons]
+    # each a meets two b (0.2) and two a (0.5), each b three a (0.8) and one b
+    assert contest.scores(answers).values == [0.35, 0.725, 0.35, 0.725, 0.35]
+    base = [Output("Why?", "base", "base")]
+    assert len(against_baseline(outputs, [(0, 1, 2, 3, 4)], base).comparisons) == 2
+
+
+def answer(comparison: Any, preference: float | None, **more: Any) -> Annotation:
+    return Annotation(comparison, "j", preference, "verdict" if preference else "error", **more)
+
+
+def test_calls_and_tokens_are_counted_and_half_a_swap_is_no_verdict() -> None:
+    outputs = samples(["a", "b", "c"])
+    base = [Output("Why?", "base", "base", sample=1), Output("Why?", "first base", "base", sample=0)]
+    contest = against_baseline(outputs, [(0, 1, 2)], base)
+    assert [(c.output_1, c.generator_2) for c in contest.comparisons] == [
+        ("first base", "m"),
+        ("first base", "m #1"),
+        ("first base", "m #2"),
+    ]
+    one, two, three = contest.comparisons
+    paid = {"input_tokens": 10, "output_tokens": 1, "raw_completion": {"text": "m"}}
+    scores = contest.scores(
+        [
+            answer(one, 2.0, order="12", **paid),
+            answer(one, 1.5, order="21", **paid),
+            answer(two, 2.0, order="12", **paid),
+            answer(two, None, order="21"),
+            answer(two, 1.5, order="12", repeat=1, **paid),
+            answer(two, 1.0, order="21", repeat=1, **{**paid, "raw_completion": [{"text": "?"}, {"text": "m"}]}),
+            answer(three, None, order="12"),
+            answer(three, None, order="21"),
+        ]
+    )
+    assert scores.values[:2] == [0.75, 0.25]
+    assert math.isnan(scores.values[2])
+    assert scores.costs == [Cost(6, 50, 5)]
+    unknown = total_cost([Cost(1, 5, 5), Cost(2, None, 3)])
+    assert unknown == Cost(3, None, 8)
+
+
+def test_likelihoods_are_means_by_hand_and_come_from_the_store_the_second_time(tmp_path: Path) -> None:
+    """Against the sum over the continuation's own logits, taken by hand."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from simfarm.backends import open_model
+
+    folder = build_tiny_model(tmp_path / "tiny")
+    outputs = [
+        Output("Why leap years?", "A year is a little longer.", "m"),
+        Output("Why leap years?", "Because weather is not climate, and so on.", "m", sample=1),
+        Output("Why leap years?", "", "m", sample=2),
+        Output("Why leap years?", "A year is a little longer.", "m", sample=3),
+        Output("A chat", "An answer.", "m", messages=({"role": "user", "content": "Hello."},), extra={"system": "Be."}),
+    ]
+    groups = sample_groups(outputs)
+    likelihoods = Likelihoods(open_model(f"transformers/{folder}"), tmp_path / "s.sqlite")
+    ticks: list[int] = []
+    scores = likelihoods.scores(outputs, groups, lambda: ticks.append(1))
+    assert (likelihoods.asked, likelihoods.cached, len(ticks)) == (3, 0, 4)
+    assert math.isnan(scores.values[2])
+    assert sum(likelihoods.problems.values()) == 1
+    assert scores.values[0] == scores.values[3]
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    by_hand = []
+    chats = [
+        [{"role": "user", "content": "Why leap years?"}],
+        [{"role": "user", "content": "Why leap years?"}],
+        [{"role": "system", "content": "Be."}, {"role": "user", "content": "Hello."}],
+    ]
+    for chat, row in zip(chats, (0, 1, 4), strict=True):
+        framed = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+        prompt = tokenizer(framed, add_special_tokens=False)["input_ids"]
+        told = tokenizer(outputs[row].output, add_special_tokens=False)["input_ids"]
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + told])).logits[0].log_softmax(-1)
+        chosen = [logits[len(prompt) + i - 1, token].item() for i, token in enumerate(told)]
+        by_hand.append(sum(chosen) / len(chosen))
+    assert [scores.values[i] for i in (0, 1, 4)] == pytest.approx(by_hand, abs=1e-4)
+    counts = [len(tokenizer(o.output, add_special_tokens=False)["input_ids"]) for o in outputs]
+    asked = len(tokenizer("Why leap years?", add_special_tokens=False)["input_ids"])
+    assert scores.costs[0] == Cost(2, 2 * asked + counts[0] + counts[1], 0)
+
+    again = Likelihoods(open_model(f"transformers/{folder}"), tmp_path / "s.sqlite")
+    second = asyncio.run(again.score(outputs, groups))
+    assert (again.asked, again.cached) == (0, 3)
+    assert second.values == pytest.approx(scores.values, nan_ok=True, abs=0)
+    assert second.costs == scores.costs
