@@ -15,13 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from transformers.generation.continuous_batching.cb_logits_processors import ContinuousBatchingLogitsProcessor
 
 from simfarm.backends.base import TokenLogprob
 from simfarm.backends.checkpoint import Checkpoint
 from simfarm.backends.worker import Job
 
-__all__ = ["Draws", "Noise", "Row", "Sampler", "gumbel"]
+__all__ = ["Draws", "Row", "Sampler", "gumbel", "nucleus"]
 
 GOLDEN = 0x9E3779B1
 MIXED = (-2048144789, 668265263, -1028477387)
@@ -183,26 +182,3 @@ def nucleus(scores: torch.Tensor, top_p: torch.Tensor, head: int = HEAD) -> torc
     kept[:, 0] = True
     least = top.masked_fill(~kept, torch.inf).amin(-1, keepdim=True)
     return scores.masked_fill(scores < least, -torch.inf)
-
-
-class Noise(ContinuousBatchingLogitsProcessor):
-    """The same noise inside transformers' continuous batching: a request's `draws` keyed by where its token stands."""
-
-    supported_kwargs: dict[str, type] = {"draws": Draws}  # noqa: RUF012 as in the class it extends
-    ignored_kwargs: tuple[str, ...] = ()
-
-    def fill_defaults(self, int32_tensor: torch.Tensor) -> None:
-        int32_tensor.zero_()
-
-    def prepare_tensor_args(self, requests_with_new_token: list[Any]) -> torch.Tensor:
-        """Keys of the requests whose next token this step makes; 0 for greedy ones. `position_offset` already counts
-        what this step reads, so it is the new token's place, also after a request was put aside and read again."""
-        keys = []
-        for request in requests_with_new_token:
-            draws = request.state.logit_processor_kwargs.get("draws")
-            keys.append(0 if draws is None else draws.key(request.state.position_offset - draws.start))
-        return torch.tensor(keys, dtype=torch.int32)
-
-    def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:
-        keys = tensor_arg[: scores.size(0)]
-        return scores + torch.where((keys != 0)[:, None], gumbel(keys, scores.size(1)), 0.0)

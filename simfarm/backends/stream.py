@@ -6,18 +6,22 @@ Faster than padded batches where a GPU has memory for the keys and values of man
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import torch
 from transformers.generation.continuous_batching.cb_logits_processors import (
+    ContinuousBatchingLogitsProcessor,
     ContinuousBatchingLogitsProcessorList,
     ContinuousBatchingTemperatureLogitsWarper,
     ContinuousBatchingTopPLogitsWarper,
 )
+from transformers.generation.continuous_batching.model_runner import infer_max_single_request_tokens
 
 from simfarm.backends.checkpoint import Checkpoint, transformers
-from simfarm.backends.sampler import Noise, Row
+from simfarm.backends.sampler import Draws, Row, gumbel
 from simfarm.backends.worker import Worker
 
 if TYPE_CHECKING:
@@ -28,8 +32,35 @@ __all__ = ["run_stream"]
 MEMORY = 0.7
 """Share of the free GPU memory for keys and values; the rest is for logits and for padded batches between."""
 
+PAGE, CPU_PAGES, CPU_STEP = 256, 32, 512
+"""Tokens of a page; on a CPU, pages (at least a whole context) and tokens read at a time: left to itself, the manager
+takes most of the machine's memory there."""
+
 NAP = 0.02
 """Seconds to wait for a token before looking for new requests."""
+
+
+class Noise(ContinuousBatchingLogitsProcessor):
+    """The sampler's noise inside continuous batching: a request's `draws` keyed by where its token stands."""
+
+    supported_kwargs: dict[str, type] = {"draws": Draws}  # noqa: RUF012 as in the class it extends
+    ignored_kwargs: tuple[str, ...] = ()
+
+    def fill_defaults(self, int32_tensor: torch.Tensor) -> None:
+        int32_tensor.zero_()
+
+    def prepare_tensor_args(self, requests_with_new_token: list[Any]) -> torch.Tensor:
+        """Keys of the requests whose next token this step makes; 0 for greedy ones. `position_offset` already counts
+        what this step reads, so it is the new token's place, also after a request was put aside and read again."""
+        keys = []
+        for request in requests_with_new_token:
+            draws = request.state.logit_processor_kwargs.get("draws")
+            keys.append(0 if draws is None else draws.key(request.state.position_offset - draws.start))
+        return torch.tensor(keys, dtype=torch.int32)
+
+    def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:
+        keys = tensor_arg[: scores.size(0)]
+        return scores + torch.where((keys != 0)[:, None], gumbel(keys, scores.size(1)), 0.0)
 
 
 class Stream:
@@ -37,9 +68,13 @@ class Stream:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
+        sizes: dict[str, Any] = {"max_memory_percent": MEMORY}
+        if checkpoint.model.device.type == "cpu":
+            pages = max(CPU_PAGES, math.ceil(checkpoint.context / PAGE) + 1)
+            sizes = {"page_size": PAGE, "num_blocks": pages, "max_batch_tokens": CPU_STEP}
         self.manager = checkpoint.model.init_continuous_batching(
             generation_config=transformers.GenerationConfig(do_sample=False, eos_token_id=-1),
-            continuous_batching_config=transformers.ContinuousBatchingConfig(max_memory_percent=MEMORY),
+            continuous_batching_config=transformers.ContinuousBatchingConfig(**sizes),
         )
         processors = [
             ContinuousBatchingTemperatureLogitsWarper(transformers.TemperatureLogitsWarper(1.0)),
@@ -49,6 +84,11 @@ class Stream:
         chosen = ContinuousBatchingLogitsProcessorList(transformers.LogitsProcessorList(processors))
         chosen.tensors_required = len(processors)
         self.manager.logit_processor = chosen
+        self.manager.warmup()
+        # a request that outgrows the memory for keys and values would end the whole batch
+        checkpoint.context = min(
+            checkpoint.context, infer_max_single_request_tokens(self.manager.batch_processor.cache)
+        )
         self.manager.start()
         self.rows: dict[str, tuple[Row, float]] = {}
         self._count = 0

@@ -148,15 +148,20 @@ class TransformersBackend:
         self._engine = f"transformers {transformers.__version__}"
         try:
             if self._streams:
-                from simfarm.backends.stream import run_stream
-
-                run_stream(self, checkpoint, worker)
+                self._run_stream(checkpoint, worker)
             else:
                 self._run_padded(checkpoint, worker)
         except RuntimeError as error:
             if out_of_memory(error):
                 raise InputError(f"{self.model}: out of memory; take a smaller model, or batching=padded") from None
             raise InputError(f"{self.model}: transformers failed while it ran ({first_line(error)})") from None
+
+    def _run_stream(self, checkpoint: Checkpoint, worker: Worker[Asked]) -> None:
+        try:
+            from simfarm.backends.stream import run_stream
+        except ImportError:
+            raise InputError(f"{self._engine} has another continuous batching: give batching=padded") from None
+        run_stream(self, checkpoint, worker)
 
     def _run_padded(self, checkpoint: Checkpoint, worker: Worker[Asked]) -> None:
         waiting: list[Row | Pair] = []
