@@ -7,6 +7,7 @@ there is work; the farm awaits many calls at a time, from the loop of a command 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -39,7 +40,8 @@ class Job(Generic[Asked]):
         self._settle(lambda: self.answer.set_exception(error))
 
     def _settle(self, how: Callable[[], None]) -> None:
-        if not self._loop.is_closed():
+        # the loop may close at any moment, also between a look and the call: then nobody waits
+        with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(lambda: None if self.answer.done() else how())
 
 
