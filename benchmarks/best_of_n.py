@@ -164,7 +164,7 @@ def main() -> None:
     rng = np.random.default_rng(options.seed)
     made: dict[str, Any] = {"options": {k: v for k, v in vars(options).items() if k != "output"}}
     made["curves"] = curves(options.instructions, options.replicates, rng)
-    made["methods"] = methods(1000, rng)
+    made["methods"] = methods(4000, rng)
     exact = {d: kl(d, SIZES).tolist() for d in (4, 16, 256, 65536)}
     made["kl"] = {"n": SIZES.tolist(), "bound": kl_bound(SIZES).tolist(), "different": exact}
     begun = time.perf_counter()
