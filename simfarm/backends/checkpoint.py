@@ -91,10 +91,11 @@ class Checkpoint:
             attn_implementation=attention,
             trust_remote_code=False,
             local_files_only=True,
+            ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
         if report["missing_keys"] or report["mismatched_keys"]:
-            bad = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
+            bad = sorted([*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])])
             raise InputError(
                 f"{self.name}: {len(bad)} of its weights are missing or of another shape ({bad[0]} …); "
                 "is the download complete, and config.json this model's?"

@@ -1,0 +1,467 @@
+"""The transformers backend on a tiny model with random weights: every answer checked against transformers itself."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy.stats import chi2
+from tiny_model import CHAT_TEMPLATE, TEXTS, build_tiny_model
+
+from simfarm.backends import open_model
+from simfarm.backends.base import CallError, Completion, Request, Scorer
+from simfarm.errors import InputError
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+BATCHINGS = ["padded", "continuous"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    """Threads that wait for each other on a busy machine are slower than one."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def reference(folder: Path) -> tuple[Any, Any]:
+    """(model, tokenizer), read by transformers without simfarm."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    return AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def chat(text: str, **sampling: Any) -> Request:
+    return Request("tiny", ({"role": "user", "content": text},), {"max_tokens": 12, **sampling})
+
+
+def ask(
+    folder: Path,
+    requests: list[Request],
+    look: Callable[[Scorer], None] = lambda _: None,
+    **options: Any,
+) -> list[Any]:
+    """What the backend answers (or raises) when all are asked at once."""
+
+    async def run() -> list[Any]:
+        backend = open_model(f"transformers/{folder}", {"device": "cpu", **options})
+        try:
+            answers = await asyncio.gather(*map(backend.complete, requests), return_exceptions=True)
+            look(backend)
+            return answers
+        finally:
+            await backend.close()
+
+    return asyncio.run(run())
+
+
+def prompt_ids(tokenizer: Any, text: str) -> list[int]:
+    framed = tokenizer.apply_chat_template(
+        [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
+    )
+    return list(tokenizer(framed, add_special_tokens=False).input_ids)
+
+
+@pytest.mark.parametrize("batching", BATCHINGS)
+def test_greedy_answers_are_those_of_generate(folder: Path, reference: tuple[Any, Any], batching: str) -> None:
+    model, tokenizer = reference
+    answers = ask(folder, [chat(text) for text in TEXTS], batching=batching, batch_size=4)
+    ended = 0
+    for text, answer in zip(TEXTS, answers, strict=True):
+        ids = prompt_ids(tokenizer, text)
+        whole = model.generate(torch.tensor([ids]), max_new_tokens=12, do_sample=False)[0, len(ids) :].tolist()
+        assert answer.text == tokenizer.decode(whole, skip_special_tokens=True)
+        assert (answer.input_tokens, answer.output_tokens) == (len(ids), len(whole))
+        stopped = whole[-1] == tokenizer.eos_token_id
+        assert answer.finish_reason == ("stop" if stopped else "length")
+        ended += stopped
+        assert answer.engine.startswith("transformers 5.")
+        assert answer.model.startswith(f"{folder.name}@")
+    assert 0 < ended < len(TEXTS), "the tiny model should end some answers and not others"
+
+
+def test_a_seeded_answer_is_the_same_alone_in_a_batch_and_in_a_stream(folder: Path) -> None:
+    requests = [
+        chat(text, temperature=0.5 + 0.3 * i, top_p=1.0 if i % 2 else 0.9, seed=i) for i, text in enumerate(TEXTS)
+    ]
+    together = [a.text for a in ask(folder, requests)]
+    assert together == [a.text for a in ask(folder, requests, batch_size=1)]
+    assert together == [a.text for a in ask(folder, list(reversed(requests)), batching="continuous")][::-1]
+    other = [a.text for a in ask(folder, [chat(TEXTS[0], temperature=1.0, seed=s) for s in (1, 1, 2, None, None)])]
+    assert other[0] == other[1]
+    assert len(set(other)) == 4
+
+
+def test_tokens_are_drawn_as_often_as_the_model_says(folder: Path, reference: tuple[Any, Any]) -> None:
+    from simfarm.backends.sampler import Draws, gumbel, nucleus
+
+    model, tokenizer = reference
+    logits = model(torch.tensor([prompt_ids(tokenizer, TEXTS[0])])).logits[0, -1].detach()
+    draws = 40_000
+    keys = torch.tensor([Draws(7).key(step) for step in range(draws)], dtype=torch.int32)
+    assert len(set(keys.tolist())) > draws - 5
+
+    def likely(chosen: Any, probabilities: Any) -> float:
+        """The chi-square test's p-value, of the tokens expected at least five times and all others as one."""
+        expected = draws * probabilities
+        counts = torch.bincount(chosen, minlength=len(expected)).double()
+        often = expected >= 5
+        rest = max(float(expected[~often].sum()), 1e-9)
+        square = ((counts - expected)[often] ** 2 / expected[often]).sum() + (counts[~often].sum() - rest) ** 2 / rest
+        return float(chi2.sf(float(square), int(often.sum())))
+
+    warm = logits.double() / 0.8
+    chosen = (warm + gumbel(keys, len(logits))).argmax(-1)
+    assert 0.001 < likely(chosen, warm.softmax(-1)) < 0.999
+    assert likely(chosen, logits.double().softmax(-1)) < 1e-6
+
+    cut = nucleus(logits[None], torch.tensor([0.7]), head=4)[0]
+    ordered = logits.softmax(-1).sort(descending=True)
+    inside = set(ordered.indices[: int((ordered.values.cumsum(-1) < 0.7).sum()) + 1].tolist())
+    assert {i for i, value in enumerate(cut.tolist()) if value > -float("inf")} == inside
+    chosen = (cut + gumbel(keys, len(logits))).argmax(-1)
+    assert set(chosen.tolist()) <= inside
+    assert 0.001 < likely(chosen, cut.double().softmax(-1)) < 0.999
+
+
+def test_noise_is_gumbel_and_two_keys_share_nothing() -> None:
+    from simfarm.backends.sampler import gumbel
+
+    noise = gumbel(torch.tensor([1, 2, -5], dtype=torch.int32), 200_000).double()
+    assert torch.isfinite(noise).all()
+    assert noise.mean(-1).tolist() == pytest.approx([0.5772] * 3, abs=0.015)
+    assert noise.var(-1).tolist() == pytest.approx([1.6449] * 3, abs=0.04)
+    uniform = torch.exp(-torch.exp(-noise))
+    for shift in range(-3, 4):
+        pairs = torch.corrcoef(torch.stack([uniform[0], uniform[1].roll(shift), uniform[2].roll(-shift)]))
+        assert (pairs - torch.eye(3)).abs().max() < 0.012
+    assert (uniform[0][1:] * uniform[0][:-1]).mean() == pytest.approx(0.25, abs=0.003)
+
+
+@pytest.mark.parametrize("batching", BATCHINGS)
+def test_stop_strings_cut_the_text_and_end_the_answer(folder: Path, batching: str) -> None:
+    whole = ask(folder, [chat(TEXTS[0])])[0].text
+    stop = whole[4:7]
+    cut, two, none = ask(
+        folder,
+        [chat(TEXTS[0], stop=stop), chat(TEXTS[0], stop=["never said", whole[2:4]]), chat(TEXTS[0], stop=["never"])],
+        batching=batching,
+    )
+    assert (cut.text, cut.finish_reason) == (whole[: whole.index(stop)], "stop")
+    assert cut.output_tokens < 12
+    assert (two.text, two.finish_reason) == (whole[: whole.index(whole[2:4])], "stop")
+    assert (none.text, none.finish_reason) == (whole, "length")
+
+
+@pytest.mark.parametrize("batching", BATCHINGS)
+def test_a_prompt_beyond_the_context_fails_alone_and_the_others_fill_theirs(folder: Path, batching: str) -> None:
+    long, room = chat("word " * 300), chat("jug " * 100, max_tokens=10_000)
+    fine = chat(TEXTS[0])
+    first, refused, filled = ask(folder, [fine, long, room], batching=batching)
+    assert first.text == ask(folder, [fine])[0].text
+    assert isinstance(refused, CallError)
+    found = [int(word) for word in str(refused).split() if word.isdigit()]
+    assert str(refused) == f"the prompt has {found[0]} tokens and the context holds 256"
+    assert found[0] > 256
+    assert filled.input_tokens + filled.output_tokens == 256 or filled.finish_reason == "stop"
+    assert filled.output_tokens > 12
+
+
+def test_log_probabilities_are_the_models_own_whatever_the_sampling(folder: Path, reference: tuple[Any, Any]) -> None:
+    model, tokenizer = reference
+    answers = ask(
+        folder,
+        [
+            chat(TEXTS[0], logprobs=3, temperature=2.0, seed=5, repetition_penalty=1.5),
+            chat(TEXTS[1], logprobs=5),
+            chat(TEXTS[2]),
+        ],
+    )
+    for text, answer, count in zip(TEXTS, answers[:2], (3, 5), strict=False):
+        assert len(answer.logprobs) == answer.output_tokens
+        ids = prompt_ids(tokenizer, text)
+        for said in answer.logprobs:
+            told = model(torch.tensor([ids])).logits[0, -1].detach().double().log_softmax(-1)
+            best = told.topk(count)
+            spelt = [tokenizer.decode([i]) for i in best.indices.tolist()]
+            assert list(said.top) == list(dict.fromkeys(spelt))
+            assert said.top[spelt[0]] == pytest.approx(float(best.values[0]), abs=1e-4)
+            likely = [i for i, value in enumerate(told.tolist()) if abs(value - said.logprob) < 1e-4]
+            token = next(i for i in likely if tokenizer.decode([i]) == said.token)
+            ids.append(token)
+    assert answers[2].logprobs is None
+
+
+def test_the_repetition_penalty_is_each_rows_own(folder: Path, reference: tuple[Any, Any]) -> None:
+    model, tokenizer = reference
+    penalties = [1.0, 1.3, 2.0]
+    answers = ask(folder, [chat(TEXTS[i], repetition_penalty=p, max_tokens=30) for i, p in enumerate(penalties)])
+    for text, penalty, answer in zip(TEXTS, penalties, answers, strict=False):
+        ids = prompt_ids(tokenizer, text)
+        whole = model.generate(torch.tensor([ids]), max_new_tokens=30, do_sample=False, repetition_penalty=penalty)[
+            0, len(ids) :
+        ]
+        assert answer.text == tokenizer.decode(whole, skip_special_tokens=True)
+
+
+def by_hand(model: Any, prompt: list[int], continuation: list[int]) -> float:
+    told = model(torch.tensor([prompt + continuation])).logits[0].double().log_softmax(-1)
+    return sum(float(told[len(prompt) + i - 1, token]) for i, token in enumerate(continuation))
+
+
+@pytest.mark.parametrize("batching", BATCHINGS)
+async def test_a_likelihood_is_the_sum_over_the_continuation(
+    folder: Path, reference: tuple[Any, Any], batching: str
+) -> None:
+    model, tokenizer = reference
+    texts = [" a", " the fox jumps", " over thirty years of weather", "."]
+    messages = [{"role": "user", "content": TEXTS[3]}]
+    asked = [
+        *[(TEXTS[0], text) for text in texts],
+        *[(messages, text) for text in texts],
+        *[(text, " and then") for text in TEXTS[1:]],
+    ]
+    backend = open_model(f"transformers/{folder}", {"device": "cpu", "batching": batching})
+    together = await asyncio.gather(*[backend.log_likelihood(p, c) for p, c in asked])
+    alone = [await backend.log_likelihood(p, c) for p, c in asked[::3]]
+    for bad, why in (
+        (("a", ""), "continuation is empty"),
+        (("", "a"), "prompt is empty"),
+        (("a b " * 200, "c"), "256"),
+    ):
+        with pytest.raises(CallError, match=why):
+            await backend.log_likelihood(*bad)
+    assert await backend.count_tokens(TEXTS[1]) == len(tokenizer(TEXTS[1], add_special_tokens=False).input_ids)
+    await backend.close()
+    expected = []
+    for prompt, text in asked:
+        ids = tokenizer(prompt).input_ids if isinstance(prompt, str) else prompt_ids(tokenizer, TEXTS[3])
+        expected.append(by_hand(model, ids, tokenizer(text, add_special_tokens=False).input_ids))
+    assert together == pytest.approx(expected, abs=1e-4)
+    assert alone == pytest.approx(expected[::3], abs=1e-4)
+
+
+def test_a_likelihood_read_in_pieces_is_the_same(folder: Path, reference: tuple[Any, Any]) -> None:
+    from simfarm.backends.checkpoint import Checkpoint
+    from simfarm.backends.scoring import log_likelihoods
+
+    model, _ = reference
+    checkpoint = Checkpoint(folder, "tiny", device="cpu", dtype="float32", attention=None, adapter=None)
+    pairs = [([5, 9, 7, 4], list(range(20, 60))), ([5, 9], [8, 3]), ([6], [11] * 17)]
+    one = [([5, 9, 7], [8]), ([5, 9, 7], [4, 100, 3, 2, 5])]
+    for rows in (pairs, one, pairs[:1]):
+        expected = [by_hand(model, *pair) for pair in rows]
+        for step in (1, 3, 1000):
+            cells = step * len(rows) * model.config.vocab_size
+            assert log_likelihoods(checkpoint, rows, cells) == pytest.approx(expected, abs=1e-4)
+
+
+def test_template_options_reach_the_template(folder: Path, reference: tuple[Any, Any]) -> None:
+    _, tokenizer = reference
+    thinking = "{% for m in messages %}{{ m.content }}{% endfor %}{{ mood }}"
+    plain, framed, other = ask(
+        folder,
+        [
+            chat(TEXTS[0]),
+            chat(TEXTS[0], template_args={"thinking": True, "tokenize": True}),
+            chat(TEXTS[0], chat_template=thinking, template_args={"mood": " now"}),
+        ],
+    )
+    assert framed.input_tokens == plain.input_tokens + len(tokenizer("<think>\n", add_special_tokens=False).input_ids)
+    assert other.input_tokens == len(tokenizer(TEXTS[0] + " now", add_special_tokens=False).input_ids)
+
+
+def test_templates_that_cannot_be_used_are_said_in_a_line(tmp_path: Path) -> None:
+    folder = build_tiny_model(tmp_path / "base", chat_template=None)
+    bare, given, broken, refuses, odd = ask(
+        folder,
+        [
+            chat(TEXTS[0]),
+            chat(TEXTS[0], chat_template=CHAT_TEMPLATE),
+            chat(TEXTS[0], chat_template="{% for %}"),
+            chat(TEXTS[0], chat_template="{{ raise_exception('no system role here') }}"),
+            chat("half a pair: \ud800", chat_template=CHAT_TEMPLATE),
+        ],
+    )
+    assert isinstance(bare, InputError)
+    assert "has no chat template: give one with --chat-template FILE" in str(bare)
+    assert isinstance(given, Completion)
+    assert isinstance(broken, InputError)
+    assert "not valid Jinja (line 1" in str(broken)
+    assert isinstance(refuses, CallError)
+    assert "no system role here" in str(refuses)
+    assert isinstance(odd, CallError)
+    assert "not valid Unicode" in str(odd)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tensor_parallel_size": 2}, "unknown engine option 'tensor_parallel_size': transformers/ takes adapter, "),
+        ({"dtype": "int3"}, "dtype=int3: transformers/ runs a model in auto, bfloat16"),
+        ({"device": "tpu"}, "device=tpu: must be cpu, cuda"),
+        ({"device": "cuda:99"}, "sees no such GPU here"),
+        ({"batch_size": 0}, "batch_size=0: must be a whole number above 0"),
+        ({"batching": "none"}, "must be padded or continuous"),
+        ({"adapter": "/nowhere"}, "no folder with a LoRA adapter"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_loading(folder: Path, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError) as refused:
+        open_model(f"transformers/{folder}", options)
+    assert words in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_sampling_that_no_engine_has_is_refused(folder: Path) -> None:
+    backend = open_model(f"transformers/{folder}", {"device": "cpu"})
+    backend.check(backend.model, {"temperature": 1, "seed": 3, "template_args": {}})
+    with pytest.raises(InputError, match="unknown sampling option 'effort'"):
+        backend.check(backend.model, {"effort": "low"})
+
+
+def test_the_name_changes_with_weights_and_precision(folder: Path, tmp_path: Path) -> None:
+    def name(path: Path, **options: Any) -> str:
+        return open_model(f"transformers/{path}", {"device": "cpu", **options}).model
+
+    other = build_tiny_model(tmp_path / folder.name, seed=1)
+    names = [name(folder), name(folder, dtype="bfloat16"), name(other)]
+    assert len(set(names)) == 3
+    assert name(folder, dtype="float32", batch_size=3) == names[0]
+    with pytest.raises(InputError, match="openvino/"):
+        name(tmp_path / "weights.gguf")
+
+
+def _no_tokenizer(folder: Path) -> None:
+    for file in folder.glob("token*"):
+        file.unlink()
+
+
+def _half_a_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text("{")
+
+
+def _no_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def _cut_weights(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def _configure(**changes: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (_no_tokenizer, "without its tokenizer"),
+        (_half_a_tokenizer, "its tokenizer cannot be read"),
+        (_no_weights, "is the download complete?"),
+        (_cut_weights, "is the download complete?"),
+        (_configure(num_hidden_layers=3), "of its weights are missing"),
+        (_configure(hidden_size=64), "of another shape"),
+        (_configure(model_type="marvel"), "cannot run this kind of model"),
+        (_configure(model_type="vit", architectures=["ViTModel"]), "cannot run this kind of model"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else getattr(value, "__name__", ""),
+)
+def test_a_spoilt_folder_is_said_in_one_line(
+    folder: Path, tmp_path: Path, spoil: Callable[[Path], None], words: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    spoil(copy)
+    with pytest.raises(InputError) as refused:
+        raise ask(copy, [chat(TEXTS[0]), chat(TEXTS[1])])[1]
+    assert words in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert TEXTS[1] not in str(refused.value)
+
+
+def test_a_batch_beyond_memory_is_halved_until_it_fits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from simfarm.backends.sampler import Sampler
+
+    expected = [a.text for a in ask(folder, [chat(text) for text in TEXTS])]
+    whole, calls = Sampler.__call__, []
+
+    def starved(self: Sampler, input_ids: Any, scores: Any) -> Any:
+        calls.append(len(scores))
+        if len(scores) > 2 and input_ids.shape[1] > 58:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, input_ids, scores)
+
+    monkeypatch.setattr(Sampler, "__call__", starved)
+    assert [a.text for a in ask(folder, [chat(text) for text in TEXTS])] == expected
+    assert max(calls) == len(TEXTS)
+
+    def always(self: Sampler, input_ids: Any, scores: Any) -> Any:
+        if input_ids.shape[1] > 100:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
+        return whole(self, input_ids, scores)
+
+    monkeypatch.setattr(Sampler, "__call__", always)
+    fine, large, also = ask(folder, [chat(TEXTS[0]), chat("jug " * 40), chat(TEXTS[1])])
+    assert [fine.text, also.text] == expected[:2]
+    assert isinstance(large, CallError)
+    assert "no memory for this call alone" in str(large)
+
+
+def test_a_failure_of_the_engine_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from simfarm.backends.sampler import Sampler
+
+    def broken(self: Sampler, input_ids: Any, scores: Any) -> Any:
+        raise RuntimeError("a kernel is missing\nwith a page about it")
+
+    monkeypatch.setattr(Sampler, "__call__", broken)
+    for answer in ask(folder, [chat(TEXTS[0]), chat(TEXTS[1])]):
+        assert isinstance(answer, InputError)
+        assert str(answer).endswith("transformers failed while it ran (a kernel is missing)")
+
+
+@pytest.mark.parametrize("batching", BATCHINGS)
+def test_one_model_serves_two_loops_and_a_caller_that_left_harms_nobody(folder: Path, batching: str) -> None:
+    backend = open_model(f"transformers/{folder}", {"device": "cpu", "batching": batching})
+
+    left: list[asyncio.Future[Completion]] = []
+
+    async def first() -> list[str]:
+        kept = [asyncio.ensure_future(backend.complete(chat(text))) for text in TEXTS]
+        gone = [asyncio.ensure_future(backend.complete(chat(text, max_tokens=200))) for text in TEXTS]
+        await asyncio.wait(kept, return_when=asyncio.FIRST_COMPLETED)
+        for task in gone:
+            task.cancel()
+        texts = [(await task).text for task in kept]
+        await asyncio.gather(*gone, return_exceptions=True)
+        # left behind when the loop closes
+        left.append(asyncio.ensure_future(backend.complete(chat(TEXTS[0], max_tokens=200))))
+        await asyncio.sleep(0)
+        return texts
+
+    async def second() -> list[str]:
+        texts = [a.text for a in await asyncio.gather(*[backend.complete(chat(text)) for text in TEXTS])]
+        await backend.close()
+        return texts
+
+    assert asyncio.run(first()) == asyncio.run(second())
+
+
+async def test_close_without_a_call_and_twice(folder: Path) -> None:
+    backend = open_model(f"transformers/{folder}", {"device": "cpu"})
+    await backend.close()
+    await backend.close()
