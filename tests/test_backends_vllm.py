@@ -83,8 +83,8 @@ FAILURES = [
         ["NotImplementedError: Sparse Attention is not supported on CPU."],
     ),
     (
-        "RuntimeError: \n        An attempt has been made to start a new process before the\n        current process has "
-        "finished its bootstrapping phase.",
+        "RuntimeError: \n        An attempt has been made to start a new process before the\n        current process "
+        "has finished its bootstrapping phase.",
         ['if __name__ == "__main__"'],
     ),
     ("RuntimeError: Engine core initialization failed. See root cause above.", ["VLLM_LOGGING_LEVEL=INFO"]),
@@ -274,7 +274,8 @@ class TestEngine:
         for text, answer in zip(TEXTS, answers, strict=True):
             ids = self.chat(tokenizer, text)
             made = model.generate(torch.tensor([ids]), max_new_tokens=8, do_sample=False)[0, len(ids) :]
-            assert answer.text == tokenizer.decode(made, skip_special_tokens=True)
+            # vLLM holds the bytes of half a character back
+            assert answer.text == tokenizer.decode(made, skip_special_tokens=True).rstrip("\ufffd")
             assert answer.input_tokens == len(ids)
             assert answer.output_tokens == len(made)
             assert answer.finish_reason == ("stop" if made[-1] == tokenizer.eos_token_id else "length")
@@ -292,7 +293,7 @@ class TestEngine:
         values, ids = told.topk(5)
         assert answer.logprobs is not None
         assert list(answer.logprobs[0].top.values()) == pytest.approx(values.tolist(), abs=1e-4)
-        assert answer.logprobs[0].token == tokenizer.decode(ids[0])
+        assert answer.logprobs[0].token == tokenizer.decode(ids[0]).rstrip("\ufffd")
 
     async def test_likelihoods_are_exact_alone_and_many_at_a_time(
         self, backend: VLLMBackend, tiny: Path, tokenizer: Any
@@ -312,6 +313,8 @@ class TestEngine:
             sum_by_hand(model, self.chat(tokenizer, TEXTS[0]), after), abs=1e-3
         )
         assert await backend.count_tokens("Because.") == len(after)
+        with pytest.raises(CallError, match="not valid Unicode"):
+            await backend.log_likelihood("a", "\ud800")
         with pytest.raises(CallError, match="continuation is empty"):
             await backend.log_likelihood("a", "")
         with pytest.raises(CallError, match="the context holds 127"):
@@ -412,15 +415,21 @@ async def test_an_adapter_changes_the_answers_and_the_name(tiny: Path, adapter: 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"dtype": "int3"}, "int3"),
+        ({"dtype": "int3"}, "the option dtype cannot be 'int3'"),
         ({"max_model_len": 100_000}, "max_model_len=100000 is more than the model's context of 256"),
-        ({"tensor_parallel_size": 3}, "heads cannot be divided|GPUs"),
-        ({"kv_cache_memory_bytes": 4096, "max_model_len": 256}, "max_model_len|cache"),
+        ({"tensor_parallel_size": 3}, "4 attention heads cannot be divided among 3 GPUs"),
+        ({"gpu_memory_utilization": 0.9999}, "GiB of memory are free"),
+        ({"kv_cache_memory_bytes": 65536, "max_model_len": 256}, "max_model_len"),
     ],
 )
 async def test_what_cannot_be_loaded_is_one_line(
-    tiny: Path, options: dict[str, Any], words: str, capfd: pytest.CaptureFixture[str]
+    tiny: Path,
+    options: dict[str, Any],
+    words: str,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE")
     backend = VLLMBackend(str(tiny), {**OPTIONS, **options})
     with pytest.raises(InputError, match=words) as caught:
         await backend.complete(ask(backend, TEXTS[0]))

@@ -207,6 +207,7 @@ class VLLMBackend:
     async def _log_likelihood(self, prompt: Prompt, continuation: str) -> float:
         engine = await self._ready()
         tokenizer = engine.get_tokenizer()
+        check_text(continuation, *([prompt] if isinstance(prompt, str) else ()))
         before = tokenizer.encode(prompt) if isinstance(prompt, str) else self._prompt_tokens(engine, prompt, {})
         after = tokenizer.encode(continuation, add_special_tokens=False)
         if not before or not after:
@@ -233,6 +234,7 @@ class VLLMBackend:
         template = sampling.get("chat_template")
         if template is None and getattr(tokenizer, "chat_template", None) is None:
             raise InputError(f"{self.model} has no chat template: add --chat-template FILE")
+        check_text(*(m["content"] for m in messages))
         try:
             tokens: list[int] = tokenizer.apply_chat_template(
                 [dict(m) for m in messages],
@@ -273,20 +275,15 @@ class VLLMBackend:
         if self._adapter is not None:
             lora = importlib.import_module("vllm.lora.request").LoRARequest("adapter", 1, self._adapter)
         stream = engine.generate({"prompt_token_ids": tokens}, params, f"simfarm-{next(self._ids)}", lora_request=lora)
-        last = None
         try:
             # to its end: a stream that is left is a request that is aborted
-            async for last in stream:
-                pass
+            return [output async for output in stream][-1]
         except (ValueError, self._errors.VLLMClientError) as error:
             raise CallError(f"vLLM refuses this request: {_first_line(error)}") from None
         except self._errors.VLLMServerError as error:
             if not engine.errored:
                 raise CallError(f"vLLM failed on this request: {_first_line(error)}") from None
             raise ProviderError(f"{self.model}: the engine died: {explain(self._said())}") from None
-        if last is None:
-            raise CallError("vLLM gave no answer to this request")
-        return last
 
     async def _shut_down(self) -> None:
         loading, self._engine = self._engine, None
@@ -322,6 +319,15 @@ def token_logprobs(tokens: Sequence[int], places: Sequence[Mapping[int, Any]], m
         chosen = place[token]
         found.append(TokenLogprob(chosen.decoded_token, max(chosen.logprob, LEAST_LOGPROB), dict(told[:most])))
     return tuple(found)
+
+
+def check_text(*texts: str) -> None:
+    """Refuses halves of surrogate pairs, which no tokenizer takes. Raises `CallError`."""
+    try:
+        for text in texts:
+            text.encode()
+    except UnicodeEncodeError:
+        raise CallError("the prompt is not valid Unicode text") from None
 
 
 def _first_line(error: BaseException) -> str:

@@ -98,6 +98,11 @@ CAUSES = (
         "--engine-arg trust_remote_code=true",
     ),
     (r"Failed to infer device type", NO_GPU),
+    (
+        r"validation errors? for \w+\n(\w+)[^\n]*\n\s+([^\n]*?) \[type=\w+, input_value=([^,\n]*)",
+        "the option {0} cannot be {2}: {1}",
+    ),
+    (r"Value error, ([^\n]*?)(?: \[type=|\n|$)", "vLLM refuses the options: {0}"),
 )
 """(what to look for in vLLM's words, what to say, with the groups found); the first that is found counts."""
 
@@ -110,7 +115,7 @@ def explain(text: str) -> str:
     for pattern, told in CAUSES:
         found = re.search(pattern, text, re.DOTALL)
         if found:
-            return told.format(*found.groups())
+            return told.format(*(words[:LONGEST] for words in found.groups()))
     causes = [f"{kind.rpartition('.')[2]}: {told}" for kind, told in ERROR_LINE.findall(text)]
     causes = [told for told in causes if not any(word in told for word in NOT_THE_CAUSE)]
     if causes:
