@@ -217,6 +217,18 @@ def test_the_baseline_may_be_a_generator_of_the_file(files: Path) -> None:
     assert [r["generator"] for r in rows[N:]] == ["other best-of-3 by longest"] * N
 
 
+def test_a_part_of_the_instructions(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--method", "best-of-n", "--judge", "longest", "--baseline", "base.json"]
+    assert select(*asked, "--limit", "2") == 0
+    assert [r["instruction"] for r in read_rows("c.jsonl")] == ["Question 0?", "Question 1?"]
+    write_rows("base.json", rows_of("base", 1)[1:])
+    assert select(*asked) == 2
+    assert "give --allow-missing" in capsys.readouterr().err
+    assert select(*asked, "--allow-missing") == 0
+    assert len(read_rows("c.jsonl")) == N - 1
+    assert "left out 1 instructions" in capsys.readouterr().err
+
+
 def test_fewer_samples_are_reported(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_rows("s.jsonl", [r for r in rows_of() if r["instruction"] != "Question 1?" or r["sample"] < 2])
     assert select("--method", "win-share", "--judge", "longest", "--curve", "curve.csv") == 0
@@ -224,6 +236,9 @@ def test_fewer_samples_are_reported(files: Path, capsys: pytest.CaptureFixture[s
     assert "1 of 6 instructions have fewer than 4 samples by model-m (the fewest: 2)" in told
     assert "the curve of model-m ends at n = 2" in told
     assert [r["selection_n"] for r in read_rows("c.jsonl")] == [4, 2, 4, 4, 4, 4]
+    assert select("--method", "longest", "--n", "8") == 0
+    assert "6 of 6 instructions have fewer than 8 samples" in capsys.readouterr().err
+    assert {r["generator"] for r in read_rows("c.jsonl")} == {"model-m longest-of-4"}
 
 
 def test_curves_are_printed_and_written(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,6 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
     inside = bool(baseline) and any(output is baseline[0] for output in outputs)
     everything = sample_groups(outputs, arguments.n, leave_out=baseline[0].generator if inside else None)
     groups = _limited(everything, outputs, arguments.limit)
+    if arguments.limit:
+        texts = {outputs[group[0]].instruction.strip() for group in groups}
+        baseline = [output for output in baseline if output.instruction.strip() in texts] or baseline
     names = _names(arguments, outputs, groups)
     gold = column_scores(rows, outputs, groups, arguments.gold, arguments.input) if arguments.gold else None
     scored = _scores(arguments, rows, outputs, groups, baseline)
@@ -93,7 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
     missing = _report(scores, groups, chosen)
     if arguments.gold or arguments.curve:
         _curves(arguments, outputs, groups, scores, gold or scores)
-    return status or (4 if missing else 0)
+    # what has no baseline output was allowed for; what has no verdict is in the status already
+    return status or (4 if missing and not arguments.allow_missing else 0)
 
 
 def _by(arguments: argparse.Namespace) -> str | None:
@@ -158,10 +162,11 @@ def _names(arguments: argparse.Namespace, outputs: Sequence[Output], groups: Gro
     told = {}
     for name, counts in sizes.items():
         most = max(counts)
-        fewer = [count for count in counts if count < most]
+        wanted = arguments.n or most
+        fewer = [count for count in counts if count < wanted]
         if fewer:
             print(
-                f"warning: {len(fewer)} of {len(counts)} instructions have fewer than {most} samples by {name} "
+                f"warning: {len(fewer)} of {len(counts)} instructions have fewer than {wanted} samples by {name} "
                 f"(the fewest: {min(fewer)}); choosing among fewer is another method",
                 file=sys.stderr,
             )

@@ -93,18 +93,18 @@ def _identity(output: Output) -> tuple[Any, ...]:
     return output.instruction.strip(), output.dataset, output.generator, output.sample
 
 
-def _free(values: list[float], groups: Sequence[Sequence[int]]) -> Scores:
+def _at_no_cost(values: list[float], groups: Sequence[Sequence[int]]) -> Scores:
     return Scores(values, [Cost() for _ in groups])
 
 
 def length_scores(outputs: Sequence[Output], groups: Sequence[Sequence[int]]) -> Scores:
     """Characters: the control that a judge with a taste for length cannot be told from."""
-    return _free([float(len(output.output)) for output in outputs], groups)
+    return _at_no_cost([float(len(output.output)) for output in outputs], groups)
 
 
 def random_scores(outputs: Sequence[Output], groups: Sequence[Sequence[int]], seed: int = 0) -> Scores:
     """Uniform numbers in [0, 1) that follow from the seed and the sample: the control that choosing must beat."""
-    return _free([stable_number("random sample", seed, *_identity(output)) for output in outputs], groups)
+    return _at_no_cost([stable_number("random sample", seed, *_identity(output)) for output in outputs], groups)
 
 
 def column_scores(
@@ -127,7 +127,7 @@ def column_scores(
                 "fill it in or drop the row"
             )
         values[position] = number
-    return _free(values, groups)
+    return _at_no_cost(values, groups)
 
 
 def choose(scores: Scores, outputs: Sequence[Output], groups: Sequence[Sequence[int]]) -> list[int | None]:
