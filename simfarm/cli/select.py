@@ -120,7 +120,8 @@ def _check_options(arguments: argparse.Namespace) -> None:
         "score": arguments.method == "oracle",
         "seed": arguments.method == "random",
         **dict.fromkeys(("model", "engine_arg"), asks or by == "likelihood"),
-        **dict.fromkeys(("judge", "base_url", "order", "budget", "price", "retry_unparseable", "allow_missing"), asks),
+        **dict.fromkeys(("judge", "base_url", "order", "allow_missing", "retry_unparseable"), asks),
+        **dict.fromkeys(("budget", "price", "concurrency", "rpm", "tpm", "timeout"), asks),
     }
     for option, used in useful.items():
         value = getattr(arguments, option)
