@@ -101,13 +101,22 @@ def test_a_seeded_answer_is_the_same_alone_in_a_batch_and_in_a_stream(folder: Pa
     assert len(set(other)) == 4
 
 
+def test_two_prompts_share_a_seed_but_not_its_luck() -> None:
+    from simfarm.backends.sampler import Draws
+
+    keys = {(seed, prompt): Draws(seed, list(prompt)).key(0) for seed in (1, 2) for prompt in ((5, 6), (5, 7))}
+    assert len(set(keys.values())) == 4
+    assert Draws(1, [5, 6]).key(0) == keys[1, (5, 6)]
+    assert Draws(None, [5, 6]).key(0) != Draws(None, [5, 6]).key(0)
+
+
 def test_tokens_are_drawn_as_often_as_the_model_says(folder: Path, reference: tuple[Any, Any]) -> None:
     from simfarm.backends.sampler import Draws, gumbel, nucleus
 
     model, tokenizer = reference
     logits = model(torch.tensor([prompt_ids(tokenizer, TEXTS[0])])).logits[0, -1].detach()
     draws = 40_000
-    keys = torch.tensor([Draws(7).key(step) for step in range(draws)], dtype=torch.int32)
+    keys = torch.tensor([Draws(7, []).key(step) for step in range(draws)], dtype=torch.int32)
     assert len(set(keys.tolist())) > draws - 5
 
     def likely(chosen: Any, probabilities: Any) -> float:
@@ -214,7 +223,7 @@ def test_the_repetition_penalty_is_each_rows_own(folder: Path, reference: tuple[
 
 
 def by_hand(model: Any, prompt: list[int], continuation: list[int]) -> float:
-    told = model(torch.tensor([prompt + continuation])).logits[0].double().log_softmax(-1)
+    told = model(torch.tensor([prompt + continuation])).logits[0].detach().double().log_softmax(-1)
     return sum(float(told[len(prompt) + i - 1, token]) for i, token in enumerate(continuation))
 
 

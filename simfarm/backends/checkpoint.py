@@ -7,6 +7,7 @@ sampling defaults (generation_config.json) are not used: what a request does not
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import os
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from safetensors import SafetensorError
 from simfarm.backends.base import CallError, Prompt
 from simfarm.errors import InputError
 
-__all__ = ["Checkpoint", "first_line", "out_of_memory", "transformers"]
+__all__ = ["Checkpoint", "first_line", "free_memory", "out_of_memory", "transformers"]
 
 transformers: Any = importlib.import_module("transformers")
 """Without its types, which are there in part and contradict each other."""
@@ -47,6 +48,13 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and ("allocate memory" in str(error) or "out of memory" in str(error))
+
+
+def free_memory() -> None:
+    """Gives memory that nothing refers to any more back to the GPU."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 class Checkpoint:
@@ -168,4 +176,7 @@ def _adapted(model: Any, adapter: Path) -> Any:
     """The model with a LoRA adapter merged into its weights, as fast as without."""
     import peft
 
-    return peft.PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    try:
+        return peft.PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    except TROUBLES as error:
+        raise InputError(f"adapter={adapter}: does not fit this model ({first_line(error)})") from None

@@ -1,7 +1,7 @@
 """Choosing tokens row by row: each row of a batch has its own temperature, nucleus, penalty, seed, stops and limit.
 
 transformers' `generate` samples a whole batch with one set of options from one generator, so that an answer would
-depend on what it happened to be batched with. Here noise is a function of (seed, step, token) alone: to add Gumbel
+depend on what it happened to be batched with. Here noise is a function of (seed, prompt, step, token) alone: to add Gumbel
 noise to the logits and take the largest is exact sampling, and a row gets the same noise alone, in any batch, on any
 device. A hash makes the noise, four times faster than `torch.Generator` on a CPU and free of state.
 """
@@ -31,11 +31,13 @@ HEAD = 1024
 
 
 class Draws:
-    """The random keys of one answer: one for each of its tokens, all from one seed (fresh entropy where it is None)."""
+    """The random keys of one answer, one for each of its tokens, from a seed (fresh entropy where it is None) and the
+    prompt: with the seed alone, the answers to all instructions of a run would share their noise, and every interval
+    takes instructions for independent."""
 
-    def __init__(self, seed: int | None, start: int = 0) -> None:
-        self._seed = secrets.randbits(64) if seed is None else seed
-        self.start = start
+    def __init__(self, seed: int | None, prompt: Sequence[int]) -> None:
+        self._seed = secrets.token_hex(8) if seed is None else hashlib.blake2b(f"{seed}/{prompt}".encode()).hexdigest()
+        self.start = len(prompt)
 
     def key(self, step: int) -> int:
         """A signed 32-bit number for the answer's token number `step`; never 0, which means no noise."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simfarm.backends.base import CallError, Completion, Prompt, Request
-from simfarm.backends.local import check_sampling, find_model
+from simfarm.backends.local import check_sampling, find_model, missing_engine
 from simfarm.backends.worker import Job, Worker
 from simfarm.errors import InputError
 
@@ -82,6 +82,8 @@ class TransformersBackend:
             raise InputError(f"unknown engine option '{min(unknown)}': transformers/ takes {', '.join(OPTIONS)}")
         if name.endswith(".gguf"):
             raise InputError(f"{name}: run a GGUF file with openvino/, which reads it as it is: --model openvino/FILE")
+        if importlib.util.find_spec("transformers") is None:
+            raise InputError(missing_engine(self.name))
         self._adapter = _adapter(options.get("adapter"))
         dtype = options.get("dtype")
         if dtype is not None and dtype not in DTYPES:
@@ -206,7 +208,7 @@ class TransformersBackend:
 
     def run_batch(self, checkpoint: Checkpoint, batch: Sequence[Row | Pair]) -> None:
         """Answers a batch; one that does not fit in memory is run again in halves."""
-        from simfarm.backends.checkpoint import out_of_memory
+        from simfarm.backends.checkpoint import free_memory, out_of_memory
 
         try:
             if isinstance(batch[0], Pair):
@@ -219,7 +221,7 @@ class TransformersBackend:
                 raise
         # out of the except block: the error's frames held the batch's tensors
         left = [item for item in batch if not item.job.answer.done() and (isinstance(item, Pair) or not item.over)]
-        _free_memory()
+        free_memory()
         if len(left) == 1:
             size = len(left[0].prompt)
             left[0].job.fail(CallError(f"no memory for this call alone (a prompt of {size} tokens)"))
@@ -294,7 +296,7 @@ def _row(checkpoint: Checkpoint, job: Job[Any], request: Request) -> Row:
         temperature=float(sampling.get("temperature") or 0),
         top_p=float(sampling.get("top_p") or 1),
         penalty=float(sampling.get("repetition_penalty") or 1),
-        draws=Draws(sampling.get("seed"), len(prompt)),
+        draws=Draws(sampling.get("seed"), prompt),
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         logprobs=int(sampling["logprobs"]) if sampling.get("logprobs") else None,
     )
@@ -344,13 +346,3 @@ def _whole(option: str, value: Any) -> int:
     if not str(value).isdigit() or int(value) < 1:
         raise InputError(f"{option}={value}: must be a whole number above 0")
     return int(value)
-
-
-def _free_memory() -> None:
-    import gc
-
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
