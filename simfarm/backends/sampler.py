@@ -1,9 +1,9 @@
 """Choosing tokens row by row: each row of a batch has its own temperature, nucleus, penalty, seed, stops and limit.
 
 transformers' `generate` samples a whole batch with one set of options from one generator, so that an answer would
-depend on what it happened to be batched with. Here noise is a function of (seed, prompt, step, token) alone: to add Gumbel
-noise to the logits and take the largest is exact sampling, and a row gets the same noise alone, in any batch, on any
-device. A hash makes the noise, four times faster than `torch.Generator` on a CPU and free of state.
+depend on what it happened to be batched with. Here noise is a function of (seed, prompt, step, token) alone: to add
+Gumbel noise to the logits and take the largest is exact sampling, and a row gets the same noise alone, in any batch, on
+any device. A hash makes the noise, four times faster than `torch.Generator` on a CPU and free of state.
 """
 
 from __future__ import annotations
