@@ -74,9 +74,17 @@ def server(model: str, dtype: str, context: int) -> Iterator[str]:
             process.wait(60)
 
 
+def first_places(annotation: Annotation) -> dict[str, float]:
+    """Token -> log probability, as a call's first answer gives them for its first token."""
+    steps = annotation.raw_completion
+    answer = steps[0] if isinstance(steps, list) else steps
+    found: dict[str, float] = answer["logprobs"][0]["top"]
+    return found
+
+
 def apart(one: Annotation, other: Annotation) -> list[float]:
     """Differences (nats) of the log probabilities that both runs give for one token at one place."""
-    a, b = (x.raw_completion["logprobs"][0]["top"] for x in (one, other))
+    a, b = (first_places(x) for x in (one, other))
     return [abs(a[token] - b[token]) for token in a.keys() & b.keys()]
 
 

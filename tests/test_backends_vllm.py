@@ -7,6 +7,7 @@ import asyncio
 import importlib.util
 import json
 import math
+import multiprocessing
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from simfarm.backends.base import CallError, Request
 from simfarm.backends.vllm import VLLMBackend, token_logprobs
 from simfarm.backends.vllm_failures import SEPARATE, broken_install, explain, unknown_option
 from simfarm.backends.vllm_options import check_device, check_options, lora_rank
-from simfarm.errors import InputError
+from simfarm.errors import InputError, ProviderError
 
 needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vllm is not installed")
 
@@ -242,22 +243,24 @@ def sum_by_hand(model: Any, before: list[int], after: list[int]) -> float:
     return float(sum(told[len(before) + i - 1, token] for i, token in enumerate(after)))
 
 
+@pytest.fixture(scope="class")
+def backend(tiny: Path) -> Iterator[VLLMBackend]:
+    backend = VLLMBackend(str(tiny), OPTIONS)
+    yield backend
+    asyncio.run(backend.close())
+    asyncio.run(backend.close())
+
+
+@pytest.fixture(scope="class")
+def tokenizer(tiny: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(tiny)
+
+
 @needs_vllm
 class TestEngine:
     """One engine for all, which takes half a minute to load, asked from every test's own event loop."""
-
-    @pytest.fixture(scope="class")
-    def backend(self, tiny: Path) -> Iterator[VLLMBackend]:
-        backend = VLLMBackend(str(tiny), OPTIONS)
-        yield backend
-        asyncio.run(backend.close())
-        asyncio.run(backend.close())
-
-    @pytest.fixture(scope="class")
-    def tokenizer(self, tiny: Path) -> Any:
-        from transformers import AutoTokenizer
-
-        return AutoTokenizer.from_pretrained(tiny)
 
     def chat(self, tokenizer: Any, text: str) -> list[int]:
         messages = [{"role": "user", "content": text}]
@@ -419,7 +422,7 @@ async def test_an_adapter_changes_the_answers_and_the_name(tiny: Path, adapter: 
         ({"max_model_len": 100_000}, "max_model_len=100000 is more than the model's context of 256"),
         ({"tensor_parallel_size": 3}, "4 attention heads cannot be divided among 3 GPUs"),
         ({"gpu_memory_utilization": 0.9999}, "GiB of memory are free"),
-        ({"kv_cache_memory_bytes": 65536, "max_model_len": 256}, "max_model_len"),
+        ({"kv_cache_memory_bytes": 65536}, "no memory for the cache"),
     ],
 )
 async def test_what_cannot_be_loaded_is_one_line(
@@ -437,6 +440,28 @@ async def test_what_cannot_be_loaded_is_one_line(
         await backend.count_tokens("again")
     await backend.close()
     assert "\n" not in str(caught.value)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@needs_vllm
+async def test_an_engine_that_dies_ends_the_run_in_one_line(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    backend = VLLMBackend(str(tiny), OPTIONS)
+    try:
+        before = set(multiprocessing.active_children())
+        await backend.complete(ask(backend, TEXTS[0], max_tokens=2))
+        asked = [asyncio.ensure_future(backend.complete(ask(backend, t, temperature=1.0, seed=0))) for t in TEXTS]
+        await asyncio.sleep(0.02)
+        for process in set(multiprocessing.active_children()) - before:
+            process.kill()
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        died = [e for e in found if isinstance(e, ProviderError)]
+        assert died
+        assert "the engine died" in str(died[0])
+        assert "\n" not in str(died[0])
+        with pytest.raises(ProviderError, match="the engine died"):
+            await backend.complete(ask(backend, TEXTS[0]))
+    finally:
+        await backend.close()
     assert "Traceback" not in capfd.readouterr().err
 
 
