@@ -24,6 +24,7 @@ from typing import Any
 
 from simfarm.engine.session import Session
 from simfarm.files import read_rows
+from simfarm.judges import load_judge
 from simfarm.pairing import pair_with_baseline
 from simfarm.records import Annotation, Comparison, outputs_from_rows
 
@@ -40,8 +41,13 @@ def example_pairs(count: int) -> list[Comparison]:
 
 
 def judged(pairs: list[Comparison], folder: Path, **options: Any) -> tuple[list[Annotation], float]:
-    """The annotations of one run with a store of its own, and its seconds (loading a model included)."""
-    session = Session.open("pairwise-logprob", store=folder / f"{time.time_ns()}.sqlite", **options)
+    """The annotations of one run with a store of its own, and its seconds (loading a model included).
+
+    20 log probabilities where the judge asks for 5: a small model seldom has a label among its likeliest five.
+    """
+    judge = load_judge("pairwise-logprob")
+    judge = judge.replace(sampling={**judge.sampling, "logprobs": 20})
+    session = Session.open(judge, store=folder / f"{time.time_ns()}.sqlite", **options)
     started = time.perf_counter()
     return list(session.annotations(pairs)), time.perf_counter() - started
 
