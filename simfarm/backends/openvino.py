@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,7 +156,7 @@ class OpenVINOBackend:
         properties = {key: str(value) for key, value in self._properties.items()}
         try:
             return genai.ContinuousBatchingPipeline(str(self._path), scheduler, self._device, properties)
-        except (RuntimeError, ValueError, TypeError) as error:
+        except (RuntimeError, ValueError, TypeError, LookupError, MemoryError) as error:
             raise InputError(f"{self._path}: openvino cannot load it ({_reason(error)})") from None
 
 
@@ -241,7 +241,7 @@ class _Pipeline:
             )
         cut = output.finish_reason == self._genai.GenerationFinishReason.LENGTH
         return Completion(
-            text=self._tokenizer.decode(ids),
+            text=_before(self._tokenizer.decode(ids), asked.sampling.get("stop") or ()),
             logprobs=logprobs,
             finish_reason="length" if cut else "stop",
             input_tokens=one.prompt_tokens,
@@ -295,9 +295,17 @@ def _configure(genai: Any, config: Any, sampling: Mapping[str, Any], limit: int)
     if sampling.get("stop"):
         stop = sampling["stop"]
         config.stop_strings = {stop} if isinstance(stop, str) else set(stop)
+        # left to itself the engine cuts whole tokens off, and leaves the beginning of a string that starts within one
+        config.include_stop_str_in_output = True
     config.logprobs = 1 if sampling.get("logprobs") else 0
     if sampling.get("schema"):
         config.structured_output_config = genai.StructuredOutputConfig(json_schema=json.dumps(sampling["schema"]))
+
+
+def _before(text: str, stop: str | Sequence[str]) -> str:
+    """The text up to the first of the stop strings in it."""
+    found = [text.find(s) for s in ([stop] if isinstance(stop, str) else stop)]
+    return text[: min((at for at in found if at >= 0), default=len(text))]
 
 
 def _context(path: Path) -> int | None:

@@ -1,0 +1,196 @@
+"""The openvino backend on a real engine and a tiny GGUF model: exact likelihoods, seeds, limits, one-line failures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from simfarm.backends import open_model
+from simfarm.backends.base import CallError, Completion, Request, Scorer
+from simfarm.errors import InputError
+
+pytest.importorskip("openvino_genai")
+pytest.importorskip("gguf")
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from tiny_model import build_tiny_gguf, build_tiny_model  # noqa: E402
+
+EXACT = {"dtype": "f32", "KV_CACHE_PRECISION": "f32"}
+CHAT = ({"role": "user", "content": "Why do we have leap years?"},)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_gguf(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
+
+
+@pytest.fixture
+def model(path: Path) -> Iterator[Scorer]:
+    opened = open_model(str(path), EXACT)
+    yield opened
+    asyncio.run(opened.close())
+
+
+async def ask(model: Scorer, prompt: object = CHAT, **sampling: object) -> Completion:
+    return await model.complete(Request(model.model, prompt, {"max_tokens": 16} | sampling))  # type: ignore[arg-type]
+
+
+def by_hand(folder: Path, prompt: str, continuation: str) -> float:
+    """The same likelihood from transformers, its weights rounded to 16 bits as the GGUF file holds them."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    reference = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float16).float()
+    before = tokenizer(prompt, add_special_tokens=False).input_ids
+    after = tokenizer(continuation, add_special_tokens=False).input_ids
+    with torch.no_grad():
+        logits = reference(torch.tensor([before + after])).logits[0]
+    logprobs = torch.log_softmax(logits.double(), -1)
+    return sum(logprobs[len(before) + i - 1, token].item() for i, token in enumerate(after))
+
+
+def framed(folder: Path) -> str:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    return str(tokenizer.apply_chat_template(list(CHAT), tokenize=False, add_generation_prompt=True))
+
+
+async def test_likelihoods_are_those_computed_by_hand(model: Scorer, tmp_path: Path) -> None:
+    folder = build_tiny_model(tmp_path / "tiny")
+    pairs = [
+        ("Weather is what you get today,", " climate is what you expect."),
+        ("Why", " do we have leap years? Because a year is a little longer than they thought."),
+    ]
+    got = await asyncio.gather(*(model.log_likelihood(*pair) for pair in pairs))
+    assert got == pytest.approx([by_hand(folder, *pair) for pair in pairs], abs=2e-3)
+    chat = by_hand(folder, framed(folder), "Because.")
+    assert await model.log_likelihood(CHAT, "Because.") == pytest.approx(chat, abs=2e-3)
+
+
+async def test_a_greedy_answer_takes_the_likeliest_token_and_says_how_likely(model: Scorer, tmp_path: Path) -> None:
+    folder = build_tiny_model(tmp_path / "tiny")
+    answer = await ask(model, logprobs=1)
+    assert answer.logprobs is not None
+    assert answer.output_tokens == len(answer.logprobs)
+    assert answer.model == model.model
+    assert answer.engine is not None
+    assert answer.engine.startswith("openvino-genai 20")
+    reference = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float16).float()
+    tokens = transformers.AutoTokenizer.from_pretrained(folder)(framed(folder), add_special_tokens=False).input_ids
+    with torch.no_grad():
+        likeliest = torch.log_softmax(reference(torch.tensor([tokens])).logits[0, -1].double(), -1).max().item()
+    assert answer.logprobs[0].logprob == pytest.approx(likeliest, abs=2e-3)
+
+
+async def test_a_seed_gives_the_same_answer_alone_and_among_others(model: Scorer) -> None:
+    alone = await ask(model, temperature=1.0, seed=5)
+    among = await asyncio.gather(*(ask(model, temperature=1.0, seed=seed) for seed in (5, 6, 7, 5)))
+    assert [answer.text == alone.text for answer in among] == [True, False, False, True]
+    unseeded = await asyncio.gather(*(ask(model, temperature=1.0) for _ in range(4)))
+    assert len({answer.text for answer in unseeded}) > 1
+
+
+async def test_a_stop_string_ends_the_answer_and_is_no_part_of_it(model: Scorer) -> None:
+    whole = (await ask(model)).text
+    stop = whole[3:5]
+    cut = await ask(model, stop=[stop])
+    assert cut.text == whole[: whole.index(stop)]
+    assert cut.finish_reason == "stop"
+
+
+async def test_a_prompt_beyond_the_context_fails_alone_and_is_never_cut(model: Scorer) -> None:
+    long = ({"role": "user", "content": "leap years " * 300},)
+    results = await asyncio.gather(ask(model), ask(model, long), ask(model), return_exceptions=True)
+    assert isinstance(results[1], CallError)
+    assert str(results[1]).startswith("the prompt has ")
+    assert str(results[1]).endswith(" tokens and the context holds 256")
+    assert int(str(results[1]).split()[3]) > 600
+    assert isinstance(results[0], Completion)
+    assert results[0].text == results[2].text  # type: ignore[union-attr]
+    with pytest.raises(CallError, match="prompt and continuation have"):
+        await model.log_likelihood("Why", " leap" * 400)
+    with pytest.raises(CallError, match="one of them is empty"):
+        await model.log_likelihood("Why", "")
+
+
+async def test_an_answer_ends_where_the_context_does(model: Scorer) -> None:
+    prompt = ({"role": "user", "content": "leap years " * 40},)
+    answer = await ask(model, prompt, max_tokens=1000)
+    assert answer.input_tokens is not None
+    assert answer.output_tokens is not None
+    assert answer.finish_reason == "stop" or answer.input_tokens + answer.output_tokens == 256
+
+
+async def test_chat_templates(model: Scorer, tmp_path: Path) -> None:
+    plain = await ask(model, chat_template="{{ messages[0]['content'] }}")
+    with_thinking = await ask(model, template_args={"thinking": True})
+    usual = await ask(model)
+    assert plain.input_tokens is not None
+    assert usual.input_tokens is not None
+    assert with_thinking.input_tokens is not None
+    assert plain.input_tokens < usual.input_tokens < with_thinking.input_tokens
+    bare = open_model(str(build_tiny_gguf(tmp_path / "bare.gguf", chat_template=None)))
+    with pytest.raises(InputError, match="bare@[0-9a-f]{12} has no chat template: give one with --chat-template"):
+        await ask(bare)
+    assert (await ask(bare, chat_template="{{ messages[0]['content'] }}")).text == plain.text
+    await bare.close()
+
+
+async def test_who_gives_up_waiting_frees_the_engine(model: Scorer) -> None:
+    waiting = asyncio.ensure_future(ask(model, max_tokens=200))
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    assert (await ask(model)).output_tokens
+    assert waiting.cancelled()
+
+
+def test_a_model_serves_one_event_loop_after_another(path: Path) -> None:
+    model = open_model(str(path))
+    texts = {asyncio.run(ask(model)).text for _ in range(2)}
+    assert len(texts) == 1
+    asyncio.run(model.close())
+    asyncio.run(model.close())
+
+
+def test_what_the_engine_cannot_do_is_refused_before_a_call(path: Path) -> None:
+    model = open_model(str(path))
+    with pytest.raises(InputError, match="log probability of the chosen token only"):
+        model.check(model.model, {"logprobs": 5})
+    with pytest.raises(InputError, match="unknown sampling option 'effort'"):
+        model.check(model.model, {"effort": "low"})
+    with pytest.raises(InputError, match="has no option 'tensor_parallel_size'"):
+        open_model(str(path), {"tensor_parallel_size": 2})
+    with pytest.raises(InputError, match="has no dtype 'int3': it computes in f32, f16, bf16"):
+        open_model(str(path), {"dtype": "int3"})
+    with pytest.raises(InputError, match=r"finds no device GPU here, only CPU"):
+        open_model(str(path), {"device": "GPU"}).check("", {})
+    asyncio.run(model.close())
+
+
+async def test_likelihoods_and_a_prefix_cache_exclude_each_other(path: Path) -> None:
+    model = open_model(str(path), {"prefix_caching": True})
+    with pytest.raises(InputError, match="no likelihoods with prefix_caching"):
+        await model.log_likelihood("Why", " not?")
+    assert (await ask(model)).text == (await ask(model)).text
+    await model.close()
+
+
+async def test_a_file_that_is_no_model_is_said_in_one_line(path: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.gguf"
+    damaged.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(InputError, match="damaged GGUF file"):
+        open_model(str(damaged))
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(path.read_bytes()[:-50_000])
+    with pytest.raises(InputError, match=r"cut\.gguf: is cut off; is the download complete"):
+        open_model(str(cut))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("openvino_model.xml", "openvino_tokenizer.xml"):
+        (folder / name).write_text("<net/>")
+    model = open_model(str(folder))
+    with pytest.raises(InputError, match="folder: openvino cannot load it") as refused:
+        await ask(model)
+    assert "\n" not in str(refused.value)
+    await model.close()
