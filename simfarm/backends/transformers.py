@@ -74,7 +74,7 @@ class TransformersBackend:
 
     name = "transformers"
     in_process = True
-    base_url = None
+    base_url: str | None = None
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         unknown = options.keys() - set(OPTIONS)

@@ -46,7 +46,7 @@ class VLLMBackend:
     """
 
     name = "vllm"
-    base_url = None
+    base_url: str | None = None
     in_process = True
     concurrency = 512
     """Twice the sequences that vLLM runs at a time by default (256): when one ends, the next waits in the engine."""
