@@ -40,13 +40,13 @@ def example_pairs(count: int) -> list[Comparison]:
     return pair_with_baseline(brief, plain)[:count]
 
 
-def judged(pairs: list[Comparison], folder: Path, **options: Any) -> tuple[list[Annotation], float]:
-    """The annotations of one run with a store of its own, and its seconds (loading a model included).
-
-    20 log probabilities where the judge asks for 5: a small model seldom has a label among its likeliest five.
-    """
+def judged(
+    pairs: list[Comparison], folder: Path, logprobs: int | None, **options: Any
+) -> tuple[list[Annotation], float]:
+    """The annotations of one run with a store of its own, and its seconds (loading a model included)."""
     judge = load_judge("pairwise-logprob")
-    judge = judge.replace(sampling={**judge.sampling, "logprobs": 20})
+    if logprobs is not None:
+        judge = judge.replace(sampling={**judge.sampling, "logprobs": logprobs})
     session = Session.open(judge, store=folder / f"{time.time_ns()}.sqlite", **options)
     started = time.perf_counter()
     return list(session.annotations(pairs)), time.perf_counter() - started
@@ -98,6 +98,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument(
+        "--logprobs", type=int, help="a small model seldom has a label among the judge's own likeliest 5"
+    )
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--context", type=int, default=2048)
     options = parser.parse_args()
@@ -106,9 +109,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         engine = {"dtype": options.dtype, "max_model_len": options.context}
-        here, seconds_here = judged(pairs, folder, model=f"vllm/{options.model}", engine=engine)
+        here, seconds_here = judged(pairs, folder, options.logprobs, model=f"vllm/{options.model}", engine=engine)
         with server(options.model, options.dtype, options.context) as url:
-            there, seconds_there = judged(pairs, folder, model="openai/judge", base_url=url, timeout=600)
+            there, seconds_there = judged(
+                pairs, folder, options.logprobs, model="openai/judge", base_url=url, timeout=600
+            )
     answered = [(a, b) for a, b in zip(here, there, strict=True) if a.raw_completion and b.raw_completion]
     differences = [d for a, b in answered for d in apart(a, b)]
     verdicts = sum(a.status == "verdict" for a in here)
