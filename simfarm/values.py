@@ -5,11 +5,12 @@ Unknown columns come from people's own Parquet files and data frames: time stamp
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from typing import Any
 
-__all__ = ["ESCAPE", "as_text", "cell", "dump", "plain"]
+__all__ = ["ESCAPE", "as_text", "cell", "dump", "plain", "stable_digest"]
 
 ESCAPE = "backslashreplace"
 """A lone surrogate is written as its JSON escape: it has no UTF-8 form."""
@@ -62,3 +63,9 @@ def as_text(value: Any) -> str | None:
     if made is None:
         return None
     return (made if isinstance(made, str) else dump(made)).encode("utf-8", ESCAPE).decode()
+
+
+def stable_digest(*parts: Any) -> bytes:
+    """32 bytes that follow from JSON values alone (SHA-256): the same in every process and on every machine, for draws
+    that a rerun must repeat."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()

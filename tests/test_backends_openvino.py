@@ -131,7 +131,7 @@ async def test_chat_templates(model: Scorer, tmp_path: Path) -> None:
     assert with_thinking.input_tokens is not None
     assert plain.input_tokens < usual.input_tokens < with_thinking.input_tokens
     bare = open_model(str(build_tiny_gguf(tmp_path / "bare.gguf", chat_template=None)))
-    with pytest.raises(InputError, match="bare@[0-9a-f]{12} has no chat template: give one with --chat-template"):
+    with pytest.raises(InputError, match=r"bare@[0-9a-f]{12} has no chat template: give one with --chat-template"):
         await ask(bare)
     assert (await ask(bare, chat_template="{{ messages[0]['content'] }}")).text == plain.text
     await bare.close()

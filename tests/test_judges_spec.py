@@ -37,7 +37,8 @@ def write(folder: Path, changes: dict[str, Any], template: str = TEMPLATE) -> Pa
 
 def test_bundled_judges() -> None:
     names = [judge.name for judge in list_judges()]
-    assert names == ["first", "longest", "pairwise-json", "pairwise-logprob", "pairwise-reasoned", "random", "surface"]
+    asking = [f"pairwise-{manner}" for manner in ("json", "letter", "logprob", "reasoned")]
+    assert names == ["first", "longest", *asking, "random", "surface"]
     for name in names:
         judge = load_judge(name)
         assert judge.name == name

@@ -13,6 +13,8 @@ import gc
 import importlib
 import itertools
 import math
+import multiprocessing
+import subprocess
 import tempfile
 import threading
 import time
@@ -25,7 +27,15 @@ import jinja2
 from simfarm.backends.base import CallError, Completion, Prompt, Request, TokenLogprob
 from simfarm.backends.local import check_sampling, find_model
 from simfarm.backends.vllm_failures import explain
-from simfarm.backends.vllm_options import CHANGING, check_device, check_options, import_vllm, lora_rank, stderr_to
+from simfarm.backends.vllm_options import (
+    CHANGING,
+    check_device,
+    check_options,
+    import_vllm,
+    lora_rank,
+    stderr_to,
+    watch,
+)
 from simfarm.errors import InputError, ProviderError
 
 __all__ = ["VLLMBackend"]
@@ -88,6 +98,7 @@ class VLLMBackend:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._engine: asyncio.Task[Any] | None = None
         self._log: IO[bytes] | None = None
+        self._watch: subprocess.Popen[bytes] | None = None
 
     def check(self, model: str, sampling: Mapping[str, Any]) -> None:
         """Refuses, before the model is loaded, what it cannot do. Raises `InputError`."""
@@ -173,8 +184,12 @@ class VLLMBackend:
         try:
             with stderr_to(self._log):
                 arguments = self._vllm.AsyncEngineArgs(**self._options)
+                before = set(multiprocessing.active_children())
                 # as in the class LLM, whose batches are larger than a server's
-                return async_llm.from_engine_args(arguments, usage_context=context)
+                engine = async_llm.from_engine_args(arguments, usage_context=context)
+            started = set(multiprocessing.active_children()) - before
+            self._watch = watch(process.pid for process in started if process.pid)
+            return engine
         except Exception as error:  # noqa: BLE001 vLLM raises of every kind here; all of it is told, and ends the run
             told = f"{type(error).__name__}: {error}\n{self._said()}"
             raise InputError(f"{self.model}: {explain(told)}") from None
@@ -298,6 +313,9 @@ class VLLMBackend:
         if engine is not None:
             engine.shutdown()
             await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
+        if self._watch is not None:
+            self._watch.communicate(b"ended")
+            self._watch = None
         if self._log is not None:
             self._log.close()
             self._log = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +20,7 @@ from typing import IO, Any
 from simfarm.backends.vllm_failures import NO_GPU, broken_install, unknown_option
 from simfarm.errors import InputError
 
-__all__ = ["CHANGING", "check_device", "check_options", "import_vllm", "lora_rank", "stderr_to"]
+__all__ = ["CHANGING", "check_device", "check_options", "import_vllm", "lora_rank", "stderr_to", "watch"]
 
 CHANGING = frozenset(
     {"adapter", "dtype", "quantization", "quantization_config", "kv_cache_dtype", "lora_dtype", "load_format"}
@@ -101,6 +102,25 @@ def lora_rank(adapter: str) -> int:
     if rank > LORA_RANKS[-1]:
         raise InputError(f"{adapter}: has rank {rank}, and vLLM takes adapters up to {LORA_RANKS[-1]}; merge it")
     return next(r for r in LORA_RANKS if r >= rank)
+
+
+WATCH = """
+import os, signal, sys
+if not sys.stdin.buffer.read():
+    for pid in map(int, sys.argv[1:]):
+        try:
+            os.kill(pid, signal.SIGTERM)
+        except ProcessLookupError:
+            pass
+"""
+
+
+def watch(processes: Iterable[int]) -> subprocess.Popen[bytes]:
+    """A small process that ends vLLM's when this one is killed: they would outlive it and keep the GPU's memory, and
+    the next run would find none. It waits for the end of its input; what is written there tells it to leave them."""
+    command = [sys.executable, "-S", "-E", "-c", WATCH, *map(str, processes)]
+    # in a session of its own: Ctrl-C and a killed process group are for the others
+    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
 
 @contextmanager

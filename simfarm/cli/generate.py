@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument("--top-p", type=float, metavar="P", help="draw from the most likely tokens of this mass")
     sampling.add_argument("--repetition-penalty", type=float, metavar="R", help="above 1 against loops")
     sampling.add_argument("--max-tokens", type=int, metavar="N", help="in an answer at most (default 1024)")
-    sampling.add_argument("--seed", type=int, metavar="S", help="of the first sample; each further one has the next")
+    sampling.add_argument("--seed", type=int, metavar="S", help="makes sampled answers repeatable")
     sampling.add_argument(
         "--stop", action="append", default=[], metavar="TEXT", help="end the answer here (repeatable)"
     )

@@ -101,7 +101,9 @@ class Generation:
 
     def request(self, asked: Instruction, sample: int) -> Request:
         """The question for one output."""
-        return Request(self.model, self._messages(asked), self.sampling.of_sample(sample), sample)
+        messages = self._messages(asked)
+        sampling = self.sampling.of_sample(sample, [[m["role"], m["content"]] for m in messages])
+        return Request(self.model, messages, sampling, sample)
 
     def _messages(self, asked: Instruction) -> tuple[Message, ...]:
         """The chat of an instruction; `system` goes first, unless the chat has a system message of its own."""

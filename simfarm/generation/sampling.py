@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simfarm.errors import InputError
+from simfarm.values import stable_digest
 
 __all__ = ["Sampling", "split_thinking"]
 
@@ -21,7 +22,7 @@ MAX_TOKENS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Options of every answer. `n` answers a prompt; `seed` is the first answer's, each further one has the next;
+    """Options of every answer. `n` answers a prompt; a `seed` makes them repeatable;
     `stop` strings end an answer and are no part of it; `template_args` go to the chat template (enable_thinking …).
     Raises `InputError` for what cannot be."""
 
@@ -55,14 +56,16 @@ class Sampling:
         """The temperature in force."""
         return self.temperature if self.temperature is not None else float(self.n > 1)
 
-    def of_sample(self, sample: int) -> dict[str, Any]:
-        """The sampling of one answer's request."""
+    def of_sample(self, sample: int, prompt: Any = None) -> dict[str, Any]:
+        """The sampling of one answer's request. Its own seed follows from `seed`, the prompt and the sample: one seed
+        for all prompts would give their answers the same luck, and an interval over prompts takes them for
+        independent."""
         given: dict[str, Any] = {"temperature": self.heat, "max_tokens": self.max_tokens}
         for name in ("top_p", "repetition_penalty", "chat_template"):
             if getattr(self, name) is not None:
                 given[name] = getattr(self, name)
         if self.seed is not None and self.heat > 0:
-            given["seed"] = (self.seed + sample) % 2**32
+            given["seed"] = int.from_bytes(stable_digest("sample", self.seed, prompt, sample)[:4]) >> 1
         if self.stop:
             given["stop"] = list(self.stop)
         if self.template_args:
@@ -70,8 +73,10 @@ class Sampling:
         return given
 
     def recorded(self, sample: int) -> dict[str, Any]:
-        """The same for an output's record, a chat template as its hash."""
+        """The same for an output's record: the user's own seed, a chat template as its hash."""
         given = self.of_sample(sample)
+        if "seed" in given:
+            given["seed"] = self.seed
         if "chat_template" in given:
             given["chat_template"] = f"sha256:{hashlib.sha256(given['chat_template'].encode()).hexdigest()[:12]}"
         return given

@@ -7,8 +7,6 @@ judge or a model gives are in `rivals` and `likelihood`.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from typing import Any
 from simfarm.errors import InputError
 from simfarm.files import Row
 from simfarm.records import Output
+from simfarm.values import stable_digest
 
 __all__ = [
     "Cost",
@@ -85,8 +84,7 @@ def sample_groups(
 
 def stable_number(*parts: Any) -> float:
     """A number in [0, 1) that follows from its parts alone (SHA-256), the same on every machine."""
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
-    return (int.from_bytes(digest[:8]) >> 11) / 2**53
+    return (int.from_bytes(stable_digest(*parts)[:8]) >> 11) / 2**53
 
 
 def _identity(output: Output) -> tuple[Any, ...]:

@@ -6,11 +6,10 @@ place in a file: a rerun that drew another order would ask, and pay for, another
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 
 from simfarm.records import Comparison
+from simfarm.values import stable_digest
 
 __all__ = ["ORDERS", "alpaca_eval_order", "orders", "stable_bit"]
 
@@ -43,7 +42,7 @@ def alpaca_eval_order(instruction: str) -> str:
 def stable_bit(purpose: str, comparison: Comparison) -> bool:
     """A fair coin that falls the same way for the same comparison everywhere (SHA-256 of its texts and generators);
     `purpose` makes coins for different uses independent of each other."""
-    parts = [
+    digest = stable_digest(
         purpose,
         comparison.instruction,
         comparison.output_1,
@@ -51,6 +50,5 @@ def stable_bit(purpose: str, comparison: Comparison) -> bool:
         comparison.generator_1,
         comparison.generator_2,
         [dict(message) for message in comparison.messages or ()],
-    ]
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
+    )
     return bool(digest[0] & 1)
