@@ -9,6 +9,10 @@ import json
 import math
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -463,6 +467,35 @@ async def test_an_engine_that_dies_ends_the_run_in_one_line(tiny: Path, capfd: p
     finally:
         await backend.close()
     assert "Traceback" not in capfd.readouterr().err
+
+
+KILLED = """
+import asyncio, multiprocessing, os, signal, sys
+from simfarm.backends.vllm import VLLMBackend
+
+async def main():
+    await VLLMBackend(sys.argv[1], {"dtype": "float32", "enforce_eager": True, "max_model_len": 128}).count_tokens("a")
+    print(*(p.pid for p in multiprocessing.active_children()), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+@needs_vllm
+def test_a_killed_run_leaves_no_engine_behind(tiny: Path, tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    told = subprocess.run([sys.executable, script, tiny], stdout=subprocess.PIPE, check=False)
+    assert told.returncode == -signal.SIGKILL
+    pids = [int(word) for word in told.stdout.split()]
+    assert pids
+    for _ in range(200):
+        if not any(Path(f"/proc/{pid}").exists() for pid in pids):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"the engine outlived the run: {pids}")
 
 
 @needs_vllm

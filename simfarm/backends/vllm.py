@@ -69,7 +69,7 @@ class VLLMBackend:
         if adapter is not None:
             options["adapter"] = adapter = str(Path(adapter).expanduser())
             options.setdefault("max_lora_rank", lora_rank(adapter))
-        model = find_model("vllm", name, {k: v for k, v in options.items() if k in CHANGING})
+        model = find_model(self.name, name, {k: v for k, v in options.items() if k in CHANGING})
         self.model = model.full_name
         options.pop("adapter", None)
         self._vllm = import_vllm()
@@ -124,8 +124,8 @@ class VLLMBackend:
 
         From vLLM's prompt log probabilities. They need the hidden states of the whole prompt, so that vLLM does not
         read its prefix cache for them (it fills it): continuations of one prompt are batched, and each computes the
-        prompt again. Reading the cache and asking again where it reached into the continuation would be exact, but for
-        a prompt that was set aside for want of memory, of which vLLM does not tell how much it took from the cache.
+        prompt again. Forcing it to read would be wrong now and then: for a prompt that was set aside for want of memory
+        vLLM does not tell how much came from the cache.
         """
         return await self._call(lambda: self._log_likelihood(prompt, continuation))
 
@@ -267,11 +267,8 @@ class VLLMBackend:
 
     def _sampling(self, sampling: Mapping[str, Any], room: int) -> Any:
         """vLLM's sampling parameters; at most `room` tokens."""
-        schema = sampling.get("schema")
-        structured = None
-        if schema is not None:
-            structured = self._parameters.StructuredOutputsParams(json=dict(schema))
-        stop = sampling.get("stop")
+        schema, stop = sampling.get("schema"), sampling.get("stop")
+        structured = None if schema is None else self._parameters.StructuredOutputsParams(json=dict(schema))
         return self._vllm.SamplingParams(
             temperature=sampling.get("temperature", 0.0),
             top_p=sampling.get("top_p", 1.0),
@@ -329,8 +326,8 @@ class VLLMBackend:
 
 
 def token_logprobs(tokens: Sequence[int], places: Sequence[Mapping[int, Any]], most: int) -> tuple[TokenLogprob, ...]:
-    """vLLM's log probabilities as its server gives them: at each place the chosen token first, then the likeliest,
-    `most` in all, decoded; of two tokens with the same text (halves of a character) the later counts."""
+    """vLLM's log probabilities as its server gives them: at each place the chosen token, then the likeliest, `most` in
+    all; of two tokens with the same text (halves of a character) the later counts."""
     found = []
     for token, place in zip(tokens, places, strict=True):
         told = [(p.decoded_token, max(p.logprob, LEAST_LOGPROB)) for p in place.values()]

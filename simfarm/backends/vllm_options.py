@@ -109,7 +109,7 @@ import os, signal, sys
 if not sys.stdin.buffer.read():
     for pid in map(int, sys.argv[1:]):
         try:
-            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
 """
@@ -119,6 +119,7 @@ def watch(processes: Iterable[int]) -> subprocess.Popen[bytes]:
     """A small process that ends vLLM's when this one is killed: they would outlive it and keep the GPU's memory, and
     the next run would find none. It waits for the end of its input; what is written there tells it to leave them."""
     command = [sys.executable, "-S", "-E", "-c", WATCH, *map(str, processes)]
+    # killed outright: an engine whose caller is gone does not heed SIGTERM, and its workers end when it does;
     # in a session of its own: Ctrl-C and a killed process group are for the others
     return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
