@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simfarm.api import annotate, evaluate, leaderboards
+    from simfarm.api import annotate, evaluate, generate, leaderboards
+    from simfarm.backends import open_model
     from simfarm.errors import BudgetError, InputError, ProviderError, SimfarmError
     from simfarm.files import read_rows, write_rows
     from simfarm.judges import Judge, list_judges, load_judge
@@ -18,7 +19,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "annotate": "api",
     "evaluate": "api",
+    "generate": "api",
     "leaderboards": "api",
+    "open_model": "backends",
     "BudgetError": "errors",
     "InputError": "errors",
     "ProviderError": "errors",
@@ -49,10 +52,12 @@ __all__ = [
     "SimfarmError",
     "annotate",
     "evaluate",
+    "generate",
     "leaderboard",
     "leaderboards",
     "list_judges",
     "load_judge",
+    "open_model",
     "read_rows",
     "write_rows",
 ]

@@ -1,4 +1,4 @@
-"""The two main verbs as functions: paths or DataFrames in, DataFrames out.
+"""The main verbs as functions: paths or DataFrames in, DataFrames out.
 
 They do what the command line does, with the same names; use them in notebooks and scripts.
 """
@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simfarm.errors import InputError
+from simfarm.generation.sampling import MAX_TOKENS
 from simfarm.inputs import Source, comparisons_for, read_for_evaluation
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from simfarm.backends.base import Backend
     from simfarm.judges import Judge
     from simfarm.ranking import Board
 
-__all__ = ["annotate", "evaluate", "leaderboards"]
+__all__ = ["annotate", "evaluate", "generate", "leaderboards"]
 
 Sources = Source | Sequence[Source]
 
@@ -32,12 +34,65 @@ def _listed(inputs: Sources) -> list[Source]:
     return list(inputs)
 
 
+def generate(
+    inputs: Sources,
+    model: str | Backend,
+    *,
+    n: int = 1,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    repetition_penalty: float | None = None,
+    max_tokens: int = MAX_TOKENS,
+    seed: int | None = None,
+    stop: Sequence[str] = (),
+    chat_template: str | None = None,
+    template_args: Mapping[str, Any] | None = None,
+    limit: int | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """What a model answers to each instruction, `n` answers each; one row per output, in input order.
+
+    `inputs` are files or DataFrames of instructions (or of outputs, whose instructions are taken). `model` is a spec
+    (`embedded`, a GGUF file, a model's folder, `vllm/NAME`, `openai/NAME` …) or a model opened with `open_model`, which
+    can judge afterwards without being loaded again. Sampling is as in `simfarm.generation.sampling.Sampling`
+    (`max_tokens` of an answer; `chat_template` is the template's text). `options` are those of `Generation.open`:
+    generator, system, base_url, engine, store, concurrency, timeout (seconds), rpm, tpm, budget (US dollars), price.
+    Raises `InputError` for bad input; an output that cannot be made has no row and is named in a warning.
+    """
+    import pandas as pd
+
+    from simfarm.generation.run import Generation
+    from simfarm.generation.sampling import Sampling
+    from simfarm.inputs import instructions_for
+
+    sampling = Sampling(
+        n=n,
+        temperature=temperature,
+        top_p=top_p,
+        repetition_penalty=repetition_penalty,
+        max_tokens=max_tokens,
+        seed=seed,
+        stop=(stop,) if isinstance(stop, str) else stop,
+        chat_template=chat_template,
+        template_args=template_args or {},
+    )
+    run = Generation.open(model, sampling, **options)
+    instructions = instructions_for(_listed(inputs), limit)
+    # in a thread of its own: a notebook's event loop is already running in this one
+    with ThreadPoolExecutor(1) as pool:
+        rows = pool.submit(lambda: [output.row() for output in run.outputs(instructions)]).result()
+    told = run.closing_lines()
+    if run.failed or any(line.startswith("warning") for line in told):
+        _warn("; ".join(told))
+    return pd.DataFrame(rows)
+
+
 def annotate(
     inputs: Sources,
     *,
     baseline: Source | None = None,
     judge: str | Path | Judge | None = None,
-    model: str | None = None,
+    model: str | Backend | None = None,
     allow_missing: bool = False,
     limit: int | None = None,
     **options: Any,
@@ -46,8 +101,9 @@ def annotate(
 
     `inputs` are files or DataFrames of outputs (then `baseline` is a file, a DataFrame or a generator's name) or of
     comparisons. `judge` is a name or a file, by default the embedded one; `model` is `openai/…`, `anthropic/…`,
-    `litellm/…` or `replay/FILE`. `options` are those of `Session.open`: base_url, order, repeats, concurrency, rpm,
-    tpm, budget (US dollars), price, timeout (seconds), store, retry_unparseable. Raises `InputError` for bad input and
+    `litellm/…`, `replay/FILE`, a model on this machine (as in `generate`), or one opened with `open_model`. `options`
+    are those of `Session.open`: base_url, engine, order, repeats, concurrency, rpm, tpm, budget (US dollars), price,
+    timeout (seconds), store, retry_unparseable. Raises `InputError` for bad input and
     `ProviderError` when the provider refuses every call; a call that fails, or that the budget did not allow, is a row
     with status `error`. What the command line says on stderr comes as Python warnings.
     """

@@ -22,7 +22,10 @@ from simfarm.errors import InputError
 from simfarm.targets import Target, open_text, replacing, standard_output, telling
 from simfarm.values import as_text, cell, dump, plain
 
-__all__ = ["Row", "check_writable", "read_rows", "read_text", "write_rows"]
+__all__ = ["MANIFEST", "Row", "check_writable", "read_rows", "read_text", "write_rows"]
+
+MANIFEST = "manifest.json"
+"""In a folder of parts (`--engine ray`): what they are made of, and their names."""
 
 Row = dict[str, Any]
 
@@ -44,7 +47,7 @@ def _format(path: str) -> tuple[str, str]:
 
 
 def read_rows(path: str | os.PathLike[str]) -> list[Row]:
-    """All rows of a file, in file order.
+    """All rows of a file, in file order; of a folder those of its Parquet files, in the order of their names.
 
     Raises `InputError` (naming the file, and the line where one is at fault) for a missing, empty, unreadable or
     unknown file. Values are as stored: CSV cells are strings, or None where empty.
@@ -52,11 +55,11 @@ def read_rows(path: str | os.PathLike[str]) -> list[Row]:
     name = os.fspath(path)
     if name.startswith("hf://"):
         return _read_hub(name)
+    if Path(name).is_dir():
+        return _read_folder(name)
     kind, compression = _format(name)
     if not Path(name).exists():
         raise InputError(f"{name}: no such file")
-    if Path(name).is_dir():
-        raise InputError(f"{name}: is a folder; name the files in it")
     if kind == ".parquet":
         rows = _read_parquet(name)
     else:
@@ -65,6 +68,24 @@ def read_rows(path: str | os.PathLike[str]) -> list[Row]:
     if not rows:
         raise InputError(f"{name}: has no rows; was the command that wrote it stopped?")
     return rows
+
+
+def _read_folder(name: str) -> list[Row]:
+    """The rows of a folder's Parquet files. A run over a cluster writes such a folder; while parts of it are missing it
+    is not read, because what stands in their place would be nothing at all."""
+    files = sorted(path.name for path in Path(name).glob("*.parquet"))
+    manifest = Path(name, MANIFEST)
+    if manifest.is_file():
+        try:
+            listed = [part["file"] for part in json.loads(manifest.read_text("utf-8"))["parts"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{name}: its {MANIFEST} is damaged; name the files in it") from error
+        missing = len(set(listed) - set(files))
+        if missing:
+            raise InputError(f"{name}: {missing} of its {len(listed)} parts are missing; run its command again")
+    if not files:
+        raise InputError(f"{name}: is a folder without Parquet files; name the files in it")
+    return [row for file in files for row in read_rows(os.path.join(name, file))]
 
 
 def _decompress(name: str, data: bytes, compression: str) -> bytes:

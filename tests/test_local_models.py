@@ -216,5 +216,5 @@ def test_without_pip_the_remedy_is_named(registry: Path, tmp_path: Path, monkeyp
     bare.write_text(f'#!/bin/sh\nexec {json.dumps(sys.executable)} -S -I "$@"\n')
     bare.chmod(0o755)
     monkeypatch.setattr(weights.sys, "executable", str(bare))
-    with pytest.raises(weights.SimfarmError, match="No module named pip.*python -m ensurepip"):
+    with pytest.raises(weights.SimfarmError, match=r"No module named pip.*python -m ensurepip"):
         weights.fetch_weights()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from simfarm.cli.cluster import add_cluster, annotate_on_cluster, check_cluster
 from simfarm.cli.options import add_judging
 
 __all__ = ["add_arguments", "run"]
@@ -19,23 +20,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baseline", metavar="FILE|NAME", help="the outputs that all others are compared with")
     parser.add_argument("-o", "--output", metavar="FILE", help="where annotations go (default: JSONL to stdout)")
     add_judging(parser)
+    add_cluster(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Annotate, write the rows in input order, sum up on stderr; gives the exit status."""
-    from simfarm.cli.judging import dry_run, open_run, report_summary, streamed
+    from simfarm.cli.judging import allow_no_key, dry_run, open_run, report_summary, streamed
     from simfarm.files import check_writable, write_rows
     from simfarm.records import ANNOTATION_COLUMNS
 
-    if arguments.output:
+    check_cluster(arguments)
+    if arguments.output and not arguments.engine:
         check_writable(arguments.output)
-    if arguments.dry_run:
+    if arguments.dry_run and not arguments.engine:
         return dry_run(arguments)
+    if arguments.dry_run:
+        allow_no_key()
     session, pairs = open_run(arguments)
     if session.judge.rule == "surface":
         from simfarm.judges.surface import banner
 
         print(banner(), file=sys.stderr)
+    if arguments.engine:
+        return annotate_on_cluster(arguments, session, pairs)
     rows = (annotation.row() for annotation in streamed(session, pairs))
     write_rows(arguments.output, rows, ANNOTATION_COLUMNS)
     if arguments.output:

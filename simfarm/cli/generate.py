@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from simfarm.cli.cluster import add_cluster, check_cluster, generate_on_cluster
 from simfarm.cli.options import add_model, add_running, setting, whole
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stop", action="append", default=[], metavar="TEXT", help="end the answer here (repeatable)"
     )
     add_running(parser)
+    add_cluster(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -57,12 +59,15 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.files import check_writable, write_rows
     from simfarm.inputs import instructions_for
 
-    if arguments.output:
+    check_cluster(arguments)
+    if arguments.output and not arguments.engine:
         check_writable(arguments.output)
     if arguments.dry_run:
         allow_no_key()
     generation = _opened(arguments)
     instructions = instructions_for(arguments.inputs, limit=arguments.limit)
+    if arguments.engine:
+        return generate_on_cluster(arguments, generation, instructions)
     if arguments.dry_run:
         print(generation.estimate(instructions))
         return 0

@@ -14,7 +14,7 @@ from typing import Any
 from simfarm.errors import InputError
 from simfarm.values import stable_digest
 
-__all__ = ["Sampling", "split_thinking"]
+__all__ = ["MAX_TOKENS", "Sampling", "split_thinking"]
 
 MAX_TOKENS = 1024
 """Of an answer, where the user names no number: AlpacaEval's models seldom need more, and a looping one stops."""
