@@ -1,0 +1,177 @@
+"""`--engine ray`: a verb's run over a cluster, its options and what it says; shared by generate and annotate."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from simfarm.cli.options import number, whole
+from simfarm.errors import InputError
+
+if TYPE_CHECKING:
+    from simfarm.engine.cluster import Job
+    from simfarm.engine.parts import Folder
+    from simfarm.engine.session import Session
+    from simfarm.generation.run import Generation
+    from simfarm.records import Comparison, Instruction
+
+__all__ = ["add_cluster", "annotate_on_cluster", "check_cluster", "generate_on_cluster"]
+
+PARTITION_ROWS = 1000
+"""Records in a part, where the user names no number: some minutes' work, so that a lost worker loses no more."""
+
+CLUSTER_ONLY = ("workers", "ray_address", "gpus_per_worker", "partition_rows")
+
+
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    """Where a run goes that is too long for one process."""
+    cluster = parser.add_argument_group("cluster")
+    cluster.add_argument(
+        "--engine", choices=["ray"], help="run over a Ray cluster, or workers on this machine; -o is then a folder"
+    )
+    cluster.add_argument("--workers", type=whole, metavar="N", help="default: one for each GPU, else 2")
+    cluster.add_argument("--gpus-per-worker", type=number, metavar="X", help="default: what the model's options take")
+    cluster.add_argument("--ray-address", metavar="ADDR", help="default: RAY_ADDRESS, else this machine alone")
+    cluster.add_argument(
+        "--partition-rows", type=whole, metavar="N", help=f"input rows in a part (default {PARTITION_ROWS})"
+    )
+
+
+def check_cluster(arguments: argparse.Namespace) -> None:
+    """Raise `InputError` for options that do not go together, before anything is read."""
+    if not arguments.engine:
+        given = [name for name in CLUSTER_ONLY if getattr(arguments, name) is not None]
+        if given:
+            raise InputError(f"--{given[0].replace('_', '-')} goes with --engine ray; add that or leave it out")
+        return
+    if not arguments.output:
+        raise InputError("--engine ray writes a folder of Parquet files: name it with -o FOLDER")
+    if arguments.budget is not None:
+        raise InputError(
+            "--budget watches the calls of one process, and --engine ray has several: leave it out (--dry-run tells "
+            "the cost), or run without --engine ray"
+        )
+    if not arguments.dry_run:
+        from simfarm.engine.cluster import ray_missing
+
+        missing = ray_missing()
+        if missing:
+            raise InputError(missing)
+
+
+def generate_on_cluster(
+    arguments: argparse.Namespace, generation: Generation, instructions: Sequence[Instruction]
+) -> int:
+    """Generate the parts that are missing, sum up on stderr; gives the exit status."""
+    from simfarm.engine.cluster import Job
+    from simfarm.engine.parts import Folder, cut
+    from simfarm.generation.run import Generation
+
+    samples = generation.sampling.n
+    size = arguments.partition_rows or PARTITION_ROWS
+    made_by = {
+        "verb": "generate",
+        "model": f"{generation.backend.name}/{generation.model}",
+        "server": _server(generation.backend.base_url),
+        "generator": generation.generator,
+        "system": generation.system,
+        "sampling": generation.sampling.recorded(0),
+        "samples": samples,
+        "partition_rows": size,
+    }
+    parts = cut(instructions, size, lambda records: samples * len(records))
+    folder = Folder(arguments.output, parts, made_by)
+    if arguments.dry_run:
+        print(generation.estimate([asked for part in folder.missing() for asked in part.records]))
+        return 0
+    job = Job(
+        generation,
+        Generation.outputs,
+        folder.path,
+        spec=arguments.model,
+        base_url=arguments.base_url,
+        engine=dict(arguments.engine_arg),
+    )
+    return _run(arguments, job, folder, generation)
+
+
+def annotate_on_cluster(arguments: argparse.Namespace, session: Session, pairs: Sequence[Comparison]) -> int:
+    """Judge the parts that are missing, sum up on stderr; gives the exit status."""
+    from simfarm.engine.cluster import Job
+    from simfarm.engine.parts import Folder, cut
+    from simfarm.engine.session import DEFAULT_JUDGE, Session
+    from simfarm.judges import load_judge
+    from simfarm.records import ANNOTATION_COLUMNS
+
+    size = arguments.partition_rows or PARTITION_ROWS
+    made_by = {
+        "verb": "annotate",
+        "judge": session.judge.name,
+        "judge_hash": session.judge.hash,
+        "server": _server(session.backend.base_url) if session.backend is not None else None,
+        "repeats": session.repeats,
+        "partition_rows": size,
+    }
+    parts = cut(pairs, size, session.count_calls)
+    folder = Folder(arguments.output, parts, made_by)
+    if arguments.dry_run:
+        print(session.estimate([pair for part in folder.missing() for pair in part.records]))
+        return 0
+    for note in session.notes(pairs):
+        print(note, file=sys.stderr)
+    spec = arguments.model or load_judge(arguments.judge or DEFAULT_JUDGE).model
+    job = Job(
+        session,
+        Session.annotations,
+        folder.path,
+        spec=spec,
+        base_url=arguments.base_url,
+        engine=dict(arguments.engine_arg),
+        columns=ANNOTATION_COLUMNS,
+    )
+    return _run(arguments, job, folder, session)
+
+
+def _run(arguments: argparse.Namespace, job: Job, folder: Folder, run: Generation | Session) -> int:
+    """Has the missing parts made, with a progress bar of parts, and sums up on stderr; gives the exit status."""
+    from simfarm.cli.progress import progress
+    from simfarm.engine.cluster import TRIES, Pool, run_parts
+    from simfarm.generation.run import Generation
+
+    folder.begin()
+    missing = folder.missing()
+    known = len(folder.parts) - len(missing)
+    if known:
+        print(f"{known} of {len(folder.parts)} parts are there already", file=sys.stderr)
+    if not missing:
+        return 0
+    pool = Pool(arguments.workers, arguments.gpus_per_worker, arguments.ray_address)
+    lost = len(missing)
+    name = run.generator if isinstance(run, Generation) else run.judge.name
+    with progress(name, len(missing)) as step:
+        for _ in run_parts(job, missing, pool, run):
+            lost -= 1
+            step(run.pace() if isinstance(run, Generation) else run.cost_so_far())
+    folder.tidy()
+    print(f"wrote {arguments.output} ({folder.written()} of {len(folder.parts)} parts)", file=sys.stderr)
+    for line in run.closing_lines():
+        print(line, file=sys.stderr)
+    if lost:
+        print(
+            f"{lost} parts could not be made: each failed, or its worker died {TRIES} times (out of memory?); Ray's "
+            "log files say why. Run the same command again: only what is missing is asked",
+            file=sys.stderr,
+        )
+    failed = len(run.failed) if isinstance(run, Generation) else run.summary.missing
+    return 4 if lost or failed else 0
+
+
+def _server(base_url: str | None) -> str | None:
+    """The address without a user name or password."""
+    if base_url is None:
+        return None
+    parts = urlsplit(base_url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
