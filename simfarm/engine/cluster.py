@@ -83,7 +83,7 @@ class Job:
         backend: Backend | None = run.backend
         wanted = re.compile(PASSED_ON.get(backend.name, "(?!)") if backend is not None else "(?!)")
         self.environment = {name: value for name, value in os.environ.items() if wanted.fullmatch(name)}
-        self.run = dataclasses.replace(run, backend=None)
+        self.run = dataclasses.replace(run, backend=None, limits=dict(run.limits))
         if hasattr(run, "judge"):
             # a copy: the compiled template, kept in the judge once it is used, cannot travel
             self.run.judge = dataclasses.replace(run.judge)
