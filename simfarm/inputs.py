@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, Union
 
 from simfarm.errors import InputError
-from simfarm.files import Row, read_rows
+from simfarm.files import MANIFEST, Row, read_rows
 from simfarm.pairing import pair_with_baseline, split_baseline
 from simfarm.records import (
     Comparison,
@@ -41,8 +41,10 @@ def _named_rows(source: Source, position: int = 1) -> tuple[str, list[Row]]:
 
 
 def _is_file(baseline: str) -> bool:
-    """Whether `--baseline` names a file (or a hub dataset) and not a generator."""
-    return baseline.startswith("hf://") or Path(baseline).is_file() or Path(baseline).suffix in {".json", ".jsonl"}
+    """Whether `--baseline` names a file (or a hub dataset, or a folder of parts) and not a generator."""
+    path = Path(baseline)
+    there = path.is_file() or (path / MANIFEST).is_file()
+    return baseline.startswith("hf://") or there or path.suffix in {".json", ".jsonl"}
 
 
 def _same_file(source: Source, baseline: Source | None) -> bool:

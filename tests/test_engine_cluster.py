@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -15,13 +16,15 @@ from typing import Any
 
 import pytest
 from loopback import Call, Loopback
+from tiny_model import build_tiny_model
 
 from simfarm.cli import main
-from simfarm.engine.cluster import TRIES, Job, Pool, _sizes
+from simfarm.engine.cluster import TRIES, Job, Pool, Worker, _sizes
 from simfarm.engine.parts import cut
 from simfarm.errors import InputError
 from simfarm.files import read_rows, write_rows
 from simfarm.generation.run import Generation
+from simfarm.generation.sampling import Sampling
 from simfarm.records import Instruction
 
 ray = pytest.importorskip("ray")
@@ -111,6 +114,17 @@ def test_equals_a_plain_run_and_restarts_by_part(
         parts = sorted(path.name for path in Path("out").glob("*"))
         assert parts == ["manifest.json", *(f"part-0000{i}.parquet" for i in range(4))]
         assert server.received == 40
+
+        # a folder of outputs is read as one file, on either side
+        others = [row | {"generator": "other"} for row in plain]
+        write_rows("others.json", others)
+        for inputs, baseline in (("out", "others.json"), ("others.json", "out")):
+            asked = ["annotate", inputs, "--baseline", baseline, "--judge", "longest", "-o", "pairs.jsonl"]
+            assert main(asked) == 0
+            pairs = read_rows("pairs.jsonl")
+            assert [pair["instruction_id"] for pair in pairs] == [f"q{i}" for i in range(20)]
+            assert {pair["generator_1"] for pair in pairs} == {"other" if inputs == "out" else "m"}
+        capfd.readouterr()
 
         # a second run has nothing to do
         assert main(command(server)) == 0
@@ -337,6 +351,44 @@ def test_workers_follow_the_gpus() -> None:
     assert _sizes(machine, Pool(workers=3), 1, 100) == (3, 1.0)
     assert _sizes(machine, Pool(), 1, 5) == (5, 1.0)
     assert _sizes({"CPU": 1.0}, Pool(), 1, 100) == (1, 0.0)
+
+
+def test_a_model_in_process_is_opened_once(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    spec = f"transformers/{build_tiny_model(tmp_path / 'tiny')}"
+    instructions = [Instruction(f"Question {i}?") for i in range(4)]
+    engine = {"device": "cpu", "dtype": "float32"}
+    run = Generation.open(spec, Sampling(max_tokens=4), engine=engine, store=tmp_path / "cluster.sqlite")
+    worker = Worker(pickle.loads(pickle.dumps(Job(run, Generation.outputs, tmp_path, spec=spec, engine=engine))))
+    opened = []
+    for number, part in enumerate(cut(instructions, 2, len)):
+        told = worker({"part": number, "name": part.name, "records": pickle.dumps(part.records)})
+        assert pickle.loads(told["told"])["stats"].asked == 2
+        opened.append(worker._model)
+    assert opened[0] is opened[1] is not None
+    plain = Generation.open(spec, Sampling(max_tokens=4), engine=engine, store=tmp_path / "plain.sqlite")
+    assert without_time([made.row() for made in plain.outputs(instructions)]) == without_time(
+        [row for number in range(2) for row in read_rows(tmp_path / f"part-0000{number}.parquet")]
+    )
+
+    # other weights under the same name on a worker's machine would be a mixture
+    build_tiny_model(tmp_path / "tiny", seed=1)
+    stranger = Worker(Job(run, Generation.outputs, tmp_path, spec=spec, engine=engine))
+    told = pickle.loads(stranger({"part": 0, "name": "x.parquet", "records": pickle.dumps(instructions)})["told"])
+    assert isinstance(told, InputError)
+    assert "bring the same weights to all machines" in str(told)
+
+
+def test_gpus_of_a_model(tmp_path: Path) -> None:
+    run = Generation.open("openai/m")
+    for spec, engine, gpus in (
+        ("vllm/owner/name", {}, 1),
+        ("vllm/owner/name", {"tensor_parallel_size": 4, "data_parallel_size": 2}, 8),
+        ("transformers/owner/name", {"device": "cpu"}, 0),
+        ("openvino/model.gguf", {}, 0),
+    ):
+        assert Job(run, Generation.outputs, tmp_path, spec=spec, engine=engine).gpus() == gpus
 
 
 def test_caps_are_shared_and_credentials_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from simfarm.backends import local, open_backend, open_model
+from simfarm.backends import local, open_backend, open_model, weights
 from simfarm.backends.gguf import context_length, read_metadata
 from simfarm.backends.local import find_model, local_spec
 from simfarm.cli import main
 from simfarm.errors import InputError
-from simfarm.generation import weights
 
 
 def model_folder(folder: Path, content: bytes = b"weights", **without: bool) -> Path:

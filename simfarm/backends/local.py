@@ -64,7 +64,7 @@ def local_spec(spec: str) -> str | None:
     `simfarm setup-local` fetches. Raises `InputError` where no engine is installed that could run it.
     """
     if spec == "embedded":
-        from simfarm.generation.weights import embedded_weights
+        from simfarm.backends.weights import embedded_weights
 
         return f"openvino/{embedded_weights()}"
     prefix = spec.partition("/")[0]

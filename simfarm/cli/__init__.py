@@ -28,7 +28,7 @@ _VERBS = {
 }
 
 _EXIT_STATUS = """exit status: 0 done, 1 a failure of ours, 2 bad input, 3 stopped by the budget, 4 finished but some
-verdicts are missing (run the same command again: only those are asked)"""
+verdicts or outputs are missing (run the same command again: only those are asked)"""
 
 
 class _Parser(argparse.ArgumentParser):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -151,8 +152,8 @@ def _run(arguments: argparse.Namespace, job: Job, folder: Folder, run: Generatio
     pool = Pool(arguments.workers, arguments.gpus_per_worker, arguments.ray_address)
     lost = len(missing)
     name = run.generator if isinstance(run, Generation) else run.judge.name
-    with progress(name, len(missing)) as step:
-        for _ in run_parts(job, missing, pool, run):
+    with progress(name, len(missing)) as step, closing(run_parts(job, missing, pool, run)) as made:
+        for _ in made:
             lost -= 1
             step(run.pace() if isinstance(run, Generation) else run.cost_so_far())
     folder.tidy()

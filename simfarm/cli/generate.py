@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from simfarm.cli.cluster import add_cluster, check_cluster, generate_on_cluster
-from simfarm.cli.options import add_model, add_running, setting, whole
+from simfarm.cli.options import add_model, add_running, running, setting, whole
 
 if TYPE_CHECKING:
     from simfarm.generation.run import Generation
@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument("--temperature", type=float, metavar="T", help="default 0 (greedy), with --n above 1: 1")
     sampling.add_argument("--top-p", type=float, metavar="P", help="draw from the most likely tokens of this mass")
     sampling.add_argument("--repetition-penalty", type=float, metavar="R", help="above 1 against loops")
-    sampling.add_argument("--max-tokens", type=int, metavar="N", help="in an answer at most (default 1024)")
+    sampling.add_argument(
+        "--max-tokens", type=int, default=1024, metavar="N", help="in an answer at most (default 1024)"
+    )
     sampling.add_argument("--seed", type=int, metavar="S", help="makes sampled answers repeatable")
     sampling.add_argument(
         "--stop", action="append", default=[], metavar="TEXT", help="end the answer here (repeatable)"
@@ -92,32 +94,18 @@ def _opened(arguments: argparse.Namespace) -> Generation:
     if arguments.thinking:
         # the name that Qwen's, and by now most, templates give the switch
         template_args["enable_thinking"] = arguments.thinking == "on"
-    limit = {} if arguments.max_tokens is None else {"max_tokens": arguments.max_tokens}
+    names = ("n", "temperature", "top_p", "repetition_penalty", "max_tokens", "seed", "stop")
     sampling = Sampling(
-        n=arguments.n,
-        temperature=arguments.temperature,
-        top_p=arguments.top_p,
-        repetition_penalty=arguments.repetition_penalty,
-        seed=arguments.seed,
-        stop=arguments.stop,
+        **{name: getattr(arguments, name) for name in names},
         chat_template=read_text(arguments.chat_template) if arguments.chat_template else None,
         template_args=template_args,
-        **limit,
     )
     return Generation.open(
         arguments.model,
         sampling,
         generator=arguments.generator,
         system=arguments.system,
-        base_url=arguments.base_url,
-        engine=dict(arguments.engine_arg),
-        store=arguments.store,
-        concurrency=arguments.concurrency,
-        timeout=arguments.timeout,
-        rpm=arguments.rpm,
-        tpm=arguments.tpm,
-        budget=arguments.budget,
-        price=arguments.price,
+        **running(arguments),
     )
 
 

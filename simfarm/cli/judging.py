@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
+from simfarm.cli.options import running
 from simfarm.cli.progress import progress
 from simfarm.engine.session import Session
 from simfarm.errors import InputError
@@ -29,18 +30,10 @@ def open_session(arguments: argparse.Namespace) -> Session:
     return Session.open(
         arguments.judge,
         model=arguments.model,
-        base_url=arguments.base_url,
-        engine=dict(arguments.engine_arg),
         order=arguments.order,
         repeats=arguments.repeats,
-        concurrency=arguments.concurrency,
-        rpm=arguments.rpm,
-        tpm=arguments.tpm,
-        budget=arguments.budget,
-        price=arguments.price,
-        timeout=arguments.timeout,
-        store=arguments.store,
         retry_unparseable=arguments.retry_unparseable,
+        **running(arguments),
     )
 
 

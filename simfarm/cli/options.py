@@ -15,6 +15,7 @@ __all__ = [
     "level",
     "number",
     "price_pair",
+    "running",
     "setting",
     "whole",
 ]
@@ -139,7 +140,10 @@ def add_running(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     run.add_argument("--rpm", type=number, metavar="N", help="requests a minute at most")
     run.add_argument("--tpm", type=number, metavar="N", help="tokens a minute at most")
     run.add_argument(
-        "--timeout", type=number, metavar="S", help="seconds to wait for one call of a server (a judge's 120)"
+        "--timeout",
+        type=number,
+        metavar="S",
+        help="seconds a server has for a call (default: verdict 120, output 600)",
     )
     run.add_argument("--budget", type=number, metavar="USD", help="stop before this run's new calls could cost more")
     run.add_argument(
@@ -148,3 +152,9 @@ def add_running(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     run.add_argument("--dry-run", action="store_true", help="print requests, tokens and price; ask nothing")
     run.add_argument("--store", type=Path, metavar="FILE", help="where answers are kept (default: your data folder)")
     return run
+
+
+def running(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `add_model` and `add_running` asked for, the model apart, for `Session.open` and `Generation.open`."""
+    names = ("base_url", "store", "concurrency", "timeout", "rpm", "tpm", "budget", "price")
+    return {name: getattr(arguments, name) for name in names} | {"engine": dict(arguments.engine_arg)}

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Fetch the weights, or say where they are; gives the exit status."""
     from simfarm.backends.local import missing_engine
-    from simfarm.generation.weights import fetch_weights
+    from simfarm.backends.weights import fetch_weights
 
     print("fetching SmolLM2-135M-Instruct (93 MB) …", file=sys.stderr)
     path, fetched = fetch_weights()

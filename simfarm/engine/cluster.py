@@ -22,7 +22,7 @@ import pickle
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,7 +172,7 @@ def ray_missing() -> str | None:
     return None
 
 
-def run_parts(job: Job, parts: Sequence[Part], pool: Pool, run: Any) -> Iterator[Part]:
+def run_parts(job: Job, parts: Sequence[Part], pool: Pool, run: Any) -> Generator[Part]:
     """Has `parts` made, and gives each as it is done, in any order, its tallies added to those of `run`.
 
     A part that its workers died over `TRIES` times is not given. Raises what ended a worker's run (`ProviderError`,
