@@ -293,6 +293,7 @@ def test_a_stopped_driver_leaves_whole_parts_and_no_noise(cluster: Path) -> None
         ("--engine ray -o damaged", "manifest.json is damaged"),
         ("--engine ray -o out --budget 1", "--budget watches"),
         ("--engine ray -o out --ray-address ray://somewhere:10001", "--ray-address auto"),
+        ("--engine ray -o out --ray-address 127.0.0.1:9", "no Ray cluster at 127.0.0.1:9"),
         ("-o out.jsonl --workers 2", "--workers goes with --engine ray"),
         ("-o out.jsonl --partition-rows 2", "--partition-rows goes with --engine ray"),
         ("--engine spark -o out", "invalid choice: 'spark'"),

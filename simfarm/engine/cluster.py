@@ -20,6 +20,7 @@ import logging
 import os
 import pickle
 import re
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -240,6 +241,16 @@ def _cluster(address: str | None) -> Iterator[None]:
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     if address.startswith("ray://"):
         raise InputError(f"{address}: start the run on a machine of the cluster, with --ray-address auto or HOST:PORT")
+    host, colon, port = address.rpartition(":")
+    if colon:
+        try:
+            # Ray itself tries an address where nobody listens for many minutes
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except (ValueError, OSError) as error:
+            raise InputError(
+                f"no Ray cluster at {address} ({_first_line(error)}); check --ray-address, or leave it out for one on "
+                "this machine"
+            ) from error
     # what the cluster has to say of dying workers is printed on stdout, by a thread
     with contextlib.redirect_stdout(io.StringIO()):
         if ray.is_initialized():
