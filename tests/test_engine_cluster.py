@@ -37,7 +37,7 @@ def cluster() -> Iterator[Path]:
     """Two CPUs on this machine; gives the folder of Ray's own files. It knows no key: that comes with each run."""
     # short: the path of a socket in it has a limit
     folder = tempfile.mkdtemp(prefix="ray")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=folder)
     yield Path(folder)
     ray.shutdown()
