@@ -24,8 +24,8 @@ from simfarm.backends import open_model
 from simfarm.backends.base import CallError, Request
 from simfarm.backends.vllm import VLLMBackend, token_logprobs
 from simfarm.backends.vllm_failures import SEPARATE, broken_install, explain, unknown_option
-from simfarm.backends.vllm_options import check_device, check_options, lora_rank
-from simfarm.errors import InputError, ProviderError
+from simfarm.backends.vllm_options import UNCHANGING, WATCH, changing, check_device, check_options, lora_rank, watch
+from simfarm.errors import InputError
 
 needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vllm is not installed")
 
@@ -82,6 +82,20 @@ FAILURES = [
         ["trust_remote_code=true"],
     ),
     (
+        "RuntimeError: Failed to load the model config. If the model is a custom model not yet available in the "
+        "HuggingFace transformers library, consider setting `trust_remote_code=True` in LLM or using the",
+        ["trust_remote_code=true"],
+    ),
+    (
+        "(EngineCore pid=7) ERROR 11-21 [dump_input.py:76] Dumping input data for V1 LLM engine (v0.32.0) with config: "
+        "model='/models/x', trust_remote_code=False, dtype=torch.float32, max_seq_len=128, kv_offloading: OutOfMemory"
+        "Error,\n"
+        "(EngineCore pid=7) ERROR 11-21 [dump_input.py:83] Dumping scheduler output for model execution: {}\n"
+        "(EngineCore pid=7) ERROR 11-21 [core.py:1510] RuntimeError: probability tensor contains either inf or nan\n"
+        "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the",
+        ["RuntimeError: probability tensor contains"],
+    ),
+    (
         "(EngineCore pid=7) ERROR 11-21 [core.py:1510] Traceback (most recent call last):\n"
         "(EngineCore pid=7) ERROR 11-21 [core.py:1510] NotImplementedError: Sparse Attention is not supported on CPU.\n"
         "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {'EngineCore': 1}",
@@ -110,9 +124,17 @@ def test_a_misspelt_option_names_the_closest() -> None:
     check_options(["max_model_len"], known)
     with pytest.raises(InputError, match="no option 'tensor_paralel_size': did you mean tensor_parallel_size"):
         check_options(["tensor_paralel_size"], known)
-    with pytest.raises(InputError, match="model cannot be set"):
-        check_options(["model"], known)
     assert "serve --help" in unknown_option("zzz", known)
+
+
+def test_every_option_not_known_to_be_harmless_is_in_the_name() -> None:
+    counted = {"dtype": "float16", "logits_processors": ["a:B"], "hf_config_path": "x", "max_model_len": 128}
+    counted |= {"kv_cache_dtype_skip_layers": ["0"], "an_option_of_next_year": 1, "adapter": "dir"}
+    assert changing({**counted, "tensor_parallel_size": 2, "max_num_seqs": 8, "enforce_eager": True}) == counted
+    with pytest.raises(InputError, match="model cannot be set"):
+        changing({"model": "x"})
+    with pytest.raises(InputError, match=r"revision cannot be set: .*NAME@REVISION"):
+        changing({"revision": "v1"})
 
 
 @pytest.mark.parametrize(
@@ -154,6 +176,58 @@ def test_a_broken_install_says_which_extras_do_not_go_together() -> None:
     assert "cannot import name 'x'" in told
     assert "\n" not in told
     assert "vllm serve" in told
+
+
+def quiet_environment(**more: str) -> dict[str, str]:
+    """This process's environment without what earlier tests' vLLM put there."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("VLLM_LOG")} | more
+
+
+def test_an_import_that_aborts_leaves_its_last_line(tmp_path: Path) -> None:
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm" / "__init__.py").write_text(
+        "import os\nos.write(2, b'chatter\\nterminate called: this CPU has no AVX512\\n\\n')\nos.abort()\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", "from simfarm.backends.vllm_options import import_vllm; import_vllm()"],
+        env=quiet_environment(PYTHONPATH=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == -signal.SIGABRT
+    assert told.stderr.splitlines() == [
+        "simfarm: the process ended inside vLLM, which said last: terminate called: this CPU has no AVX512"
+    ]
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+        yield process
+        process.kill()
+
+
+def test_the_watch_ends_every_process_that_it_may(sleeper: subprocess.Popen[bytes]) -> None:
+    forbidden = "import os\nreal = os.kill\ndef kill(pid, number):\n    if pid == 1:\n        raise PermissionError\n"
+    forbidden += "    real(pid, number)\nos.kill = kill\n"
+    script = [sys.executable, "-c", forbidden + WATCH, "1", str(sleeper.pid)]
+    subprocess.run(script, stdin=subprocess.DEVNULL, check=True)
+    assert sleeper.wait(30) == -signal.SIGKILL
+
+
+def test_the_watch_is_told_to_stop_though_another_process_holds_its_pipe(sleeper: subprocess.Popen[bytes]) -> None:
+    watching = watch([sleeper.pid])
+    assert watching.stdin is not None
+    # as an engine does that was forked meanwhile
+    with subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(600)"], pass_fds=(watching.stdin.fileno(),)
+    ) as holder:
+        try:
+            watching.communicate(b"ended", timeout=30)
+        finally:
+            holder.kill()
+    assert sleeper.poll() is None
 
 
 def test_without_vllm_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,6 +394,15 @@ class TestEngine:
             sum_by_hand(model, self.chat(tokenizer, TEXTS[0]), after), abs=1e-3
         )
         assert await backend.count_tokens("Because.") == len(after)
+        found = [
+            await backend.log_likelihood(messages, "Because.", framing)
+            for framing in ({"template_args": {"thinking": True}}, {"chat_template": "{{ messages[0]['content'] }}"})
+        ]
+        before = [
+            tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False, thinking=True),
+            tokenizer.encode(TEXTS[0]),
+        ]
+        assert found == pytest.approx([sum_by_hand(model, ids, after) for ids in before], abs=1e-3)
         with pytest.raises(CallError, match="not valid Unicode"):
             await backend.log_likelihood("a", "\ud800")
         with pytest.raises(CallError, match="continuation is empty"):
@@ -370,9 +453,15 @@ class TestEngine:
         own = await backend.complete(ask(backend, TEXTS[0], max_tokens=1, chat_template="a"))
         assert (thinking.input_tokens or 0) > (plain.input_tokens or 0)
         assert own.input_tokens == 1
-        refused = "{{ raise_exception('no system role') }}"
-        with pytest.raises(CallError, match="no system role"):
-            await backend.complete(ask(backend, TEXTS[0], chat_template=refused))
+        for template, words in (
+            ("{{ raise_exception('no system role') }}", "no system role"),
+            ("{{ 1 / 0 }}", "ZeroDivisionError"),
+            ("{% if false %}never{% endif %}", "renders nothing"),
+        ):
+            with pytest.raises(CallError, match=words):
+                await backend.complete(ask(backend, TEXTS[0], chat_template=template))
+            with pytest.raises(CallError, match=words):
+                await backend.log_likelihood([{"role": "user", "content": "a"}], "b", {"chat_template": template})
 
     async def test_what_nobody_waits_for_leaves_the_engine(self, backend: VLLMBackend) -> None:
         asked = [asyncio.ensure_future(backend.complete(ask(backend, t, temperature=1.0, seed=0))) for t in TEXTS]
@@ -381,8 +470,9 @@ class TestEngine:
             call.cancel()
         assert all(isinstance(e, asyncio.CancelledError) for e in await asyncio.gather(*asked, return_exceptions=True))
         await backend.complete(ask(backend, TEXTS[0], max_tokens=2))
-        assert backend._engine is not None
-        assert backend._engine.result().get_num_unfinished_requests() == 0
+        assert backend._running is not None
+        assert backend._running._loading is not None
+        assert backend._running._loading.result().get_num_unfinished_requests() == 0
 
     async def test_another_loop_in_another_thread_is_answered_too(self, backend: VLLMBackend) -> None:
         request = ask(backend, TEXTS[5], max_tokens=4)
@@ -396,6 +486,8 @@ class TestEngine:
             ({"top_k": 4}, "unknown sampling option 'top_k'"),
             ({"temperature": -1.0}, "temperature"),
             ({"top_p": 2.0}, "top_p"),
+            ({"template_args": {"tokenize": True}}, "template argument 'tokenize'"),
+            ({"template_args": {"truncation": True, "max_length": 5}}, "template argument 'max_length'"),
         ):
             with pytest.raises(InputError, match=words):
                 backend.check(backend.model, sampling)
@@ -447,26 +539,79 @@ async def test_what_cannot_be_loaded_is_one_line(
     assert "Traceback" not in capfd.readouterr().err
 
 
+DIES = """
+import asyncio, multiprocessing, sys
+from simfarm.backends.base import Request
+from simfarm.backends.vllm import VLLMBackend
+
+async def main():
+    backend = VLLMBackend(sys.argv[1], {"dtype": "float32", "enforce_eager": True, "max_model_len": 128})
+    def ask(text):
+        return backend.complete(Request(backend.model, ({"role": "user", "content": text},), {"temperature": 1.0}))
+    await ask("first")
+    asked = [asyncio.ensure_future(ask(str(n))) for n in range(8)]
+    await asyncio.sleep(0.02)
+    for process in multiprocessing.active_children():
+        process.kill()
+    for found in await asyncio.gather(*asked, return_exceptions=True):
+        print(type(found).__name__, found)
+    await asyncio.sleep(1)
+    print(repr((await asyncio.gather(ask("again"), return_exceptions=True))[0]))
+    await backend.close()
+    print((await ask("after closing")).finish_reason)
+    await backend.close()
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
 @needs_vllm
-async def test_an_engine_that_dies_ends_the_run_in_one_line(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_engine_that_dies_ends_the_run_in_one_line_and_another_can_follow(tiny: Path, tmp_path: Path) -> None:
+    script = tmp_path / "dies.py"
+    script.write_text(DIES)
+    told = subprocess.run(
+        [sys.executable, script, tiny], capture_output=True, text=True, check=False, env=quiet_environment()
+    )
+    assert told.stderr == ""
+    *asked, again, after = told.stdout.splitlines()
+    assert len(asked) == 8
+    assert any(line.startswith("ProviderError") and "the engine died" in line for line in asked)
+    assert again.startswith("ProviderError")
+    assert after in ("stop", "length")
+
+
+@needs_vllm
+async def test_a_load_is_given_up_when_it_is_closed(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = set(multiprocessing.active_children())
     backend = VLLMBackend(str(tiny), OPTIONS)
-    try:
-        before = set(multiprocessing.active_children())
-        await backend.complete(ask(backend, TEXTS[0], max_tokens=2))
-        asked = [asyncio.ensure_future(backend.complete(ask(backend, t, temperature=1.0, seed=0))) for t in TEXTS]
-        await asyncio.sleep(0.02)
-        for process in set(multiprocessing.active_children()) - before:
-            process.kill()
-        found = await asyncio.gather(*asked, return_exceptions=True)
-        died = [e for e in found if isinstance(e, ProviderError)]
-        assert died
-        assert "the engine died" in str(died[0])
-        assert "\n" not in str(died[0])
-        with pytest.raises(ProviderError, match="the engine died"):
-            await backend.complete(ask(backend, TEXTS[0]))
-    finally:
-        await backend.close()
-    assert "Traceback" not in capfd.readouterr().err
+    asked = asyncio.ensure_future(backend.count_tokens("a"))
+    while not set(multiprocessing.active_children()) - before:
+        await asyncio.sleep(0.05)
+    running = backend._running
+    await backend.close()
+    assert running is not None
+    assert running._loading is not None
+    assert isinstance(running._loading.exception(), InputError)
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert set(multiprocessing.active_children()) == before
+    assert capfd.readouterr().err == ""
+
+
+@needs_vllm
+def test_options_count_for_the_name_as_they_do_for_the_answers(tiny: Path) -> None:
+    import dataclasses
+
+    import vllm
+
+    assert {f.name for f in dataclasses.fields(vllm.AsyncEngineArgs)} | {"device"} >= UNCHANGING
+    plain, other, batched = (
+        VLLMBackend(str(tiny), OPTIONS | more).model
+        for more in ({}, {"logits_processors": ["a:B"]}, {"max_num_batched_tokens": 999})
+    )
+    assert plain != other
+    assert plain == batched
 
 
 KILLED = """
@@ -487,7 +632,7 @@ if __name__ == "__main__":
 def test_a_killed_run_leaves_no_engine_behind(tiny: Path, tmp_path: Path) -> None:
     script = tmp_path / "killed.py"
     script.write_text(KILLED)
-    told = subprocess.run([sys.executable, script, tiny], stdout=subprocess.PIPE, check=False)
+    told = subprocess.run([sys.executable, script, tiny], stdout=subprocess.PIPE, check=False, env=quiet_environment())
     assert told.returncode == -signal.SIGKILL
     pids = [int(word) for word in told.stdout.split()]
     assert pids

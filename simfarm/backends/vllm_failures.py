@@ -11,6 +11,8 @@ import re
 from collections.abc import Collection
 from difflib import get_close_matches
 
+from simfarm.backends.framing import first_line
+
 __all__ = ["NO_GPU", "SEPARATE", "broken_install", "explain", "unknown_option"]
 
 NO_GPU = (
@@ -93,7 +95,8 @@ CAUSES = (
         "the adapter has rank {0}: add --engine-arg max_lora_rank={0}",
     ),
     (
-        r"trust_remote_code",
+        # not the option's name alone: it stands in every dump of the configuration
+        r"custom code which must be executed|Please pass .{0,20}trust_remote_code|consider setting `trust_remote_code",
         "the model comes with code of its own, which is not run: where you trust it, add "
         "--engine-arg trust_remote_code=true",
     ),
@@ -106,12 +109,16 @@ CAUSES = (
 )
 """(what to look for in vLLM's words, what to say, with the groups found); the first that is found counts."""
 
+DUMP = re.compile(r"Dumping (?:input data|scheduler)|\bdump_input\.py:")
+"""A line of the configuration and the batch, which vLLM writes down when a step fails: not the cause."""
+
 ERROR_LINE = re.compile(r"(?:^|[\s)])((?:\w+\.)*\w*(?:Error|Exception)): (\S.*)$", re.MULTILINE)
 NOT_THE_CAUSE = ("Engine core initialization failed", "EngineCore encountered an issue", "WorkerProc initialization")
 
 
 def explain(text: str) -> str:
     """What went wrong and what to do, in one line, from an error's text and what the engine's processes wrote."""
+    text = "\n".join(line for line in text.splitlines() if not DUMP.search(line))
     for pattern, told in CAUSES:
         found = re.search(pattern, text, re.DOTALL)
         if found:
@@ -135,5 +142,4 @@ def unknown_option(name: str, known: Collection[str]) -> str:
 
 def broken_install(error: BaseException) -> str:
     """What to say where vllm is installed and cannot be imported, most often for another package's pins."""
-    told = (str(error).strip().splitlines() or [""])[0][:LONGEST]
-    return f"vllm is installed but cannot be imported ({type(error).__name__}: {told}); {SEPARATE}"
+    return f"vllm is installed but cannot be imported ({type(error).__name__}: {first_line(error)}); {SEPARATE}"
