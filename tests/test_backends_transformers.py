@@ -1,8 +1,11 @@
 """The transformers backend on a tiny model with random weights: every answer checked against transformers itself."""
 
 import asyncio
+import gc
+import importlib.util
 import json
 import shutil
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -281,7 +284,7 @@ def test_template_options_reach_the_template(folder: Path, reference: tuple[Any,
         folder,
         [
             chat(TEXTS[0]),
-            chat(TEXTS[0], template_args={"thinking": True, "tokenize": True}),
+            chat(TEXTS[0], template_args={"thinking": True}),
             chat(TEXTS[0], chat_template=thinking, template_args={"mood": " now"}),
         ],
     )
@@ -291,13 +294,15 @@ def test_template_options_reach_the_template(folder: Path, reference: tuple[Any,
 
 def test_templates_that_cannot_be_used_are_said_in_a_line(tmp_path: Path) -> None:
     folder = build_tiny_model(tmp_path / "base", chat_template=None)
-    bare, given, broken, refuses, odd = ask(
+    bare, given, broken, refuses, fails, nothing, odd = ask(
         folder,
         [
             chat(TEXTS[0]),
             chat(TEXTS[0], chat_template=CHAT_TEMPLATE),
             chat(TEXTS[0], chat_template="{% for %}"),
             chat(TEXTS[0], chat_template="{{ raise_exception('no system role here') }}"),
+            chat(TEXTS[0], chat_template="{{ messages[0].content / 0 }}"),
+            chat(TEXTS[0], chat_template="{% if false %}{{ messages }}{% endif %}"),
             chat("half a pair: \ud800", chat_template=CHAT_TEMPLATE),
         ],
     )
@@ -308,8 +313,176 @@ def test_templates_that_cannot_be_used_are_said_in_a_line(tmp_path: Path) -> Non
     assert "not valid Jinja (line 1" in str(broken)
     assert isinstance(refuses, CallError)
     assert "no system role here" in str(refuses)
+    assert isinstance(fails, CallError)
+    assert str(fails) == "the chat template fails on these messages (TypeError)"
+    assert isinstance(nothing, CallError)
+    assert "renders nothing" in str(nothing)
     assert isinstance(odd, CallError)
     assert "not valid Unicode" in str(odd)
+
+
+@pytest.mark.parametrize("batching", BATCHINGS)
+def test_a_prompt_of_no_tokens_fails_alone(folder: Path, batching: str) -> None:
+    fine = [chat(text) for text in TEXTS[:3]]
+    expected = [a.text for a in ask(folder, fine)]
+    nothing = chat("", chat_template="{{ messages[0].content }}")
+    first, empty, *others = ask(folder, [fine[0], nothing, *fine[1:]], batching=batching)
+    assert isinstance(empty, CallError)
+    assert "renders nothing" in str(empty)
+    assert [first.text, *(a.text for a in others)] == expected
+    assert isinstance(ask(folder, [nothing], batching=batching)[0], CallError)
+
+
+def test_a_prompt_is_framed_whole_whatever_the_tokenizer_was_saved_with(folder: Path, tmp_path: Path) -> None:
+    from simfarm.backends.framing import encode, frame
+
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    saved = json.loads((copy / "tokenizer.json").read_text())
+    saved["truncation"] = {"direction": "Right", "max_length": 5, "strategy": "LongestFirst", "stride": 0}
+    (copy / "tokenizer.json").write_text(json.dumps(saved))
+    transformers = pytest.importorskip("transformers")
+    cutting, plain = (transformers.AutoTokenizer.from_pretrained(path) for path in (copy, folder))
+    messages = [{"role": "user", "content": TEXTS[0]}]
+    assert frame(cutting, "tiny", messages, {}) == prompt_ids(plain, TEXTS[0])
+    assert len(encode(cutting, TEXTS[0] * 50)) > 256
+    with pytest.raises(InputError, match="template argument 'truncation' is simfarm's to set"):
+        frame(plain, "tiny", messages, {"template_args": {"truncation": True}})
+
+
+def test_room_and_stops() -> None:
+    from simfarm.backends.framing import before, check_pair, room, stops
+
+    assert [room(10, 30, wanted) for wanted in (5, 25, None)] == [5, 20, 20]
+    assert (room(29, 30, 9), room(10, None, 5)) == (1, 5)
+    with pytest.raises(CallError, match="the prompt has 30 tokens and the context holds 30"):
+        room(30, 30, 1)
+    check_pair([1, 2], [3], 3)
+    with pytest.raises(CallError, match="have 3 tokens and the context holds 2"):
+        check_pair([1, 2], [3], 2)
+    assert [stops(s) for s in ({}, {"stop": None}, {"stop": "ab"}, {"stop": ["a", "b"]})] == [
+        (),
+        (),
+        ("ab",),
+        ("a", "b"),
+    ]
+    assert before("one two three", ("three", "two")) == "one "
+    assert before("one two three", ("four",)) == "one two three"
+
+
+@pytest.mark.parametrize("batching", BATCHINGS)
+async def test_a_likelihood_is_framed_as_its_answer_was(
+    folder: Path, reference: tuple[Any, Any], batching: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from simfarm.backends import batches
+
+    calls: list[int] = []
+    whole = batches.log_likelihoods
+
+    def counted(checkpoint: Any, pairs: Any) -> list[float]:
+        calls.append(len(pairs))
+        return whole(checkpoint, pairs)
+
+    monkeypatch.setattr(batches, "log_likelihoods", counted)
+    model, tokenizer = reference
+    messages = [{"role": "user", "content": TEXTS[3]}]
+    framing = {"chat_template": "{{ messages[0].content }}{{ mood }}", "template_args": {"mood": " now"}}
+    backend = open_model(f"transformers/{folder}", {"device": "cpu", "batching": batching})
+    asked = [(TEXTS[3] + " now", None), (TEXTS[3], None)]
+    told = await asyncio.gather(
+        backend.log_likelihood(messages, " and", framing),
+        backend.log_likelihood(messages, " then", dict(framing)),
+        backend.log_likelihood(messages, " and", {"template_args": {"thinking": True}}),
+        backend.log_likelihood(messages, " and"),
+    )
+    await backend.close()
+    bare = tokenizer(asked[0][0], add_special_tokens=False).input_ids
+    thinking = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, thinking=True)
+    prompts = [bare, bare, tokenizer(thinking).input_ids, prompt_ids(tokenizer, TEXTS[3])]
+    texts = [tokenizer(text, add_special_tokens=False).input_ids for text in (" and", " then", " and", " and")]
+    assert told == pytest.approx([by_hand(model, *pair) for pair in zip(prompts, texts, strict=True)], abs=1e-4)
+    assert calls == [2, 2], "likelihoods of one framed prompt go together"
+
+
+@pytest.mark.parametrize("batching", BATCHINGS)
+def test_sampling_at_its_edges_is_greedy(folder: Path, batching: str) -> None:
+    greedy, cold, empty, narrow = ask(
+        folder,
+        [
+            chat(TEXTS[0]),
+            chat(TEXTS[0], temperature=1e-39, seed=1),
+            chat(TEXTS[0], temperature=2.0, top_p=0, seed=1),
+            chat(TEXTS[0], temperature=2.0, top_p=1.0, seed=1),
+        ],
+        batching=batching,
+    )
+    assert cold.text == greedy.text
+    assert empty.text == greedy.text
+    assert narrow.text != greedy.text
+
+
+def test_more_log_probabilities_than_tokens_are_all_there_are(folder: Path, reference: tuple[Any, Any]) -> None:
+    _, tokenizer = reference
+    every, plain = ask(folder, [chat(TEXTS[0], logprobs=1000, max_tokens=2), chat(TEXTS[0], max_tokens=2)])
+    assert every.text == plain.text
+    assert set(every.logprobs[0].top) == {tokenizer.decode([token]) for token in range(400)}
+
+
+def test_tokens_that_the_model_has_no_row_for_fail_alone(folder: Path, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    copy = tmp_path / folder.name
+    shutil.copytree(folder, copy)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(copy)
+    tokenizer.add_tokens(["zebrafish"])
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    tokenizer.save_pretrained(copy)
+    fine = [chat(TEXTS[0]), chat(TEXTS[1])]
+    first, odd, second = ask(copy, [fine[0], chat("a zebrafish"), fine[1]])
+    assert [first.text, second.text] == [a.text for a in ask(folder, fine)]
+    assert isinstance(odd, CallError)
+    assert str(odd).startswith("the tokenizer gives token 400 and the model has 400")
+
+
+def test_a_request_that_continuous_batching_refuses_fails_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from simfarm.backends import stream
+
+    processors = stream.ContinuousBatchingLogitsProcessorList
+    whole = processors.check_kwargs
+
+    def picky(self: Any, given: dict[str, Any]) -> None:
+        if given.get("temperature") == 0.7:
+            raise ValueError("no such warmth\nwith a page about it")
+        whole(self, given)
+
+    monkeypatch.setattr(processors, "check_kwargs", picky)
+    requests = [chat(TEXTS[0]), chat(TEXTS[1], temperature=0.7), chat(TEXTS[2], temperature=0.9, seed=3)]
+    first, refused, last = ask(folder, requests, batching="continuous")
+    assert [first.text, last.text] == [a.text for a in ask(folder, requests[::2])]
+    assert isinstance(refused, CallError)
+    assert str(refused) == "transformers failed on this request (no such warmth)"
+
+
+def test_a_running_batch_that_breaks_is_everybodys_and_takes_nobody_in(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from simfarm.backends import stream
+    from simfarm.backends.checkpoint import Checkpoint
+    from simfarm.backends.sampler import Draws, Row
+
+    checkpoint = Checkpoint(folder, "tiny", device="cpu", dtype="float32", attention=None, adapter=None)
+    running = stream.Stream(checkpoint)
+    running.manager.stop(hard_stop=True)
+    row = Row(None, [5, 6], 4, 0.0, 1.0, 1.0, Draws(1, [5, 6]), (), None)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="the batch has stopped"):
+        running.add(row)
+
+    def broken(self: stream.Noise, scores: Any, tensor_arg: Any) -> Any:
+        raise RuntimeError("a kernel is missing\nwith a page about it")
+
+    monkeypatch.setattr(stream.Noise, "__call__", broken)
+    for answer in ask(folder, [chat(text) for text in TEXTS], batching="continuous"):
+        assert isinstance(answer, InputError)
+        assert "transformers failed while it ran (a kernel is missing)" in str(answer)
 
 
 @pytest.mark.parametrize(
@@ -319,7 +492,11 @@ def test_templates_that_cannot_be_used_are_said_in_a_line(tmp_path: Path) -> Non
         ({"dtype": "int3"}, "dtype=int3: transformers/ runs a model in auto, bfloat16"),
         ({"device": "tpu"}, "device=tpu: must be cpu, cuda"),
         ({"device": "cuda:99"}, "sees no such GPU here"),
+        ({"device": "cuda:²"}, "device=cuda:²: must be cpu, cuda"),
         ({"batch_size": 0}, "batch_size=0: must be a whole number above 0"),
+        ({"batch_size": "²"}, "batch_size=²: must be a whole number above 0"),
+        ({"attn_implementation": "foo"}, "attn_implementation=foo: must be one of eager, sdpa, "),
+        ({"attn_implementation": "kernels-community/vllm-flash-attn3"}, "must be one of eager, sdpa, "),
         ({"batching": "none"}, "must be padded or continuous"),
         ({"adapter": "/nowhere"}, "no folder with a LoRA adapter"),
     ],
@@ -336,6 +513,11 @@ def test_sampling_that_no_engine_has_is_refused(folder: Path) -> None:
     backend.check(backend.model, {"temperature": 1, "seed": 3, "template_args": {}})
     with pytest.raises(InputError, match="unknown sampling option 'effort'"):
         backend.check(backend.model, {"effort": "low"})
+    for name, value in (("tokenize", True), ("max_length", 5), ("continue_final_message", True), ("messages", [])):
+        with pytest.raises(InputError, match=f"template argument '{name}' is simfarm's to set"):
+            backend.check(backend.model, {"template_args": {name: value}})
+    with pytest.raises(InputError, match="template_args must hold names and values"):
+        backend.check(backend.model, {"template_args": "thinking"})
 
 
 def test_the_name_changes_with_weights_and_precision(folder: Path, tmp_path: Path) -> None:
@@ -348,6 +530,31 @@ def test_the_name_changes_with_weights_and_precision(folder: Path, tmp_path: Pat
     assert name(folder, dtype="float32", batch_size=3) == names[0]
     with pytest.raises(InputError, match="openvino/"):
         name(tmp_path / "weights.gguf")
+
+
+def test_the_weights_are_read_once_for_their_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from simfarm.backends import local
+
+    read: list[str] = []
+    whole = local._file_digest
+
+    def counted(path: Path) -> str:
+        read.append(path.name)
+        return whole(path)
+
+    monkeypatch.setattr(local, "_file_digest", counted)
+    open_model(f"transformers/{folder}", {"device": "cpu"})
+    assert read.count("model.safetensors") == 1
+
+
+def test_attention_that_is_not_installed_is_named(folder: Path) -> None:
+    pytest.importorskip("transformers")
+    if importlib.util.find_spec("flash_attn") is not None:
+        pytest.skip("it is installed here")
+    (answer,) = ask(folder, [chat(TEXTS[0])], attn_implementation="flash_attention_2")
+    assert isinstance(answer, InputError)
+    assert "attn_implementation=flash_attention_2: cannot be used for this model here" in str(answer)
+    assert "download" not in str(answer)
 
 
 def _no_tokenizer(folder: Path) -> None:
@@ -468,6 +675,35 @@ def test_one_model_serves_two_loops_and_a_caller_that_left_harms_nobody(folder: 
         return texts
 
     assert asyncio.run(first()) == asyncio.run(second())
+
+
+@pytest.mark.parametrize("batching", BATCHINGS)
+async def test_a_closed_model_is_freed_and_a_later_call_loads_it_again(
+    folder: Path, batching: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from simfarm.backends.checkpoint import Checkpoint
+
+    models: list[weakref.ref[Any]] = []
+    load = Checkpoint.__init__
+
+    def watched(self: Checkpoint, *args: Any, **kwargs: Any) -> None:
+        load(self, *args, **kwargs)
+        models.append(weakref.ref(self.model))
+
+    monkeypatch.setattr(Checkpoint, "__init__", watched)
+    backend = open_model(f"transformers/{folder}", {"device": "cpu", "batching": batching})
+    texts = []
+    for _ in range(2):
+        answers = await asyncio.gather(*[backend.complete(chat(TEXTS[0], **more)) for more in ({}, {"logprobs": 4})])
+        texts.append([answer.text for answer in answers])
+        waiting = asyncio.ensure_future(backend.complete(chat(TEXTS[1], max_tokens=10_000)))
+        await asyncio.sleep(0)
+        await backend.close()
+        with pytest.raises(CallError, match="closed before it answered"):
+            await asyncio.wait_for(waiting, 20)
+    assert texts[0] == texts[1]
+    gc.collect()
+    assert [model() for model in models] == [None, None]
 
 
 async def test_close_without_a_call_and_twice(folder: Path) -> None:

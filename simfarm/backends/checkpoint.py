@@ -6,7 +6,6 @@ sampling defaults (generation_config.json) are not used: what a request does not
 
 from __future__ import annotations
 
-import functools
 import gc
 import importlib
 import os
@@ -14,14 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import torch
 from safetensors import SafetensorError
 
 from simfarm.backends.base import CallError, Prompt
+from simfarm.backends.framing import encode, first_line, frame
 from simfarm.errors import InputError
 
-__all__ = ["Checkpoint", "first_line", "free_memory", "out_of_memory", "transformers"]
+__all__ = ["Checkpoint", "free_memory", "out_of_memory", "transformers"]
 
 transformers: Any = importlib.import_module("transformers")
 """Without its types, which are there in part and contradict each other."""
@@ -35,12 +34,6 @@ STRETCHED = ("yarn", "linear", "dynamic")
 
 TROUBLES = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError)
 """What transformers raises for a folder it cannot read, MemoryError apart."""
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an engine's message, which often has a page."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -74,13 +67,16 @@ class Checkpoint:
         except (*TROUBLES, MemoryError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(self._remedy(error, device)) from None
+            raise InputError(self._remedy(error, device, attention)) from None
         config = self.model.config.get_text_config()
         self.context = _context(config, self.tokenizer.model_max_length)
         ends = [self.model.generation_config.eos_token_id, config.eos_token_id, self.tokenizer.eos_token_id]
         self.ends = frozenset(t for end in ends for t in (end if isinstance(end, list) else [end]) if t is not None)
+        self.vocabulary = int(config.vocab_size)
         pad = self.tokenizer.pad_token_id
-        self.pad = pad if pad is not None else min(self.ends, default=0)
+        # a tokenizer may have been given one that the model has no row for
+        self.pad = pad if pad is not None and pad < self.vocabulary else min(self.ends, default=0)
+        self._spelt: dict[int, str] = {}
         self.model.generation_config = transformers.GenerationConfig()
 
     def _tokenizer(self, path: Path) -> Any:
@@ -112,8 +108,10 @@ class Checkpoint:
             model = _adapted(model, adapter)
         return model.to(device).eval()
 
-    def _remedy(self, error: BaseException, device: str) -> str:
+    def _remedy(self, error: BaseException, device: str, attention: str | None) -> str:
         told = first_line(error)
+        if attention is not None and "attention" in told.lower():
+            return f"attn_implementation={attention}: cannot be used for this model here ({told}); leave it out"
         if out_of_memory(error):
             where = "this machine's memory" if device == "cpu" else "the GPU's memory"
             return f"{self.name} does not fit in {where}: take a smaller or a quantized model, or dtype=bfloat16"
@@ -127,39 +125,29 @@ class Checkpoint:
         """The text of some tokens, special ones left out, spaces as they are."""
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-    @functools.lru_cache(maxsize=4096)  # noqa: B019 one checkpoint lives as long as its thread
     def spell(self, token: int) -> str:
         """One token as text, special ones by their name."""
-        return str(self.tokenizer.decode([token], clean_up_tokenization_spaces=False))
+        if token not in self._spelt:
+            self._spelt[token] = str(self.tokenizer.decode([token], clean_up_tokenization_spaces=False))
+        return self._spelt[token]
 
     def encode(self, text: str) -> list[int]:
-        """A text's own tokens, without special ones. Raises `CallError` for what is not Unicode text."""
-        return self._encode(text, special=False)
+        """A text's own tokens, without special ones. Raises `CallError` for what is not Unicode text, and for tokens
+        that the model does not have."""
+        return self._known(encode(self.tokenizer, text))
 
-    def frame(self, prompt: Prompt, template: str | None = None, template_args: Mapping[str, Any] | None = None) -> Any:
-        """The tokens of a prompt: a text as the tokenizer begins one, messages as the chat template frames them.
+    def frame(self, prompt: Prompt, sampling: Mapping[str, Any]) -> list[int]:
+        """The tokens of a prompt, as `framing.frame` gives them. Raises `CallError` for tokens that the model does not
+        have."""
+        return self._known(frame(self.tokenizer, self.name, prompt, sampling))
 
-        Raises `InputError` where there is no template, `CallError` for messages that the template refuses.
-        """
-        if isinstance(prompt, str):
-            return self._encode(prompt, special=True)
-        if template is None and self.tokenizer.chat_template is None:
-            raise InputError(f"{self.name} has no chat template: give one with --chat-template FILE")
-        options = {**(template_args or {}), "tokenize": False, "add_generation_prompt": True}
-        try:
-            text = self.tokenizer.apply_chat_template([dict(m) for m in prompt], chat_template=template, **options)
-        except jinja2.TemplateSyntaxError as error:
-            raise InputError(f"the chat template is not valid Jinja (line {error.lineno}: {error.message})") from None
-        except (jinja2.TemplateError, TypeError, ValueError) as error:
-            raise CallError(f"the chat template refuses the messages ({first_line(error)})") from None
-        return self._encode(text, special=False)
-
-    def _encode(self, text: str, *, special: bool) -> list[int]:
-        try:
-            return list(self.tokenizer(text, add_special_tokens=special, verbose=False).input_ids)
-        except (UnicodeEncodeError, TypeError):
-            # a lone surrogate: the tokenizer says TypeError
-            raise CallError("the prompt is not valid Unicode text") from None
+    def _known(self, tokens: list[int]) -> list[int]:
+        if max(tokens, default=0) >= self.vocabulary:
+            raise CallError(
+                f"the tokenizer gives token {max(tokens)} and the model has {self.vocabulary}: "
+                "copy the tokenizer of this very model beside its weights"
+            )
+        return tokens
 
 
 def _context(config: Any, tokenizer_limit: int) -> int:

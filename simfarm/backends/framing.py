@@ -8,6 +8,7 @@ and take options of the tokeniser among the template's: one of them cuts prompts
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import jinja2
@@ -15,7 +16,7 @@ import jinja2
 from simfarm.backends.base import CallError, Prompt
 from simfarm.errors import InputError
 
-__all__ = ["before", "check_framing", "check_pair", "encode", "first_line", "frame", "room", "stops"]
+__all__ = ["Likelihood", "before", "check_framing", "check_pair", "encode", "first_line", "frame", "room", "stops"]
 
 RESERVED = frozenset(
     {"add_generation_prompt", "chat_template", "continue_final_message", "conversation", "conversations", "max_length"}
@@ -34,6 +35,15 @@ RESERVED = frozenset(
 
 ENDLESS = 2**31
 """Tokens that an answer may have where neither the request nor the model sets an end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """The question how likely a continuation is. `framing` is what `frame` reads of a request's sampling."""
+
+    prompt: Prompt
+    continuation: str
+    framing: Mapping[str, Any] = field(default_factory=dict)
 
 
 def first_line(error: BaseException) -> str:

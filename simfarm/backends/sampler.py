@@ -18,6 +18,7 @@ import torch
 
 from simfarm.backends.base import TokenLogprob
 from simfarm.backends.checkpoint import Checkpoint
+from simfarm.backends.framing import before
 from simfarm.backends.worker import Job
 
 __all__ = ["Draws", "Row", "Sampler", "gumbel", "nucleus"]
@@ -95,8 +96,7 @@ class Row:
 
     def text(self, checkpoint: Checkpoint) -> str:
         """The answer, without special tokens, cut before the first stop string."""
-        whole = checkpoint.decode(self.tokens)
-        return whole[: min((at for text in self.stop if (at := whole.find(text)) >= 0), default=len(whole))]
+        return before(checkpoint.decode(self.tokens), self.stop)
 
     def restart(self) -> None:
         """Forgets what was generated, to begin again in a smaller batch."""
@@ -165,7 +165,7 @@ class Sampler:
         return chosen
 
     def _note(self, logprobs: torch.Tensor, token: int, count: int) -> TokenLogprob:
-        best = logprobs.topk(count)
+        best = logprobs.topk(min(count, len(logprobs)))
         top: dict[str, float] = {}
         for value, other in zip(best.values.tolist(), best.indices.tolist(), strict=True):
             # two tokens may read the same (pieces of a character): the more likely one comes first

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers.generation.continuous_batching.cb_logits_processors import (
@@ -20,12 +20,12 @@ from transformers.generation.continuous_batching.cb_logits_processors import (
 )
 from transformers.generation.continuous_batching.model_runner import infer_max_single_request_tokens
 
+from simfarm.backends.base import CallError
+from simfarm.backends.batches import Batches
 from simfarm.backends.checkpoint import Checkpoint, transformers
+from simfarm.backends.framing import first_line
 from simfarm.backends.sampler import Draws, Row, gumbel
 from simfarm.backends.worker import Worker
-
-if TYPE_CHECKING:
-    from simfarm.backends.transformers import TransformersBackend
 
 __all__ = ["run_stream"]
 
@@ -94,7 +94,8 @@ class Stream:
         self._count = 0
 
     def add(self, row: Row) -> None:
-        """Puts a row into the batch. Stop strings are watched here, token by token: the manager knows none."""
+        """Puts a row into the batch. Stop strings are watched here, token by token: the manager knows none.
+        Raises `RuntimeError` where the batch has failed."""
         self._count += 1
         warm: dict[str, Any] = {}
         if row.temperature > 0:
@@ -107,19 +108,21 @@ class Stream:
             eos_token_id=sorted(self._checkpoint.ends) or [-1],
             **warm,
         )
-        if name is not None:
-            self.rows[name] = (row, time.perf_counter())
+        if name is None:
+            raise self._failure()
+        self.rows[name] = (row, time.perf_counter())
 
     def step(self) -> list[tuple[Row, float]]:
-        """The rows that are over now, each with when it began; waits a moment for one. Raises `InputError` where the
-        batch has failed."""
+        """The rows that are over now, each with when it began; waits a moment for one. A request that failed alone is
+        answered here. Raises `RuntimeError` where the batch has failed."""
         over = []
         output = self.manager.get_result(timeout=NAP)
         while output is not None:
-            if output.error is not None and output.request_id in self.rows:
-                raise RuntimeError(output.error)
             row, _ = self.rows.get(output.request_id, (None, 0.0))
-            if row is not None:
+            if row is not None and output.error is not None:
+                self._fail(row, RuntimeError(output.error))
+                del self.rows[output.request_id]
+            elif row is not None:
                 for token in output.generated_tokens[len(row.tokens) :]:
                     if row.finish is None:
                         row.add(token, self._checkpoint)
@@ -132,19 +135,28 @@ class Stream:
             self.manager.cancel_request(name)
             del self.rows[name]
         if not self.manager.is_running():
-            raise RuntimeError(str(self.manager.background_thread_status.fatal_error or "the batch has stopped"))
+            raise self._failure()
         return over
 
+    def _fail(self, row: Row, error: RuntimeError) -> None:
+        """Fails one row, or raises where the manager is ending, for then every row has this error."""
+        if self.manager.background_thread_status.can_accept_new_requests() is not None:
+            raise error
+        row.job.fail(CallError(f"transformers failed on this request ({first_line(error)})"))
 
-def run_stream(backend: TransformersBackend, checkpoint: Checkpoint, worker: Worker[Any]) -> None:
+    def _failure(self) -> RuntimeError:
+        return RuntimeError(str(self.manager.background_thread_status.fatal_error or "the batch has stopped"))
+
+
+def run_stream(batches: Batches, worker: Worker[Any]) -> None:
     """Works until the worker is closed."""
-    stream = Stream(checkpoint)
+    stream = Stream(batches.checkpoint)
     try:
         while (jobs := worker.take(wait=False)) is not None:
             # the manager's thread is no daemon: left running it would keep the process from ending
             if not threading.main_thread().is_alive():
                 return
-            waiting = backend.prepare(checkpoint, jobs)
+            waiting = batches.prepare(jobs)
             padded = []
             for item in waiting:
                 if isinstance(item, Row) and item.logprobs is None and item.penalty == 1:
@@ -152,11 +164,11 @@ def run_stream(backend: TransformersBackend, checkpoint: Checkpoint, worker: Wor
                 else:
                     padded.append(item)
             while padded:
-                batch = backend.next_batch(padded)
+                batch = batches.choose(padded)
                 padded = [item for item in padded if item not in batch]
                 with stream.manager.pause():
-                    backend.run_batch(checkpoint, batch)
+                    batches.run(batch)
             for row, started in stream.step():
-                backend.answer(checkpoint, row, started)
+                batches.answer(row, started)
     finally:
         stream.manager.stop(hard_stop=True)
