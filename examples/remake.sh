@@ -11,7 +11,7 @@ cd "$(dirname "$0")"
 work=${SIMFARM_EXAMPLES_WORK:-work}
 mkdir -p outputs recordings "$work"
 export SIMFARM_STORE=$work/store.sqlite
-qwen=$work/qwen2.5-coder-1.5b.gguf
+qwen=$work/qwen1.5b.gguf
 
 if [ ! -f "$qwen" ]; then
   for part in $(seq 1 22); do

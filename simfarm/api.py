@@ -5,9 +5,11 @@ They do what the command line does, with the same names; use them in notebooks a
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,9 +80,7 @@ def generate(
     )
     run = Generation.open(model, sampling, **options)
     instructions = instructions_for(_listed(inputs), limit)
-    # in a thread of its own: a notebook's event loop is already running in this one
-    with ThreadPoolExecutor(1) as pool:
-        rows = pool.submit(lambda: [output.row() for output in run.outputs(instructions)]).result()
+    rows = _collected(lambda: (output.row() for output in run.outputs(instructions)))
     told = run.closing_lines()
     if run.failed or any(line.startswith("warning") for line in told):
         _warn("; ".join(told))
@@ -115,13 +115,37 @@ def annotate(
     pairs = comparisons_for(_listed(inputs), baseline, allow_missing=allow_missing, limit=limit, note=_warn)
     for line in session.notes(pairs):
         _warn(line)
-    # in a thread of its own: a notebook's event loop is already running in this one
-    with ThreadPoolExecutor(1) as pool:
-        rows = pool.submit(lambda: [annotation.row() for annotation in session.annotations(pairs)]).result()
+    rows = _collected(lambda: (annotation.row() for annotation in session.annotations(pairs)))
     told = session.closing_lines()
     if session.summary.missing or any(line.startswith("warning") for line in told):
         _warn("; ".join(told))
     return pd.DataFrame(rows)
+
+
+def _collected(made: Callable[[], Iterator[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The rows of a run. A notebook's event loop already runs in this thread: there the run gets another one, which
+    ends after the row it is at when the user interrupts."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return list(made())
+    stopped = threading.Event()
+
+    def work() -> list[dict[str, Any]]:
+        rows = []
+        for row in made():
+            rows.append(row)
+            if stopped.is_set():
+                break
+        return rows
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+        try:
+            return working.result()
+        except KeyboardInterrupt:
+            stopped.set()
+            raise
 
 
 def _warn(line: str) -> None:

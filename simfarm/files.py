@@ -206,8 +206,11 @@ def _read_hub(name: str) -> list[Row]:
         raise InputError(f"{name}: the hub did not give it ({str(error).splitlines()[0]})") from error
 
 
-def check_writable(path: str | os.PathLike[str]) -> None:
-    """Refuse a target that cannot be written before anything is paid for; raises `InputError`."""
+def check_writable(path: str | os.PathLike[str], inputs: Iterable[object] = ()) -> None:
+    """Refuse a target that cannot be written, or that is one of the `inputs`, before anything is paid for; raises
+    `InputError`."""
+    if any(isinstance(i, str | os.PathLike) and os.path.realpath(i) == os.path.realpath(path) for i in inputs):
+        raise InputError(f"{path}: is an input as well, and would be replaced; choose another -o FILE")
     _format(os.fspath(path))
     folder = Path(path).absolute().parent
     if not folder.is_dir():

@@ -99,15 +99,16 @@ def instructions_for(sources: Sequence[Source], limit: int | None = None) -> lis
     """
     if not sources:
         raise InputError("there is no input; name a file of instructions")
+    if limit is not None and limit < 1:
+        raise InputError(f"limit is {limit}; it must be at least 1")
     asked: list[Instruction] = []
-    home: dict[tuple[str, str | None], str] = {}
+    home: dict[tuple[str, str | None], tuple[int, str]] = {}
     for position, source in enumerate(sources, 1):
         name, rows = _named_rows(source, position)
         for one in instructions_from_rows(rows, name):
-            if home.setdefault((one.instruction.strip(), one.dataset), name) != name:
-                raise InputError(
-                    f"{name}: has an instruction that {home[one.instruction.strip(), one.dataset]} has too"
-                )
+            first, where = home.setdefault((one.instruction.strip(), one.dataset), (position, name))
+            if first != position:
+                raise InputError(f"{name}: has an instruction that {where} has too; drop one of them")
             asked.append(one)
     return asked if limit is None else asked[:limit]
 

@@ -87,7 +87,8 @@ class Comparison:
 class Annotation:
     """One call's result. `preference` is the file's number (1.0 output_1, 2.0 output_2, 1.5 tie, None no verdict);
     `status` is verdict, unparseable or error; `order` is "12" (output_1 shown first) or "21", None without a call.
-    `price` is in US dollars, `seconds` the provider's wall time; both None where unknown."""
+    `price` is in US dollars, `seconds` the provider's wall time; both None where unknown. Tokens, price and seconds are
+    those of all questions asked for it, repairs and earlier attempts too; `calls` counts them, and is in no file."""
 
     comparison: Comparison
     annotator: str
@@ -106,6 +107,7 @@ class Annotation:
     output_tokens: int | None = None
     price: float | None = None
     seconds: float | None = None
+    calls: int = 0
 
     def row(self) -> dict[str, Any]:
         """The annotation as a file's row: every column of `ANNOTATION_COLUMNS`, then the unknown ones."""
@@ -181,8 +183,19 @@ def _text(row: Row, column: str, source: str, number: int, *, required: bool = T
         raise InputError(f"{source}: row {number} has no {column!r}; fill it in or drop the row")
     if not isinstance(value, str):
         raise InputError(f"{source}: row {number} has a {type(value).__name__} in {column!r}; it must be text")
-    # half of a surrogate pair (a cut-off emoji) cannot be sent or hashed as UTF-8
+    return _whole_text(value)
+
+
+def _whole_text(value: str) -> str:
+    """A text without halves of surrogate pairs (a cut-off emoji), which cannot be sent or hashed as UTF-8."""
     return value if value.isascii() else value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+
+
+def _dataset(row: Row, source: str, number: int) -> str | None:
+    value: str | None = row.get("dataset")
+    if isinstance(value, list | dict):
+        raise InputError(f"{source}: row {number} has a {type(value).__name__} in 'dataset'; it must be a name")
+    return value
 
 
 def _name(row: Row, column: str, source: str, number: int) -> str:
@@ -210,7 +223,7 @@ def _instruction(row: Row, source: str, number: int) -> tuple[str, tuple[Row, ..
             for m in messages
         ):
             raise InputError(f"{source}: row {number} needs 'messages' as a list of objects with 'role' and 'content'")
-        chat = tuple(messages)
+        chat = tuple(m | {"content": _whole_text(m["content"])} for m in messages)
         if isinstance(row.get("instruction"), str):
             return _text(row, "instruction", source, number), chat
         return "\n\n".join(f"{m['role']}: {m['content']}" for m in chat), chat
@@ -232,7 +245,8 @@ def _sample(row: Row, source: str, number: int) -> int:
 def instructions_from_rows(rows: Iterable[Row], source: str) -> list[Instruction]:
     """Validated instructions, in file order; raises `InputError` naming the row, also for one asked twice.
 
-    Rows of an output file are instructions too: the answers and what was recorded about them are left behind.
+    Rows of an output file are instructions too, each of them once: the answers and what was recorded about them are
+    left behind. Columns simfarm does not know pass through.
     """
     asked: list[Instruction] = []
     seen: dict[tuple[str, str | None], int] = {}
@@ -242,15 +256,24 @@ def instructions_from_rows(rows: Iterable[Row], source: str) -> list[Instruction
             raise InputError(f"{source}: row {number} has 'messages' that end with an answer; leave the last one out")
         if not instruction.strip():
             raise InputError(f"{source}: row {number} has an empty instruction; fill it in or drop the row")
-        key = (instruction.strip(), row.get("dataset"))
+        dataset, answered = _dataset(row, source, number), "output" in row
+        key = (instruction.strip(), dataset)
+        if key in seen and answered:
+            continue
         if key in seen:
             raise InputError(
                 f"{source}: row {number} repeats row {seen[key]} (same instruction); drop one, and ask for several "
                 "answers with --n"
             )
         seen[key] = number
-        extra = {k: v for k, v in row.items() if k not in _OUTPUT_COLUMNS and k not in GENERATION_COLUMNS}
-        asked.append(Instruction(instruction, row.get("instruction_id"), row.get("dataset"), messages, extra))
+        if row.get("system") and not answered:
+            raise InputError(
+                f"{source}: row {number} has a column 'system', which is not sent; write it as a message in "
+                "'messages', or drop it"
+            )
+        known = {*_OUTPUT_COLUMNS, *(GENERATION_COLUMNS if answered else ())}
+        extra = {k: v for k, v in row.items() if k not in known}
+        asked.append(Instruction(instruction, row.get("instruction_id"), dataset, messages, extra))
     return asked
 
 
@@ -265,7 +288,7 @@ def outputs_from_rows(rows: Iterable[Row], source: str) -> list[Output]:
             output=_text(row, "output", source, number),
             generator=_name(row, "generator", source, number),
             instruction_id=row.get("instruction_id"),
-            dataset=row.get("dataset"),
+            dataset=_dataset(row, source, number),
             sample=_sample(row, source, number),
             messages=messages,
             extra={k: v for k, v in row.items() if k not in _OUTPUT_COLUMNS},
@@ -296,7 +319,7 @@ def comparisons_from_rows(rows: Iterable[Row], source: str) -> list[Comparison]:
             generator_1=_name(row, "generator_1", source, number) if row.get("generator_1") is not None else None,
             generator_2=_name(row, "generator_2", source, number) if row.get("generator_2") is not None else None,
             instruction_id=row.get("instruction_id"),
-            dataset=row.get("dataset"),
+            dataset=_dataset(row, source, number),
             messages=_instruction(row, source, number)[1],
             extra={k: v for k, v in row.items() if k not in known},
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simfarm.errors import InputError
+from simfarm.values import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,7 +144,11 @@ def _status(table: pd.DataFrame, source: str) -> list[str]:
 def frame_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """A DataFrame's rows as a file would give them: missing values are None, or absent where a column never has one."""
 
-    def plain(row: Mapping[Any, Any]) -> dict[str, Any]:
-        return {str(k): (None if isinstance(v, float) and math.isnan(v) else v) for k, v in row.items()}
+    def value(v: Any) -> Any:
+        # a list comes out of a Parquet file as an array
+        return plain(v) if getattr(v, "ndim", 0) else None if isinstance(v, float) and math.isnan(v) else v
 
-    return [plain(row) for row in frame.astype(object).where(frame.notna(), None).to_dict("records")]
+    return [
+        {str(k): value(v) for k, v in row.items()}
+        for row in frame.astype(object).where(frame.notna(), None).to_dict("records")
+    ]

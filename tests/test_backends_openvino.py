@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +92,16 @@ async def test_a_seed_gives_the_same_answer_alone_and_among_others(model: Scorer
     assert len({answer.text for answer in unseeded}) > 1
 
 
+async def test_in_full_precision_an_answer_does_not_follow_from_its_company(path: Path) -> None:
+    model = open_model(str(path), {"dtype": "f32"})
+    alone = [await ask(model, ({"role": "user", "content": text},), max_tokens=24) for text in ("Why?", "How?", "So?")]
+    among = await asyncio.gather(
+        *(ask(model, ({"role": "user", "content": text},), max_tokens=24) for text in ("Why?", "How?", "So?"))
+    )
+    assert [a.text for a in alone] == [a.text for a in among]
+    await model.close()
+
+
 async def test_a_stop_string_ends_the_answer_and_is_no_part_of_it(model: Scorer) -> None:
     whole = (await ask(model)).text
     stop = whole[3:5]
@@ -119,7 +130,8 @@ async def test_an_answer_ends_where_the_context_does(model: Scorer) -> None:
     answer = await ask(model, prompt, max_tokens=1000)
     assert answer.input_tokens is not None
     assert answer.output_tokens is not None
-    assert answer.finish_reason == "stop" or answer.input_tokens + answer.output_tokens == 256
+    assert answer.finish_reason == "length"
+    assert answer.input_tokens + answer.output_tokens == 256
 
 
 async def test_chat_templates(model: Scorer, tmp_path: Path) -> None:
@@ -130,11 +142,72 @@ async def test_chat_templates(model: Scorer, tmp_path: Path) -> None:
     assert usual.input_tokens is not None
     assert with_thinking.input_tokens is not None
     assert plain.input_tokens < usual.input_tokens < with_thinking.input_tokens
+    with pytest.raises(CallError, match="renders nothing"):
+        await ask(model, chat_template="{# nothing #}")
+    framed_so = await model.log_likelihood(CHAT, "Because.", {"chat_template": "{{ messages[0]['content'] }}"})
+    assert framed_so == pytest.approx(await model.log_likelihood(CHAT[0]["content"], "Because."), abs=1e-6)
     bare = open_model(str(build_tiny_gguf(tmp_path / "bare.gguf", chat_template=None)))
     with pytest.raises(InputError, match=r"bare@[0-9a-f]{12} has no chat template: give one with --chat-template"):
         await ask(bare)
     assert (await ask(bare, chat_template="{{ messages[0]['content'] }}")).text == plain.text
     await bare.close()
+
+
+async def test_prompts_are_framed_as_transformers_frames_them(model: Scorer, tmp_path: Path) -> None:
+    """The engine's own template interpreter fills in what a template lacks; the model would get another prompt."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(build_tiny_model(tmp_path / "tiny"))
+    chat = [{"role": "system", "content": "Brief."}, {"role": "user", "content": "Why leap years?"}]
+    for template in (
+        "{% for m in messages %}{% if m.role == 'user' %}U:{{ m.content }}{% endif %}{% endfor %}",
+        "{{ messages[0].content[::-1] }}{{ messages | tojson }}{{ eos_token }}",
+        "{% for m in messages %}\n    {% if loop.first %}{% continue %}{% endif %}\n{{ m.role }}\n{% endfor %}",
+    ):
+        framed_so = tokenizer.apply_chat_template(
+            chat, tokenize=False, add_generation_prompt=True, chat_template=template
+        )
+        answer = await ask(model, tuple(chat), chat_template=template)
+        assert answer.input_tokens == len(tokenizer(framed_so, add_special_tokens=False).input_ids), template
+    refusing = "{% for m in messages %}{{ raise_exception('no system here') if m.role == 'system' }}{% endfor %}."
+    results = await asyncio.gather(
+        ask(model, tuple(chat), chat_template=refusing),
+        ask(model, CHAT, chat_template=refusing),
+        return_exceptions=True,
+    )
+    assert isinstance(results[0], CallError)
+    assert str(results[0]) == "the chat template cannot frame these messages (no system here)"
+    assert isinstance(results[1], Completion)
+    with pytest.raises(InputError, match=r"the chat template is no Jinja2 \(line 1: "):
+        await ask(model, chat_template="{% if %}")
+
+
+async def test_a_folder_may_name_several_ends_of_an_answer(path: Path, tmp_path: Path) -> None:
+    genai, tokenizers = pytest.importorskip("openvino_genai"), pytest.importorskip("openvino_tokenizers")
+    openvino = pytest.importorskip("openvino")
+    folder = build_tiny_model(tmp_path / "folder")
+    gguf = folder / "tiny.gguf"
+    gguf.write_bytes(path.read_bytes())
+    saving = {"enable_save_ov_model": True}
+    genai.ContinuousBatchingPipeline(str(gguf), genai.SchedulerConfig(), "CPU", saving)
+    gguf.unlink()
+    made = tokenizers.convert_tokenizer(transformers.AutoTokenizer.from_pretrained(folder), with_detokenizer=True)
+    for name, part in zip(("tokenizer", "detokenizer"), made, strict=True):
+        openvino.save_model(part, folder / f"openvino_{name}.xml")
+    model = open_model(str(folder), EXACT)
+    whole = await ask(model, logprobs=1)
+    await model.close()
+    assert whole.finish_reason == "length"
+    reference = genai.ContinuousBatchingPipeline(str(folder), genai.SchedulerConfig(), "CPU", {})
+    config = genai.GenerationConfig(max_new_tokens=16)
+    framed_so = reference.get_tokenizer().encode(framed(folder), add_special_tokens=False).input_ids
+    tokens = reference.generate([framed_so], [config])[0].m_generation_ids[0]
+    end = next(token for number, token in enumerate(tokens) if number >= 3 and token not in tokens[:number])
+    ends = json.loads((folder / "generation_config.json").read_text()) | {"eos_token_id": [2, end]}
+    (folder / "generation_config.json").write_text(json.dumps(ends))
+    model = open_model(str(folder), EXACT)
+    stopped = await ask(model)
+    await model.close()
+    assert stopped.finish_reason == "stop"
+    assert stopped.output_tokens == tokens.index(end) + 1
 
 
 async def test_who_gives_up_waiting_frees_the_engine(model: Scorer) -> None:
@@ -163,6 +236,17 @@ def test_what_the_engine_cannot_do_is_refused_before_a_call(path: Path) -> None:
         open_model(str(path), {"tensor_parallel_size": 2})
     with pytest.raises(InputError, match="has no dtype 'int3': it computes in f32, f16, bf16"):
         open_model(str(path), {"dtype": "int3"})
+    for option, told in (
+        ({"prefix_caching": "off"}, "needs true or false for prefix_caching, not 'off'"),
+        ({"cache_size": "much"}, "needs a whole number of at least 0 for cache_size"),
+        ({"cache_size": True}, "needs a whole number of at least 0 for cache_size"),
+        ({"max_num_batched_tokens": 0}, "needs a whole number of at least 1 for max_num_batched_tokens"),
+        ({"max_num_batched_tokens": 10**20}, "needs a whole number of at least 1"),
+    ):
+        with pytest.raises(InputError, match=told):
+            open_model(str(path), option)
+    assert open_model(str(path), {"device": "cpu"}).model == model.model
+    assert open_model(str(path), {"device": "AUTO"}).model != model.model
     with pytest.raises(InputError, match=r"finds no device GPU here, only CPU"):
         open_model(str(path), {"device": "GPU"}).check("", {})
     asyncio.run(model.close())

@@ -185,6 +185,15 @@ def test_rows_that_cannot_be_asked(rows: list[dict[str, Any]], told: str, tmp_pa
         (["--temperature", "nan"], "temperature is nan"),
         (["--top-p", "1.5"], "top_p is 1.5; it must be above 0 and at most 1"),
         (["--seed", "-1"], "seed is -1"),
+        (["--stop", ""], "a stop string is empty"),
+        (["--stop", "\udcff"], "not valid Unicode text"),
+        (["--temperature", "1e-300"], "0 (greedy) or at least 0.01"),
+        (["--top-p", "1e-300"], "top_p is 1e-300"),
+        (["--repetition-penalty", "1e-300"], "repetition_penalty is 1e-300"),
+        (["--chat-template", "empty.jinja"], "the chat template is empty"),
+        (["--template-arg", "a=1e999"], "is beyond any number"),
+        (["-o", "prompts.jsonl"], "is an input as well, and would be replaced"),
+        (["prompts.jsonl"], "prompts.jsonl: has an instruction that prompts.jsonl has too"),
         (["--chat-template", "none.jinja"], "none.jinja: no such file"),
         (["--template-arg", "thinking"], "'thinking' is not NAME=VALUE"),
         (["--engine-arg", "dtype=f32"], "--engine-arg dtype is for a model in this process"),
@@ -200,11 +209,12 @@ def test_bad_options_are_one_line(
     more: list[str], told: str, prompts: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SIMFARM_CACHE", "nowhere")
-    command = ["generate", prompts, "--model", "openai/m"]
+    Path("empty.jinja").write_text(" ")
+    command = ["generate", "--model", "openai/m"]
     if "embedded" not in more and "none.gguf" not in more and "replay/prompts.jsonl" not in more:
         command += ["--base-url", "http://127.0.0.1:9/v1"]
     try:
-        status = main([*command, *more])
+        status = main([*command, *more, prompts])
     except SystemExit as left:
         status = int(str(left.code))
     assert status == 2
@@ -217,7 +227,86 @@ def test_thinking_is_no_part_of_the_answer() -> None:
     assert split_thinking("<think>\nhm\n</think>\n\nYes.") == ("Yes.", "hm")
     assert split_thinking("hm</think>Yes.") == ("Yes.", "hm")
     assert split_thinking("<think>hm, and then") == ("", "hm, and then")
-    assert split_thinking("Yes, I <think> so.") == ("Yes, I <think> so.", None)
+    for plain in ("Yes, I <think> so.", "A <think> opens a thought and </think> closes it."):
+        assert split_thinking(plain) == (plain, None)
+
+
+def test_records_say_what_was_sent(prompts: str, capsys: pytest.CaptureFixture[str]) -> None:
+    chats = [
+        {"messages": [{"role": "system", "content": "Mine."}, {"role": "user", "content": "Hi"}]},
+        {"instruction": "Hi"},
+    ]
+    Path("chats.json").write_text(json.dumps(chats))
+    with Loopback(model="another-model") as server:
+        assert main(["generate", "chats.json", *served(server, "--system", "Ours."), "-o", "o.json"]) == 0
+        told = capsys.readouterr().err
+        assert "warning: m was asked, but another-model (2×) answered" in told
+        assert [row.get("system") for row in read_rows("o.json")] == [None, "Ours."]
+        for option in (["--temperature", "0.7"], ["--stop", "END"], ["--top-p", "0.5"]):
+            command = ["generate", prompts, "--model", "openai/o3", "--base-url", f"{server.url}/v1", *option]
+            assert main(command) == 2
+            assert f"o3 takes no {option[0][2:].replace('-', '_')} while it reasons" in capsys.readouterr().err
+        dated = ["generate", prompts, "--limit", "1", "--base-url", f"{server.url}/v1", "--model", "openai/m@20240620"]
+        assert main([*dated, "-o", "o.json"]) == 0
+        assert read_rows("o.json")[0]["generator"] == "m@20240620"
+
+
+def test_who_speaks_is_part_of_the_question(prompts: str) -> None:
+    with Loopback() as server:
+        for name in ("alice", "bob"):
+            chat = [{"role": "user", "name": name, "content": "Who am I?"}]
+            Path("chat.json").write_text(json.dumps([{"messages": chat}]))
+            assert main(["generate", "chat.json", *served(server), "-o", "o.json"]) == 0
+        assert [call.body["messages"][0]["name"] for call in server.calls] == ["alice", "bob"]
+
+
+def test_columns_of_a_prompt_and_of_an_output(prompts: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("p.json").write_text(json.dumps([{"instruction": "Hi", "colour": "red", "price": 3}]))
+    samples = [{"instruction": "Hi", "output": str(s), "generator": "g", "sample": s, "price": 3} for s in range(3)]
+    Path("samples.json").write_text(json.dumps(samples))
+    with Loopback() as server:
+        assert main(["generate", "p.json", *served(server), "-o", "o.json"]) == 0
+        assert {key: read_rows("o.json")[0][key] for key in ("colour", "price")} == {"colour": "red", "price": 3}
+        assert main(["generate", "samples.json", *served(server), "-o", "o.json"]) == 0
+        assert len(read_rows("o.json")) == 1
+        assert "price" not in read_rows("o.json")[0]
+        for row, told in (
+            ({"instruction": "Hi", "system": "Be a pirate."}, "a column 'system', which is not sent"),
+            ({"instruction": "Hi", "dataset": ["a"]}, "has a list in 'dataset'"),
+        ):
+            Path("bad.json").write_text(json.dumps([row]))
+            assert main(["generate", "bad.json", *served(server)]) == 2
+            assert told in capsys.readouterr().err
+
+
+def test_python_takes_parquet_frames_and_numbers_of_any_kind(prompts: str) -> None:
+    import pandas as pd
+
+    chat = [{"role": "user", "content": "Hi"}]
+    pd.DataFrame([{"messages": chat}]).to_parquet("chats.parquet")
+    with Loopback() as server:
+        where = {"base_url": f"{server.url}/v1"}
+        frame = simfarm.generate(pd.read_parquet("chats.parquet"), "openai/m", **where)
+        assert frame["messages"][0] == chat
+        for temperature, top_p in ((0, 1), (0.0, 1.0)):
+            simfarm.generate(prompts, "openai/m", limit=2, temperature=temperature, top_p=top_p, **where)
+        assert server.received == 3
+        for wrong, told in (
+            ({"limit": -1}, "limit is -1"),
+            ({"concurrency": -1}, "concurrency is -1"),
+            ({"temperature": "hot"}, "temperature is 'hot'"),
+            ({"template_args": {"a": {1}}}, "must be what JSON can hold"),
+            ({"stop": [1]}, "must be a list of texts"),
+        ):
+            with pytest.raises(InputError, match=told):
+                simfarm.generate(prompts, "openai/m", **where, **wrong)  # type: ignore[arg-type]
+
+
+def test_a_model_in_this_process_costs_no_money_and_has_time(tiny: str, prompts: str) -> None:
+    made = simfarm.generate(prompts, tiny, limit=2, max_tokens=4, budget=0.01)
+    assert len(made) == 2
+    with pytest.raises(InputError, match="--timeout is for a server's calls"):
+        simfarm.generate(prompts, tiny, limit=2, timeout=5)
 
 
 def test_the_sampling_in_force() -> None:

@@ -51,7 +51,7 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return here
 
 
-def test_a_path_finds_its_engine(tmp_path: Path, engines: set[str]) -> None:
+def test_a_path_finds_its_engine(tmp_path: Path, engines: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     folder = model_folder(tmp_path / "m")
     assert local_spec(str(folder)) == f"vllm/{folder}"
     engines.remove("vllm")
@@ -65,6 +65,10 @@ def test_a_path_finds_its_engine(tmp_path: Path, engines: set[str]) -> None:
     assert local_spec("vllm/Qwen/Qwen3-8B") == "vllm/Qwen/Qwen3-8B"
     assert local_spec("openai/gpt-4.1") is None
     assert local_spec("no-such-folder") is None
+    model_folder(tmp_path / "openai" / "gpt-4.1")
+    monkeypatch.chdir(tmp_path)
+    assert local_spec("openai/gpt-4.1") is None, "a folder of a provider's name is in the way"
+    assert local_spec("MODEL.GGUF") == "openvino/MODEL.GGUF"
 
 
 def test_the_revision_follows_the_content_not_the_place(tmp_path: Path, engines: set[str]) -> None:

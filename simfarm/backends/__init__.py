@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from simfarm.backends.base import Backend, Scorer
-from simfarm.backends.local import ENGINES, local_spec
+from simfarm.backends.local import ENGINES, SERVERS, local_spec
 from simfarm.errors import InputError
 
 __all__ = ["PREFIXES", "TIMEOUT", "open_backend", "open_model", "opened"]
 
-PREFIXES = ("openai", "anthropic", "litellm", "replay", *ENGINES)
+PREFIXES = (*SERVERS, *ENGINES)
 
 TIMEOUT = 120.0
 """Seconds that a server has for one call, unless the user says otherwise."""

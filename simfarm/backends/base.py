@@ -142,12 +142,15 @@ class Scorer(Backend, Protocol):
     model: str
     """NAME@REVISION: another name whenever weights, adapter or precision change; what requests and annotations name."""
 
-    async def log_likelihood(self, prompt: Prompt, continuation: str) -> float:
+    async def log_likelihood(
+        self, prompt: Prompt, continuation: str, framing: Mapping[str, Any] | None = None
+    ) -> float:
         """log P(continuation | prompt) in nats: the sum over the continuation's own tokens, no end-of-text token.
 
-        After chat messages the continuation stands where the model's answer would begin. Prompt and continuation are
-        tokenised apart, so that the same text has the same tokens whatever it follows. Raises `CallError` where both
-        together exceed the context, or where the continuation is empty.
+        After chat messages the continuation stands where the model's answer would begin; `framing` holds the
+        chat_template and template_args of a request's sampling, where the answer was made with some. Prompt and
+        continuation are tokenised apart, so that the same text has the same tokens whatever it follows. Raises
+        `CallError` where both together exceed the context, or where the continuation is empty.
         """
 
     async def count_tokens(self, text: str) -> int:

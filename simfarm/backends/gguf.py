@@ -41,7 +41,7 @@ def read_metadata(path: Path) -> dict[str, Value]:
             if -(-file.tell() // step) * step + needed > path.stat().st_size:
                 raise InputError(f"{path}: is cut off; is the download complete?")
             return metadata
-    except (struct.error, UnicodeDecodeError, KeyError, MemoryError, OverflowError):
+    except (struct.error, UnicodeDecodeError, KeyError, MemoryError, OverflowError, RecursionError):
         raise InputError(f"{path}: is a damaged GGUF file; is the download complete?") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None

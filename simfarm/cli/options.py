@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,12 @@ def setting(text: str) -> tuple[str, Any]:
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     try:
-        return name, json.loads(value)
+        read = json.loads(value)
     except ValueError:
         return name, value
+    if isinstance(read, float) and not math.isfinite(read):
+        raise argparse.ArgumentTypeError(f"{text!r} is beyond any number")
+    return name, read
 
 
 def level(text: str) -> float:

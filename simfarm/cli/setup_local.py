@@ -21,8 +21,7 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.backends.local import missing_engine
     from simfarm.backends.weights import fetch_weights
 
-    print("fetching SmolLM2-135M-Instruct (93 MB) …", file=sys.stderr)
-    path, fetched = fetch_weights()
+    path, fetched = fetch_weights(lambda: print("fetching SmolLM2-135M-Instruct (93 MB) …", file=sys.stderr))
     print(f"{'fetched' if fetched else 'already here'}: {path}")
     if importlib.util.find_spec("openvino_genai") is None:
         print(missing_engine("openvino"), file=sys.stderr)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Any
 
 from simfarm.backends.base import Backend, CallError, Completion, Request, TransientError
 from simfarm.backends.failures import Unreachable
@@ -22,7 +23,7 @@ from simfarm.engine.prices import price, price_table
 from simfarm.engine.store import Store, request_key
 from simfarm.errors import InputError, ProviderError
 
-__all__ = ["Engine", "Stats", "estimate_tokens"]
+__all__ = ["Engine", "Stats", "estimate_tokens", "run_limits"]
 
 UNBOUNDED_TOKENS = 4096
 """Output tokens reserved for a request that names no `max_tokens`."""
@@ -36,6 +37,22 @@ a server that hangs is then as likely as a moment's trouble."""
 
 LONGEST_PAUSE = 600.0
 """Seconds a provider may ask to wait before the run is stopped instead: a daily limit, not a moment's."""
+
+
+def run_limits(
+    backend: Backend, concurrency: int | None, timeout: float | None, usual: float, caps: dict[str, Any]
+) -> dict[str, Any]:
+    """The limits of a run on `backend`, as `Engine` takes them; `usual` is a server's time-out in seconds.
+
+    A model in this process takes as long as it takes and costs nothing. Raises `InputError` for what makes no sense.
+    """
+    if concurrency is not None and concurrency < 1:
+        raise InputError(f"concurrency is {concurrency}; it must be at least 1")
+    if backend.in_process and timeout is not None:
+        raise InputError("--timeout is for a server's calls: a model in this process is waited for; leave it out")
+    if backend.in_process:
+        return caps | {"timeout": None, "budget": None}
+    return caps | {"timeout": timeout or usual}
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from simfarm.backends import TIMEOUT, opened
 from simfarm.backends.base import Backend
 from simfarm.backends.replay import ReplayBackend
 from simfarm.engine.annotate import MAX_ATTEMPTS, Call, Summary, annotate, next_request, plan_calls
-from simfarm.engine.runner import Engine, Stats
+from simfarm.engine.runner import Engine, Stats, run_limits
 from simfarm.engine.store import Store, default_store_path
 from simfarm.engine.stream import drained
 from simfarm.errors import InputError
@@ -102,13 +102,9 @@ class Session:
             retry_unparseable=retry_unparseable,
             concurrency=concurrency or backend.concurrency,
             owned=backend is not model,
-            limits={
-                "timeout": timeout or (None if backend.in_process else TIMEOUT),
-                "rpm": rpm,
-                "tpm": tpm,
-                "budget": budget,
-                "price": price,
-            },
+            limits=run_limits(
+                backend, concurrency, timeout, TIMEOUT, {"rpm": rpm, "tpm": tpm, "budget": budget, "price": price}
+            ),
         )
 
     def calls(self, pairs: Sequence[Comparison]) -> Iterator[Call]:

@@ -59,7 +59,8 @@ def request_key(backend: str, base_url: str | None, request: Request) -> bytes:
         backend,
         server,
         request.model,
-        [[m["role"], m["content"]] for m in request.messages],
+        # a plain message as its two texts, one with more (a name, a tool's call) whole
+        [[m["role"], m["content"]] if len(m) == 2 else dict(m) for m in request.messages],
         dict(request.sampling),
         request.sample,
         request.attempt,

@@ -17,7 +17,8 @@ from typing import Any
 from simfarm.backends import opened
 from simfarm.backends.base import Backend, CallError, Completion, Message, Request, TransientError
 from simfarm.backends.replay import ReplayBackend
-from simfarm.engine.runner import Engine, Stats
+from simfarm.engine.runner import Engine, Stats, run_limits
+from simfarm.engine.session import same_model
 from simfarm.engine.store import Store, default_store_path
 from simfarm.engine.stream import drained, in_order
 from simfarm.errors import BudgetError, InputError
@@ -81,36 +82,37 @@ class Generation:
         if isinstance(backend, ReplayBackend):
             raise InputError("replay/ holds verdicts, not outputs: name a model that can generate")
         backend.check(name, wanted.of_sample(0))
+        if backend.name == "openai":
+            _refuse_unsent(name, wanted)
         return cls(
             backend,
             name,
-            generator or name.rpartition("@")[0] or name,
+            generator or (name.rpartition("@")[0] if backend.in_process else name),
             wanted,
             system=system,
             store=store or default_store_path(),
             concurrency=concurrency or backend.concurrency,
             owned=backend is not model,
-            limits={
-                "timeout": timeout or (None if backend.in_process else TIMEOUT),
-                "rpm": rpm,
-                "tpm": tpm,
-                "budget": budget,
-                "price": price,
-            },
+            limits=run_limits(
+                backend, concurrency, timeout, TIMEOUT, {"rpm": rpm, "tpm": tpm, "budget": budget, "price": price}
+            ),
         )
 
     def request(self, asked: Instruction, sample: int) -> Request:
         """The question for one output."""
         messages = self._messages(asked)
-        sampling = self.sampling.of_sample(sample, [[m["role"], m["content"]] for m in messages])
+        sampling = self.sampling.of_sample(sample, [dict(message) for message in messages])
         return Request(self.model, messages, sampling, sample)
 
     def _messages(self, asked: Instruction) -> tuple[Message, ...]:
         """The chat of an instruction; `system` goes first, unless the chat has a system message of its own."""
         chat: tuple[Message, ...] = asked.messages or ({"role": "user", "content": asked.instruction},)
-        if self.system is None or chat[0]["role"] == "system":
-            return chat
-        return ({"role": "system", "content": self.system}, *chat)
+        system = self._system(asked)
+        return chat if system is None else ({"role": "system", "content": system}, *chat)
+
+    def _system(self, asked: Instruction) -> str | None:
+        """What is put before an instruction."""
+        return None if asked.messages and asked.messages[0]["role"] == "system" else self.system
 
     def estimate(self, instructions: Sequence[Instruction]) -> str:
         """What a run would ask and cost at most, in words; asks nothing."""
@@ -170,7 +172,7 @@ class Generation:
             "model": model,
             "revision": revision,
             "engine": completion.engine or self.backend.name,
-            "system": self.system,
+            "system": self._system(asked),
             "sampling": self.sampling.recorded(sample),
             "thinking": thinking,
             "input_tokens": completion.input_tokens,
@@ -221,9 +223,12 @@ class Generation:
             name = f" ({asked.instruction_id})" if asked.instruction_id is not None else ""
             told.append(f"no output {count}×, first for instruction {position}{name}: {why}")
         if self.cut_off:
-            told.append(
-                f"warning: {self.cut_off} outputs were cut off by the limit of {self.sampling.max_tokens} tokens"
-            )
+            limit = f"the limit of {self.sampling.max_tokens} tokens or the context's end"
+            told.append(f"warning: {self.cut_off} outputs were cut off by {limit}")
+        others = {name: n for name, n in stats.models.items() if not same_model(self.model, name)}
+        if others:
+            names = ", ".join(f"{name} ({n}×)" for name, n in list(others.items())[:3])
+            told.append(f"warning: {self.model} was asked, but {names} answered")
         if self.empty:
             told.append(f"warning: {self.empty} outputs are empty")
         if self.stopped:
@@ -231,3 +236,13 @@ class Generation:
         elif self.passing:
             told.append("run the same command again: only what is missing is asked")
         return told
+
+
+def _refuse_unsent(model: str, sampling: Sampling) -> None:
+    """Raise `InputError` for what a reasoning model takes no word of: the record would say what was never sent."""
+    from simfarm.backends.openai import is_reasoning_model
+
+    named = {"temperature": sampling.temperature, "top_p": sampling.top_p, "stop": sampling.stop or None}
+    given = [name for name, value in named.items() if value is not None]
+    if given and is_reasoning_model(model):
+        raise InputError(f"{model} takes no {given[0]} while it reasons: leave it out")

@@ -1,0 +1,64 @@
+"""A model's chat template, rendered as its makers meant it: for engines that do not come with transformers.
+
+Engines in C++ bring template interpreters of their own, which fill in what a template lacks (a system message is put
+into the user's text, a tool's answer into JSON) and say nothing. The prompt would then not be the one that the same
+model gets elsewhere. This is the environment that transformers documents for templates:
+https://huggingface.co/docs/transformers/chat_templating_writing
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from simfarm.backends.base import CallError, Message
+from simfarm.errors import InputError
+
+__all__ = ["render_chat"]
+
+
+def render_chat(
+    template: str, messages: Sequence[Message], *, tokens: Mapping[str, str], arguments: Mapping[str, Any]
+) -> str:
+    """The text of a chat up to where the answer begins.
+
+    `tokens` are the special ones by the names templates give them (bos_token, eos_token …), `arguments` the user's own
+    (enable_thinking …). Raises `InputError` for a template that is none, `CallError` where it refuses these messages.
+    """
+    compiled = _compiled(template)
+    named = {"tools": None, "documents": None, **tokens, **arguments}
+    try:
+        return compiled.render(messages=[dict(m) for m in messages], add_generation_prompt=True, **named)
+    except Exception as error:  # noqa: BLE001 a template is a program: whatever it raises is about these messages
+        told = str(error).splitlines()
+        raise CallError(
+            f"the chat template cannot frame these messages ({told[0] if told else type(error).__name__})"
+        ) from None
+
+
+@lru_cache(maxsize=16)
+def _compiled(template: str) -> jinja2.Template:
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals |= {"raise_exception": _refuse, "strftime_now": lambda form: datetime.now().strftime(form)}
+    try:
+        return environment.from_string(template)
+    except jinja2.TemplateSyntaxError as error:
+        raise InputError(f"the chat template is no Jinja2 (line {error.lineno}: {error.message})") from None
+
+
+def _to_json(value: Any, indent: int | None = None) -> str:
+    # not Jinja2's own, which escapes the characters of HTML
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _refuse(message: str) -> None:
+    raise jinja2.TemplateError(message)
