@@ -8,7 +8,7 @@ call is an error on its own row and the run goes on. Results come in input order
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -120,10 +120,10 @@ def next_request(
 
 
 async def _ask(
-    call: Call, judge: Judge, model: str, engine: Engine, retry_unparseable: bool
+    call: Call, judge: Judge, model: str, engine: Engine, *, retry_unparseable: bool, paid: list[Completion]
 ) -> tuple[Verdict, list[Completion], int]:
     """The verdict, the completions of the attempt that gave it (one, or two where it had to repair itself), and how
-    many attempts were made over all runs.
+    many attempts were made over all runs. `paid` collects the completions of all of them, also where an error ends it.
 
     An attempt that an earlier run paid for and could not read is followed by the next attempt; within one run only
     one new attempt is made, so that a judge that never parses costs one call and its repair a run, not six.
@@ -132,6 +132,7 @@ async def _ask(
     while True:
         request = request_for(call, judge, model, attempt=attempt)
         completion, known = await engine.complete(request)
+        paid.append(completion)
         verdict, given = parse(judge, completion), [completion]
         if verdict.p_second is None:
             try:
@@ -141,6 +142,7 @@ async def _ask(
             except (CallError, TransientError):
                 # the first answer stands as what it was: unparseable
                 return verdict, given, attempt + 1
+            paid.append(repair)
             known = known and repair_known
             verdict, given = parse(judge, repair), [completion, repair]
         attempt += 1
@@ -160,11 +162,24 @@ def _total(values: Iterable[float | None]) -> float | None:
     return None if any(v is None for v in known) else sum(v for v in known if v is not None)
 
 
+def _paid(paid: Sequence[Completion], engine: Engine) -> dict[str, Any]:
+    """The columns that say what a call took, over all its attempts; nothing where it asked nothing."""
+    if not paid:
+        return {}
+    return {
+        "input_tokens": _whole(_total(c.input_tokens for c in paid)),
+        "output_tokens": _whole(_total(c.output_tokens for c in paid)),
+        "price": _total(engine.price_of(c) for c in paid),
+        "seconds": _total(c.seconds for c in paid),
+        "calls": len(paid),
+    }
+
+
 def _annotation(
-    call: Call, judge: Judge, verdict: Verdict, given: list[Completion], engine: Engine | None
+    call: Call, judge: Judge, verdict: Verdict, given: Sequence[Completion] = (), took: Mapping[str, Any] | None = None
 ) -> Annotation:
+    """The record of a call; `given` are the completions of its last attempt."""
     raws = [_raw(c) for c in given]
-    tokens = [(c.input_tokens, c.output_tokens) for c in given]
     preference = None
     if verdict.p_second is not None:
         preference = 1.5 if call.order is None else unswitch(verdict.p_second, call.order)
@@ -182,10 +197,7 @@ def _annotation(
         error=verdict.problem if verdict.p_second is None else None,
         judge_hash=judge.hash,
         model=given[-1].model if given else None,
-        input_tokens=_whole(_total(t for t, _ in tokens)) if given else None,
-        output_tokens=_whole(_total(t for _, t in tokens)) if given else None,
-        price=_total(engine.price_of(c) for c in given) if given and engine else None,
-        seconds=_total(c.seconds for c in given) if given else None,
+        **(took or {}),
     )
 
 
@@ -193,7 +205,7 @@ def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
 
 
-def _failed(call: Call, judge: Judge, error: str) -> Annotation:
+def _failed(call: Call, judge: Judge, error: str, took: Mapping[str, Any]) -> Annotation:
     return Annotation(
         comparison=call.comparison,
         annotator=judge.name,
@@ -203,6 +215,7 @@ def _failed(call: Call, judge: Judge, error: str) -> Annotation:
         repeat=call.repeat,
         error=error,
         judge_hash=judge.hash,
+        **took,
     )
 
 
@@ -225,22 +238,25 @@ async def annotate(
 
     async def one(call: Call) -> Annotation:
         assert engine is not None
+        paid: list[Completion] = []
         try:
-            verdict, given, attempts = await _ask(call, judge, model, engine, retry_unparseable)
+            verdict, given, attempts = await _ask(
+                call, judge, model, engine, retry_unparseable=retry_unparseable, paid=paid
+            )
         except (CallError, TransientError) as error:
-            return _failed(call, judge, str(error))
+            return _failed(call, judge, str(error), _paid(paid, engine))
         except BudgetError as error:
             summary.stopped = str(error)
-            return _failed(call, judge, "not asked: the budget was reached")
+            return _failed(call, judge, "not asked: the budget was reached", _paid(paid, engine))
         summary.exhausted += verdict.p_second is None and attempts >= MAX_ATTEMPTS
         summary.repaired += len(given) == 2 and verdict.p_second is not None
         summary.cut_off += verdict.p_second is None and given[-1].finish_reason == "length"
-        return _annotation(call, judge, verdict, given, engine)
+        return _annotation(call, judge, verdict, given, _paid(paid, engine))
 
     async def without_model(call: Call) -> Annotation:
         verdict = Verdict(0.5) if call.order is None else decide(judge, call.comparison, call.order)
         summary.ties_without_call += call.order is None
-        return _annotation(call, judge, verdict, [], None)
+        return _annotation(call, judge, verdict)
 
     answers = (without_model(call) if engine is None or call.order is None else one(call) for call in calls)
     async with aclosing(in_order(answers, window)) as made:
