@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simfarm.errors import InputError
-from simfarm.files import check_writable
 from simfarm.ranking import Board, paired_difference
 
 if TYPE_CHECKING:
@@ -243,7 +242,11 @@ def check_target(path: str | os.PathLike[str]) -> None:
         raise InputError(f"{path}: is a folder; name a file in it")
     if Path(path).suffix not in {".csv", ".json", ".md"}:
         raise InputError(f"{path}: a board is written as .csv, .json or .md; choose one of these names")
-    check_writable(Path(path).with_suffix(".csv"))
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise InputError(f"{path}: the folder {folder} does not exist; make it first")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{path}: cannot be written there; choose another file")
 
 
 def write_board(path: str | os.PathLike[str], boards: Sequence[Board], more: Sequence[Mapping[str, Any]] = ()) -> None:
