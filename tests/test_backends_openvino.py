@@ -20,7 +20,8 @@ transformers = pytest.importorskip("transformers")
 
 from tiny_model import build_tiny_gguf, build_tiny_model  # noqa: E402
 
-EXACT = {"dtype": "f32", "KV_CACHE_PRECISION": "f32"}
+EXACT = {"dtype": "f32"}
+"""Which means the attention cache and the activations too: else likelihoods are .05 nats away."""
 CHAT = ({"role": "user", "content": "Why do we have leap years?"},)
 
 
@@ -90,16 +91,6 @@ async def test_a_seed_gives_the_same_answer_alone_and_among_others(model: Scorer
     assert [answer.text == alone.text for answer in among] == [True, False, False, True]
     unseeded = await asyncio.gather(*(ask(model, temperature=1.0) for _ in range(4)))
     assert len({answer.text for answer in unseeded}) > 1
-
-
-async def test_in_full_precision_an_answer_does_not_follow_from_its_company(path: Path) -> None:
-    model = open_model(str(path), {"dtype": "f32"})
-    alone = [await ask(model, ({"role": "user", "content": text},), max_tokens=24) for text in ("Why?", "How?", "So?")]
-    among = await asyncio.gather(
-        *(ask(model, ({"role": "user", "content": text},), max_tokens=24) for text in ("Why?", "How?", "So?"))
-    )
-    assert [a.text for a in alone] == [a.text for a in among]
-    await model.close()
 
 
 async def test_a_stop_string_ends_the_answer_and_is_no_part_of_it(model: Scorer) -> None:

@@ -47,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument(
         "--max-tokens", type=int, default=1024, metavar="N", help="in an answer at most (default 1024)"
     )
-    sampling.add_argument("--seed", type=int, metavar="S", help="makes sampled answers repeatable")
+    sampling.add_argument(
+        "--seed", type=int, metavar="S", help="makes sampled answers repeatable (as far as the engine is)"
+    )
     sampling.add_argument(
         "--stop", action="append", default=[], metavar="TEXT", help="end the answer here (repeatable)"
     )
