@@ -123,9 +123,10 @@ def main() -> None:
         for a, b in answered
     )
     softest = max((abs((a.preference or 0) - (b.preference or 0)) for a, b in answered), default=0.0)
+    farthest = max(differences, default=0.0)
     print(f"{len(here)} calls, {len(answered)} answered both ways, {verdicts} verdicts in process")
     print(f"verdict in one way only: {differing}; for another output: {sides}; largest change of p: {softest:.2e}")
-    print(f"{len(differences)} token log probabilities compared: largest difference {max(differences):.2e} nats")
+    print(f"{len(differences)} token log probabilities compared: largest difference {farthest:.2e} nats")
     print(f"in process {seconds_here:.1f} s with loading, over the loaded server {seconds_there:.1f} s")
 
 
