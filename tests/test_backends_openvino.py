@@ -112,7 +112,7 @@ async def test_a_prompt_beyond_the_context_fails_alone_and_is_never_cut(model: S
     assert results[0].text == results[2].text  # type: ignore[union-attr]
     with pytest.raises(CallError, match="prompt and continuation have"):
         await model.log_likelihood("Why", " leap" * 400)
-    with pytest.raises(CallError, match="one of them is empty"):
+    with pytest.raises(CallError, match="the continuation is empty"):
         await model.log_likelihood("Why", "")
 
 
@@ -165,9 +165,9 @@ async def test_prompts_are_framed_as_transformers_frames_them(model: Scorer, tmp
         return_exceptions=True,
     )
     assert isinstance(results[0], CallError)
-    assert str(results[0]) == "the chat template cannot frame these messages (no system here)"
+    assert str(results[0]) == "the chat template refuses these messages (no system here)"
     assert isinstance(results[1], Completion)
-    with pytest.raises(InputError, match=r"the chat template is no Jinja2 \(line 1: "):
+    with pytest.raises(InputError, match=r"the chat template is not valid Jinja \(line 1: "):
         await ask(model, chat_template="{% if %}")
 
 

@@ -18,6 +18,7 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from simfarm.backends.base import CallError, Message
+from simfarm.backends.framing import first_line
 from simfarm.errors import InputError
 
 __all__ = ["render_chat"]
@@ -35,11 +36,10 @@ def render_chat(
     named = {"tools": None, "documents": None, **tokens, **arguments}
     try:
         return compiled.render(messages=[dict(m) for m in messages], add_generation_prompt=True, **named)
-    except Exception as error:  # noqa: BLE001 a template is a program: whatever it raises is about these messages
-        told = str(error).splitlines()
-        raise CallError(
-            f"the chat template cannot frame these messages ({told[0] if told else type(error).__name__})"
-        ) from None
+    except jinja2.TemplateError as error:
+        raise CallError(f"the chat template refuses these messages ({first_line(error)})") from None
+    except Exception as error:  # noqa: BLE001 a template is a program, and may fail in any way; Python may quote the prompt
+        raise CallError(f"the chat template fails on these messages ({type(error).__name__})") from None
 
 
 @lru_cache(maxsize=16)
@@ -52,7 +52,7 @@ def _compiled(template: str) -> jinja2.Template:
     try:
         return environment.from_string(template)
     except jinja2.TemplateSyntaxError as error:
-        raise InputError(f"the chat template is no Jinja2 (line {error.lineno}: {error.message})") from None
+        raise InputError(f"the chat template is not valid Jinja (line {error.lineno}: {first_line(error)})") from None
 
 
 def _to_json(value: Any, indent: int | None = None) -> str:

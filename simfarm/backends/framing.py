@@ -16,7 +16,18 @@ import jinja2
 from simfarm.backends.base import CallError, Prompt
 from simfarm.errors import InputError
 
-__all__ = ["Likelihood", "before", "check_framing", "check_pair", "encode", "first_line", "frame", "room", "stops"]
+__all__ = [
+    "ENDLESS",
+    "Likelihood",
+    "before",
+    "check_framing",
+    "check_pair",
+    "encode",
+    "first_line",
+    "frame",
+    "room",
+    "stops",
+]
 
 RESERVED = frozenset(
     {"add_generation_prompt", "chat_template", "continue_final_message", "conversation", "conversations", "max_length"}
