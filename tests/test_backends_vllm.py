@@ -91,9 +91,10 @@ FAILURES = [
         "model='/models/x', trust_remote_code=False, dtype=torch.float32, max_seq_len=128, kv_offloading: OutOfMemory"
         "Error,\n"
         "(EngineCore pid=7) ERROR 11-21 [dump_input.py:83] Dumping scheduler output for model execution: {}\n"
-        "(EngineCore pid=7) ERROR 11-21 [core.py:1510] RuntimeError: probability tensor contains either inf or nan\n"
+        "(Worker pid=8) ERROR 11-21 [multiproc_executor.py:1063] ValueError: probability tensor contains inf or nan\n"
+        "(EngineCore pid=7) ERROR 11-21 [core.py:1512] RuntimeError: Worker failed with error 'probability', please check\n"
         "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the",
-        ["RuntimeError: probability tensor contains"],
+        ["ValueError: probability tensor contains"],
     ),
     (
         "(EngineCore pid=7) ERROR 11-21 [core.py:1510] Traceback (most recent call last):\n"

@@ -113,7 +113,12 @@ DUMP = re.compile(r"Dumping (?:input data|scheduler)|\bdump_input\.py:")
 """A line of the configuration and the batch, which vLLM writes down when a step fails: not the cause."""
 
 ERROR_LINE = re.compile(r"(?:^|[\s)])((?:\w+\.)*\w*(?:Error|Exception)): (\S.*)$", re.MULTILINE)
-NOT_THE_CAUSE = ("Engine core initialization failed", "EngineCore encountered an issue", "WorkerProc initialization")
+NOT_THE_CAUSE = (
+    "Engine core initialization failed",
+    "EngineCore encountered an issue",
+    "WorkerProc initialization",
+    "Worker failed with error",
+)
 
 
 def explain(text: str) -> str:
