@@ -92,7 +92,7 @@ FAILURES = [
         "Error,\n"
         "(EngineCore pid=7) ERROR 11-21 [dump_input.py:83] Dumping scheduler output for model execution: {}\n"
         "(Worker pid=8) ERROR 11-21 [multiproc_executor.py:1063] ValueError: probability tensor contains inf or nan\n"
-        "(EngineCore pid=7) ERROR 11-21 [core.py:1512] RuntimeError: Worker failed with error 'probability', please check\n"
+        "(EngineCore pid=7) ERROR 11-21 [core.py:1512] RuntimeError: Worker failed with error 'x', please check\n"
         "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the",
         ["ValueError: probability tensor contains"],
     ),
