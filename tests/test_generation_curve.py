@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 from simfarm.errors import InputError
-from simfarm.generation.curve import best_of_n_curve, curve_rows, curve_table, expected_best, kl_bound
+from simfarm.generation.curve import (
+    best_of_n_curve,
+    curve_rows,
+    curve_table,
+    expected_best,
+    generator_curves,
+    group_clusters,
+    kl_bound,
+)
+from simfarm.generation.select import sample_groups
+from simfarm.records import Output
 
 
 def by_hand(proxy: list[float], gold: list[float], n: int) -> float:
@@ -105,14 +115,72 @@ def test_the_interval_covers() -> None:
     assert 0.92 < np.mean(hits) < 0.98
 
 
-def test_a_sample_without_a_score_is_left_out_and_the_smallest_instruction_ends_the_curve() -> None:
+def test_each_n_rests_on_the_instructions_that_have_as_many_scores() -> None:
     curve = best_of_n_curve(
-        [[1.0, 2.0, 3.0], [math.nan, 5.0, 4.0, 1.0], [math.nan]], [[0.0, 0.0, 3.0], [math.inf, 1.0, 0.0, 0.5], [7.0]]
+        [[1.0, 2.0, 3.0], [math.nan, 5.0, 4.0, 1.0], [math.nan], [7.0, math.nan]],
+        [[0.0, 0.0, 3.0], [math.inf, 1.0, 0.0, 0.5], [7.0], [8.0, 9.0]],
     )
     assert list(curve.n) == [1, 2, 3]
-    assert [g.n_clusters for g in curve.gold] == [2, 2, 2]
-    assert curve.gold[0].value == pytest.approx((1.0 + 0.5) / 2)
+    assert [g.n_clusters for g in curve.gold] == [3, 2, 2]
+    assert curve.gold[0].value == pytest.approx((1.0 + 0.5 + 8.0) / 3)
     assert curve.gold[2].value == pytest.approx((3.0 + 1.0) / 2)
+    # a gain compares the same instructions, or an easy one that is missing at n = 3 would look like a loss
+    assert curve.gains[2].value == pytest.approx((2.0 + 0.5) / 2)
+    assert [row["instructions"] for row in curve_rows(curve)] == [3, 2, 2]
+    alone = curve_rows(best_of_n_curve([[1.0, 2.0, 3.0], [5.0]]))[-1]
+    assert (alone["instructions"], alone["gold"]) == (1, 3.0)
+    assert curve_table([alone]).splitlines()[-1].count("[") == 0
+
+
+def test_gains_are_the_paired_differences() -> None:
+    curve = best_of_n_curve(np.random.default_rng(7).random((20, 5)), np.random.default_rng(8).random((20, 5)))
+    for gain, gold in zip(curve.gains, curve.gold, strict=True):
+        paired = gold - curve.gold[0]
+        assert (gain.value, *gain.interval()) == pytest.approx((paired.value, *paired.interval()))
+
+
+def outputs_of(*rows: tuple[str, str, str | None, str | None]) -> list[Output]:
+    return [Output(text, "x", name, instruction_id=key, dataset=data) for text, name, key, data in rows]
+
+
+def test_clusters_are_those_of_every_estimate() -> None:
+    one_by_one = [(0,), (1,), (2,)]
+    texts = outputs_of(("a", "m", None, "d1"), (" a ", "m", None, "d2"), ("b", "m", None, "d1"))
+    assert list(group_clusters(texts, one_by_one)) == [0, 0, 1]
+    ids = outputs_of(("a", "m", "1", "d1"), ("a", "m", "1", "d2"), ("b", "m", "2", "d1"))
+    assert list(group_clusters(ids, one_by_one)) == [0, 1, 2]
+    with pytest.raises(InputError, match="stands for two different instructions"):
+        group_clusters(outputs_of(("a", "m", "1", None), ("b", "m", "1", None), ("c", "m", "2", None)), one_by_one)
+
+
+def test_the_same_text_in_two_datasets_is_one_instruction() -> None:
+    """As rows of one dataset alone: the interval must not take the same questions for new ones."""
+    values = np.random.default_rng(9).random((12, 3))
+    outputs = [
+        Output(f"Question {i}", f"{i} {s}", "m", dataset=data, sample=s)
+        for data in ("d1", "d2")
+        for i in range(12)
+        for s in range(3)
+    ]
+    told: list[str] = []
+    scores = [*values.ravel(), *values.ravel()]
+    both = generator_curves(outputs, sample_groups(outputs), scores, scores, told.append)["m"]
+    once = best_of_n_curve(values)
+    assert not told
+    for two, one in zip(both.gold, once.gold, strict=True):
+        assert (two.n_clusters, *two.interval()) == pytest.approx((12, *one.interval()))
+
+
+def test_a_generator_without_scores_does_not_take_the_others_curves() -> None:
+    outputs = [Output(f"Q{i}", f"{s}", name, sample=s) for name in "abc" for i in range(3) for s in range(2)]
+    scores = [0.0, 1.0] * 3 + [math.nan] * 6 + [0.0, math.nan, 1.0, 2.0, 3.0, 4.0]
+    told: list[str] = []
+    curves = generator_curves(outputs, sample_groups(outputs), scores, scores, told.append)
+    assert list(curves) == ["a", "c"]
+    assert told == [
+        "no curve of b: none of its samples has a score",
+        "the curve of c rests on 3 instructions at n = 1 and on 2 at n = 2: not all have as many scores",
+    ]
 
 
 def test_the_cluster_is_the_unit() -> None:

@@ -1,39 +1,55 @@
 """What best-of-n buys: the expected gold score of the sample that a proxy likes best among n, for every n.
 
 Picking one set of n among N samples throws the others away; the mean over *all* sets of n is as unbiased, has less
-noise, and has a closed form. It is to best-of-n what Chen et al.'s (2021) estimator is to pass@k.
+noise, and has a closed form. It is to best-of-n what Chen et al.'s (2021) estimator is to pass@k. It holds for a proxy
+that scores each sample by itself: a share of wins against the siblings is another score among n than among N.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from simfarm.errors import InputError
+from simfarm.files import write_rows
 from simfarm.ranking.estimate import Array, Estimate, mean_estimate
+from simfarm.ranking.units import cluster_codes
+from simfarm.records import Output
 
-__all__ = ["Curve", "best_of_n_curve", "curve_rows", "curve_table", "expected_best", "kl_bound"]
+__all__ = [
+    "Curve",
+    "best_of_n_curve",
+    "curve_rows",
+    "curve_table",
+    "expected_best",
+    "generator_curves",
+    "group_clusters",
+    "kl_bound",
+    "write_curve",
+]
 
 
 @dataclass(frozen=True)
 class Curve:
     """Position k is n = k + 1. `gold` is the expected true score of the sample chosen among n, `proxy` what the proxy
-    itself promises of it; both in their own units, over the same instructions. `kl` is in nats."""
+    itself promises of it, `gains` gold minus gold at n = 1: is choosing better than not choosing? All in the scores'
+    own units, over the instructions that have n scored samples (`gold[k].n_clusters` of them); `kl` is in nats.
+
+    Where their number falls, two points of `gold` are of different instructions; a gain compares the same ones."""
 
     n: NDArray[np.int64]
     kl: Array
     gold: tuple[Estimate, ...]
     proxy: tuple[Estimate, ...]
-
-    @property
-    def gains(self) -> tuple[Estimate, ...]:
-        """Gold minus gold at n = 1, paired by instruction: is choosing better than not choosing?"""
-        return tuple(estimate - self.gold[0] for estimate in self.gold)
+    gains: tuple[Estimate, ...]
 
 
 def kl_bound(n: ArrayLike) -> Array:
@@ -67,7 +83,7 @@ def expected_best(proxy: ArrayLike, gold: ArrayLike, most: int | None = None) ->
     """Expected gold score of the proxy's favourite among n of one instruction's N samples, for n = 1 … `most` (N).
 
     `proxy` and `gold` have shape (N,). Samples that the proxy cannot tell apart are chosen with equal chance. Unbiased
-    for what n fresh samples would give, for every n <= N.
+    for what n fresh samples would give, for every n <= N, where a sample's scores do not depend on the other samples.
     """
     liked, true = np.asarray(proxy, dtype=np.float64), np.asarray(gold, dtype=np.float64)
     if liked.shape != true.shape or liked.ndim != 1 or not len(liked):
@@ -85,8 +101,9 @@ def best_of_n_curve(
 ) -> Curve:
     """The curve over instructions: `proxy[i]` and `gold[i]` hold the scores of instruction i's samples.
 
-    Without `gold` the proxy is taken for the truth. Samples whose proxy is NaN (no verdict) are left out with their
-    gold score, instructions that have no others too; n runs to the smallest number of samples left in an instruction.
+    Without `gold` the proxy is taken for the truth. A sample's scores must be its own: those of a win share, which
+    depend on the other samples, give a wrong curve. Samples whose proxy is NaN (no verdict) are left out with their
+    gold score; n runs to the largest number of samples left, each n over the instructions that have as many.
     The interval's unit is the instruction, or what `clusters` (one number for each) says. Raises `InputError` where
     nothing is left, or for a gold score that is no finite number.
     """
@@ -107,17 +124,58 @@ def best_of_n_curve(
             units.append(number)
     if not kept:
         raise InputError("there is no curve to draw: no sample has a score")
-    most = min(len(liked) for liked, _ in kept)
+    n = np.arange(1, max(len(liked) for liked, _ in kept) + 1)
     cluster = np.asarray(units, dtype=np.int64) if clusters is None else np.asarray(clusters, dtype=np.int64)[units]
-    sizes = np.arange(1, most + 1)
-    true_best = np.array([expected_best(liked, true, most) for liked, true in kept])
-    proxy_best = np.array([expected_best(liked, liked, most) for liked, _ in kept])
+    true_best, proxy_best = np.full((2, len(kept), len(n)), np.nan)
+    for row, (liked, true) in enumerate(kept):
+        true_best[row, : len(liked)] = expected_best(liked, true)
+        proxy_best[row, : len(liked)] = expected_best(liked, liked)
 
     def estimates(values: Array) -> tuple[Estimate, ...]:
         # scores have any range: no rate, and so no logit scale
         return tuple(replace(mean_estimate(column, cluster), rate=False) for column in values.T)
 
-    return Curve(sizes, kl_bound(sizes), estimates(true_best), estimates(proxy_best))
+    return Curve(n, kl_bound(n), estimates(true_best), estimates(proxy_best), estimates(true_best - true_best[:, :1]))
+
+
+def group_clusters(outputs: Sequence[Output], groups: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """Which instruction each group answers, as every estimate counts them (see `ranking.units.cluster_codes`): the
+    same text in two datasets is one. Raises `InputError` where one id stands for two instructions."""
+    firsts = [outputs[group[0]] for group in groups]
+    data = pd.DataFrame({"instruction": [first.instruction for first in firsts]})
+    for name in ("instruction_id", "dataset"):
+        column = pd.Series([getattr(first, name) for first in firsts], dtype=object)
+        if column.notna().any():
+            data[name] = column
+    return cluster_codes(data)
+
+
+def generator_curves(
+    outputs: Sequence[Output],
+    groups: Sequence[Sequence[int]],
+    proxy: Sequence[float],
+    gold: Sequence[float],
+    note: Callable[[str], None],
+) -> dict[str, Curve]:
+    """The curve of each generator, from the scores of all outputs. `note` is told of one that has no scored sample, and
+    of one whose instructions become fewer."""
+    clusters = group_clusters(outputs, groups)
+    made = {}
+    for name in dict.fromkeys(outputs[group[0]].generator for group in groups):
+        own = [g for g, group in enumerate(groups) if outputs[group[0]].generator == name]
+        liked = [[proxy[row] for row in groups[g]] for g in own]
+        if all(math.isnan(value) for group in liked for value in group):
+            note(f"no curve of {name}: none of its samples has a score")
+            continue
+        curve = best_of_n_curve(liked, [[gold[row] for row in groups[g]] for g in own], clusters[own])
+        first, last = curve.gold[0].n_clusters, curve.gold[-1].n_clusters
+        if last < first:
+            note(
+                f"the curve of {name} rests on {first} instructions at n = 1 and on {last} at n = {len(curve.n)}: "
+                "not all have as many scores"
+            )
+        made[name] = curve
+    return made
 
 
 def curve_rows(curve: Curve, level: float = 0.95) -> list[dict[str, Any]]:
@@ -133,7 +191,7 @@ def curve_rows(curve: Curve, level: float = 0.95) -> list[dict[str, Any]]:
 
 
 def curve_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows of `curve_rows` as an aligned Markdown table, the intervals in brackets."""
+    """The rows of `curve_rows` as an aligned Markdown table, the intervals in brackets (none of a single cluster)."""
     head = [c for c in rows[0] if not c.endswith(("_low", "_high"))]
     cells = [head]
     for row in rows:
@@ -141,10 +199,18 @@ def curve_table(rows: Sequence[Mapping[str, Any]]) -> str:
         for column in head:
             value = row[column]
             told = f"{value:.4g}" if isinstance(value, float) else str(value)
-            if f"{column}_low" in row:
+            if not math.isnan(row.get(f"{column}_low", math.nan)):
                 told += f" [{row[f'{column}_low']:.4g}, {row[f'{column}_high']:.4g}]"
             line.append(told)
         cells.append(line)
     widths = [max(len(line[k]) for line in cells) for k in range(len(head))]
     cells.insert(1, ["-" * width for width in widths])
     return "\n".join("| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in cells)
+
+
+def write_curve(path: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the rows of `curve_rows` to a file: a table for .md, else as `write_rows` does."""
+    if path.endswith(".md"):
+        Path(path).write_text(curve_table(rows) + "\n", encoding="utf-8")
+    else:
+        write_rows(path, [dict(row) for row in rows])

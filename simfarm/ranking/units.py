@@ -17,7 +17,16 @@ import pandas as pd
 
 from simfarm.errors import InputError
 
-__all__ = ["Orders", "Units", "averaged", "find_baseline", "judge_hash_of", "prepare", "units_by_annotator"]
+__all__ = [
+    "Orders",
+    "Units",
+    "averaged",
+    "cluster_codes",
+    "find_baseline",
+    "judge_hash_of",
+    "prepare",
+    "units_by_annotator",
+]
 
 TEXT = ("output_1", "output_2")
 GROUPS = ("dataset", "category")
@@ -87,7 +96,7 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     for column in ("repeat", "sample"):
         data[column] = _identifiers(_column(data, column), 0)
     data["judge_hash"] = _column(data, "judge_hash").fillna("unknown").astype(object)
-    data["cluster"] = _clusters(data)
+    data["cluster"] = cluster_codes(data)
     return data
 
 
@@ -235,7 +244,8 @@ def _comparison_codes(part: pd.DataFrame, lacking: np.ndarray[Any, Any]) -> np.n
     return pd.factorize(np.where(found, of_alike[alike], codes))[0].astype(np.int64)
 
 
-def _clusters(data: pd.DataFrame) -> np.ndarray[Any, Any]:
+def cluster_codes(data: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """The cluster of each row, from its instruction_id, dataset and instruction (or messages), as `prepare` says."""
     if "instruction_id" in data and data["instruction_id"].notna().all():
         keys = {"id": _identifiers(data["instruction_id"])}
         if "dataset" in data:
