@@ -71,14 +71,14 @@ def test_the_chosen_row_is_an_output_that_evaluate_takes(files: Path, capsys: py
         assert row["selected_sample"] == source["sample"]
         assert row["note"] == source["note"]
         assert row["instruction_id"] == source["instruction_id"]
-        assert row["generator"] == "model-m oracle-of-4"
+        assert row["generator"] == "model-m oracle-of-4 by gold"
         assert (row["selection_method"], row["selection_n"], row["selection_scored"]) == ("oracle by gold", 4, 4)
         assert row["selection_score"] == source["gold"]
         assert (row["selection_calls"], row["selection_input_tokens"]) == (0, 0)
     assert "chose 6 of 24 samples\ncost of choosing: no call" in capsys.readouterr().err
     assert main(["evaluate", "c.jsonl", "--baseline", "base.json", "--judge", "longest", "--json"]) == 0
     (model,) = json.loads(capsys.readouterr().out)["models"]
-    assert (model["model"], model["n_total"]) == ("model-m oracle-of-4", N)
+    assert (model["model"], model["n_total"]) == ("model-m oracle-of-4 by gold", N)
 
 
 def test_every_rule_judge_chooses_as_it_must(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,9 +90,12 @@ def test_every_rule_judge_chooses_as_it_must(files: Path, capsys: pytest.Capture
         assert select(*method) == 0
         assert [len(r["output"]) for r in read_rows("c.jsonl")] == [len(text) for text in longest]
     assert read_rows("c.jsonl")[0]["generator"] == "model-m win-share-of-4 by longest"
-    assert read_rows("c.jsonl")[0]["selection_score"] >= 5 / 6
+    # all three, one win and one loss in advance, or half of one where a sibling is as long
+    assert read_rows("c.jsonl")[0]["selection_score"] in (0.8, 0.7)
+    assert (read_rows("c.jsonl")[0]["selection_verdicts"], read_rows("c.jsonl")[0]["selection_rivals"]) == (3, None)
     assert select("--method", "best-of-n", "--baseline", "base.json", "--judge", "surface") == 0
-    assert read_rows("c.jsonl")[0]["generator"] == "model-m best-of-4 by surface"
+    assert read_rows("c.jsonl")[0]["generator"] == "model-m best-of-4 by surface against base"
+    assert (read_rows("c.jsonl")[0]["selection_verdicts"], read_rows("c.jsonl")[0]["selection_baseline"]) == (1, "base")
     assert "for trying the farm" in capsys.readouterr().err
     assert select("--method", "win-share", "--judge", "random", "--rivals", "2", "--generator", "mine") == 0
     first = read_rows("c.jsonl")
@@ -213,8 +216,8 @@ def test_the_baseline_may_be_a_generator_of_the_file(files: Path) -> None:
     write_rows("s.jsonl", [*rows_of(), *rows_of("other", 3), *rows_of("base", 2)])
     assert select("--method", "best-of-n", "--judge", "longest", "--baseline", "base") == 0
     rows = read_rows("c.jsonl")
-    assert [r["generator"] for r in rows[:N]] == ["model-m best-of-4 by longest"] * N
-    assert [r["generator"] for r in rows[N:]] == ["other best-of-3 by longest"] * N
+    assert [r["generator"] for r in rows[:N]] == ["model-m best-of-4 by longest against base"] * N
+    assert [r["generator"] for r in rows[N:]] == ["other best-of-3 by longest against base"] * N
 
 
 def test_a_part_of_the_instructions(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -231,14 +234,132 @@ def test_a_part_of_the_instructions(files: Path, capsys: pytest.CaptureFixture[s
 
 def test_fewer_samples_are_reported(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_rows("s.jsonl", [r for r in rows_of() if r["instruction"] != "Question 1?" or r["sample"] < 2])
-    assert select("--method", "win-share", "--judge", "longest", "--curve", "curve.csv") == 0
+    assert select("--method", "best-of-n", "--by", "gold", "--curve", "curve.csv") == 0
     told = capsys.readouterr().err
     assert "1 of 6 instructions have fewer than 4 samples by model-m (the fewest: 2)" in told
-    assert "the curve of model-m ends at n = 2" in told
+    assert "the curve of model-m rests on 6 instructions at n = 1 and on 5 at n = 4" in told
     assert [r["selection_n"] for r in read_rows("c.jsonl")] == [4, 2, 4, 4, 4, 4]
+    with open("curve.csv") as file:
+        assert [row["instructions"] for row in csv.DictReader(file)] == ["6", "6", "5", "5"]
     assert select("--method", "longest", "--n", "8") == 0
     assert "6 of 6 instructions have fewer than 8 samples" in capsys.readouterr().err
     assert {r["generator"] for r in read_rows("c.jsonl")} == {"model-m longest-of-4"}
+
+
+def test_two_choices_from_one_file_are_two_generators(files: Path) -> None:
+    """Boards are joined by the generator's name: what differs in the choice must differ in the name."""
+    write_rows("other.json", rows_of("other", 1))
+    write_rows("s.jsonl", [row | {"more": row["gold"] ** 2} for row in rows_of()])
+    choices = [
+        *(["--method", "random", "--seed", seed] for seed in ("0", "1")),
+        *(["--method", "oracle", "--score", column] for column in ("gold", "more")),
+        *(["--method", "win-share", "--judge", "longest", *more] for more in ([], ["--rivals", "2"])),
+    ]
+    with Loopback() as server:
+        asked = ["--method", "best-of-n", "--judge", "pairwise-logprob", "--base-url", f"{server.url}/v1"]
+        choices += [
+            [*asked, "--model", model, "--baseline", base, *more]
+            for model, base, more in (
+                ("openai/gpt-4.1-mini", "base.json", []),
+                ("openai/gpt-4.1", "base.json", []),
+                ("openai/gpt-4.1", "other.json", []),
+                ("openai/gpt-4.1", "base.json", ["--order", "fixed"]),
+                ("openai/gpt-4.1", "base.json", ["--repeats", "2"]),
+            )
+        ]
+        names = []
+        for choice in choices:
+            assert select(*choice) == 0
+            names.append(read_rows("c.jsonl")[0]["generator"])
+    assert len(set(names)) == len(names)
+    assert names[0] == "model-m random-of-4 seed 0"
+    assert names[5] == "model-m win-share-of-4 by longest 2 rivals"
+    assert names[6] == "model-m best-of-4 by pairwise-logprob (openai/gpt-4.1-mini) against base"
+
+
+def test_the_calls_of_all_attempts_are_the_cost(files: Path) -> None:
+    """A judge that is first read in its second attempt: two questions in vain, and the one that is answered."""
+    more = ["--method", "best-of-n", "--judge", "pairwise-reasoned", "--model", "openai/gpt-4.1", "--order", "fixed"]
+    with Loopback(refuse=lambda call: "refusal") as server:
+        more += ["--base-url", f"{server.url}/v1", "--baseline", "base.json"]
+        assert select(*more) == 4
+        assert server.received == 2 * N * SAMPLES
+        server.plan.refuse = lambda call: None
+        assert select(*more) == 0
+        first = read_rows("c.jsonl")
+        assert sum(r["selection_calls"] for r in first) == server.received == 3 * N * SAMPLES
+        assert select(*more) == 0
+        assert server.received == 3 * N * SAMPLES
+        # the answer alone, without what was asked in vain
+        assert main(["annotate", "s.jsonl", *more[2:], "-o", "a.jsonl"]) == 0
+    assert read_rows("c.jsonl") == first
+    tokens = sum(row["input_tokens"] for row in read_rows("a.jsonl"))
+    assert tokens == sum(r["selection_input_tokens"] for r in first)
+    assert tokens > 2 * min(r["input_tokens"] for r in read_rows("a.jsonl")) * N
+
+
+def test_counts_say_whose_they_are(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two generators: figures are for each instruction and generator, and a failed one leaves the other's curve."""
+    write_rows("s.jsonl", [*rows_of(), *({**row, "output": f"silent {row['output']}"} for row in rows_of("other"))])
+    more = ["--method", "best-of-n", "--judge", "pairwise-logprob", "--model", "openai/gpt-4.1-mini"]
+    with Loopback() as server:
+        more += ["--base-url", f"{server.url}/v1", "--baseline", "base.json"]
+        assert select(*more) == 0
+    calls = 2 * 2 * N * SAMPLES
+    assert f"calls {calls} ({2 * SAMPLES:.1f} an instruction and generator)" in capsys.readouterr().err
+    with Loopback(refuse=lambda call: "400" if "silent" in call.prompt else None) as server:
+        more = [*more[:6], "--base-url", f"{server.url}/v1", "--baseline", "base.json", "--store", "new.sqlite"]
+        assert select(*more, "--gold", "gold", "--curve", "curve.csv") == 4
+    told = capsys.readouterr()
+    assert f"left out {N} pairs of instruction and generator" in told.err
+    assert "no curve of other: none of its samples has a score" in told.err
+    with open("curve.csv") as file:
+        assert {row["generator"] for row in csv.DictReader(file)} == {"model-m"}
+    assert "model-m" in told.out
+
+
+def test_one_order_among_an_even_number_is_warned_of(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Loopback() as server:
+        more = ["--method", "win-share", "--judge", "pairwise-logprob", "--model", "openai/gpt-4.1-mini"]
+        more += ["--base-url", f"{server.url}/v1"]
+        assert select(*more, "--order", "fixed") == 0
+        assert f"warning: {N * SAMPLES} samples are shown first more often than second" in capsys.readouterr().err
+        assert select(*more) == 0
+        assert "shown first" not in capsys.readouterr().err
+
+
+def test_an_empty_output_may_be_missing(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    build_tiny_model(files / "tiny")
+    rows = rows_of()
+    rows[1]["output"] = ""
+    write_rows("s.jsonl", rows)
+    more = ["--method", "best-of-n", "--by", "likelihood", "--model", "transformers/tiny"]
+    assert select(*more) == 4
+    first = read_rows("c.jsonl")
+    assert select(*more, "--allow-missing") == 0
+    assert read_rows("c.jsonl") == first
+    assert "1 samples have no score" in capsys.readouterr().err
+
+
+def test_likelihoods_under_the_chat_template_of_the_answers(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    build_tiny_model(files / "tiny", chat_template=None)
+    Path("chat.jinja").write_text("{% for m in messages %}{{ m['content'] }}: {% endfor %}")
+    Path("other.jinja").write_text("{% for m in messages %}{{ m['content'] }}; {% endfor %}")
+    made = ["generate", "base.json", "--model", "transformers/tiny", "--chat-template", "chat.jinja", "--n", "2"]
+    assert main([*made, "--max-tokens", "8", "--seed", "1", "-o", "s.jsonl"]) == 0
+    more = ["--method", "best-of-n", "--by", "likelihood", "--model", "transformers/tiny", "--allow-missing"]
+    capsys.readouterr()
+    assert select(*more) == 2
+    assert "answered under a chat template of its own (sha256:" in capsys.readouterr().err
+    assert select(*more, "--chat-template", "other.jinja") == 2
+    assert "answered under another (sha256:" in capsys.readouterr().err
+    assert select(*more, "--chat-template", "chat.jinja") == 0
+    assert len(read_rows("c.jsonl")) == N
+    assert "without what a chat template puts around them" in capsys.readouterr().err
 
 
 def test_curves_are_printed_and_written(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -282,7 +403,7 @@ def test_likelihood_of_a_model_in_this_process(files: Path, capsys: pytest.Captu
     first = read_rows("c.jsonl")
     assert "23 likelihoods computed, 0 from the store" in told
     assert "no likelihood 1×" in told
-    assert first[0]["generator"] == "model-m best-of-4 by likelihood"
+    assert first[0]["generator"].startswith("model-m best-of-4 by likelihood of tiny@")
     assert first[0]["selection_scored"] == 3
     assert [r["selection_calls"] for r in first] == [3, *[SAMPLES] * (N - 1)]
     assert all(r["selection_score"] < 0 for r in first)
@@ -312,6 +433,14 @@ def test_likelihood_of_a_model_in_this_process(files: Path, capsys: pytest.Captu
         (["--method", "random", "--n", "1"], "simfarm generate --n 16"),
         (["--method", "random", "--gold", "note"], "row 1 has"),
         (["--method", "random", "--curve", "curve.txt"], "choose one of these names"),
+        (["--method", "random", "--curve", "missing/x.md"], "missing/x.md: the folder "),
+        (["--method", "random", "--curve", "s.jsonl.csv", "--gold", ""], "--gold is empty"),
+        (["--method", "best-of-n", "--by", ""], "--by is empty"),
+        (["--method", "random", "--by", ""], "--by does nothing"),
+        (["--method", "random", "--level", "0.9"], "--level does nothing without a curve"),
+        (["--method", "win-share", "--judge", "longest", "--gold", "gold"], "--gold cannot go with --method win-share"),
+        (["--method", "win-share", "--judge", "longest", "--curve", "c.csv"], "depends on its siblings"),
+        (["--method", "random", "--chat-template", "x"], "--chat-template does nothing"),
         (["--method", "best"], "invalid choice"),
         ([], "--method"),
     ],
@@ -341,3 +470,34 @@ def test_one_name_for_two_generators_is_refused(files: Path, capsys: pytest.Capt
     write_rows("s.jsonl", rows_of(gold=None))
     assert select("--method", "oracle", "--score", "gold") == 2
     assert "row 1 has no value in 'gold'" in capsys.readouterr().err
+
+
+def test_nothing_is_written_over_what_is_read(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path("s.jsonl").read_bytes(), Path("base.json").read_bytes()
+    Path("link.jsonl").symlink_to("s.jsonl")
+    judged = ["--method", "best-of-n", "--judge", "longest", "--baseline", "base.json"]
+    for target in ("s.jsonl", "./s.jsonl", "link.jsonl", str(files / "s.jsonl")):
+        assert main(["select", "s.jsonl", "--method", "random", "-o", target]) == 2
+        assert "s.jsonl is read; name another file" in capsys.readouterr().err
+    assert main(["select", "s.jsonl", *judged, "-o", "base.json"]) == 2
+    assert main(["select", "s.jsonl", *judged, "-o", "c.jsonl", "--curve", "base.json"]) == 2
+    assert main(["select", "s.jsonl", "--method", "longest", "-o", "both.json", "--curve", "./both.json"]) == 2
+    assert "both.json is where the chosen outputs go" in capsys.readouterr().err
+    assert not Path("both.json").exists()
+    assert (Path("s.jsonl").read_bytes(), Path("base.json").read_bytes()) == before
+
+
+def test_a_number_is_one_that_people_write(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for value in ("1_0", 10**400):
+        write_rows("s.jsonl", [{**row, "gold": value} for row in rows_of()])
+        assert select("--method", "oracle", "--score", "gold") == 2
+        assert "row 1 has" in capsys.readouterr().err
+
+
+def test_ids_that_contradict_each_other_are_refused_before_a_call(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rows("s.jsonl", [{**row, "instruction_id": "q"} for row in rows_of()])
+    assert select("--method", "longest", "--gold", "gold") == 2
+    assert "stands for two different instructions" in capsys.readouterr().err
+    assert not Path("c.jsonl").exists()

@@ -1,8 +1,10 @@
 """Choosing among samples: groups, ties, who meets whom, what a failed call leaves, likelihoods of a real tiny model."""
 
 import asyncio
+import json
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from simfarm.engine.session import Session
 from simfarm.errors import InputError
 from simfarm.generation.likelihood import Likelihoods
 from simfarm.generation.rivals import against_baseline, against_siblings, sibling_pairs
+from simfarm.generation.sampling import Sampling
 from simfarm.generation.select import (
     Cost,
     Scores,
@@ -130,11 +133,13 @@ def test_win_share_by_length_counts_the_shorter_siblings() -> None:
     groups = sample_groups(outputs)
     contest = against_siblings(outputs, groups)
     scores = judged(contest, "longest")
-    # xx ties with its twin, beats x, loses to two: (0.5 + 1) / 4
-    assert scores.values == [0.375, 0.0, 1.0, 0.75, 0.375]
+    # xx ties with its twin, beats x, loses to two: 0.5 + 1 of 4, and one win and one loss in advance
+    assert scores.values == pytest.approx([2.5 / 6, 1 / 6, 5 / 6, 4 / 6, 2.5 / 6])
+    assert scores.verdicts == [4] * 5
     assert choose(scores, outputs, groups) == [2]
     # a lone sample has nobody to lose to
-    assert judged(against_siblings(samples(["only"]), [(0,)]), "longest").values == [0.5]
+    alone = judged(against_siblings(samples(["only"]), [(0,)]), "longest")
+    assert (alone.values, alone.verdicts) == ([0.5], [1])
 
 
 def test_who_is_shown_first_does_not_decide_a_win_share() -> None:
@@ -144,6 +149,47 @@ def test_who_is_shown_first_does_not_decide_a_win_share() -> None:
     contest = against_siblings(outputs, groups)
     values = contest.scores(session.annotations(contest.comparisons)).values
     assert values == [0.5] * len(outputs)
+    assert contest.uneven() == 0
+    assert not contest.order_notes(session.judge)
+
+
+@pytest.mark.parametrize("texts", [[f"{s}" for s in range(8)], ["a", "b", "a", "c", "d"]])
+def test_one_order_is_uneven_for_an_even_number_of_siblings_and_for_twins(texts: list[str]) -> None:
+    outputs = samples(texts)
+    contest = against_siblings(outputs, sample_groups(outputs))
+    alone, both = (Session.open("first", order=order) for order in ("fixed", "both"))
+    values = contest.scores(alone.annotations(contest.comparisons)).values
+    leaning = sum(value != 0.5 for value in values)
+    assert leaning == contest.uneven() > 1
+    (note,) = contest.order_notes(alone.judge)
+    assert note.startswith(f"warning: {leaning} samples are shown first more often than second, or less often")
+    assert contest.scores(both.annotations(contest.comparisons)).values == [0.5] * len(outputs)
+    assert not contest.order_notes(both.judge)
+    # against a baseline everyone stands on the same side
+    base = against_baseline(outputs, sample_groups(outputs), [Output("Why?", "base", "base")])
+    assert not base.order_notes(alone.judge)
+
+
+def test_one_lucky_verdict_does_not_beat_fourteen_of_fifteen() -> None:
+    outputs = samples([f"answer {s}" for s in range(16)])
+    groups = sample_groups(outputs)
+    contest = against_siblings(outputs, groups)
+
+    def preference(comparison: Any) -> float | None:
+        """Sample 0 has lost all verdicts but one, which it won; sample 1 wins all others but that against 2."""
+        one, two = (int(text.split()[1]) for text in (comparison.output_1, comparison.output_2))
+        if 0 in (one, two):
+            return (1.0 if one == 0 else 2.0) if 9 in (one, two) else None
+        better = 2 if {one, two} == {1, 2} else min(one, two)
+        return 1.0 if one == better else 2.0
+
+    scores = contest.scores([answer(c, preference(c)) for c in contest.comparisons])
+    assert scores.verdicts is not None
+    assert (scores.verdicts[0], scores.verdicts[1], scores.verdicts[9]) == (1, 14, 15)
+    assert scores.values[0] == pytest.approx(2 / 3)
+    assert scores.values[1] == pytest.approx(14 / 16)
+    assert choose(scores, outputs, groups) == [2]
+    assert scores.values[2] == pytest.approx(15 / 16)
 
 
 def test_twins_share_their_questions() -> None:
@@ -155,7 +201,7 @@ def test_twins_share_their_questions() -> None:
     p = 0.8 if question.output_2 == "b" else 0.2
     answers = [answer(c, 1 + p if c is question else 1.5) for c in contest.comparisons]
     # each a meets two b (0.2) and two a (0.5), each b three a (0.8) and one b
-    assert contest.scores(answers).values == [0.35, 0.725, 0.35, 0.725, 0.35]
+    assert contest.scores(answers).values == pytest.approx([2.4 / 6, 3.9 / 6, 2.4 / 6, 3.9 / 6, 2.4 / 6])
     base = [Output("Why?", "base", "base")]
     assert len(against_baseline(outputs, [(0, 1, 2, 3, 4)], base).comparisons) == 2
 
@@ -174,7 +220,7 @@ def test_calls_and_tokens_are_counted_and_half_a_swap_is_no_verdict() -> None:
         ("first base", "m #2"),
     ]
     one, two, three = contest.comparisons
-    paid = {"input_tokens": 10, "output_tokens": 1, "raw_completion": {"text": "m"}}
+    paid = {"input_tokens": 10, "output_tokens": 1, "calls": 1}
     scores = contest.scores(
         [
             answer(one, 2.0, order="12", **paid),
@@ -182,14 +228,16 @@ def test_calls_and_tokens_are_counted_and_half_a_swap_is_no_verdict() -> None:
             answer(two, 2.0, order="12", **paid),
             answer(two, None, order="21"),
             answer(two, 1.5, order="12", repeat=1, **paid),
-            answer(two, 1.0, order="21", repeat=1, **{**paid, "raw_completion": [{"text": "?"}, {"text": "m"}]}),
-            answer(three, None, order="12"),
+            answer(two, 1.0, order="21", repeat=1, **{**paid, "calls": 2}),
+            answer(three, None, order="12", **{**paid, "calls": 3}),
             answer(three, None, order="21"),
         ]
     )
     assert scores.values[:2] == [0.75, 0.25]
     assert math.isnan(scores.values[2])
-    assert scores.costs == [Cost(6, 50, 5)]
+    # what was asked in vain was asked all the same
+    assert scores.costs == [Cost(9, 60, 6)]
+    assert scores.verdicts == [1, 1, 0]
     unknown = total_cost([Cost(1, 5, 5), Cost(2, None, 3)])
     assert unknown == Cost(3, None, 8)
 
@@ -243,3 +291,77 @@ def test_likelihoods_are_means_by_hand_and_come_from_the_store_the_second_time(t
     assert (again.asked, again.cached) == (0, 3)
     assert second.values == pytest.approx(scores.values, nan_ok=True, abs=0)
     assert second.costs == scores.costs
+
+
+TEMPLATE = "{% for message in messages %}{{ message['content'] }} ! {% endfor %}{% if loud %}LOUD{% endif %}"
+
+
+def test_likelihoods_are_framed_as_the_answers_were(tmp_path: Path) -> None:
+    """The template arguments of each row, and the template given: against the same prompts rendered by hand."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    folder = build_tiny_model(tmp_path / "tiny")
+    thinking = {"temperature": 1.0, "template_args": {"thinking": True, "unused": None}}
+    extras: list[dict[str, Any]] = [{}, {"sampling": thinking}, {"sampling": json.dumps(thinking)}, {"sampling": "?"}]
+    outputs = [Output("Why?", "A year.", "m", sample=s, extra=extra) for s, extra in enumerate(extras)]
+    groups = sample_groups(outputs)
+    plain_scores = scored(folder, tmp_path, outputs, groups)
+    assert plain_scores.values[1] == plain_scores.values[2] != plain_scores.values[0] == plain_scores.values[3]
+    # and what was computed without the arguments does not answer for them
+    assert [cost.calls for cost in plain_scores.costs] == [2]
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    told = tokenizer("A year.", add_special_tokens=False)["input_ids"]
+
+    def by_hand(**options: Any) -> float:
+        chat = [{"role": "user", "content": "Why?"}]
+        framed = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False, **options)
+        prompt = tokenizer(framed, add_special_tokens=False)["input_ids"]
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + told])).logits[0].log_softmax(-1)
+        return sum(logits[len(prompt) + i - 1, token].item() for i, token in enumerate(told)) / len(told)
+
+    assert plain_scores.values[:2] == pytest.approx([by_hand(), by_hand(thinking=True)], abs=1e-4)
+    outputs[1] = replace(outputs[1], extra={"sampling": {"template_args": {"loud": True}}})
+    templated = scored(folder, tmp_path, outputs, groups, chat_template=TEMPLATE)
+    wanted = [by_hand(chat_template=TEMPLATE), by_hand(chat_template=TEMPLATE, loud=True)]
+    assert templated.values[:2] == pytest.approx(wanted, abs=1e-4)
+    assert len({round(value, 2) for value in (*wanted, *plain_scores.values)}) == 4
+    outputs[1] = replace(outputs[1], extra={"sampling": {"template_args": {"tokenize": True}}})
+    with pytest.raises(InputError, match="template argument"):
+        scored(folder, tmp_path, outputs, groups)
+
+
+def scored(folder: Path, at: Path, outputs: Any, groups: Any, **more: Any) -> Scores:
+    from simfarm.backends import open_model
+
+    return Likelihoods(open_model(f"transformers/{folder}"), at / "s.sqlite", **more).scores(outputs, groups)
+
+
+def test_a_models_own_answers_are_read_under_the_template_they_were_given_under(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from simfarm.backends import open_model
+
+    folder = build_tiny_model(tmp_path / "tiny", chat_template=None)
+    recorded = Sampling(chat_template=TEMPLATE).recorded(0)
+    own = {"model": "tiny", "revision": "0", "sampling": recorded}
+    outputs = [Output("Why?", f"A year {s}.", "m", sample=s, extra=own) for s in range(2)]
+    groups = sample_groups(outputs)
+    with pytest.raises(InputError, match=rf"a chat template of its own \({recorded['chat_template']}\); give that"):
+        scored(folder, tmp_path, outputs, groups)
+    with pytest.raises(InputError, match=r"under another \(sha256:.* not under the one given"):
+        scored(folder, tmp_path, outputs, groups, chat_template=TEMPLATE + " ")
+    assert not any(math.isnan(v) for v in scored(folder, tmp_path, outputs, groups, chat_template=TEMPLATE).values)
+    plain_ones = [replace(o, extra={**own, "sampling": {"temperature": 1.0}}) for o in outputs]
+    with pytest.raises(InputError, match="leave --chat-template out"):
+        scored(folder, tmp_path, plain_ones, groups, chat_template=TEMPLATE)
+    # another model's answers are read under the template that this one is given
+    others = [replace(o, extra={**own, "model": "other"}) for o in outputs]
+    assert not any(math.isnan(v) for v in scored(folder, tmp_path, others, groups, chat_template=TEMPLATE).values)
+    thought = [outputs[0], replace(outputs[1], extra={**own, "thinking": "Hm."})]
+    likelihoods = Likelihoods(open_model(f"transformers/{folder}"))
+    assert not likelihoods.notes(outputs, groups)
+    (note,) = likelihoods.notes(thought, groups)
+    assert note.startswith("warning: 1 outputs were thought about first")

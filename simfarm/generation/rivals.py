@@ -8,14 +8,16 @@ tie with each other without a call.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from simfarm.generation.select import Cost, Scores, stable_number
+from simfarm.generation.select import Cost, Manner, Scores, stable_number
+from simfarm.judges import Judge
 from simfarm.pairing import pair_with_baseline
 from simfarm.records import Annotation, Comparison, Output
 
-__all__ = ["Contest", "against_baseline", "against_siblings", "sibling_pairs"]
+__all__ = ["Contest", "against_baseline", "against_siblings", "judged_manner", "sibling_pairs"]
 
 
 @dataclass(slots=True)
@@ -31,22 +33,50 @@ class Meeting:
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """Who meets whom: `outputs` are all of the file, `groups` as from `sample_groups`."""
+    """Who meets whom: `outputs` are all of the file, `groups` as from `sample_groups`.
+
+    `prior` is how many wins, and as many losses, a score starts with: none where everyone has one opponent; one (the
+    mean under a uniform prior, Laplace's rule) where the number of verdicts can differ, or the sample with one lucky
+    verdict would beat the one that won fourteen of fifteen."""
 
     outputs: Sequence[Output]
     groups: Sequence[Sequence[int]]
     meetings: list[Meeting]
+    prior: int = 0
 
     @property
     def comparisons(self) -> list[Comparison]:
         """What the judge is to be asked, in input order."""
         return [meeting.comparison for meeting in self.meetings]
 
+    def uneven(self) -> int:
+        """How many samples are output_1 of their comparisons more often than output_2, or less often: those that a
+        judge asked in one order only treats unlike the rest. A comparison of equal texts is never shown."""
+        lead = Counter[int]()
+        for meeting in self.meetings:
+            if meeting.comparison.output_1 != meeting.comparison.output_2:
+                lead.update(meeting.firsts)
+                lead.subtract(meeting.seconds)
+        return sum(count != 0 for count in lead.values())
+
+    def order_notes(self, judge: Judge) -> list[str]:
+        """What a user must know of a judge that sees every pair in one order only."""
+        one_order = judge.order in ("fixed", "alpaca-eval") and judge.rule in (None, "first")
+        uneven = self.uneven() if one_order and self.prior else 0
+        if not uneven:
+            return []
+        return [
+            f"warning: {uneven} samples are shown first more often than second, or less often, and the judge's order "
+            f"is {judge.order}: where it leans to a position they gain or lose by it; --order both is even"
+        ]
+
     def scores(self, annotations: Iterable[Annotation]) -> Scores:
-        """Each sample's mean preference, in [0, 1], over its comparisons that have a verdict; NaN without any.
+        """Each sample's mean preference, in [0, 1], over its comparisons that have a verdict and the `prior`; NaN
+        without a verdict.
 
         `annotations` are the judge's answers to `comparisons`. As in every estimate, a repeat that lost one of its
-        orders is no verdict: half of a swap is a position, not a preference.
+        orders is no verdict: half of a swap is a position, not a preference. The cost is of every question asked,
+        repairs and earlier attempts too.
         """
         place = {id(meeting.comparison): k for k, meeting in enumerate(self.meetings)}
         said: list[dict[int, list[float]]] = [{} for _ in self.meetings]
@@ -55,10 +85,9 @@ class Contest:
             k = place[id(annotation.comparison)]
             p = math.nan if annotation.preference is None else annotation.preference - 1
             said[k].setdefault(annotation.repeat, []).append(p)
-            raw = annotation.raw_completion
-            if raw is not None:
-                calls = len(raw) if isinstance(raw, list) else 1
-                costs[self.meetings[k].group].add(calls, annotation.input_tokens, annotation.output_tokens)
+            if annotation.calls:
+                cost = costs[self.meetings[k].group]
+                cost.add(annotation.calls, annotation.input_tokens, annotation.output_tokens)
         won: list[list[float]] = [[] for _ in self.outputs]
         for meeting, repeats in zip(self.meetings, said, strict=True):
             p = _mean(m for m in (_mean(ps) for ps in repeats.values()) if not math.isnan(m))
@@ -68,7 +97,11 @@ class Contest:
                 for row in meeting.seconds:
                     won[row].append(p)
         # rounded, so that equal records are a tie whatever order they were added up in
-        return Scores([round(_mean(record), 12) for record in won], costs)
+        values = [round(self._score(record), 12) for record in won]
+        return Scores(values, costs, [len(record) for record in won])
+
+    def _score(self, record: Sequence[float]) -> float:
+        return (math.fsum(record) + self.prior) / (len(record) + 2 * self.prior) if record else math.nan
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -121,7 +154,9 @@ def _name(output: Output) -> str:
 
 
 def against_siblings(outputs: Sequence[Output], groups: Sequence[Sequence[int]], rivals: int | None = None) -> Contest:
-    """Every sample against `rivals` of its siblings, or against all. A sample without siblings ties with itself."""
+    """Every sample against `rivals` of its siblings, or against all. A sample without siblings ties with itself.
+
+    Samples with the same text share their questions, and so an order: see `Contest.uneven`."""
     meetings: list[Meeting] = []
     for number, group in enumerate(groups):
         circle = sorted(group, key=lambda i: stable_number("rivals", outputs[i].instruction.strip(), outputs[i].sample))
@@ -135,9 +170,10 @@ def against_siblings(outputs: Sequence[Output], groups: Sequence[Sequence[int]],
             if outputs[one].output != meeting.comparison.output_1:
                 one, two = two, one
             meeting.firsts.append(one)
-            meeting.seconds.append(two)
+            if one != two:
+                meeting.seconds.append(two)
         meetings += shared.values()
-    return Contest(outputs, groups, meetings)
+    return Contest(outputs, groups, meetings, prior=1)
 
 
 def _siblings(one: Output, two: Output) -> Comparison:
@@ -159,8 +195,8 @@ def sibling_pairs(n: int, rivals: int | None = None) -> list[tuple[int, int]]:
     """Who meets whom among n places on a circle, so that everyone meets `rivals` others (n - 1 where that is less).
 
     Neighbours at distance 1, 2, … meet, which gives everyone the same number of rivals, and makes everyone the first
-    of a pair as often as the second. An odd number of rivals is completed by those opposite each other; where n is odd
-    too, one place is left with one rival less.
+    of a pair as often as the second. An odd number of rivals is completed by those opposite each other, where half of
+    the places are first once more and half second; where n is odd too, one place is left with one rival less.
     """
     wanted = n - 1 if rivals is None else min(rivals, n - 1)
     whole = [(i, (i + step) % n) for step in range(1, wanted // 2 + 1) for i in range(n)]
@@ -172,3 +208,23 @@ def sibling_pairs(n: int, rivals: int | None = None) -> list[tuple[int, int]]:
     # steps of (n-1)/2 go once round all places: every other step is a pair
     tour = [i * half % n for i in range(n)]
     return whole + list(zip(tour[:-1:2], tour[1::2], strict=True))
+
+
+def judged_manner(
+    judge: Judge, *, against: str | None, rivals: int | None = None, order: str | None = None, repeats: int = 1
+) -> Manner:
+    """How samples were chosen by a judge: `against` the baseline's generator, or (None) against `rivals` siblings.
+    `order` is one that the user asked for; the hash in `method` covers it, the template and the model."""
+    by = f"by {judge.name}"
+    if judge.rule is None and judge.model:
+        by += f" ({judge.model})"
+    if order is not None:
+        by += f" order {order}"
+    if repeats > 1:
+        by += f" {repeats} times"
+    method = f"by judge {judge.name} ({judge.hash})"
+    if against is not None:
+        return Manner(f"{by} against {against}", f"best-of-n {method}", {"selection_baseline": against})
+    if rivals is not None:
+        by += f" {rivals} rivals"
+    return Manner(by, f"win-share {method}", {"selection_rivals": rivals})

@@ -8,8 +8,8 @@ judge or a model gives are in `rivals` and `likelihood`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from simfarm.errors import InputError
@@ -19,13 +19,18 @@ from simfarm.values import stable_digest
 
 __all__ = [
     "Cost",
+    "Manner",
     "Scores",
     "choose",
-    "chosen_row",
+    "chosen_rows",
+    "closing_lines",
     "column_scores",
+    "first_instructions",
     "length_scores",
     "random_scores",
     "sample_groups",
+    "selected_names",
+    "size_notes",
     "stable_number",
     "total_cost",
 ]
@@ -33,7 +38,8 @@ __all__ = [
 
 @dataclass(slots=True)
 class Cost:
-    """What scoring took, whoever paid for it and when: completed calls, and tokens, None where a provider gave none."""
+    """What scoring took, whoever paid for it and when: completed calls (repairs and earlier attempts too), and tokens,
+    None where a provider gave none."""
 
     calls: int = 0
     input_tokens: int | None = 0
@@ -57,10 +63,22 @@ def total_cost(costs: Iterable[Cost]) -> Cost:
 @dataclass(frozen=True, slots=True)
 class Scores:
     """`values[i]` is the score of output i (higher is better), NaN where it has none or belongs to no group;
-    `costs[g]` is what scoring the samples of group g took."""
+    `costs[g]` is what scoring the samples of group g took; `verdicts[i]` how many comparisons with a verdict stand
+    behind a score by a judge."""
 
     values: list[float]
     costs: list[Cost]
+    verdicts: list[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How samples were chosen: in a generator's `name` (after "best-of-16"), so that two choices from one file are two
+    generators; in words (`method`); and in `columns` of the chosen rows."""
+
+    name: str
+    method: str
+    columns: Row = field(default_factory=dict)
 
 
 def sample_groups(
@@ -80,6 +98,32 @@ def sample_groups(
     if all(len(group) < 2 for group in groups):
         raise InputError("no instruction has two samples to choose from; make some with simfarm generate --n 16")
     return groups
+
+
+def first_instructions(
+    groups: Sequence[Sequence[int]], outputs: Sequence[Output], limit: int | None
+) -> list[Sequence[int]]:
+    """The groups of the first `limit` instructions; of all where it is None."""
+    texts = [outputs[group[0]].instruction.strip() for group in groups]
+    wanted = set(list(dict.fromkeys(texts))[:limit])
+    return [group for group, text in zip(groups, texts, strict=True) if text in wanted]
+
+
+def size_notes(outputs: Sequence[Output], groups: Sequence[Sequence[int]], n: int | None = None) -> list[str]:
+    """Which generators have fewer samples to some instructions than to others, or than `n`, in words."""
+    sizes: dict[str, list[int]] = {}
+    for group in groups:
+        sizes.setdefault(outputs[group[0]].generator, []).append(len(group))
+    told = []
+    for name, counts in sizes.items():
+        wanted = n or max(counts)
+        fewer = [count for count in counts if count < wanted]
+        if fewer:
+            told.append(
+                f"warning: {len(fewer)} of {len(counts)} instructions have fewer than {wanted} samples by {name} "
+                f"(the fewest: {min(fewer)}); choosing among fewer is another method"
+            )
+    return told
 
 
 def stable_number(*parts: Any) -> float:
@@ -115,8 +159,9 @@ def column_scores(
         if column not in rows[position] and not any(column in row for row in rows):
             raise InputError(f"{source}: has no column {column!r}; it has {', '.join(sorted(rows[0])[:12])}")
         try:
-            number = math.nan if value is None else float(value)
-        except (TypeError, ValueError):
+            # Python's own notation, in which 1_0 is ten, is nobody's score
+            number = math.nan if value is None or "_" in str(value) else float(value)
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
             told = "no value" if value is None else repr(value)[:40]
@@ -138,21 +183,75 @@ def choose(scores: Scores, outputs: Sequence[Output], groups: Sequence[Sequence[
     return [best(group) for group in groups]
 
 
-def chosen_row(
-    row: Row, group: Sequence[int], position: int, *, generator: str, method: str, scores: Scores, cost: Cost
-) -> Row:
-    """The chosen sample as an output of its own, with what the choice rests on: `selected_sample`, the method, among
-    how many samples (`selection_n`) of which so many had a score (`selection_scored`), its score, and the cost."""
-    return {
-        **row,
-        "generator": generator,
-        "sample": 0,
-        "selected_sample": int(row.get("sample") or 0),
-        "selection_method": method,
-        "selection_n": len(group),
-        "selection_scored": sum(not math.isnan(scores.values[i]) for i in group),
-        "selection_score": scores.values[position],
-        "selection_calls": cost.calls,
-        "selection_input_tokens": cost.input_tokens,
-        "selection_output_tokens": cost.output_tokens,
-    }
+def selected_names(
+    outputs: Sequence[Output], groups: Sequence[Sequence[int]], stem: str, manner: Manner, name: str | None = None
+) -> list[str]:
+    """Each group's generator after the choice: `name`, or its own with the method, the most samples and the manner."""
+    most: dict[str, int] = {}
+    for group in groups:
+        own = outputs[group[0]].generator
+        most[own] = max(most.get(own, 0), len(group))
+    told = {own: name or f"{own} {stem}-of-{count} {manner.name}".rstrip() for own, count in most.items()}
+    return [told[outputs[group[0]].generator] for group in groups]
+
+
+def chosen_rows(
+    rows: Sequence[Row],
+    groups: Sequence[Sequence[int]],
+    chosen: Sequence[int | None],
+    scores: Scores,
+    *,
+    names: Sequence[str],
+    manner: Manner,
+) -> Iterator[Row]:
+    """The chosen samples as outputs of the generators `names`, with what each choice rests on: `selected_sample`, the
+    method, among how many samples (`selection_n`) of which so many had a score (`selection_scored`), its score, the
+    comparisons behind that (`selection_verdicts`), and the cost."""
+    for group, position, name, cost in zip(groups, chosen, names, scores.costs, strict=True):
+        if position is None:
+            continue
+        verdicts = {} if scores.verdicts is None else {"selection_verdicts": scores.verdicts[position]}
+        yield {
+            **rows[position],
+            "generator": name,
+            "sample": 0,
+            "selected_sample": int(rows[position].get("sample") or 0),
+            "selection_method": manner.method,
+            **manner.columns,
+            "selection_n": len(group),
+            "selection_scored": sum(not math.isnan(scores.values[i]) for i in group),
+            "selection_score": scores.values[position],
+            **verdicts,
+            "selection_calls": cost.calls,
+            "selection_input_tokens": cost.input_tokens,
+            "selection_output_tokens": cost.output_tokens,
+        }
+
+
+def closing_lines(
+    scores: Scores, outputs: Sequence[Output], groups: Sequence[Sequence[int]], chosen: Sequence[int | None]
+) -> list[str]:
+    """What was chosen, what has no score and what choosing took, for stderr."""
+    generators = {outputs[group[0]].generator for group in groups}
+    unit = "instruction" if len(generators) == 1 else "instruction and generator"
+    left_out = sum(position is None for position in chosen)
+    unscored = sum(math.isnan(scores.values[row]) for group in groups for row in group)
+    told = [f"chose {len(groups) - left_out} of {sum(map(len, groups))} samples"]
+    if unscored:
+        told.append(f"warning: {unscored} samples have no score and were not chosen")
+    if left_out:
+        what = "instructions" if len(generators) == 1 else "pairs of instruction and generator"
+        told.append(f"warning: left out {left_out} {what}, none of whose samples has a score")
+    cost = total_cost(scores.costs)
+
+    def amount(count: int | None) -> str:
+        return "unknown" if count is None else f"{count:,} ({count / len(groups):,.1f} an {unit})"
+
+    if cost.calls:
+        told.append(
+            f"cost of choosing: calls {amount(cost.calls)}, input tokens {amount(cost.input_tokens)}, "
+            f"output tokens {amount(cost.output_tokens)}"
+        )
+    else:
+        told.append("cost of choosing: no call")
+    return told
