@@ -110,7 +110,7 @@ def verdicts(contest: Contest, quality: dict[str, float], lean: float, rng: np.r
         better = 1.5 * (quality[pair.output_2] - quality[pair.output_1])
         for order, sign in (("12", -1), ("21", 1)):
             second = rng.random() < expit(better + sign * lean)
-            answer: dict[str, Any] = {"raw_completion": {"text": "m"}, "input_tokens": 1, "output_tokens": 1}
+            answer: dict[str, Any] = {"calls": 1, "input_tokens": 1, "output_tokens": 1}
             made.append(Annotation(pair, "planted", 1.0 + second, "verdict", order=order, **answer))
     return made
 
