@@ -301,9 +301,22 @@ def test_likelihoods_are_framed_as_the_answers_were(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     folder = build_tiny_model(tmp_path / "tiny")
-    thinking = {"temperature": 1.0, "template_args": {"thinking": True, "unused": None}}
-    extras: list[dict[str, Any]] = [{}, {"sampling": thinking}, {"sampling": json.dumps(thinking)}, {"sampling": "?"}]
-    outputs = [Output("Why?", "A year.", "m", sample=s, extra=extra) for s, extra in enumerate(extras)]
+    thinking = {"temperature": 1.0, "template_args": {"thinking": True}}
+    # as Parquet gives it back, where another row has a name of its own
+    merged = {"template_args": {"thinking": True, "other": None}}
+    recorded = [None, merged, json.dumps(thinking), "?"]
+    chat: dict[str, Any] = {"role": "user", "content": "Why?"}
+    outputs = [
+        Output(
+            "Why?",
+            "A year.",
+            "m",
+            sample=s,
+            extra={"sampling": sampling},
+            messages=(chat | {"name": None} if s else chat,),
+        )
+        for s, sampling in enumerate(recorded)
+    ]
     groups = sample_groups(outputs)
     plain_scores = scored(folder, tmp_path, outputs, groups)
     assert plain_scores.values[1] == plain_scores.values[2] != plain_scores.values[0] == plain_scores.values[3]
@@ -357,8 +370,8 @@ def test_a_models_own_answers_are_read_under_the_template_they_were_given_under(
     plain_ones = [replace(o, extra={**own, "sampling": {"temperature": 1.0}}) for o in outputs]
     with pytest.raises(InputError, match="leave --chat-template out"):
         scored(folder, tmp_path, plain_ones, groups, chat_template=TEMPLATE)
-    # another model's answers are read under the template that this one is given
-    others = [replace(o, extra={**own, "model": "other"}) for o in outputs]
+    # another model's answers are read under the template that this one is given, whatever theirs was
+    others = [replace(o, extra={**own, "model": "other", "sampling": {"chat_template": "sha256:0"}}) for o in outputs]
     assert not any(math.isnan(v) for v in scored(folder, tmp_path, others, groups, chat_template=TEMPLATE).values)
     thought = [outputs[0], replace(outputs[1], extra={**own, "thinking": "Hm."})]
     likelihoods = Likelihoods(open_model(f"transformers/{folder}"))

@@ -7,6 +7,7 @@ each row, so that methods can be compared at equal cost; random, longest and ora
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -119,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
     _tell(*closing_lines(scores, outputs, groups, chosen))
     if arguments.gold or arguments.curve:
         _curves(arguments, outputs, groups, scores, gold or scores)
-    missing = any(scores.values[row] != scores.values[row] for group in groups for row in group)
+    missing = any(math.isnan(scores.values[row]) for group in groups for row in group)
     # what has no baseline output was allowed for; what has no verdict is in the status already
     return status or (4 if missing and not arguments.allow_missing else 0)
 
