@@ -443,7 +443,9 @@ def test_tokens_that_the_model_has_no_row_for_fail_alone(folder: Path, tmp_path:
     assert str(odd).startswith("the tokenizer gives token 400 and the model has 400")
 
 
-def test_a_request_that_continuous_batching_refuses_fails_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_continuous_batching_refuses_fails_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     from simfarm.backends import stream
 
     processors = stream.ContinuousBatchingLogitsProcessorList
@@ -460,10 +462,11 @@ def test_a_request_that_continuous_batching_refuses_fails_alone(folder: Path, mo
     assert [first.text, last.text] == [a.text for a in ask(folder, requests[::2])]
     assert isinstance(refused, CallError)
     assert str(refused) == "transformers failed on this request (no such warmth)"
+    assert not [record for record in caplog.records if record.exc_info], "no traceback on the user's terminal"
 
 
 def test_a_running_batch_that_breaks_is_everybodys_and_takes_nobody_in(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from simfarm.backends import stream
     from simfarm.backends.checkpoint import Checkpoint
@@ -483,6 +486,7 @@ def test_a_running_batch_that_breaks_is_everybodys_and_takes_nobody_in(
     for answer in ask(folder, [chat(text) for text in TEXTS], batching="continuous"):
         assert isinstance(answer, InputError)
         assert "transformers failed while it ran (a kernel is missing)" in str(answer)
+    assert not [record for record in caplog.records if record.exc_info], "no traceback on the user's terminal"
 
 
 @pytest.mark.parametrize(

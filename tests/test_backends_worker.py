@@ -94,6 +94,7 @@ async def test_a_question_asked_while_the_thread_ends_is_the_next_threads() -> N
     end.set()
     assert await settled(second) == [7], "what the first thread raised at its end is not the second's failure"
     await closing
+    assert await worker.ask(8) == 8
     await worker.close()
 
 

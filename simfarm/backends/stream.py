@@ -6,6 +6,7 @@ Faster than padded batches where a GPU has memory for the keys and values of man
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -40,6 +41,10 @@ NAP = 0.02
 """Seconds to wait for a token before looking for new requests."""
 
 
+LOGGER = "ContinuousBatchingLogger"
+"""Writes a traceback for every failure, also of one request, and heeds no setting of transformers' verbosity."""
+
+
 class Noise(ContinuousBatchingLogitsProcessor):
     """The sampler's noise inside continuous batching: a request's `draws` keyed by where its token stands."""
 
@@ -68,6 +73,8 @@ class Stream:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
+        # what it says is told in the errors that whoever asked gets
+        logging.getLogger(LOGGER).setLevel(logging.CRITICAL + 1)
         sizes: dict[str, Any] = {"max_memory_percent": MEMORY}
         if checkpoint.model.device.type == "cpu":
             pages = max(CPU_PAGES, math.ceil(checkpoint.context / PAGE) + 1)
