@@ -116,6 +116,19 @@ async def test_a_prompt_beyond_the_context_fails_alone_and_is_never_cut(model: S
         await model.log_likelihood("Why", "")
 
 
+async def test_a_text_that_the_tokenizer_would_cut_fails_instead(tmp_path: Path) -> None:
+    model = open_model(str(build_tiny_gguf(tmp_path / "wide.gguf", context=20_000)))
+    for prompt in (({"role": "user", "content": "Why? " * 6000},), "Why? " * 6000):
+        with pytest.raises(CallError, match="has 8192 tokens or more"):
+            await model.log_likelihood(prompt, "Because.")
+    with pytest.raises(CallError, match="has 8192 tokens or more"):
+        await ask(model, ({"role": "user", "content": "Why? " * 6000},))
+    with pytest.raises(CallError, match="has 8192 tokens or more"):
+        await model.count_tokens("Why? " * 6000)
+    assert (await ask(model, ({"role": "user", "content": "Why? " * 1000},), max_tokens=2)).output_tokens
+    await model.close()
+
+
 async def test_an_answer_ends_where_the_context_does(model: Scorer) -> None:
     prompt = ({"role": "user", "content": "leap years " * 40},)
     answer = await ask(model, prompt, max_tokens=1000)

@@ -25,6 +25,10 @@ Asked: TypeAlias = Request | Likelihood | str
 """What is asked: an answer, a likelihood, or how many tokens a text has."""
 
 
+PROBE = "a b " * 2**15
+"""A text of at least half as many tokens as characters, more than any tokenizer's limit that is not its model's."""
+
+
 @dataclass(slots=True)
 class Running:
     """A question that the engine is at."""
@@ -49,6 +53,10 @@ class Pipeline:
         self._ends = {*pipeline.get_config().stop_token_ids, self._tokenizer.get_eos_token_id()}
         self._model = model
         self._context = context
+        # a tokenizer may cut texts off and say nothing (one made from GGUF at 8,192 tokens, whatever the context holds)
+        self._most = len(self._encoded(PROBE))
+        if self._most >= len(PROBE) // 2:
+            self._most = -1
         self._number = 0
 
     def start(self, job: Job[Asked]) -> Running | None:
@@ -133,8 +141,15 @@ class Pipeline:
         )
 
     def _ids(self, text: str) -> list[int]:
-        # without max_length the tokenizer cuts a text off at the model's context, and says nothing
-        encoded = self._tokenizer.encode(text, add_special_tokens=False, max_length=2**31 - 1)
+        ids = self._encoded(text)
+        if len(ids) == self._most:
+            raise CallError(
+                f"the text has {self._most} tokens or more, and openvino's tokenizer of this model ends there"
+            )
+        return ids
+
+    def _encoded(self, text: str) -> list[int]:
+        encoded = self._tokenizer.encode(text, add_special_tokens=False, max_length=ENDLESS - 1)
         return [int(token) for token in encoded.input_ids.data.reshape(-1)]
 
     def _prompt(self, prompt: Prompt, sampling: Mapping[str, Any]) -> list[int]:
