@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -275,9 +276,8 @@ def test_a_stopped_driver_leaves_whole_parts_and_no_noise(cluster: Path) -> None
             driver = subprocess.Popen(
                 [sys.executable, "-m", "simfarm", *run], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
             )
-            stop_at = when(
-                lambda: len(list(Path("out").glob("*.parquet"))) >= 2, lambda: driver.send_signal(signal.SIGINT)
-            )
+            interrupt = partial(driver.send_signal, signal.SIGINT)
+            stop_at = when(lambda: len(list(Path("out").glob("*.parquet"))) >= 2, interrupt)
             out, err = driver.communicate(timeout=60)
             stop_at.join()
             if driver.returncode:
