@@ -35,8 +35,8 @@ class OpenVINOBackend:
     in_process = True
     base_url: str | None = None
     concurrency = 64
-    """Tokens a second grow with the batch on a CPU too: SmolLM2-135M on two cores gives 900 at 16, 1,120 at 32 and 1,250
-    at 64."""
+    """Tokens a second grow with the batch on a CPU too: SmolLM2-135M on two cores gives 900 at 16, 1,120 at 32 and
+    1,250 at 64."""
 
     def __init__(self, name: str, engine: Mapping[str, Any]) -> None:
         self._properties = {key: value for key, value in engine.items() if key.isupper()}
