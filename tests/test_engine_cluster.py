@@ -267,13 +267,11 @@ def test_a_rule_needs_no_model(cluster: Path) -> None:
 def test_a_stopped_driver_leaves_whole_parts_and_no_noise(cluster: Path) -> None:
     with Loopback(latency=0.5) as server:
         run = command(server, "--concurrency", "1")
+        # a suite that a shell runs in the background ignores interrupts, and so would its children
+        listening = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        listening += "from simfarm.cli import main; sys.exit(main(sys.argv[1:]))"
         driver = subprocess.Popen(
-            [sys.executable, "-m", "simfarm", *run],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # a suite that a shell runs in the background ignores interrupts, and so would its children
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+            [sys.executable, "-c", listening, *run], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         interrupt = partial(driver.send_signal, signal.SIGINT)
         stopper = when(lambda: len(list(Path("out").glob("*.parquet"))) >= 2, interrupt)
