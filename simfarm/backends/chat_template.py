@@ -17,9 +17,8 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from simfarm.backends.base import CallError, Message
-from simfarm.backends.framing import first_line
-from simfarm.errors import InputError
+from simfarm.backends.base import Message
+from simfarm.backends.framing import templating
 
 __all__ = ["render_chat"]
 
@@ -32,14 +31,10 @@ def render_chat(
     `tokens` are the special ones by the names templates give them (bos_token, eos_token …), `arguments` the user's own
     (enable_thinking …). Raises `InputError` for a template that is none, `CallError` where it refuses these messages.
     """
-    compiled = _compiled(template)
     named = {"tools": None, "documents": None, **tokens, **arguments}
-    try:
-        return compiled.render(messages=[dict(m) for m in messages], add_generation_prompt=True, **named)
-    except jinja2.TemplateError as error:
-        raise CallError(f"the chat template refuses these messages ({first_line(error)})") from None
-    except Exception as error:  # noqa: BLE001 a template is a program, and may fail in any way; Python may quote the prompt
-        raise CallError(f"the chat template fails on these messages ({type(error).__name__})") from None
+    with templating():
+        chat = [dict(message) for message in messages]
+        return _compiled(template).render(messages=chat, add_generation_prompt=True, **named)
 
 
 @lru_cache(maxsize=16)
@@ -49,10 +44,7 @@ def _compiled(template: str) -> jinja2.Template:
     )
     environment.filters["tojson"] = _to_json
     environment.globals |= {"raise_exception": _refuse, "strftime_now": lambda form: datetime.now().strftime(form)}
-    try:
-        return environment.from_string(template)
-    except jinja2.TemplateSyntaxError as error:
-        raise InputError(f"the chat template is not valid Jinja (line {error.lineno}: {first_line(error)})") from None
+    return environment.from_string(template)
 
 
 def _to_json(value: Any, indent: int | None = None) -> str:

@@ -7,7 +7,8 @@ and take options of the tokeniser among the template's: one of them cuts prompts
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = [
     "frame",
     "room",
     "stops",
+    "templating",
 ]
 
 RESERVED = frozenset(
@@ -95,18 +97,26 @@ def frame(tokenizer: Any, model: str, prompt: Prompt, sampling: Mapping[str, Any
         "add_generation_prompt": True,
         "tokenize": False,
     }
-    try:
+    with templating():
         text = tokenizer.apply_chat_template([dict(message) for message in prompt], **options)
-    except jinja2.TemplateSyntaxError as error:
-        raise InputError(f"the chat template is not valid Jinja (line {error.lineno}: {first_line(error)})") from None
-    except jinja2.TemplateError as error:
-        raise CallError(f"the chat template refuses these messages ({first_line(error)})") from None
-    except Exception as error:  # noqa: BLE001 a template is a program, and may fail in any way; Python may quote the prompt
-        raise CallError(f"the chat template fails on these messages ({type(error).__name__})") from None
     tokens = encode(tokenizer, text)
     if not tokens:
         raise CallError("the chat template renders nothing for these messages")
     return tokens
+
+
+@contextmanager
+def templating() -> Iterator[None]:
+    """A chat template at work in the block. Raises `InputError` for one that is not Jinja, `CallError` for messages
+    that it refuses or fails on: a template is a program, and may fail in any way."""
+    try:
+        yield
+    except jinja2.TemplateSyntaxError as error:
+        raise InputError(f"the chat template is not valid Jinja (line {error.lineno}: {first_line(error)})") from None
+    except jinja2.TemplateError as error:
+        raise CallError(f"the chat template refuses these messages ({first_line(error)})") from None
+    except Exception as error:  # noqa: BLE001 whatever it is, it is this record's; Python's own words may quote the prompt
+        raise CallError(f"the chat template fails on these messages ({type(error).__name__})") from None
 
 
 def encode(tokenizer: Any, text: str, *, special: bool = False) -> list[int]:
