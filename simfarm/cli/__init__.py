@@ -12,6 +12,7 @@ from typing import NoReturn
 from simfarm import __version__
 from simfarm.cli import annotate, compare, evaluate, generate, judges, rejudge, select, setup_local, show
 from simfarm.errors import SimfarmError
+from simfarm.report.terminal import say
 
 __all__ = ["main"]
 
@@ -35,7 +36,7 @@ class _Parser(argparse.ArgumentParser):
     """Errors in one line that names the remedy, as everywhere in simfarm."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"simfarm: {message}; see '{self.prog} --help'", file=sys.stderr)
+        say(f"simfarm: {message}; see '{self.prog} --help'")
         raise SystemExit(2)
 
 
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SimfarmError as error:
         if parsed.debug:
             raise
-        print(f"simfarm: {error}", file=sys.stderr)
+        say(f"simfarm: {error}")
         return error.exit_code
     except BrokenPipeError:
         # the reader (head, less) has seen enough
@@ -79,22 +80,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if parsed.debug:
             raise
-        print(f"simfarm: {error.strerror or error}; mend that and run the same command again", file=sys.stderr)
+        say(f"simfarm: {error.strerror or error}; mend that and run the same command again")
         # what is still buffered for a full stdout must not be flushed into a second error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         if parsed.debug:
             raise
-        print("simfarm: stopped; answers already given are kept, run the same command to go on", file=sys.stderr)
+        say("simfarm: stopped; answers already given are kept, run the same command to go on")
         return 128 + signal.SIGINT
     except Exception as error:
         # the last line of defence: every failure a user can mend has been named above, what is left is ours
         if parsed.debug:
             raise
-        print(
+        say(
             f"simfarm: a defect of ours ({type(error).__name__}: {error}); run it with --debug and report that",
-            file=sys.stderr,
         )
         return 1
     return status

@@ -7,10 +7,10 @@ same command again and only what is missing is asked."""
 from __future__ import annotations
 
 import argparse
-import sys
 
 from simfarm.cli.cluster import add_cluster, annotate_on_cluster, check_cluster
 from simfarm.cli.options import add_judging
+from simfarm.report.terminal import say
 
 __all__ = ["add_arguments", "run"]
 
@@ -40,11 +40,11 @@ def run(arguments: argparse.Namespace) -> int:
     if session.judge.rule == "surface":
         from simfarm.judges.surface import banner
 
-        print(banner(), file=sys.stderr)
+        say(banner())
     if arguments.engine:
         return annotate_on_cluster(arguments, session, pairs)
     rows = (annotation.row() for annotation in streamed(session, pairs))
     write_rows(arguments.output, rows, ANNOTATION_COLUMNS)
     if arguments.output:
-        print(f"wrote {arguments.output}", file=sys.stderr)
+        say(f"wrote {arguments.output}")
     return report_summary(session)

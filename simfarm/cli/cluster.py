@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 
 from simfarm.cli.options import number, whole
 from simfarm.errors import InputError
+from simfarm.report.terminal import answer, say
 
 if TYPE_CHECKING:
     from simfarm.engine.cluster import Job
@@ -86,7 +86,7 @@ def generate_on_cluster(
     parts = cut(instructions, size, lambda records: samples * len(records))
     folder = Folder(arguments.output, parts, made_by)
     if arguments.dry_run:
-        print(generation.estimate([asked for part in folder.missing() for asked in part.records]))
+        answer(generation.estimate([asked for part in folder.missing() for asked in part.records]))
         return 0
     job = Job(
         generation,
@@ -119,10 +119,10 @@ def annotate_on_cluster(arguments: argparse.Namespace, session: Session, pairs: 
     parts = cut(pairs, size, session.count_calls)
     folder = Folder(arguments.output, parts, made_by)
     if arguments.dry_run:
-        print(session.estimate([pair for part in folder.missing() for pair in part.records]))
+        answer(session.estimate([pair for part in folder.missing() for pair in part.records]))
         return 0
     for note in session.notes(pairs):
-        print(note, file=sys.stderr)
+        say(note)
     spec = arguments.model or load_judge(arguments.judge or DEFAULT_JUDGE).model
     job = Job(
         session,
@@ -146,7 +146,7 @@ def _run(arguments: argparse.Namespace, job: Job, folder: Folder, run: Generatio
     missing = folder.missing()
     known = len(folder.parts) - len(missing)
     if known:
-        print(f"{known} of {len(folder.parts)} parts are there already", file=sys.stderr)
+        say(f"{known} of {len(folder.parts)} parts are there already")
     if not missing:
         return 0
     pool = Pool(arguments.workers, arguments.gpus_per_worker, arguments.ray_address)
@@ -157,14 +157,13 @@ def _run(arguments: argparse.Namespace, job: Job, folder: Folder, run: Generatio
             lost -= 1
             step(run.pace() if isinstance(run, Generation) else run.cost_so_far())
     folder.tidy()
-    print(f"wrote {arguments.output} ({folder.written()} of {len(folder.parts)} parts)", file=sys.stderr)
+    say(f"wrote {arguments.output} ({folder.written()} of {len(folder.parts)} parts)")
     for line in run.closing_lines():
-        print(line, file=sys.stderr)
+        say(line)
     if lost:
-        print(
+        say(
             f"{lost} parts could not be made: each failed, or its worker died {TRIES} times (out of memory?); Ray's "
             "log files say why. Run the same command again: only what is missing is asked",
-            file=sys.stderr,
         )
     failed = len(run.failed) if isinstance(run, Generation) else run.summary.missing
     return 4 if lost or failed else 0

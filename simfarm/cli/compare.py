@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 
 from simfarm.cli.options import add_ranking
+from simfarm.report.terminal import answer, say
 
 __all__ = ["add_arguments", "run"]
 
@@ -30,10 +30,10 @@ def run(arguments: argparse.Namespace) -> int:
     told = {board.annotator: difference_lines(board, arguments.a, arguments.b) for board in boards}
     for board in boards:
         for warning in board.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            say(f"warning: {warning}")
     if arguments.json:
-        print(json.dumps(told, ensure_ascii=False, indent=1))
+        answer(json.dumps(told, ensure_ascii=False, indent=1))
         return 0
     for board in boards:
-        print("\n".join([f"judge {board.annotator}:", *told[board.annotator], *remarks(board)]))
+        answer("\n".join([f"judge {board.annotator}:", *told[board.annotator], *remarks(board)]))
     return 0

@@ -6,11 +6,11 @@ compared with). Intervals are at the level of --level, with the instruction as t
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simfarm.cli.options import add_judging, add_ranking
+from simfarm.report.terminal import answer, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _board(arguments, frame, name)
     if arguments.output:
-        print(f"wrote {arguments.output}", file=sys.stderr)
+        say(f"wrote {arguments.output}")
     return status
 
 
@@ -103,7 +103,7 @@ def _rate(arguments: argparse.Namespace, frame: pd.DataFrame) -> None:
         allow_mixed=arguments.mix_judges,
     )
     if arguments.json:
-        print(ratings_json(found))
+        answer(ratings_json(found))
     else:
         for one in found:
             print_ratings(one)
@@ -130,17 +130,17 @@ def _board(arguments: argparse.Namespace, frame: pd.DataFrame, name: str | None)
         told = [[*lines, *place_among(board, arguments.board)] for lines, board in zip(told, boards, strict=True)]
     for found in people:
         for warning in (line for one in found.values() for line in one.warnings):
-            print(f"warning: {warning}", file=sys.stderr)
+            say(f"warning: {warning}")
     more = [
         style_json(s, b) | calibrated_json(c, b) | ({"told": lines} if lines else {})
         for s, c, b, lines in zip(styles, people, boards, told, strict=True)
     ]
     if arguments.json:
-        print(board_json(boards, more))
+        answer(board_json(boards, more))
     else:
         for board, lines in zip(boards, told, strict=True):
             print_board(board, breakdown=arguments.breakdown)
-            print("\n".join([*lines, ""]))
+            answer("\n".join([*lines, ""]))
     if arguments.output:
         write_board(arguments.output, boards, more)
 

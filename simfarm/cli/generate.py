@@ -7,12 +7,12 @@ again and only what is missing is made. --model embedded needs 'simfarm setup-lo
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from simfarm.cli.cluster import add_cluster, check_cluster, generate_on_cluster
 from simfarm.cli.options import add_model, add_running, running, setting, whole
+from simfarm.report.terminal import answer, say
 
 if TYPE_CHECKING:
     from simfarm.generation.run import Generation
@@ -73,14 +73,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.engine:
         return generate_on_cluster(arguments, generation, instructions)
     if arguments.dry_run:
-        print(generation.estimate(instructions))
+        answer(generation.estimate(instructions))
         return 0
     rows = (output.row() for output in _streamed(generation, instructions))
     write_rows(arguments.output, rows)
     if arguments.output:
-        print(f"wrote {arguments.output}", file=sys.stderr)
+        say(f"wrote {arguments.output}")
     for line in generation.closing_lines():
-        print(line, file=sys.stderr)
+        say(line)
     if generation.stopped:
         return 3
     return 4 if generation.failed else 0

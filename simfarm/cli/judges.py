@@ -9,6 +9,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from simfarm.report.terminal import answer
+
 if TYPE_CHECKING:
     from simfarm.judges import Judge
     from simfarm.judges.check import Check
@@ -39,12 +41,12 @@ def run(arguments: argparse.Namespace) -> int:
     match arguments.action:
         case "list":
             judges = list_judges()
-            print(_json([_facts(judge) for judge in judges]) if arguments.json else _listing(judges))
+            answer(_json([_facts(judge) for judge in judges]) if arguments.json else _listing(judges))
             return 0
         case "show":
             judge = load_judge(arguments.judge)
             facts = _facts(judge) | {"template": judge.template}
-            print(_json(facts) if arguments.json else _told(facts))
+            answer(_json(facts) if arguments.json else _told(facts))
             return 0
     from simfarm.judges.check import check_judge
 
@@ -52,9 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
     check = check_judge(judge)
     if arguments.json:
         facts = {"name": judge.name, "hash": judge.hash, "fit": not check.problems}
-        print(_json(facts | dataclasses.asdict(check)))
+        answer(_json(facts | dataclasses.asdict(check)))
     else:
-        print(_report(judge, check))
+        answer(_report(judge, check))
     return 2 if check.problems else 0
 
 

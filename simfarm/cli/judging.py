@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator, Sequence
 
 from simfarm.cli.options import running
@@ -13,6 +12,7 @@ from simfarm.engine.session import Session
 from simfarm.errors import InputError
 from simfarm.inputs import comparisons_for
 from simfarm.records import Annotation, Comparison
+from simfarm.report.terminal import answer, say
 
 __all__ = [
     "allow_no_key",
@@ -45,7 +45,7 @@ def open_run(arguments: argparse.Namespace) -> tuple[Session, list[Comparison]]:
         arguments.baseline,
         allow_missing=arguments.allow_missing,
         limit=arguments.limit,
-        note=lambda line: print(line, file=sys.stderr),
+        note=say,
     )
     return session, pairs
 
@@ -60,7 +60,7 @@ def dry_run(arguments: argparse.Namespace) -> int:
     """Print what a run would ask and cost at most; asks nothing, and so needs no key."""
     allow_no_key()
     session, pairs = open_run(arguments)
-    print(session.estimate(pairs))
+    answer(session.estimate(pairs))
     return 0
 
 
@@ -87,7 +87,7 @@ def refuse_judging(arguments: argparse.Namespace) -> None:
 def streamed(session: Session, pairs: Sequence[Comparison]) -> Iterator[Annotation]:
     """The session's annotations, with a progress bar where stderr is a terminal."""
     for note in session.notes(pairs):
-        print(note, file=sys.stderr)
+        say(note)
     with progress(session.judge.name, session.count_calls(pairs)) as step:
         for annotation in session.annotations(pairs):
             yield annotation
@@ -97,7 +97,7 @@ def streamed(session: Session, pairs: Sequence[Comparison]) -> Iterator[Annotati
 def report_summary(session: Session) -> int:
     """Say what happened on stderr; gives the exit status (0, 3 stopped by budget, 4 verdicts missing)."""
     for line in session.closing_lines():
-        print(line, file=sys.stderr)
+        say(line)
     if session.summary.stopped:
         return 3
     return 4 if session.summary.missing else 0

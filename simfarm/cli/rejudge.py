@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from simfarm.cli.options import add_ranking
+from simfarm.report.terminal import answer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     by_name = {board.annotator: board for board in boards}
     found = compare_judges(by_name[names[0]], by_name[names[1]])
-    print(
+    answer(
         json.dumps(found.to_json(), ensure_ascii=False, indent=1) if arguments.json else _told(found, arguments.level)
     )
     return 0

@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from simfarm.cli.options import add_judging, level, whole
+from simfarm.report.terminal import answer, say
 
 if TYPE_CHECKING:
     from simfarm.files import Row
@@ -116,7 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = selected_names(outputs, groups, stem, manner, arguments.generator)
     write_rows(arguments.output, chosen_rows(rows, groups, chosen, scores, names=names, manner=manner))
     if arguments.output:
-        print(f"wrote {arguments.output}", file=sys.stderr)
+        say(f"wrote {arguments.output}")
     _tell(*closing_lines(scores, outputs, groups, chosen))
     if arguments.gold or arguments.curve:
         _curves(arguments, outputs, groups, scores, gold or scores)
@@ -127,7 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _tell(*lines: str) -> None:
     for line in lines:
-        print(line, file=sys.stderr)
+        say(line)
 
 
 def _by(arguments: argparse.Namespace) -> str | None:
@@ -234,7 +234,7 @@ def _scores(
     if by == "likelihood":
         return _likelihoods(arguments, outputs, groups)
     if arguments.dry_run:
-        print("no model is asked: $0.00")
+        answer("no model is asked: $0.00")
         return None
     return *_free_scores(arguments, rows, outputs, groups), 0
 
@@ -265,12 +265,12 @@ def _judged(arguments: argparse.Namespace, contest: Contest, against: str | None
     session = open_session(arguments)
     pairs = contest.comparisons
     if arguments.dry_run:
-        print(session.estimate(pairs))
+        answer(session.estimate(pairs))
         return None
     if session.judge.rule == "surface":
         from simfarm.judges.surface import banner
 
-        print(banner(), file=sys.stderr)
+        say(banner())
     _tell(*contest.order_notes(session.judge))
     scores = contest.scores(streamed(session, pairs))
     manner = judged_manner(
@@ -295,14 +295,14 @@ def _likelihoods(
     likelihoods.check(outputs, groups)
     texts = len(likelihoods.questions(outputs, groups))
     if arguments.dry_run:
-        print(f"{texts} texts would be read by {model.model}, less those in the store: $0.00")
+        answer(f"{texts} texts would be read by {model.model}, less those in the store: $0.00")
         return None
     _tell(*likelihoods.notes(outputs, groups))
     with progress(model.model, texts) as told:
         scores = likelihoods.scores(outputs, groups, lambda: told(""))
-    print(f"{likelihoods.asked} likelihoods computed, {likelihoods.cached} from the store", file=sys.stderr)
+    say(f"{likelihoods.asked} likelihoods computed, {likelihoods.cached} from the store")
     for problem, count in likelihoods.problems.most_common(5):
-        print(f"no likelihood {count}×: {problem}", file=sys.stderr)
+        say(f"no likelihood {count}×: {problem}")
     _tell("the tokens below are those of the texts, without what a chat template puts around them")
     manner = f"by likelihood of {model.model}"
     return scores, Manner(manner, f"best-of-n {manner}"), 0
@@ -322,7 +322,7 @@ def _curves(
         shown += [row for row in table if row["n"] & (row["n"] - 1) == 0 or row["n"] == len(curve.n)]
     if not shown:
         return
-    print(curve_table(shown), file=sys.stdout if arguments.output else sys.stderr)
+    (answer if arguments.output else say)(curve_table(shown))
     if arguments.curve:
         write_curve(arguments.curve, written)
-        print(f"wrote {arguments.curve}", file=sys.stderr)
+        say(f"wrote {arguments.curve}")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import sys
+
+from simfarm.report.terminal import answer, say
 
 __all__ = ["add_arguments", "run"]
 
@@ -21,10 +22,10 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.backends.local import missing_engine
     from simfarm.backends.weights import fetch_weights
 
-    path, fetched = fetch_weights(lambda: print("fetching SmolLM2-135M-Instruct (93 MB) …", file=sys.stderr))
-    print(f"{'fetched' if fetched else 'already here'}: {path}")
+    path, fetched = fetch_weights(lambda: say("fetching SmolLM2-135M-Instruct (93 MB) …"))
+    answer(f"{'fetched' if fetched else 'already here'}: {path}")
     if importlib.util.find_spec("openvino_genai") is None:
-        print(missing_engine("openvino"), file=sys.stderr)
+        say(missing_engine("openvino"))
     else:
-        print("try it: simfarm generate examples/instructions.jsonl --model embedded -o outputs.jsonl", file=sys.stderr)
+        say("try it: simfarm generate examples/instructions.jsonl --model embedded -o outputs.jsonl")
     return 0

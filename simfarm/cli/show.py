@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simfarm.cli.options import whole
+from simfarm.report.terminal import answer
 
 __all__ = ["add_arguments", "run"]
 
@@ -37,9 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
         write_rows(None, chosen[: arguments.number])
         return 0
     for number, row in enumerate(chosen[: arguments.number], 1):
-        print(_told(row, number, len(chosen), arguments.full))
+        answer(_told(row, number, len(chosen), arguments.full))
     if len(chosen) > arguments.number:
-        print(f"… {len(chosen) - arguments.number} more; -n N shows more of them")
+        answer(f"… {len(chosen) - arguments.number} more; -n N shows more of them")
     return 0
 
 

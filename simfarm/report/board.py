@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from simfarm.errors import InputError
 from simfarm.ranking import Board, paired_difference
+from simfarm.report.terminal import answer, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,14 +160,14 @@ def print_board(board: Board, *, breakdown: bool = False) -> None:
     print_table(_title(board), *_columns(board), least=("length", "won–lost–tied", "tier"))
     if breakdown:
         _print_breakdown(board.breakdown)
-    print("\n".join(remarks(board)))
+    answer("\n".join(remarks(board)))
     for line in board.warnings:
-        print(f"warning: {line}", file=sys.stderr)
+        say(f"warning: {line}")
 
 
 def _print_breakdown(breakdown: pd.DataFrame) -> None:
     if breakdown.empty:
-        print("no breakdown: the rows name no dataset or category, or only one")
+        answer("no breakdown: the rows name no dataset or category, or only one")
         return
     for by, part in breakdown.groupby("by", sort=False):
         groups = list(dict.fromkeys(part["group"]))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simfarm.ranking.columns import plain, records
+from simfarm.report.terminal import say
 
 if TYPE_CHECKING:
     from simfarm.ranking import Board, Calibrated, ControlledWinRates, Ratings
@@ -55,7 +55,7 @@ def print_ratings(found: Ratings) -> None:
         title, [*headings, "tier", "rank", "comparisons"], rows, [*slope_lines(found.slopes, found.level), *found.notes]
     )
     for line in found.warnings:
-        print(f"warning: {line}", file=sys.stderr)
+        say(f"warning: {line}")
 
 
 def ratings_json(found: Sequence[Ratings]) -> str:
