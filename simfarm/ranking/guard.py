@@ -7,11 +7,13 @@ upstream. A flag is a warning to a reader, never a change of a number.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Hashable
+from typing import Any
 
 import pandas as pd
 
-__all__ = ["CONSTANT_OUTPUT", "NOT_CHECKED", "SPEAKS_TO_JUDGE", "flags"]
+__all__ = ["CONSTANT_OUTPUT", "NOT_CHECKED", "SPEAKS_TO_JUDGE", "Flag", "Watch", "flags"]
 
 CONSTANT_OUTPUT = "constant-output"
 SPEAKS_TO_JUDGE = "speaks-to-judge"
@@ -62,46 +64,91 @@ _PROOF = re.compile("|".join(f"(?:{p})" for p in PROOFS), re.IGNORECASE | re.MUL
 _HINTS = [re.compile(p, re.IGNORECASE) for p in HINTS]
 
 
-def flags(data: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+class Flag(str):
+    """A flag's name, with an `example` of what raised it: one harmless line, empty where there is none."""
+
+    example: str
+
+    def __new__(cls, name: str, example: str = "") -> Flag:
+        flag = super().__new__(cls, name)
+        flag.example = example
+        return flag
+
+
+class Watch:
+    """Outputs seen one by one, in any order and any number of files; `flags` at any time says what they show.
+
+    No text is kept but a short example of each flag: an output leaves some hashes behind.
+    """
+
+    def __init__(self) -> None:
+        self._of: dict[str, _Seen] = {}
+
+    def see(self, generator: str, cluster: Hashable, text: str) -> None:
+        """One output to one instruction (`cluster`); the same text for the same instruction counts once."""
+        seen = self._of.get(generator)
+        if seen is None:
+            seen = self._of[generator] = _Seen()
+        seen.add(cluster, text)
+
+    def flags(self) -> dict[str, tuple[Flag, ...]]:
+        """The flags of every generator seen, empty where it is clean."""
+        return {generator: seen.flags() for generator, seen in self._of.items()}
+
+
+class _Seen:
+    """What is left of one generator's outputs."""
+
+    def __init__(self) -> None:
+        self._known: set[int] = set()
+        self._clusters: set[int] = set()
+        self._texts: Counter[int] = Counter()
+        self._hinting = 0
+        self._example: dict[str, str] = {}
+
+    def add(self, cluster: Hashable, text: str) -> None:
+        key = hash((cluster, text))
+        if key in self._known:
+            return
+        self._known.add(key)
+        self._clusters.add(hash(cluster))
+        self._texts[hash(text)] += 1
+        found = _hints(text)
+        self._hinting += found > 0
+        if found >= 2:
+            self._example.setdefault(SPEAKS_TO_JUDGE, "")
+
+    def flags(self) -> tuple[Flag, ...]:
+        raised = []
+        most = max(self._texts.values())
+        if most >= CONSTANT_COUNT and most >= CONSTANT_SHARE * len(self._clusters):
+            raised.append(Flag(CONSTANT_OUTPUT))
+        if SPEAKS_TO_JUDGE in self._example or self._hinting >= max(1, HINT_SHARE * len(self._known)):
+            raised.append(Flag(SPEAKS_TO_JUDGE))
+        return tuple(raised)
+
+
+def _hints(text: str) -> int:
+    lower = text.lower()
+    if not any(cue in lower for cue in CUES):
+        return 0
+    return 2 if _PROOF.search(text) else sum(1 for pattern in _HINTS if pattern.search(text))
+
+
+def flags(data: pd.DataFrame) -> dict[str, tuple[Flag, ...]]:
     """Flags of each generator in annotation rows, on either side; `("not checked",)` where the file has no texts.
 
     `data` has generator_1, generator_2 and cluster (from `units.prepare`). An empty tuple means checked and clean.
     """
-    found: dict[str, tuple[str, ...]] = {}
-    sides = []
+    names: dict[Any, None] = {}
+    watch = Watch()
     for side in ("1", "2"):
-        names = data[f"generator_{side}"]
-        found.update(dict.fromkeys(pd.unique(names), (NOT_CHECKED,)))
+        column = data[f"generator_{side}"]
+        names |= dict.fromkeys(pd.unique(column))
         if f"output_{side}" in data:
-            texts = pd.DataFrame({"model": names, "cluster": data["cluster"], "output": data[f"output_{side}"]})
-            sides.append(texts.dropna(subset=["output"]))
-    if sides:
-        outputs = pd.concat(sides).drop_duplicates()
-        for model, part in outputs.groupby("model", sort=False):
-            found[str(model)] = _flags(part)
-    return found
-
-
-def _flags(part: pd.DataFrame) -> tuple[str, ...]:
-    raised = []
-    most = int(part.drop_duplicates(["cluster", "output"])["output"].value_counts().iloc[0])
-    if most >= CONSTANT_COUNT and most >= CONSTANT_SHARE * part["cluster"].nunique():
-        raised.append(CONSTANT_OUTPUT)
-    if _speaks(part["output"].unique(), len(part), part["output"].value_counts()):
-        raised.append(SPEAKS_TO_JUDGE)
-    return tuple(raised)
-
-
-def _speaks(texts: Iterable[str], n_outputs: int, count: pd.Series[int]) -> bool:
-    hinting = 0
-    for text in texts:
-        lower = text.lower()
-        if not any(cue in lower for cue in CUES):
-            continue
-        if _PROOF.search(text):
-            return True
-        hints = sum(1 for pattern in _HINTS if pattern.search(text))
-        if hints >= 2:
-            return True
-        hinting += int(count[text]) if hints else 0
-    return hinting > 0 and hinting >= HINT_SHARE * n_outputs
+            outputs = data[f"output_{side}"]
+            known = outputs.notna().to_numpy()
+            for row in zip(column[known], data["cluster"][known], outputs[known], strict=True):
+                watch.see(*row)
+    found = watch.flags()
+    return {name: found.get(name, (Flag(NOT_CHECKED),)) for name in names}
