@@ -9,11 +9,13 @@ import asyncio
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simfarm.engine.stream import interrupt
 from simfarm.errors import InputError
 from simfarm.generation.sampling import MAX_TOKENS
 from simfarm.inputs import Source, comparisons_for, read_for_evaluation
@@ -80,7 +82,7 @@ def generate(
     )
     run = Generation.open(model, sampling, **options)
     instructions = instructions_for(_listed(inputs), limit)
-    rows = _collected(lambda: (output.row() for output in run.outputs(instructions)))
+    rows = _collected(lambda: _rows(run.outputs(instructions)))
     told = run.closing_lines()
     if run.failed or any(line.startswith("warning") for line in told):
         _warn("; ".join(told))
@@ -115,36 +117,41 @@ def annotate(
     pairs = comparisons_for(_listed(inputs), baseline, allow_missing=allow_missing, limit=limit, note=_warn)
     for line in session.notes(pairs):
         _warn(line)
-    rows = _collected(lambda: (annotation.row() for annotation in session.annotations(pairs)))
+    rows = _collected(lambda: _rows(session.annotations(pairs)))
     told = session.closing_lines()
     if session.summary.missing or any(line.startswith("warning") for line in told):
         _warn("; ".join(told))
     return pd.DataFrame(rows)
 
 
-def _collected(made: Callable[[], Iterator[dict[str, Any]]]) -> list[dict[str, Any]]:
+def _rows(made: Generator[Any]) -> Generator[dict[str, Any]]:
+    """The rows of a run's results; the run is closed at the end, however it comes."""
+    with closing(made):
+        for result in made:
+            yield result.row()
+
+
+def _collected(made: Callable[[], Generator[dict[str, Any]]]) -> list[dict[str, Any]]:
     """The rows of a run. A notebook's event loop already runs in this thread: there the run gets another one, which
-    ends after the row it is at when the user interrupts."""
+    ends as it would here when the user interrupts."""
+    threads: list[int] = []
+
+    def work() -> list[dict[str, Any]]:
+        threads.append(threading.get_ident())
+        with closing(made()) as rows:
+            return list(rows)
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return list(made())
-    stopped = threading.Event()
-
-    def work() -> list[dict[str, Any]]:
-        rows = []
-        for row in made():
-            rows.append(row)
-            if stopped.is_set():
-                break
-        return rows
-
+        return work()
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(work)
         try:
             return working.result()
         except KeyboardInterrupt:
-            stopped.set()
+            for thread in threads:
+                interrupt(thread)
             raise
 
 

@@ -7,6 +7,7 @@ same command again and only what is missing is asked."""
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 
 from simfarm.cli.cluster import add_cluster, annotate_on_cluster, check_cluster
 from simfarm.cli.options import add_judging
@@ -43,8 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
         say(banner())
     if arguments.engine:
         return annotate_on_cluster(arguments, session, pairs)
-    rows = (annotation.row() for annotation in streamed(session, pairs))
-    write_rows(arguments.output, rows, ANNOTATION_COLUMNS)
+    with closing(streamed(session, pairs)) as made:
+        write_rows(arguments.output, (annotation.row() for annotation in made), ANNOTATION_COLUMNS)
     if arguments.output:
         say(f"wrote {arguments.output}")
     return report_summary(session)

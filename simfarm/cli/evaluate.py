@@ -6,6 +6,7 @@ compared with). Intervals are at the level of --level, with the instruction as t
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -169,7 +170,8 @@ def _annotated(arguments: argparse.Namespace) -> tuple[pd.DataFrame, None, int]:
     from simfarm.tables import annotations_frame
 
     session, pairs = open_run(arguments)
-    rows = [annotation.row() for annotation in streamed(session, pairs)]
+    with closing(streamed(session, pairs)) as made:
+        rows = [annotation.row() for annotation in made]
     status = report_summary(session)
     if session.summary.stopped and not session.summary.status["verdict"]:
         raise BudgetError("there is no verdict to rank yet; raise --budget and run the same command again")

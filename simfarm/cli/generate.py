@@ -7,7 +7,8 @@ again and only what is missing is made. --model embedded needs 'simfarm setup-lo
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from simfarm.cli.cluster import add_cluster, check_cluster, generate_on_cluster
@@ -75,8 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         answer(generation.estimate(instructions))
         return 0
-    rows = (output.row() for output in _streamed(generation, instructions))
-    write_rows(arguments.output, rows)
+    with closing(_streamed(generation, instructions)) as made:
+        write_rows(arguments.output, (output.row() for output in made))
     if arguments.output:
         say(f"wrote {arguments.output}")
     for line in generation.closing_lines():
@@ -111,10 +112,11 @@ def _opened(arguments: argparse.Namespace) -> Generation:
     )
 
 
-def _streamed(generation: Generation, instructions: Sequence[Instruction]) -> Iterator[Output]:
+def _streamed(generation: Generation, instructions: Sequence[Instruction]) -> Generator[Output]:
     from simfarm.cli.progress import progress
 
-    with progress(generation.generator, len(instructions) * generation.sampling.n) as step:
-        for output in generation.outputs(instructions):
+    total = len(instructions) * generation.sampling.n
+    with progress(generation.generator, total) as step, closing(generation.outputs(instructions)) as made:
+        for output in made:
             yield output
             step(generation.pace())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 
 from simfarm.cli.options import running
 from simfarm.cli.progress import progress
@@ -84,12 +85,13 @@ def refuse_judging(arguments: argparse.Namespace) -> None:
         raise InputError(f"--{option} is for asking a judge, but {arguments.inputs[0]} holds verdicts; leave it out")
 
 
-def streamed(session: Session, pairs: Sequence[Comparison]) -> Iterator[Annotation]:
-    """The session's annotations, with a progress bar where stderr is a terminal."""
+def streamed(session: Session, pairs: Sequence[Comparison]) -> Generator[Annotation]:
+    """The session's annotations, with a progress bar where stderr is a terminal. Close it when done."""
     for note in session.notes(pairs):
         say(note)
-    with progress(session.judge.name, session.count_calls(pairs)) as step:
-        for annotation in session.annotations(pairs):
+    total = session.count_calls(pairs)
+    with progress(session.judge.name, total) as step, closing(session.annotations(pairs)) as made:
+        for annotation in made:
             yield annotation
             step(session.cost_so_far())
 

@@ -10,6 +10,7 @@ import argparse
 import math
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from simfarm.cli.options import add_judging, level, whole
@@ -272,7 +273,8 @@ def _judged(arguments: argparse.Namespace, contest: Contest, against: str | None
 
         say(banner())
     _tell(*contest.order_notes(session.judge))
-    scores = contest.scores(streamed(session, pairs))
+    with closing(streamed(session, pairs)) as made:
+        scores = contest.scores(made)
     manner = judged_manner(
         session.judge, against=against, rivals=arguments.rivals, order=arguments.order, repeats=arguments.repeats
     )

@@ -257,6 +257,8 @@ class Engine:
         try:
             if self._refused is not None:
                 raise self._refused
+            if self._store is not None:
+                await self._store.ready()
             if self._budget is not None:
                 assert most is not None
                 await self._budget.reserve(most)

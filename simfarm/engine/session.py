@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,8 +156,8 @@ class Session:
             new = [request for request in wanted if request is not None]
             return f"{told}\n{engine.forecast(new, known=len(questions) - len(new))}, repairs apart"
 
-    def annotations(self, pairs: Sequence[Comparison]) -> Iterator[Annotation]:
-        """Judge all pairs; gives annotations in the order of the pairs, as they become ready.
+    def annotations(self, pairs: Sequence[Comparison]) -> Generator[Annotation]:
+        """Judge all pairs; gives annotations in the order of the pairs, as they become ready. Close it when done.
 
         Raises `ProviderError` when the provider refuses every call, `InputError` where the options cannot work. What
         was answered before an error or Ctrl-C is in the store.

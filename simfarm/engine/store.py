@@ -1,33 +1,38 @@
 """Everything that was paid for, in one SQLite file: completions under the hash of their request.
 
 The store is the resume: a request whose completion is here is never asked again. It holds completions and hashes, no
-prompts, no credentials and no errors. One writer thread commits what has gathered since its last commit, so that a
-thousand completions a second cost a few dozen transactions; a completion is committed before its caller sees it.
+prompts, no credentials and no errors. A completion is committed before its caller sees it (`engine.writer`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import os
-import queue
 import sqlite3
 import sys
-import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from simfarm.backends.base import Completion, Request
-from simfarm.errors import InputError, SimfarmError
+from simfarm.engine.writer import Writer, is_busy
+from simfarm.errors import InputError
+from simfarm.harmless import one_line
 
 __all__ = ["Store", "default_store_path", "request_key"]
 
 APPLICATION_ID = 0x53464D31
 """Written in the file's header ("SFM1"), so that someone else's database is not taken for a store."""
 
-_Item = tuple[bytes, Completion, "asyncio.Future[None]"]
+SCHEMA = 1
+"""Written beside it; the first simfarm wrote 0 for the same tables."""
+
+COLUMNS = ["key", "completion", "created"]
+
+OPENING = 10.0
+"""Seconds to wait at the start for another program that keeps the file locked: nothing is paid for yet."""
 
 
 def default_store_path() -> Path:
@@ -72,113 +77,126 @@ def request_key(backend: str, base_url: str | None, request: Request) -> bytes:
 class Store:
     """An open store. Several processes may share the file; the first answer to a request stays.
 
-    Raises `InputError` for a file that is not a store, is damaged, or cannot be created. Reads are synchronous and one
-    at a time: at a few tens of microseconds, handing them to a thread or gathering them would cost more.
+    Raises `InputError` for a file that is not a store, is damaged, locked, of a later simfarm, or cannot be created.
+    Reads are synchronous and one at a time: at a few tens of microseconds, handing them to a thread or gathering them
+    would cost more.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._name = one_line(str(path))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # SQLite gives its -wal and -shm files the mode of this one
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be opened ({error.strerror}); name another with --store") from None
-        self._reader = self._connect()
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
-        self._writer = threading.Thread(target=self._write, name="simfarm-store", daemon=True)
-        self._writer.start()
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise InputError(f"{self._name}: cannot be opened ({why}); name another with --store") from None
+        self._reader = self._opened()
+        # here and not in its thread, so that a file that cannot be opened twice is told before the first call
+        self._writer = Writer(self._name, self._opened())
+
+    def _opened(self) -> sqlite3.Connection:
+        until = time.monotonic() + OPENING
+        while True:
+            try:
+                return self._connect()
+            except sqlite3.Error as error:
+                if is_busy(error) and time.monotonic() < until:
+                    # two that turn a new file into a store at once are not always made to wait for each other
+                    time.sleep(0.02)
+                    continue
+                raise InputError(f"{self._name}: {_unusable(error)}") from None
 
     def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=1.0, isolation_level=None, check_same_thread=False)
         try:
-            connection = sqlite3.connect(self.path, timeout=30.0, isolation_level=None, check_same_thread=False)
-            (marked,) = connection.execute("PRAGMA application_id").fetchone()
-            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if marked != APPLICATION_ID:
-                if tables:
-                    connection.close()
-                    raise InputError(f"{self.path}: a database, but no simfarm store; name another file with --store")
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            self._check(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS completions"
-                " (key BLOB PRIMARY KEY, completion TEXT NOT NULL, created REAL NOT NULL)"
-            )
-        except sqlite3.DatabaseError as error:
-            raise InputError(
-                f"{self.path}: cannot be used as a store ({error}); move it away or name another"
-            ) from None
+        except BaseException:
+            connection.close()
+            raise
         return connection
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        """Turns an empty file into a store, and refuses what is none of this schema."""
+        (marked,) = connection.execute("PRAGMA application_id").fetchone()
+        if marked != APPLICATION_ID:
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:
+                (marked,) = connection.execute("PRAGMA application_id").fetchone()
+                (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                if tables and marked != APPLICATION_ID:
+                    raise InputError(f"{self._name}: a database, but no simfarm store; name another file with --store")
+                connection.execute(
+                    "CREATE TABLE IF NOT EXISTS completions"
+                    " (key BLOB PRIMARY KEY, completion TEXT NOT NULL, created REAL NOT NULL)"
+                )
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {SCHEMA}")
+        (schema,) = connection.execute("PRAGMA user_version").fetchone()
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(completions)")]
+        if schema > SCHEMA or columns != COLUMNS:
+            raise InputError(
+                f"{self._name}: was written by another version of simfarm (schema {schema}, this one knows {SCHEMA}); "
+                "upgrade simfarm, or name another file with --store"
+            )
+        # both ends of both trees: a file that was cut short is told before the first call
+        connection.execute("SELECT min(key), max(key), min(rowid), max(rowid) FROM completions").fetchone()
 
     def get(self, key: bytes) -> Completion | None:
         """The completion of one request, None where it was never answered."""
         try:
             row = self._reader.execute("SELECT completion FROM completions WHERE key = ?", (key,)).fetchone()
-        except sqlite3.DatabaseError as error:
-            raise InputError(f"{self.path}: cannot be read ({error}); move it away or name another") from None
+        except sqlite3.Error as error:
+            raise InputError(f"{self._name}: {_unusable(error)}") from None
         if row is None:
             return None
         try:
             return Completion.from_json(json.loads(row[0]))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise InputError(
-                f"{self.path}: holds a damaged answer ({type(error).__name__}); "
+                f"{self._name}: holds a damaged answer ({type(error).__name__}); "
                 "move the file away or name another with --store"
             ) from None
 
     async def put(self, key: bytes, completion: Completion) -> None:
         """Keeps a completion; returns when it is committed. It is written even where the caller is cancelled meanwhile.
 
-        Raises `SimfarmError` where the file cannot be written (a full disk).
+        Where another program keeps the file locked, it waits for as long as `engine.writer.PATIENCE`. Raises
+        `SimfarmError` where the file cannot be written (a full disk).
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.put((key, completion, done))
-        await done
+        await self._writer.write((key, _written(completion), round(time.time(), 3)))
+
+    async def ready(self) -> None:
+        """For before a call: waits while nothing can be written, and raises `SimfarmError` where nothing could be, since
+        the answer would be paid for and lost."""
+        await self._writer.ready()
 
     def close(self) -> None:
         """Writes what is queued and closes the file."""
-        self._queue.put(None)
-        self._writer.join()
+        self._writer.close()
         self._reader.close()
 
-    def _write(self) -> None:
-        connection = self._connect()
-        closing = False
-        while not closing:
-            batch = [self._queue.get()]
-            while not self._queue.empty():
-                batch.append(self._queue.get())
-            items = [item for item in batch if item is not None]
-            closing = len(items) < len(batch)
-            if items:
-                self._commit(connection, items)
-        connection.close()
 
-    def _commit(self, connection: sqlite3.Connection, items: list[_Item]) -> None:
-        failure: SimfarmError | None = None
-        now = round(time.time(), 3)
-        rows = [(key, json.dumps(c.to_json(), separators=(",", ":")), now) for key, c, _ in items]
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany("INSERT OR IGNORE INTO completions VALUES (?, ?, ?)", rows)
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            failure = SimfarmError(
-                f"{self.path}: cannot be written ({error}); free the disk or name another with --store"
-            )
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        loop = items[0][2].get_loop()
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(_settle, [done for _, _, done in items], failure)
+def _unusable(error: sqlite3.Error) -> str:
+    """What is the matter with the file, and what to do."""
+    if is_busy(error):
+        return "another program keeps it locked; end that, or name another file with --store"
+    return f"cannot be used as a store ({error}); move it away or name another with --store"
 
 
-def _settle(waiting: list[asyncio.Future[None]], failure: SimfarmError | None) -> None:
-    for done in waiting:
-        if done.done():
-            continue
-        if failure is None:
-            done.set_result(None)
-        else:
-            done.set_exception(failure)
+def _written(completion: Completion) -> str:
+    """A completion as JSON. A field that has no form there (a number of a million digits) is left out: what was paid
+    for is the rest."""
+    row = completion.to_json()
+    try:
+        return json.dumps(row, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError):
+        kept = {}
+        for name, value in row.items():
+            with suppress(TypeError, ValueError, RecursionError):
+                json.dumps(value)
+                kept[name] = value
+        return json.dumps({"text": "", **kept}, separators=(",", ":"))

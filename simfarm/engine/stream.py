@@ -1,52 +1,114 @@
 """From many coroutines to results in order, and from an asynchronous generator to a plain iterator.
 
 Writers, progress bars and Ctrl-C want a plain loop over results in input order; the engine wants many calls in flight.
+Whoever takes such an iterator closes it (`contextlib.closing`): an event loop that is left to the garbage collector is
+closed when the interpreter ends, where no thread can start any more, and waits there for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import gc
+import threading
 import time
+import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
-__all__ = ["drained", "in_order"]
+__all__ = ["drained", "in_order", "interrupt"]
 
 T = TypeVar("T")
 
+_open: weakref.WeakSet[Generator[Any]] = weakref.WeakSet()
+"""Iterators that somebody may have left half way."""
+
+_loops: dict[int, asyncio.AbstractEventLoop] = {}
+"""Thread -> the event loop of the run that it takes results from."""
+
 
 async def in_order(calls: Iterable[Coroutine[Any, Any, T]], window: int) -> AsyncGenerator[T]:
-    """The results of `calls` in their order, at most `window` of them begun beyond the first unfinished one."""
+    """The results of `calls` in their order, at most `window` of them begun beyond the first unfinished one.
+
+    An exception in any of them ends it at once: no further call is begun, and results that wait behind an unfinished
+    one are given up (they are in the store).
+    """
     pending: deque[asyncio.Task[T]] = deque()
+    failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+
+    def watch(task: asyncio.Task[T]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not failed.done():
+            failed.set_result(error)
+
+    async def first() -> T:
+        if not pending[0].done():
+            await asyncio.wait((pending[0], failed), return_when=asyncio.FIRST_COMPLETED)
+            if not pending[0].done():
+                raise failed.result()
+        return pending.popleft().result()
+
     try:
         for call in calls:
-            pending.append(asyncio.ensure_future(call))
+            task = asyncio.ensure_future(call)
+            task.add_done_callback(watch)
+            pending.append(task)
             while len(pending) >= window or (pending and pending[0].done()):
-                yield await pending.popleft()
+                yield await first()
+            if failed.done():
+                break
         while pending:
-            yield await pending.popleft()
+            yield await first()
     finally:
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
 
 
-def drained(stream: AsyncGenerator[T]) -> Iterator[T]:
-    """What an asynchronous generator gives, as it becomes ready, in an event loop of its own."""
+def drained(stream: AsyncGenerator[T]) -> Generator[T]:
+    """What an asynchronous generator gives, as it becomes ready, in an event loop of its own: close it when done."""
+    made = _drained(stream)
+    _open.add(made)
+    return made
+
+
+def _drained(stream: AsyncGenerator[T]) -> Generator[T]:
     # the SDKs' modules hold objects by the hundred thousand: leaving them out of every collection saves a tenth
     gc.collect()
     gc.freeze()
+    thread = threading.get_ident()
     try:
         with asyncio.Runner() as runner:
+            _loops[thread] = runner.get_loop()
             try:
                 while batch := runner.run(_next_batch(stream)):
                     yield from batch
             finally:
                 runner.run(stream.aclose())
     finally:
+        _loops.pop(thread, None)
         gc.unfreeze()
+
+
+def interrupt(thread: int) -> None:
+    """Ends the run that another thread takes results from, as Ctrl-C ends one of the main thread's: there, whatever it
+    waits for raises `CancelledError`."""
+    loop = _loops.get(thread)
+    if loop is not None:
+        # the run may end at any moment, also between the look and the call
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
+
+
+@atexit.register
+def _close_the_open() -> None:
+    """The last moment at which what was left half way can be closed."""
+    for made in list(_open):
+        # one that a thread is in (ValueError), or whose loop needs a thread that may not start any more (RuntimeError)
+        with suppress(ValueError, RuntimeError):
+            made.close()
 
 
 async def _next_batch(stream: AsyncGenerator[T], size: int = 64, seconds: float = 0.2) -> list[T]:

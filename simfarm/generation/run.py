@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,9 +124,10 @@ class Generation:
             new = [request for request in requests if engine.cached(request) is None]
             return f"{len(requests)} outputs\n{engine.forecast(new, known=len(requests) - len(new))}"
 
-    def outputs(self, instructions: Sequence[Instruction]) -> Iterator[Output]:
+    def outputs(self, instructions: Sequence[Instruction]) -> Generator[Output]:
         """The outputs in the order of the instructions, their samples side by side, as they become ready; those that
-        could not be made are in `failed`. Raises `ProviderError` and `InputError` where nothing can go on."""
+        could not be made are in `failed`. Close it when done. Raises `ProviderError` and `InputError` where nothing can
+        go on."""
         return drained(self._stream(instructions))
 
     async def _stream(self, instructions: Sequence[Instruction]) -> AsyncGenerator[Output]:
