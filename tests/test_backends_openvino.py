@@ -11,7 +11,10 @@ import pytest
 
 from simfarm.backends import open_model
 from simfarm.backends.base import CallError, Completion, Request, Scorer
+from simfarm.backends.weights import MEMBER, cache_dir
+from simfarm.cli import main
 from simfarm.errors import InputError
+from simfarm.files import read_rows, write_rows
 
 pytest.importorskip("openvino_genai")
 pytest.importorskip("gguf")
@@ -220,6 +223,37 @@ async def test_who_gives_up_waiting_frees_the_engine(model: Scorer) -> None:
     waiting.cancel()
     assert (await ask(model)).output_tokens
     assert waiting.cancelled()
+
+
+async def test_choices_hold_even_a_model_that_knows_nothing(model: Scorer) -> None:
+    choices = ["[[A>B]]", "the (second) one", "A"]
+    answers = await asyncio.gather(*(ask(model, choices=choices, temperature=9.0, seed=s) for s in range(20)))
+    assert {answer.text for answer in answers} == set(choices)
+    assert {answer.finish_reason for answer in answers} == {"stop"}
+    assert (await ask(model, choices=["[[A]]"])).text == "[[A]]"
+    assert (await ask(model)).text not in choices
+
+
+def test_a_letter_judge_gives_a_verdict_for_every_pair(tmp_path: Path) -> None:
+    pairs = [{"instruction": f"Why {i}?", "output_1": f"One {i}.", "output_2": "Two!"} for i in range(4)]
+    write_rows(tmp_path / "pairs.jsonl", pairs)
+    asked = ["annotate", str(tmp_path / "pairs.jsonl"), "--judge", "pairwise-letter", "-o", str(tmp_path / "out.jsonl")]
+    # the prompt is longer than the tiny model's usual context
+    wide = build_tiny_gguf(tmp_path / "wide.gguf", context=2048)
+    assert main([*asked, "--model", str(wide)]) == 0
+    rows = read_rows(tmp_path / "out.jsonl")
+    assert [row["order"] for row in rows] == ["12", "21"] * 4
+    assert {row["preference"] for row in rows} <= {1.0, 2.0}
+    assert {row["raw_completion"]["text"] for row in rows} <= {"[[A]]", "[[B]]"}
+
+
+@pytest.mark.skipif(not (cache_dir() / Path(MEMBER).name).is_file(), reason="the embedded model is not set up")
+def test_the_embedded_model_judges_too(tmp_path: Path) -> None:
+    examples = Path(__file__).parents[1] / "examples" / "outputs"
+    asked = ["annotate", str(examples / "restater.json"), "--baseline", str(examples / "smollm2-135m.json")]
+    asked += ["--judge", "pairwise-letter", "--model", "embedded", "--limit", "2", "-o", str(tmp_path / "out.jsonl")]
+    assert main(asked) == 0
+    assert [row["status"] for row in read_rows(tmp_path / "out.jsonl")] == ["verdict"] * 4
 
 
 def test_a_model_serves_one_event_loop_after_another(path: Path) -> None:

@@ -512,6 +512,48 @@ def test_options_that_cannot_be_are_refused_before_loading(folder: Path, options
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("batching", BATCHINGS)
+def test_an_answer_held_to_choices_is_the_likeliest_of_them(
+    folder: Path, reference: tuple[Any, Any], batching: str
+) -> None:
+    model, tokenizer = reference
+    choices = ["[[A]]", "[[B]]", "[[A>B]]"]
+    held = [chat(text, choices=choices, logprobs=2) for text in TEXTS]
+    free = chat(TEXTS[0])
+    *answers, among = ask(folder, [*held, free], batching=batching, batch_size=4)
+    assert among.text == ask(folder, [free])[0].text
+    tails = {choice: [*tokenizer(choice, add_special_tokens=False).input_ids, 2] for choice in choices}
+    assert tokenizer.eos_token_id == 2
+    for text, answer in zip(TEXTS, answers, strict=True):
+        ids, said = prompt_ids(tokenizer, text), []
+        while said not in tails.values():
+            open_to = {tail[len(said)] for tail in tails.values() if tail[: len(said)] == said}
+            logits = model(torch.tensor([ids + said])).logits[0, -1].detach()
+            said.append(max(open_to, key=lambda token: float(logits[token])))
+        assert tails[answer.text] == said
+        assert answer.finish_reason == "stop"
+        # the log probabilities stay the model's own
+        assert answer.logprobs[0].logprob < answer.logprobs[0].top[max(answer.logprobs[0].top)]
+    warm = ask(folder, [chat(TEXTS[0], choices=choices, temperature=2.0, seed=s) for s in range(20)], batching=batching)
+    assert {answer.text for answer in warm} == set(choices)
+
+
+def test_a_choice_that_begins_another_can_be_the_answer(folder: Path) -> None:
+    for choices in (["A", "A>B"], ["A>B", "A"]):
+        answers = ask(folder, [chat(TEXTS[0], choices=choices, temperature=9.0, seed=s) for s in range(20)])
+        assert {answer.text for answer in answers} == {"A", "A>B"}
+
+
+def test_a_choice_ends_the_answer_of_a_model_without_an_end(folder: Path, tmp_path: Path) -> None:
+    endless = tmp_path / "endless"
+    shutil.copytree(folder, endless)
+    for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
+        held = json.loads((endless / name).read_text())
+        (endless / name).write_text(json.dumps(held | {"eos_token_id": None, "eos_token": None}))
+    (answer,) = ask(endless, [chat(TEXTS[0], choices=["[[A]]", "[[B]]"])])
+    assert (answer.text in ("[[A]]", "[[B]]"), answer.finish_reason) == (True, "stop")
+
+
 def test_sampling_that_no_engine_has_is_refused(folder: Path) -> None:
     backend = open_model(f"transformers/{folder}", {"device": "cpu"})
     backend.check(backend.model, {"temperature": 1, "seed": 3, "template_args": {}})

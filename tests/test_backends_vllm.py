@@ -448,6 +448,11 @@ class TestEngine:
         assert answer.finish_reason == "length" or json.loads(answer.text)["v"] in ("m", "M")
         assert answer.text.lstrip().startswith("{")
 
+    async def test_choices_hold_it_too(self, backend: VLLMBackend) -> None:
+        request = ask(backend, TEXTS[4], max_tokens=16, choices=["[[A]]", "[[B]]"], temperature=1.0, seed=5)
+        answer = await backend.complete(request)
+        assert (answer.text in ("[[A]]", "[[B]]"), answer.finish_reason) == (True, "stop")
+
     async def test_the_template_and_its_arguments_make_the_prompt(self, backend: VLLMBackend) -> None:
         plain = await backend.complete(ask(backend, TEXTS[0], max_tokens=1))
         thinking = await backend.complete(ask(backend, TEXTS[0], max_tokens=1, template_args={"thinking": True}))

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from simfarm.backends.base import Completion, Judged, Request, TokenLogprob
+from simfarm.engine.annotate import request_for
+from simfarm.engine.session import Session
 from simfarm.engine.store import Store, default_store_path, request_key
 from simfarm.errors import InputError, SimfarmError
+from simfarm.records import Comparison
 
 ANSWER = Completion(
     "m", (TokenLogprob("m", -0.25, {"m": -0.25, "M": -1.5, "\u00e9": -9.0}),), "stop", 12, 1, "judge-1", 0.05
@@ -83,6 +86,17 @@ async def test_neither_prompt_nor_key_is_on_disk_and_only_the_user_may_read_it(
         content = path.read_bytes()
         assert not any(word in content for word in (b"badger", b"sk-very-secret", b"hunter2"))
     store.close()
+
+
+def test_a_letter_judge_asks_a_server_what_it_always_asked(tmp_path: Path) -> None:
+    """What engines in this process are held to is not asked of servers: stores and annotations of earlier versions
+    are still theirs."""
+    session = Session.open("pairwise-letter", model="openai/m", base_url="http://127.0.0.1:1/v1", store=tmp_path / "s")
+    (call, _) = session.calls([Comparison("Why?", "One.", "Two.", "a", "b")])
+    request = request_for(call, session.judge, session.model)
+    assert session.judge.hash == "49f00c0f3471b8f0"
+    named = request_key("openai", "http://127.0.0.1:1/v1", request).hex()
+    assert named == "68648768aa786f2133e2851020ae1e9c26aef33363b09fbd73fd21b98fbb97a7"
 
 
 def test_the_key_changes_with_everything_that_could_change_the_answer() -> None:

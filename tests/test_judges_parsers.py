@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from simfarm.backends.base import Completion, TokenLogprob
 from simfarm.judges import Verdict, load_judge
 from simfarm.judges.orders import alpaca_eval_order
-from simfarm.judges.pairwise import parse, repair_messages, request_sampling, unswitch
+from simfarm.judges.pairwise import held, parse, repair_messages, request_sampling, unswitch
 from simfarm.judges.parsers import VerdictSpec, parse_json, parse_label, parse_token_logprobs
 
 TOKEN = load_judge("pairwise-logprob")
@@ -238,6 +238,18 @@ def test_only_json_judges_ask_for_a_schema() -> None:
     assert schema["additionalProperties"] is False
     assert schema["properties"]["winner"]["enum"] == ["A", "B", "tie"]
     assert "schema" not in JSON.sampling
+
+
+def test_a_reply_that_is_a_label_alone_can_be_held_to_its_labels() -> None:
+    letter = load_judge("pairwise-letter")
+    assert request_sampling(held(letter)) == {"temperature": 0, "max_tokens": 16, "choices": ["[[A]]", "[[B]]"]}
+    assert [parse(letter, said(choice)).p_second for choice in held(letter).sampling["choices"]] == [0.0, 1.0]
+    assert held(letter).hash != letter.hash, "it gives other verdicts"
+    assert "choices" not in letter.sampling
+    # a judge with room to reason, or that is read in another way, is left alone
+    for judge in (TOKEN, LABEL, JSON, load_judge("longest"), letter.replace(sampling={"max_tokens": 17})):
+        assert held(judge) is judge
+    assert held(letter.replace(sampling={})) == letter.replace(sampling={})
 
 
 def test_a_rule_has_nothing_to_parse() -> None:

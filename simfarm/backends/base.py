@@ -45,8 +45,9 @@ class Judged:
 @dataclass(frozen=True, slots=True)
 class Request:
     """One question to one model. `sampling` holds provider-neutral names (temperature, top_p, repetition_penalty,
-    max_tokens, logprobs, seed, effort, stop, schema, chat_template, template_args); `sample` tells repeats of one
-    question apart, `attempt` tells a later try after an unparseable answer from the first."""
+    max_tokens, logprobs, seed, effort, stop, schema, choices, chat_template, template_args); `choices` are the texts
+    that the answer must be one of, for engines in this process. `sample` tells repeats of one question apart, `attempt`
+    tells a later try after an unparseable answer from the first."""
 
     model: str
     messages: tuple[Message, ...]

@@ -79,7 +79,13 @@ class Batches:
             draws=Draws(sampling.get("seed"), prompt),
             stop=stops(sampling),
             logprobs=int(sampling["logprobs"]) if sampling.get("logprobs") else None,
+            choices=tuple(self._choice(text) for text in sampling.get("choices") or ()),
         )
+
+    def _choice(self, text: str) -> tuple[int, ...]:
+        """An answer's tokens with the one that ends it, where the model has one: else nothing would tell a choice that
+        begins another from the longer one."""
+        return (*self.checkpoint.encode(text), *sorted(self.checkpoint.ends)[:1])
 
     def _pair(self, job: Job[Any], asked: Likelihood) -> Pair:
         continuation = self.checkpoint.encode(asked.continuation)

@@ -42,7 +42,7 @@ PACKAGES = {
 """Engine -> (a module it needs, the extra of simfarm that brings it)."""
 
 SAMPLING = frozenset(
-    {"temperature", "top_p", "repetition_penalty", "max_tokens", "logprobs", "seed", "stop", "schema"}
+    {"temperature", "top_p", "repetition_penalty", "max_tokens", "logprobs", "seed", "stop", "schema", "choices"}
     | {"chat_template", "template_args"}
 )
 """Sampling names that every engine in this process takes (`schema` where it can hold a model to one)."""

@@ -6,7 +6,9 @@ of it belongs to the one thread that made it.
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 import secrets
 import time
 from collections.abc import Mapping
@@ -188,7 +190,11 @@ def _configure(genai: Any, config: Any, sampling: Mapping[str, Any], limit: int)
         # left to itself the engine cuts whole tokens off, and leaves the beginning of a string that starts within one
         config.include_stop_str_in_output = True
     config.logprobs = 1 if sampling.get("logprobs") else 0
-    if sampling.get("schema"):
+    if choices := sampling.get("choices"):
+        texts = map(genai.StructuredOutputConfig.ConstString, choices)
+        allowed = functools.reduce(operator.or_, texts)
+        config.structured_output_config = genai.StructuredOutputConfig(structural_tags_config=allowed)
+    elif sampling.get("schema"):
         config.structured_output_config = genai.StructuredOutputConfig(json_schema=json.dumps(sampling["schema"]))
 
 

@@ -62,7 +62,8 @@ def gumbel(keys: torch.Tensor, size: int) -> torch.Tensor:
 @dataclass(slots=True, eq=False)
 class Row:
     """One answer as it grows. `limit` is in tokens; `logprobs` is how many of the most likely tokens to note, None for
-    no log probabilities; `finish` is OpenAI's reason once it is over."""
+    no log probabilities; `choices` are the answers that it must be one of, in tokens, none for any; `finish` is
+    OpenAI's reason once it is over."""
 
     job: Job[Any]
     prompt: list[int]
@@ -73,6 +74,7 @@ class Row:
     draws: Draws
     stop: tuple[str, ...]
     logprobs: int | None
+    choices: tuple[tuple[int, ...], ...] = ()
     tokens: list[int] = field(default_factory=list)
     noted: list[TokenLogprob] = field(default_factory=list)
     finish: str | None = None
@@ -87,12 +89,16 @@ class Row:
         decoded at each token: no token but a special one is shorter than a byte."""
         self.tokens.append(token)
         tail = max((len(text.encode()) for text in self.stop), default=0) + 4
-        if token in checkpoint.ends or (
-            self.stop and any(map(checkpoint.decode(self.tokens[-tail:]).__contains__, self.stop))
-        ):
+        stopped = self.stop and any(map(checkpoint.decode(self.tokens[-tail:]).__contains__, self.stop))
+        if token in checkpoint.ends or stopped or (self.choices and not self.allowed()):
             self.finish = "stop"
         elif len(self.tokens) >= self.limit:
             self.finish = "length"
+
+    def allowed(self) -> list[int]:
+        """The tokens that can come next in one of the choices; none where a choice is whole."""
+        at = len(self.tokens)
+        return sorted({choice[at] for choice in self.choices if len(choice) > at and list(choice[:at]) == self.tokens})
 
     def text(self, checkpoint: Checkpoint) -> str:
         """The answer, without special tokens, cut before the first stop string."""
@@ -123,6 +129,12 @@ class Sampler:
         raw = {i: scores[i].log_softmax(-1) for i, row in enumerate(self._rows) if row.logprobs is not None}
         if self._penalised:
             self._penalise(scores)
+        for i, row in enumerate(self._rows):
+            if row.choices and not row.over:
+                kept = row.allowed()
+                held = scores[i, kept]
+                scores[i] = -torch.inf
+                scores[i, kept] = held
         chosen = self._choose(scores)
         for i, (row, token) in enumerate(zip(self._rows, chosen.tolist(), strict=True)):
             if not row.over:

@@ -166,7 +166,7 @@ def run_stream(batches: Batches, worker: Worker[Any]) -> None:
             waiting = batches.prepare(jobs)
             padded = []
             for item in waiting:
-                if isinstance(item, Row) and item.logprobs is None and item.penalty == 1:
+                if isinstance(item, Row) and item.logprobs is None and item.penalty == 1 and not item.choices:
                     stream.add(item)
                 else:
                     padded.append(item)

@@ -2,7 +2,7 @@
 
 The route for what vLLM does not install on or does not run, and for likelihoods to the last digit. On a CPU, requests
 are answered in padded batches; on a GPU by transformers' continuous batching, save those that it has no form for (log
-probabilities of likely tokens, repetition penalty, likelihoods), which go in padded batches there too.
+probabilities of likely tokens, repetition penalty, choices, likelihoods), which go in padded batches there too.
 """
 
 from __future__ import annotations

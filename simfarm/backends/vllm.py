@@ -184,7 +184,9 @@ class VLLMBackend:
     def _sampling(self, sampling: Mapping[str, Any], most: int) -> Any:
         """vLLM's sampling parameters; at most `most` tokens."""
         schema = sampling.get("schema")
-        structured = None if schema is None else self._parameters.StructuredOutputsParams(json=dict(schema))
+        form: dict[str, Any] = {} if schema is None else {"json": dict(schema)}
+        if choices := sampling.get("choices"):
+            form = {"choice": list(choices)}
         return self._vllm.SamplingParams(
             temperature=sampling.get("temperature", 0.0),
             top_p=sampling.get("top_p", 1.0),
@@ -193,7 +195,7 @@ class VLLMBackend:
             stop=list(stops(sampling)),
             max_tokens=most,
             logprobs=sampling.get("logprobs") or None,
-            structured_outputs=structured,
+            structured_outputs=self._parameters.StructuredOutputsParams(**form) if form else None,
             output_kind=self._parameters.RequestOutputKind.FINAL_ONLY,
         )
 

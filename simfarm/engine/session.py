@@ -24,6 +24,7 @@ from simfarm.engine.stream import drained
 from simfarm.errors import InputError
 from simfarm.judges import Judge, load_judge
 from simfarm.judges.family import model_family
+from simfarm.judges.pairwise import held
 from simfarm.records import Annotation, Comparison
 
 __all__ = ["DEFAULT_JUDGE", "Session"]
@@ -92,6 +93,7 @@ class Session:
             chosen = chosen.replace(model=recorded[0]) if len(recorded) == 1 else chosen
         else:
             chosen = chosen.replace(model=f"{backend.name}/{name}")
+            chosen = held(chosen) if backend.in_process else chosen
         backend.check(name, chosen.sampling)
         return cls(
             chosen,

@@ -6,6 +6,8 @@ the number that files hold.
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +17,12 @@ from simfarm.judges.spec import Judge
 from simfarm.judges.verdict import Verdict
 from simfarm.records import Comparison
 
-__all__ = ["messages", "parse", "repair_messages", "request_sampling", "unswitch"]
+__all__ = ["held", "messages", "parse", "repair_messages", "request_sampling", "unswitch"]
 
 REPAIR = "That reply cannot be used: {problem}. Answer the question above again, in exactly the form it asks for."
+
+BRIEF = 16
+"""The most tokens of a reply that is a label and nothing else: there is no room to reason in them."""
 
 
 def messages(judge: Judge, comparison: Comparison, order: str) -> tuple[Message, ...]:
@@ -63,6 +68,22 @@ def request_sampling(judge: Judge) -> dict[str, Any]:
         schema: Mapping[str, Any] = judge.verdict.schema
         sampling["schema"] = schema
     return sampling
+
+
+def held(judge: Judge) -> Judge:
+    """The judge with its reply held to its labels, for engines in this process, which choose among the labels' tokens
+    alone: a small model then gives a verdict each time, and none is lost to a preamble. A judge whose reply is more
+    than a label (one that reasons first, one that weighs tokens) is given back as it is.
+
+    The labels stand in `sampling` and so in the judge's hash and the store's keys: it answers another way. Servers are
+    not asked for it, for they have no form in common, and some ignore what they do not know.
+    """
+    spec = judge.verdict
+    if spec is None or spec.parser != "label" or judge.sampling.get("max_tokens", math.inf) > BRIEF:
+        return judge
+    opening, closing = spec.delimiters or ("", "")
+    choices = [f"{opening}{label}{closing}" for label in spec.labels]
+    return dataclasses.replace(judge, sampling={**judge.sampling, "choices": choices})
 
 
 def unswitch(p_second: float, order: str) -> float:
