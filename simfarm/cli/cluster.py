@@ -152,10 +152,10 @@ def _run(arguments: argparse.Namespace, job: Job, folder: Folder, run: Generatio
     pool = Pool(arguments.workers, arguments.gpus_per_worker, arguments.ray_address)
     lost = len(missing)
     name = run.generator if isinstance(run, Generation) else run.judge.name
-    with progress(name, len(missing)) as step, closing(run_parts(job, missing, pool, run)) as made:
+    with progress(name, len(missing)) as bar, closing(run_parts(job, missing, pool, run)) as made:
         for _ in made:
             lost -= 1
-            step(run.pace() if isinstance(run, Generation) else run.cost_so_far())
+            bar.step(run.pace() if isinstance(run, Generation) else run.cost_so_far())
     folder.tidy()
     say(f"wrote {arguments.output} ({folder.written()} of {len(folder.parts)} parts)")
     for line in run.closing_lines():

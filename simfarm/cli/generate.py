@@ -116,7 +116,7 @@ def _streamed(generation: Generation, instructions: Sequence[Instruction]) -> Ge
     from simfarm.cli.progress import progress
 
     total = len(instructions) * generation.sampling.n
-    with progress(generation.generator, total) as step, closing(generation.outputs(instructions)) as made:
+    with progress(generation.generator, total) as bar, closing(generation.outputs(instructions)) as made:
         for output in made:
             yield output
-            step(generation.pace())
+            bar.step(generation.pace())

@@ -90,10 +90,10 @@ def streamed(session: Session, pairs: Sequence[Comparison]) -> Generator[Annotat
     for note in session.notes(pairs):
         say(note)
     total = session.count_calls(pairs)
-    with progress(session.judge.name, total) as step, closing(session.annotations(pairs)) as made:
+    with progress(session.judge.name, total) as bar, closing(session.annotations(pairs)) as made:
         for annotation in made:
             yield annotation
-            step(session.cost_so_far())
+            bar.step(session.cost_so_far())
 
 
 def report_summary(session: Session) -> int:

@@ -300,8 +300,8 @@ def _likelihoods(
         answer(f"{texts} texts would be read by {model.model}, less those in the store: $0.00")
         return None
     _tell(*likelihoods.notes(outputs, groups))
-    with progress(model.model, texts) as told:
-        scores = likelihoods.scores(outputs, groups, lambda: told(""))
+    with progress(model.model, texts) as bar:
+        scores = likelihoods.scores(outputs, groups, bar.step)
     say(f"{likelihoods.asked} likelihoods computed, {likelihoods.cached} from the store")
     for problem, count in likelihoods.problems.most_common(5):
         say(f"no likelihood {count}×: {problem}")

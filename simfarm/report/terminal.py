@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from simfarm.harmless import visible
 
-__all__ = ["answer", "quiet", "say"]
+__all__ = ["answer", "is_quiet", "quiet", "say"]
 
 _silent = False
 
@@ -25,6 +25,11 @@ def say(line: object) -> None:
     """Progress, counts and remarks, on stderr; nothing under `--quiet`, warnings and errors apart."""
     if not _silent or str(line).startswith(("warning", "simfarm:")):
         print(visible(line), file=sys.stderr, flush=True)
+
+
+def is_quiet() -> bool:
+    """Whether only warnings and errors are said."""
+    return _silent
 
 
 @contextmanager
