@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from simfarm.engine.stream import interrupt
 from simfarm.errors import InputError
 from simfarm.generation.sampling import MAX_TOKENS
+from simfarm.harmless import one_line
 from simfarm.inputs import Source, comparisons_for, read_for_evaluation
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def _collected(made: Callable[[], Generator[dict[str, Any]]]) -> list[dict[str, 
 
 
 def _warn(line: str) -> None:
-    warnings.warn(line.removeprefix("warning: "), stacklevel=3)
+    warnings.warn(one_line(line.removeprefix("warning: ")), stacklevel=3)
 
 
 def leaderboards(

@@ -9,10 +9,11 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from simfarm.errors import InputError
+from simfarm.harmless import json_text
 from simfarm.parsing import Row
 from simfarm.reading import MANIFEST, format_of, iter_rows, read_text
 from simfarm.targets import Target, open_text, replacing, standard_output, telling
@@ -48,7 +49,7 @@ def write_rows(path: str | os.PathLike[str] | None, rows: Iterable[Row], columns
     """
     if path is None:
         with standard_output() as stream:
-            return _write_jsonl(stream, rows)
+            return _write_jsonl(stream, rows, json_text)
     name = os.fspath(path)
     kind, compression = format_of(name)
     with replacing(name) as temporary:
@@ -64,10 +65,10 @@ def write_rows(path: str | os.PathLike[str] | None, rows: Iterable[Row], columns
             return _write_csv(stream, list(rows), columns)
 
 
-def _write_jsonl(stream: Target, rows: Iterable[Row]) -> int:
+def _write_jsonl(stream: Target, rows: Iterable[Row], shown: Callable[[str], str] = str) -> int:
     count = 0
     for row in rows:
-        stream.write(dump(row) + "\n")
+        stream.write(shown(dump(row)) + "\n")
         count += 1
     return count
 

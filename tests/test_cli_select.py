@@ -365,7 +365,8 @@ def test_likelihoods_under_the_chat_template_of_the_answers(files: Path, capsys:
 def test_curves_are_printed_and_written(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert select("--method", "longest", "--gold", "gold", "--curve", "curve.csv") == 0
     printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 2 + 3
+    assert printed[0] == "what the best of n is worth"
+    assert len(printed) == 2 + 2 + 3 + 1
     with open("curve.csv") as file:
         table = list(csv.DictReader(file))
     assert [row["n"] for row in table] == ["1", "2", "3", "4"]
@@ -384,7 +385,7 @@ def test_curves_are_printed_and_written(files: Path, capsys: pytest.CaptureFixtu
     assert main(["select", "s.jsonl", "--method", "random", "--gold", "gold"]) == 0
     captured = capsys.readouterr()
     assert len([json.loads(line) for line in captured.out.splitlines()]) == N
-    assert "kl_bound" in captured.err
+    assert "kl bound" in captured.err
 
 
 def test_likelihood_of_a_model_in_this_process(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -218,10 +218,11 @@ def test_what_is_asked_for_stands_in_the_file_too() -> None:
         assert main(["evaluate", "v.jsonl", *asked, "-o", name]) == 0
     with open("o.json", encoding="utf-8") as stream:
         found = json.load(stream)
-    assert {"human_calibrated", "style_controlled", "told"} <= set(found)
+    assert {"human_calibrated", "style_controlled", "published"} <= set(found)
+    assert found["published"]["models"][0]["model"] == "m"
     with open("o.md", encoding="utf-8") as stream:
         told = stream.read()
-    assert "as people would judge" in told
+    assert "as people judge 95 %" in told
     assert "among the 223 models" in told
     assert main(["evaluate", "v.jsonl", "--board", "nobody", "--add-to", "new"]) == 2
     assert main(["evaluate", "v.jsonl", "--control", "length", "--add-to", "new"]) == 2

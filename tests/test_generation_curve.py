@@ -10,7 +10,6 @@ from simfarm.errors import InputError
 from simfarm.generation.curve import (
     best_of_n_curve,
     curve_rows,
-    curve_table,
     expected_best,
     generator_curves,
     group_clusters,
@@ -18,6 +17,8 @@ from simfarm.generation.curve import (
 )
 from simfarm.generation.select import sample_groups
 from simfarm.records import Output
+from simfarm.report.curve import curve_part
+from simfarm.report.tables import table_lines
 
 
 def by_hand(proxy: list[float], gold: list[float], n: int) -> float:
@@ -129,7 +130,7 @@ def test_each_n_rests_on_the_instructions_that_have_as_many_scores() -> None:
     assert [row["instructions"] for row in curve_rows(curve)] == [3, 2, 2]
     alone = curve_rows(best_of_n_curve([[1.0, 2.0, 3.0], [5.0]]))[-1]
     assert (alone["instructions"], alone["gold"]) == (1, 3.0)
-    assert curve_table([alone]).splitlines()[-1].count("[") == 0
+    assert not any("(" in cell for cell in curve_part([alone], 0.95).rows[0])
 
 
 def test_gains_are_the_paired_differences() -> None:
@@ -206,9 +207,12 @@ def test_rows_and_table() -> None:
     assert rows[1]["gain"] == pytest.approx(0.5)
     assert rows[1]["gain_low"] < 0.5 < rows[1]["gain_high"]
     assert rows[0]["instructions"] == 3
-    lines = curve_table(rows).splitlines()
-    assert len(lines) == 4
-    assert len({len(line) for line in lines}) == 1
+    part = curve_part(rows, 0.9)
+    assert part.headings[:3] == ["n", "kl bound", "gold 90 %"]
+    assert part.rows[1][2].startswith("2 (")
+    lines, narrow = table_lines(part.headings, part.rows, 40, part.least)
+    assert max(map(len, lines)) <= 40
+    assert narrow[0].startswith("not shown for want of width: kl bound")
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,8 @@ if not sys.stdin.buffer.read(1):
     log = int(sys.argv[1])
     words = os.pread(log, 65536, max(0, os.fstat(log).st_size - 65536)).decode("utf-8", "replace")
     lines = [line.strip() for line in words.splitlines() if line.strip()] or ["nothing"]
-    print("simfarm: the process ended inside vLLM, which said last: " + lines[-1][:240], file=sys.stderr)
+    last = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in lines[-1][:240])
+    print("simfarm: the process ended inside vLLM, which said last: " + last, file=sys.stderr)
 """
 
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from simfarm import __version__
 from simfarm.cli import annotate, compare, evaluate, generate, judges, rejudge, select, setup_local, show
+from simfarm.cli.help import Paragraphs
 from simfarm.errors import SimfarmError
 from simfarm.report.terminal import say
 
@@ -45,14 +46,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="simfarm",
         description="Simulate human feedback on language-model outputs and evaluate models with it.",
         epilog=_EXIT_STATUS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Paragraphs,
     )
     parser.add_argument("--version", action="version", version=f"simfarm {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
     for name, (module, summary) in _VERBS.items():
-        verb = verbs.add_parser(
-            name, help=summary, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+        verb = verbs.add_parser(name, help=summary, description=module.__doc__, formatter_class=Paragraphs)
         module.add_arguments(verb)
         verb.add_argument("--debug", action="store_true", help="show the traceback of an error")
         verb.set_defaults(run=module.run)
@@ -61,10 +60,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit status."""
-    parsed = _parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         # a terminal or pipe in a narrow encoding shows an escape instead of ending in a traceback
         getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
+    parsed = _parser().parse_args(arguments)
     try:
         status: int = parsed.run(parsed)
         sys.stdout.flush()

@@ -6,10 +6,9 @@ instructions that both answered, raw and at equal length."""
 from __future__ import annotations
 
 import argparse
-import json
 
 from simfarm.cli.options import add_ranking
-from simfarm.report.terminal import answer, say
+from simfarm.report.terminal import answer_json, answer_lines, say
 
 __all__ = ["add_arguments", "run"]
 
@@ -32,8 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
         for warning in board.warnings:
             say(f"warning: {warning}")
     if arguments.json:
-        answer(json.dumps(told, ensure_ascii=False, indent=1))
+        answer_json(told)
         return 0
     for board in boards:
-        answer("\n".join([f"judge {board.annotator}:", *told[board.annotator], *remarks(board)]))
+        answer_lines([f"judge {board.annotator}:", *told[board.annotator], *remarks(board)])
     return 0

@@ -6,17 +6,19 @@ compared with). Intervals are at the level of --level, with the instruction as t
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simfarm.cli.options import add_judging, add_ranking
-from simfarm.report.terminal import answer, say
+from simfarm.report.terminal import answer_json, say
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from simfarm.ranking import Board
+    from simfarm.report.tables import Sheet
 
 __all__ = ["add_arguments", "run"]
 
@@ -49,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.cli.judging import dry_run, refuse_judging
     from simfarm.errors import InputError
     from simfarm.inputs import read_for_evaluation
-    from simfarm.report.board import check_target
+    from simfarm.report.files import check_target
     from simfarm.report.published import published_names
 
     if arguments.output:
@@ -94,7 +96,7 @@ def _by_rating(arguments: argparse.Namespace, frame: pd.DataFrame, name: str | N
 def _rate(arguments: argparse.Namespace, frame: pd.DataFrame) -> None:
     """Bradley-Terry or the lottery, printed and written."""
     from simfarm.ranking import rate_models
-    from simfarm.report.ratings import print_ratings, ratings_json, write_ratings
+    from simfarm.report.ratings import ratings_sheet
 
     found = rate_models(
         frame,
@@ -103,22 +105,16 @@ def _rate(arguments: argparse.Namespace, frame: pd.DataFrame) -> None:
         level=arguments.level,
         allow_mixed=arguments.mix_judges,
     )
-    if arguments.json:
-        answer(ratings_json(found))
-    else:
-        for one in found:
-            print_ratings(one)
-    if arguments.output:
-        write_ratings(Path(arguments.output), found)
+    _show(arguments, [ratings_sheet(one) for one in found])
 
 
 def _board(arguments: argparse.Namespace, frame: pd.DataFrame, name: str | None) -> None:
     """Win rates over the baseline, printed and written, with style control and human labels where asked for."""
     from simfarm.cli.boards import annotations_in, ranked
     from simfarm.ranking import calibrated_win_rates, style_win_rates
-    from simfarm.report.board import board_json, print_board, write_board
-    from simfarm.report.published import place_among
-    from simfarm.report.ratings import calibrated_json, calibrated_lines, style_json, style_lines
+    from simfarm.report.board import board_sheet
+    from simfarm.report.published import place_among, placed_json
+    from simfarm.report.ratings import calibrated_json, calibrated_lines, style_json, style_lines, with_rates
 
     boards = ranked(frame, name, arguments)
     styles = [style_win_rates(frame, board, arguments.control) if arguments.control else None for board in boards]
@@ -126,24 +122,30 @@ def _board(arguments: argparse.Namespace, frame: pd.DataFrame, name: str | None)
     people = [calibrated_win_rates(frame, labels, board) if labels is not None else {} for board in boards]
     if arguments.add_to:
         boards = [_added(arguments, frame, boards)]
-    told = [[*style_lines(s, b), *calibrated_lines(c, b.level)] for s, c, b in zip(styles, people, boards, strict=True)]
-    if arguments.board:
-        told = [[*lines, *place_among(board, arguments.board)] for lines, board in zip(told, boards, strict=True)]
-    for found in people:
+    sheets = []
+    for style, found, board in zip(styles, people, boards, strict=True):
         for warning in (line for one in found.values() for line in one.warnings):
             say(f"warning: {warning}")
-    more = [
-        style_json(s, b) | calibrated_json(c, b) | ({"told": lines} if lines else {})
-        for s, c, b, lines in zip(styles, people, boards, told, strict=True)
-    ]
+        told = [*style_lines(style, board), *calibrated_lines(found, board.level)]
+        placed = [place_among(board, arguments.board)] if arguments.board else []
+        more = style_json(style, board) | calibrated_json(found, board) | placed_json(placed)
+        rated = with_rates(board, style, found)
+        sheets.append(board_sheet(rated, more, told, placed, breakdown=arguments.breakdown))
+    _show(arguments, sheets)
+
+
+def _show(arguments: argparse.Namespace, sheets: Sequence[Sheet]) -> None:
+    """Print the sheets, as JSON where that was asked for, and write them."""
+    from simfarm.report.files import json_value, write_sheets
+    from simfarm.report.tables import print_sheet
+
     if arguments.json:
-        answer(board_json(boards, more))
+        answer_json(json_value(sheets))
     else:
-        for board, lines in zip(boards, told, strict=True):
-            print_board(board, breakdown=arguments.breakdown)
-            answer("\n".join([*lines, ""]))
+        for sheet in sheets:
+            print_sheet(sheet)
     if arguments.output:
-        write_board(arguments.output, boards, more)
+        write_sheets(arguments.output, sheets)
 
 
 def _added(arguments: argparse.Namespace, frame: pd.DataFrame, boards: list[Board]) -> Board:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
+import sys
 import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from simfarm.report.terminal import answer
+from simfarm.harmless import one_line
+from simfarm.report.terminal import answer, answer_json, width_of, wrapped
 
 if TYPE_CHECKING:
     from simfarm.judges import Judge
@@ -38,15 +39,22 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the answer; 2 where a checked judge is not fit for use, else 0."""
     from simfarm.judges import list_judges, load_judge
 
+    width = width_of(sys.stdout)
     match arguments.action:
         case "list":
             judges = list_judges()
-            answer(_json([_facts(judge) for judge in judges]) if arguments.json else _listing(judges))
+            if arguments.json:
+                answer_json([_facts(judge) for judge in judges], indent=2)
+            else:
+                answer(_listing(judges, width))
             return 0
         case "show":
             judge = load_judge(arguments.judge)
             facts = _facts(judge) | {"template": judge.template}
-            answer(_json(facts) if arguments.json else _told(facts))
+            if arguments.json:
+                answer_json(facts, indent=2)
+            else:
+                answer(_told(facts, width))
             return 0
     from simfarm.judges.check import check_judge
 
@@ -54,9 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     check = check_judge(judge)
     if arguments.json:
         facts = {"name": judge.name, "hash": judge.hash, "fit": not check.problems}
-        answer(_json(facts | dataclasses.asdict(check)))
+        answer_json(facts | dataclasses.asdict(check), indent=2)
     else:
-        answer(_report(judge, check))
+        answer(_report(judge, check, width))
     return 2 if check.problems else 0
 
 
@@ -80,20 +88,15 @@ def _facts(judge: Judge) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2)
-
-
-def _listing(judges: list[Judge]) -> str:
-    width = max(len(judge.name) for judge in judges)
+def _listing(judges: list[Judge], width: int | None) -> str:
+    names = max(len(judge.name) for judge in judges)
     models = max(len(judge.model or "no model") for judge in judges)
-    lines = [f"{judge.name:{width}}  {judge.model or 'no model':{models}}  {judge.description}" for judge in judges]
-    return "\n".join(
-        [*lines, "", "simfarm judges show NAME prints one whole; --judge takes a name, a file or a folder."]
-    )
+    lines = [f"{judge.name:{names}}  {judge.model or 'no model':{models}}  {judge.description}" for judge in judges]
+    lines += ["", "simfarm judges show NAME prints one whole; --judge takes a name, a file or a folder."]
+    return "\n".join(part for line in lines for part in wrapped(one_line(line), width, "    "))
 
 
-def _told(facts: Mapping[str, Any]) -> str:
+def _told(facts: Mapping[str, Any], width: int | None) -> str:
     lines = []
     for key, value in facts.items():
         if key == "template":
@@ -104,17 +107,19 @@ def _told(facts: Mapping[str, Any]) -> str:
             lines.append(f"{key}: " + ", ".join(f"{name} = {item}" for name, item in value.items()))
         else:
             lines.append(f"{key}: {value}")
+    made = [part for line in lines for part in wrapped(one_line(line), width)]
     if facts.get("template"):
-        lines += ["template:", textwrap.indent(facts["template"].rstrip("\n"), "  ")]
-    return "\n".join(lines)
+        # as it is written: a template's lines mean something
+        made += ["template:", textwrap.indent(facts["template"].rstrip("\n"), "  ")]
+    return "\n".join(made)
 
 
-def _report(judge: Judge, check: Check) -> str:
+def _report(judge: Judge, check: Check, width: int | None) -> str:
     lines = [f"{judge.name} ({judge.hash})"]
     for order, sent in check.rendered.items():
         lines += ["", f"── order {order}: output_{order[0]} is shown first, output_{order[1]} second"]
         for message in sent:
-            lines += [f"[{message['role']}]", textwrap.indent(message["content"], "  ")]
+            lines += [f"[{message['role']}]", *(f"  {line}" for line in message["content"].splitlines())]
     lines += ["", "── sample replies and the preference read from them (1 = output_1, 2 = output_2)"]
     for reply in check.replies:
         read = f"no verdict ({reply.problem})" if reply.preference is None else f"{reply.preference:g}"
@@ -123,4 +128,4 @@ def _report(judge: Judge, check: Check) -> str:
     lines += [f"problem: {problem}" for problem in check.problems]
     lines += [f"warning: {warning}" for warning in check.warnings]
     lines.append("not fit for use: mend the problems above" if check.problems else "fit for use")
-    return "\n".join(lines)
+    return "\n".join(part for line in lines for part in wrapped(one_line(line), width))

@@ -6,16 +6,17 @@ correlation, the mean absolute difference, and the pairs of models that change s
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING
 
 from simfarm.cli.options import add_ranking
-from simfarm.report.terminal import answer
+from simfarm.report.terminal import answer_json
+from simfarm.words import plural
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from simfarm.ranking import Rejudged
+    from simfarm.report.tables import Part
 
 __all__ = ["add_arguments", "run"]
 
@@ -33,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.cli.boards import annotations_in
     from simfarm.errors import InputError
     from simfarm.ranking import compare_judges, leaderboard
+    from simfarm.report.tables import print_part
 
     frames, names = [], []
     baseline = None
@@ -55,9 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     )
     by_name = {board.annotator: board for board in boards}
     found = compare_judges(by_name[names[0]], by_name[names[1]])
-    answer(
-        json.dumps(found.to_json(), ensure_ascii=False, indent=1) if arguments.json else _told(found, arguments.level)
-    )
+    if arguments.json:
+        answer_json(found.to_json())
+    else:
+        print_part(_part(found, arguments.level))
     return 0
 
 
@@ -82,19 +85,27 @@ def _require_same_outputs(a: pd.DataFrame, b: pd.DataFrame) -> None:
             )
 
 
-def _told(found: Rejudged, level: float) -> str:
-    width = max(len("model"), *(len(str(m)) for m in found.table["model"]))
-    lines = [f"A: {found.annotator_a}", f"B: {found.annotator_b}", ""]
-    lines.append(f"{'model':{width}}  {'A':>6} {'B':>6}  B − A ({100 * level:g} %)")
-    for row in found.table.to_dict("records"):
-        lines.append(
-            f"{row['model']:{width}}  {row['win_rate_a']:6.1f} {row['win_rate_b']:6.1f}  "
-            f"{row['difference']:+5.1f} ({row['difference_low']:+.1f} to {row['difference_high']:+.1f})"
-        )
+def _part(found: Rejudged, level: float) -> Part:
+    from simfarm.report.tables import Part
+
+    rows = [
+        [
+            row["model"],
+            f"{row['win_rate_a']:.1f}",
+            f"{row['win_rate_b']:.1f}",
+            f"{row['difference']:+.1f} ({row['difference_low']:+.1f} to {row['difference_high']:+.1f})",
+        ]
+        for row in found.table.to_dict("records")
+    ]
     spearman = "needs three models" if found.spearman != found.spearman else f"{found.spearman:.3f}"
-    lines += ["", f"Spearman {spearman}, mean absolute difference {found.mean_absolute_difference:.1f} points"]
-    lines.append(f"{len(found.flips)} of {found.n_pairs} pairs of models change sides beyond noise")
+    told = [
+        f"A: {found.annotator_a}",
+        f"B: {found.annotator_b}",
+        f"Spearman {spearman}, mean absolute difference {found.mean_absolute_difference:.1f} points",
+        f"{len(found.flips)} of {plural(found.n_pairs, 'pair')} of models change sides beyond noise",
+    ]
     for flip in found.flips[:20]:
         (a, *_), (b, *_) = flip.under_a, flip.under_b
-        lines.append(f"  {flip.first} − {flip.second}: {100 * a:+.1f} under A, {100 * b:+.1f} under B")
-    return "\n".join(lines)
+        told.append(f"  {flip.first} − {flip.second}: {100 * a:+.1f} under A, {100 * b:+.1f} under B")
+    headings = ["model", "win rate A", "win rate B", f"B − A {100 * level:g} %"]
+    return Part("two judges on the same outputs · sorted by win rate A", headings, rows, told)

@@ -139,7 +139,7 @@ def _by(arguments: argparse.Namespace) -> str | None:
 def _check_options(arguments: argparse.Namespace) -> None:
     """Refuse an option that the method would ignore, and a target that would overwrite. Raises `InputError`."""
     from simfarm.errors import InputError
-    from simfarm.report.board import check_target
+    from simfarm.report.files import check_target
 
     by = _by(arguments)
     method = f"--method {arguments.method}" + (f" --by {by}" if by else "")
@@ -314,7 +314,9 @@ def _curves(
     arguments: argparse.Namespace, outputs: Sequence[Output], groups: Groups, scores: Scores, gold: Scores
 ) -> None:
     """Each generator's curve: powers of two are printed, every n is written."""
-    from simfarm.generation.curve import curve_rows, curve_table, generator_curves, write_curve
+    from simfarm.generation.curve import curve_rows, generator_curves
+    from simfarm.report.curve import curve_part, write_curve
+    from simfarm.report.tables import print_part
 
     written, shown = [], []
     curves = generator_curves(outputs, groups, scores.values, gold.values, _tell)
@@ -324,7 +326,8 @@ def _curves(
         shown += [row for row in table if row["n"] & (row["n"] - 1) == 0 or row["n"] == len(curve.n)]
     if not shown:
         return
-    (answer if arguments.output else say)(curve_table(shown))
+    limits = arguments.level or 0.95
+    print_part(curve_part(shown, limits), aside=not arguments.output)
     if arguments.curve:
-        write_curve(arguments.curve, written)
+        write_curve(arguments.curve, written, limits)
         say(f"wrote {arguments.curve}")

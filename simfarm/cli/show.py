@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from simfarm.cli.options import whole
-from simfarm.report.terminal import answer
+from simfarm.harmless import one_line, visible
+from simfarm.report.terminal import answer, answer_lines, width_of, wrapped
+from simfarm.words import plural
 
 __all__ = ["add_arguments", "run"]
+
+PIPE = 114
+"""Columns where stdout is no terminal: a pager has a width too."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,14 +38,15 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"{arguments.input}: holds no verdicts (column 'preference'); make them by simfarm annotate")
     chosen = [row for row in rows if _matches(row, arguments)]
     if not chosen:
-        raise InputError(f"{arguments.input}: none of its {len(rows)} rows matches --status and --generator")
+        raise InputError(f"{arguments.input}: none of its {plural(len(rows), 'row')} matches --status and --generator")
     if arguments.json:
         write_rows(None, chosen[: arguments.number])
         return 0
+    width = width_of(sys.stdout) or PIPE
     for number, row in enumerate(chosen[: arguments.number], 1):
-        answer(_told(row, number, len(chosen), arguments.full))
+        answer(_told(row, number, len(chosen), arguments.full, width))
     if len(chosen) > arguments.number:
-        answer(f"… {len(chosen) - arguments.number} more; -n N shows more of them")
+        answer_lines([f"… {len(chosen) - arguments.number} more; -n N shows more of them"])
     return 0
 
 
@@ -74,34 +80,42 @@ def _reply(raw: Any) -> str | None:
     return None if last is None else str(last)
 
 
-def _shown(text: Any, full: bool) -> str:
+def _shown(text: Any, full: bool, width: int) -> list[str]:
+    """The lines of a text, indented, each of them harmless; the first ones only, if not `full`."""
     if text is None:
-        return "    (the file does not hold this text)"
+        return ["    (the file does not hold this text)"]
     if text == "":
-        return "    (empty)"
-    lines = [part for line in str(text).splitlines() for part in (textwrap.wrap(line, 110) or [""])]
+        return ["    (empty)"]
+    # a text of a megabyte is not wrapped for eight lines of it
+    told = str(text) if full else str(text)[: 100 * width]
+    whole = [visible(line).expandtabs() for line in told.splitlines()]
+    lines = [part for line in whole for part in wrapped(line, width - 4, "")]
     cut = lines if full else lines[:8]
-    more = [f"… {len(lines) - len(cut)} more lines (--full)"] if len(cut) < len(lines) else []
-    return textwrap.indent("\n".join(cut + more), "    ", lambda _: True)
+    if len(cut) < len(lines):
+        over = "over " * (len(told) < len(str(text)))
+        cut.append(f"… {over}{plural(len(lines) - len(cut), 'more line')} (--full)")
+    return [f"    {line}".rstrip() for line in cut]
 
 
-def _told(row: Mapping[str, Any], number: int, total: int, full: bool) -> str:
+def _told(row: Mapping[str, Any], number: int, total: int, full: bool, width: int) -> str:
     about = [
         f"{key} {row[key]}" for key in ("dataset", "instruction_id", "repeat") if row.get(key) not in (None, "", 0)
     ]
     order = {"12": "output 1 shown first", "21": "output 2 shown first"}.get(str(row.get("order") or ""), "")
-    head = f"── {number} of {total} · " + " · ".join(
-        [*about, str(row.get("annotator") or "unknown"), *filter(None, [order])]
+    head = " · ".join(
+        [f"── {number} of {total}", *about, str(row.get("annotator") or "unknown"), *filter(None, [order])]
     )
-    parts = [head, "  instruction", _shown(row.get("instruction"), full)]
+
+    def line(text: str) -> list[str]:
+        return wrapped(one_line(text), width, "     ")
+
+    parts = [*line(head), "  instruction", *_shown(row.get("instruction"), full, width)]
     for side in ("1", "2"):
-        parts += [
-            f"  output {side} · {row.get(f'generator_{side}') or 'unnamed'}",
-            _shown(row.get(f"output_{side}"), full),
-        ]
-    parts.append(f"  verdict · {_verdict(row)}")
+        parts += line(f"  output {side} · {row.get(f'generator_{side}') or 'unnamed'}")
+        parts += _shown(row.get(f"output_{side}"), full, width)
+    parts += line(f"  verdict · {_verdict(row)}")
     if _status(row) == "unparseable":
-        parts += ["  the judge's reply", _shown(_reply(row.get("raw_completion")), full)]
+        parts += ["  the judge's reply", *_shown(_reply(row.get("raw_completion")), full, width)]
     if row.get("reason"):
-        parts += ["  reason", _shown(row["reason"], full)]
+        parts += ["  reason", *_shown(row["reason"], full, width)]
     return "\n".join(parts) + "\n"

@@ -8,10 +8,9 @@ that scores each sample by itself: a share of wins against the siblings is anoth
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from simfarm.errors import InputError
-from simfarm.files import write_rows
 from simfarm.ranking.estimate import Array, Estimate, mean_estimate
 from simfarm.ranking.units import cluster_codes
 from simfarm.records import Output
@@ -28,12 +26,10 @@ __all__ = [
     "Curve",
     "best_of_n_curve",
     "curve_rows",
-    "curve_table",
     "expected_best",
     "generator_curves",
     "group_clusters",
     "kl_bound",
-    "write_curve",
 ]
 
 
@@ -188,29 +184,3 @@ def curve_rows(curve: Curve, level: float = 0.95) -> list[dict[str, Any]]:
             row |= {name: estimate.value, f"{name}_low": low, f"{name}_high": high}
         rows.append({**row, "instructions": gold.n_clusters})
     return rows
-
-
-def curve_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows of `curve_rows` as an aligned Markdown table, the intervals in brackets (none of a single cluster)."""
-    head = [c for c in rows[0] if not c.endswith(("_low", "_high"))]
-    cells = [head]
-    for row in rows:
-        line = []
-        for column in head:
-            value = row[column]
-            told = f"{value:.4g}" if isinstance(value, float) else str(value)
-            if not math.isnan(row.get(f"{column}_low", math.nan)):
-                told += f" [{row[f'{column}_low']:.4g}, {row[f'{column}_high']:.4g}]"
-            line.append(told)
-        cells.append(line)
-    widths = [max(len(line[k]) for line in cells) for k in range(len(head))]
-    cells.insert(1, ["-" * width for width in widths])
-    return "\n".join("| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in cells)
-
-
-def write_curve(path: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rows of `curve_rows` to a file: a table for .md, else as `write_rows` does."""
-    if path.endswith(".md"):
-        Path(path).write_text(curve_table(rows) + "\n", encoding="utf-8")
-    else:
-        write_rows(path, [dict(row) for row in rows])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from simfarm.backends.base import Completion, Message, TokenLogprob
@@ -67,7 +67,7 @@ def check_judge(judge: Judge) -> Check:
     if judge.rule is not None:
         replies = tuple(_reply(judge.rule, order, decide(judge, SAMPLE, order)) for order in ("12", "21"))
         problems += [f"the rule gave no verdict: {reply.problem}" for reply in replies if reply.preference is None]
-        return Check({}, replies, tuple(problems), ())
+        return Check({}, replies, tuple(problems), tuple(_position(replies)))
     rendered = {order: messages(judge, SAMPLE, order) for order in ("12", "21")}
     for order, sent in rendered.items():
         whole = "\n".join(message["content"] for message in sent)
@@ -81,6 +81,14 @@ def check_judge(judge: Judge) -> Check:
         problems += _intrusions(judge, order)
     replies = tuple(_replies(judge, problems))
     return Check(rendered, replies, tuple(problems), tuple(_warnings(judge)))
+
+
+def _position(replies: Sequence[Reply]) -> Iterator[str]:
+    """A rule that names the other output when the order is turned goes by the order alone."""
+    said = {reply.order: reply.preference for reply in replies}
+    if None not in said.values() and said["12"] != 1.5 and said["12"] == 3 - said["21"]:  # type: ignore[operator]
+        shown = "first" if said["12"] == 1 else "second"
+        yield f"in both orders the output shown {shown} wins: its verdicts say nothing about the outputs"
 
 
 def _intrusions(judge: Judge, order: str) -> Iterator[str]:

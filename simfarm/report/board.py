@@ -1,59 +1,63 @@
-"""A leaderboard as people and machines read it: a terminal table, CSV, JSON, Markdown.
+"""A leaderboard as people read it: the table that decides, and the remarks that could change a reader's mind.
 
-The terminal shows what decides (the headline rate and its interval, raw beside length-controlled); files carry every
-column. Remarks that could change a reader's mind stand with the table, not in a log.
+The terminal shows the headline rate and its interval, raw beside controlled; files carry every column. Remarks stand
+with the table, not in a log.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simfarm.errors import InputError
 from simfarm.ranking import Board, paired_difference
-from simfarm.report.terminal import answer, say
+from simfarm.report.tables import Part, Sheet
+from simfarm.words import plural
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.table import Table
 
-__all__ = [
-    "board_json",
-    "board_markdown",
-    "check_target",
-    "difference_lines",
-    "print_board",
-    "print_table",
-    "remarks",
-    "write_board",
-]
+__all__ = ["board_sheet", "difference_lines", "remarks"]
 
 
-_HEADLINES = {
-    "win_rate": ("win_rate", "standard_error", "win_rate_low", "win_rate_high"),
-    "length_controlled_winrate": ("length_controlled_winrate", "lc_standard_error", "lc_low", "lc_high"),
+SOFT = 0.1
+"""Points between the mean preference and the share of sides at which a reader can see that they are not one thing."""
+
+_RATES = {
+    "win_rate": ("win rate", "standard_error", "win_rate_low", "win_rate_high"),
+    "length_controlled_winrate": ("length-controlled", "lc_standard_error", "lc_low", "lc_high"),
+    "style_controlled_winrate": ("at equal style", "style_standard_error", "style_low", "style_high"),
+    "human_winrate": ("as people judge", "human_standard_error", "human_low", "human_high"),
 }
+"""Of each rate that a board may have: its heading, and the columns of its standard error and limits."""
 
 
 def remarks(board: Board) -> list[str]:
     """What stands below the table: the embedded judge's confession first, then the board's own notes."""
     told = list(board.notes)
+    if (board.table["win_rate"] - board.table["discrete_win_rate"]).abs().max() >= SOFT:
+        told.append(
+            "won–lost–tied counts comparisons by the side that is ahead, the win rate is the mean preference over "
+            "instructions: the two can differ"
+        )
     if board.slope is not None:
         low, high = board.slope.low, board.slope.high
         meaning = "no clear preference for length"
         if low * high > 0:
             meaning = f"at equal quality the judge prefers the {'longer' if low > 0 else 'shorter'} output"
-        told.append(f"length slope {board.slope.value:+.2f} ({low:+.2f} to {high:+.2f}): {meaning}")
+        told.append(
+            f"length slope {board.slope.value:+.2f} ({_percent(board.level)}: {low:+.2f} to {high:+.2f}): {meaning}"
+        )
     if board.annotator == "surface":
         from simfarm.judges.surface import banner
 
         told.insert(0, banner())
     return told
+
+
+def _percent(level: float) -> str:
+    return f"{100 * level:g} %"
 
 
 def _cell(value: float, digits: int = 1) -> str:
@@ -72,114 +76,95 @@ def _rate(row: Any, value: str, low: str, high: str) -> str:
 
 
 def _columns(board: Board) -> tuple[list[str], list[list[str]]]:
-    """(headings, rows) of the terminal and Markdown tables; columns that would be empty throughout are left out."""
+    """(headings, rows) of the table; columns that would be empty throughout are left out."""
     table = board.table
-    level = f"{100 * board.level:g} %"
+    rates = {
+        name: c for name, c in _RATES.items() if name == "win_rate" or (name in table and table[name].notna().any())
+    }
     extra = [c for c in table.columns if c.startswith("length_controlled_winrate_")]
-    has_lc = bool(table["length_controlled_winrate"].notna().any())
-    lost = bool((table["n_unparseable"] + table["n_error"]).sum())
+    lost = ["n_unparseable", "n_error"] if (table["n_unparseable"] + table["n_error"]).sum() else []
     shown = table["flags"].str.replace("not checked", "")
-    headings = ["model", f"win rate {level}"]
-    headings += [f"length-controlled {level}"] if has_lc else []
+    headings = ["model", *(f"{told} {_percent(board.level)}" for told, *_ in rates.values())]
     headings += [f"LC {c.removeprefix('length_controlled_winrate_')}" for c in extra]
-    headings += ["tier"]
-    headings += ["won–lost–tied"] + (["unparseable", "error"] if lost else []) + ["length"]
+    headings += ["tier", "won–lost–tied", *(c.removeprefix("n_") for c in lost), "length"]
     headings += ["flags"] if shown.any() else []
     rows = []
     for flags, (_, row) in zip(shown, table.iterrows(), strict=True):
-        cells = [row["model"], _rate(row, "win_rate", "win_rate_low", "win_rate_high")]
-        if row["model"] == board.baseline:
-            cells = [f"{row['model']} (baseline)", "50.0"]
-        if has_lc:
-            lc = _rate(row, "length_controlled_winrate", "lc_low", "lc_high")
-            cells.append("50.0" if row["model"] == board.baseline else lc)
+        own = row["model"] == board.baseline
+        cells = [f"{row['model']} (baseline)" if own else row["model"]]
+        cells += ["50.0" if own else _rate(row, name, *limits) for name, (_, _, *limits) in rates.items()]
         cells += [_cell(row[c]) for c in extra]
         cells.append(_count(row["tier"]))
         cells.append("–".join(str(row[c]) for c in ("n_wins", "n_wins_base", "n_draws")))
-        cells += [str(row[c]) for c in ("n_unparseable", "n_error")] if lost else []
+        cells += [str(row[c]) for c in lost]
         cells.append(_count(row["avg_length"]))
         cells += [flags] if shown.any() else []
         rows.append(cells)
     return headings, rows
 
 
-def _title(board: Board) -> str:
+def _main(board: Board, remarked: Sequence[str]) -> Part:
     instructions = max((e.n_clusters for e in board.estimates.values()), default=0)
-    return f"{board.annotator} · against {board.baseline} · {instructions} instructions"
+    title = f"{board.annotator} · against {board.baseline} · {plural(instructions, 'instruction')}"
+    headings, rows = _columns(board)
+    least = ["length", "won–lost–tied", "tier", *(h for h in headings if h.startswith("LC ")), "error", "unparseable"]
+    return Part(f"{title} · sorted by {_RATES[board.headline][0]}", headings, rows, remarked, least)
 
 
-def print_table(
-    title: str,
-    headings: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    remarks: Sequence[str] = (),
-    *,
-    least: Sequence[str] = (),
-) -> None:
-    """A table on stdout with lines below it; numbers to the right, model names and flags to the left.
-
-    Where a terminal is too narrow, the columns in `least` go, the first one first, before a name is broken.
-    """
-    from rich.console import Console
-
-    # a pipe has no width: nothing is cut or wrapped there
-    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
-    shown = list(range(len(headings)))
-    gone: list[str] = []
-    unbounded = console.options.update(width=10_000)
-    for heading in least:
-        if console.measure(_table(title, headings, rows, shown), options=unbounded).maximum <= console.width:
-            break
-        shown = [i for i in shown if headings[i] != heading]
-        gone.append(heading)
-    # what is still too wide wraps in the terminal, where it can be read, instead of being cut
-    console.width = max(console.width, console.measure(_table(title, headings, rows, shown), options=unbounded).maximum)
-    console.print(_table(title, headings, rows, shown))
-    narrow = [f"not shown for want of width: {', '.join(gone)}"] if gone else []
-    for line in [*remarks, *narrow]:
-        console.print(line, markup=False)
+def _breakdown(board: Board) -> list[Part]:
+    """A table for each column that groups the rows (dataset, category); models stand as they do on the board."""
+    if board.breakdown.empty:
+        return []
+    place = {model: number for number, model in enumerate(board.table["model"])}
+    parts = []
+    for by, part in board.breakdown.groupby("by", sort=False):
+        ordered = part.sort_values(["group", "model"], key=lambda c: c.map(place) if c.name == "model" else c)
+        rows = [
+            [row["group"], row["model"], _rate(row, "win_rate", "win_rate_low", "win_rate_high"), row["n_total"]]
+            for _, row in ordered.iterrows()
+        ]
+        parts.append(Part(f"win rate by {by}", ["group", "model", f"win rate {_percent(board.level)}", "n"], rows))
+    return parts
 
 
-def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], shown: Sequence[int]) -> Table:
-    """The columns `shown` as a rich table. Names go in as `Text`: a model called `llama[/INST]` is not markup."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, title=Text(title, style="bold"), title_justify="left")
-    for number in shown:
-        left = number == 0 or headings[number] == "flags"
-        table.add_column(Text(headings[number]), justify="left" if left else "right", no_wrap=True, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(row[number]) for number in shown))
+def _wide(board: Board) -> pd.DataFrame:
+    """The board's table with a rate, its limits and n for each group of the breakdown, one row a model as ever."""
+    table = board.table
+    for (by, group), part in board.breakdown.groupby(["by", "group"], sort=False):
+        own = part.set_index("model")
+        made = {
+            f"{column}_{by}_{group}": table["model"].map(own[column])
+            for column in ("win_rate", "win_rate_low", "win_rate_high", "n_total")
+        }
+        table = table.assign(**made)
     return table
 
 
-def print_board(board: Board, *, breakdown: bool = False) -> None:
-    """The board with its remarks on stdout, its warnings on stderr."""
-    print_table(_title(board), *_columns(board), least=("length", "won–lost–tied", "tier"))
-    if breakdown:
-        _print_breakdown(board.breakdown)
-    answer("\n".join(remarks(board)))
-    for line in board.warnings:
-        say(f"warning: {line}")
+def board_sheet(
+    board: Board,
+    more: Mapping[str, Any] | None = None,
+    told: Sequence[str] = (),
+    parts: Sequence[Part] = (),
+    *,
+    breakdown: bool = False,
+) -> Sheet:
+    """The board as a sheet. Each model's `rating` in the record is its headline rate in percent.
 
-
-def _print_breakdown(breakdown: pd.DataFrame) -> None:
-    if breakdown.empty:
-        answer("no breakdown: the rows name no dataset or category, or only one")
-        return
-    for by, part in breakdown.groupby("by", sort=False):
-        groups = list(dict.fromkeys(part["group"]))
-        rows = []
-        for model, own in part.groupby("model", sort=False):
-            rates = own.set_index("group")
-            told = [
-                f"{rates.loc[g, 'win_rate']:.1f} ±{_cell(rates.loc[g, 'standard_error'])}" if g in rates.index else "–"
-                for g in groups
-            ]
-            rows.append([str(model), *told])
-        print_table(f"win rate by {by}", ["model", *(str(g) for g in groups)], rows)
+    `more` adds to the record, `told` to the remarks; `parts` are further tables; `breakdown` adds the rates by dataset
+    and category, to the table of every column too.
+    """
+    remarked = [*remarks(board), *told]
+    record = board.to_json() | {"rank": "win-rate", "remarks": remarked} | dict(more or {})
+    value = board.headline
+    _, error, low, high = _RATES[value]
+    for model in record["models"]:
+        model |= {"rating": model[value], "rating_se": model[error]}
+        model |= {"rating_low": model[low], "rating_high": model[high]}
+    groups = _breakdown(board) if breakdown else []
+    if breakdown and not groups:
+        remarked.append("no breakdown: the rows name no dataset or category, or only one")
+    whole = _wide(board) if breakdown else board.table
+    return Sheet([_main(board, remarked), *groups, *parts], whole, record, board.warnings)
 
 
 def difference_lines(board: Board, a: str, b: str) -> list[str]:
@@ -198,65 +183,13 @@ def difference_lines(board: Board, a: str, b: str) -> list[str]:
             p = 2 * 0.5**estimate.n_clusters
             low = high = 1.0 if p < 1 - board.level else 0.0
             told.append(
-                f"{name}: {a} − {b} = {value:+.1f} points on each of {estimate.n_clusters} instructions "
+                f"{name}: {a} − {b} = {value:+.1f} points on each of {plural(estimate.n_clusters, 'instruction')} "
                 f"(sign test p = {p:.2g}): the difference {'is real' if low else 'may be chance'}"
             )
             continue
         verdict = "the difference is real" if low * high > 0 else "the difference may be chance"
         told.append(
-            f"{name}: {a} − {b} = {value:+.1f} points ({100 * board.level:g} %: {low:+.1f} to {high:+.1f}, "
-            f"p = {p:.2g}, {estimate.n_clusters} instructions): {verdict}"
+            f"{name}: {a} − {b} = {value:+.1f} points ({_percent(board.level)}: {low:+.1f} to {high:+.1f}, "
+            f"p = {p:.2g}, {plural(estimate.n_clusters, 'instruction')}): {verdict}"
         )
     return told
-
-
-def board_json(boards: Sequence[Board], more: Sequence[Mapping[str, Any]] = ()) -> str:
-    """One board as a JSON object; several as `{"boards": [...]}`. Each model's `rating` is its headline rate in
-    percent; `more` adds to each board, in their order."""
-    made = []
-    for board, rest in zip(boards, more or [{}] * len(boards), strict=True):
-        row = board.to_json() | {"rank": "win-rate", "remarks": remarks(board)} | dict(rest)
-        value, error, low, high = _HEADLINES[board.headline]
-        for model in row["models"]:
-            model |= {"rating": model[value], "rating_se": model[error]}
-            model |= {"rating_low": model[low], "rating_high": model[high]}
-        made.append(row)
-    return json.dumps(made[0] if len(made) == 1 else {"boards": made}, ensure_ascii=False, indent=1, allow_nan=False)
-
-
-def board_markdown(boards: Sequence[Board], more: Sequence[Mapping[str, Any]] = ()) -> str:
-    """Tables that a README or an issue can hold, each with its remarks and warnings."""
-    parts = []
-    for board, rest in zip(boards, more or [{}] * len(boards), strict=True):
-        headings, rows = _columns(board)
-        lines = [f"### {_title(board)}", "", f"| {' | '.join(headings)} |", f"|{' --- |' * len(headings)}"]
-        lines += ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in rows]
-        lines += ["", *(f"- {line}" for line in remarks(board)), *(f"- warning: {line}" for line in board.warnings)]
-        lines += [f"- {line.strip()}" for line in rest.get("told", ())]
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
-
-
-def check_target(path: str | os.PathLike[str]) -> None:
-    """Refuse a board file that cannot be written before anything is paid for; raises `InputError`."""
-    if Path(path).is_dir():
-        raise InputError(f"{path}: is a folder; name a file in it")
-    if Path(path).suffix not in {".csv", ".json", ".md"}:
-        raise InputError(f"{path}: a board is written as .csv, .json or .md; choose one of these names")
-    folder = Path(path).absolute().parent
-    if not folder.is_dir():
-        raise InputError(f"{path}: the folder {folder} does not exist; make it first")
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"{path}: cannot be written there; choose another file")
-
-
-def write_board(path: str | os.PathLike[str], boards: Sequence[Board], more: Sequence[Mapping[str, Any]] = ()) -> None:
-    """Write all boards to one file, in the format of its name; `more` as in `board_json` (Markdown shows its lines)."""
-    import pandas as pd
-
-    suffix = Path(path).suffix
-    if suffix == ".csv":
-        text = pd.concat([board.table for board in boards], ignore_index=True).to_csv(index=False)
-    else:
-        text = board_markdown(boards, more) if suffix == ".md" else board_json(boards, more) + "\n"
-    Path(path).write_text(text, encoding="utf-8")

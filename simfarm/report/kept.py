@@ -22,6 +22,7 @@ import pandas as pd
 from simfarm import __version__
 from simfarm.errors import InputError
 from simfarm.files import check_writable
+from simfarm.report.files import csv_text
 
 if TYPE_CHECKING:
     from simfarm.ranking import Board
@@ -130,7 +131,7 @@ def keep(target: Path, joined: pd.DataFrame, board: Board, flags: dict[str, str]
     }
     order = joined.assign(order=joined["order"].astype("string")) if "order" in joined else joined
     order.to_parquet(annotations, index=False, compression="zstd")
-    board.table.to_csv(table, index=False)
+    table.write_text(csv_text(board.table), "utf-8", "backslashreplace")
     manifest.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", "utf-8")
     return board
 

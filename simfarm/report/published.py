@@ -7,22 +7,21 @@ baseline, instructions or length control are not those of the board.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from simfarm.errors import InputError
+from simfarm.report.tables import Part
 from simfarm.resources import leaderboards_dir
+from simfarm.words import plural
 
 if TYPE_CHECKING:
     from simfarm.ranking import Board
 
-__all__ = ["place_among", "published_names"]
-
-NEIGHBOURS = 2
-"""Published models shown above and below each of yours."""
+__all__ = ["place_among", "placed_json", "published_names"]
 
 
 def published_names() -> list[str]:
@@ -30,42 +29,50 @@ def published_names() -> list[str]:
     return sorted(path.stem for path in leaderboards_dir().glob("*.csv"))
 
 
-def place_among(board: Board, name: str) -> list[str]:
-    """Lines for people: each model's place among the published ones, with its neighbours, and the marks.
+def place_among(board: Board, name: str) -> Part:
+    """A table with a line for each model: its place among the published ones, and the two that it stands between.
 
     Placed by the length-controlled rate where the first length control is the published board's own, else by the raw
-    win rate. Raises `InputError` for a board that is not there.
+    win rate. What differs from the published board's way of judging stands below. Raises `InputError` for a board that
+    is not there.
     """
     path: Path = leaderboards_dir() / f"{name}.csv"
     if not path.is_file():
         raise InputError(f"--board {name}: no such published board; there is {', '.join(published_names())}")
     published = pd.read_csv(path)
     manifest = json.loads(path.with_suffix(".json").read_text("utf-8"))
-    n_instructions = int(published["n_total"].max())
     own = board.table[(board.table["model"] != board.baseline) & board.table["win_rate"].notna()]
     control = manifest.get("length_control")
     controlled = control is not None and next(iter(board.lc_estimates), None) == control
     column = "length_controlled_winrate" if controlled else "win_rate"
-    lines = [f"among the {len(published)} models of {name}, by {column}:"]
     others = published[~published["model"].isin(own["model"])].sort_values(column, ascending=False, ignore_index=True)
+    rows = []
     for _, row in own.sort_values(column, ascending=False).iterrows():
         above = int((others[column] > row[column]).sum())
-        marks = _marks(board, int(row["n_total"]), manifest, n_instructions)
-        lines.append(f"  {row['model']}: place {above + 1} of {len(others) + 1}" + "".join(f" [{m}]" for m in marks))
-        for position in range(max(0, above - NEIGHBOURS), min(len(others), above + NEIGHBOURS)):
-            if position == above:
-                lines.append(f"    {row[column]:5.1f}  → {row['model']}")
-            lines.append(f"    {others[column][position]:5.1f}    {others['model'][position]}")
-        if above == len(others):
-            lines.append(f"    {row[column]:5.1f}  → {row['model']}")
+        near = [
+            f"{others['model'][k]} {others[column][k]:.1f}" if 0 <= k < len(others) else "–" for k in (above - 1, above)
+        ]
+        rows.append([str(row["model"]), f"{above + 1} of {len(others) + 1}", f"{row[column]:.1f}", *near])
+    told = [f"not comparable as it stands: {mark}" for mark in _marks(board, own, manifest, published)]
     if not controlled:
-        lines.append(
-            "  (raw win rates: add --length-control alpaca-eval-2 --lc-data DIR to place by length-controlled ones)"
+        told.append(
+            "raw win rates: add --length-control alpaca-eval-2 --lc-data DIR to place by length-controlled ones"
         )
-    return lines
+    rate = "length-controlled" if controlled else "win rate"
+    title = f"among the {plural(len(published), 'model')} of {name}, by {rate}"
+    return Part(title, ["model", "place", rate, "above", "below"], rows, told, least=["below", "above"])
 
 
-def _marks(board: Board, n_total: int, manifest: Mapping[str, str], n_instructions: int) -> list[str]:
+def placed_json(placed: Sequence[Part]) -> dict[str, Any]:
+    """`published`: the table of `place_among` for machines; empty where none was made."""
+    made = [
+        {"board": one.title, "models": [dict(zip(one.headings, row, strict=True)) for row in one.rows]}
+        for one in placed
+    ]
+    return {"published": made[0] | {"remarks": list(placed[0].remarks)}} if made else {}
+
+
+def _marks(board: Board, own: pd.DataFrame, manifest: Mapping[str, str], published: pd.DataFrame) -> list[str]:
     """What differs from the published board's way of judging."""
     marks = []
     if board.annotator != manifest["annotator"]:
@@ -74,6 +81,11 @@ def _marks(board: Board, n_total: int, manifest: Mapping[str, str], n_instructio
         marks.append(f"judge {board.annotator} of another hash than {manifest['judge_hash']}")
     if board.baseline != manifest["baseline"]:
         marks.append(f"baseline {board.baseline}, not {manifest['baseline']}")
-    if n_total != n_instructions:
-        marks.append(f"{n_total} instructions, not {n_instructions}")
+    usual = int(published["n_total"].max())
+    for n_total, models in own.groupby("n_total", sort=False)["model"]:
+        if n_total != usual:
+            whose = (
+                "" if len(models) == len(own) else f" of {', '.join(map(str, models[:3]))}" + " …" * (len(models) > 3)
+            )
+            marks.append(f"{plural(int(n_total), 'instruction')}{whose}, not {usual}")
     return marks

@@ -1,28 +1,29 @@
-"""Ratings and calibrations as people and machines read them."""
+"""Ratings, rates at equal style and rates that people would give, as people and machines read them."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from simfarm.ranking.columns import plain, records
-from simfarm.report.terminal import say
+from simfarm.report.tables import Part, Sheet
+from simfarm.words import plural
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from simfarm.ranking import Board, Calibrated, ControlledWinRates, Ratings
     from simfarm.ranking.estimate import Estimate
 
 __all__ = [
     "calibrated_json",
     "calibrated_lines",
-    "print_ratings",
-    "ratings_json",
+    "ratings_sheet",
     "slope_lines",
     "style_json",
     "style_lines",
-    "write_ratings",
+    "with_rates",
 ]
 
 
@@ -31,82 +32,86 @@ def slope_lines(slopes: Mapping[str, Estimate], level: float) -> list[str]:
     told = []
     for name, slope in slopes.items():
         low, high = slope.interval(level)
-        told.append(f"slope of {name} {slope.value:+.2f} ({low:+.2f} to {high:+.2f}) logits for one spread of it")
+        limits = f"{100 * level:g} %: {low:+.2f} to {high:+.2f}"
+        told.append(f"slope of {name} {slope.value:+.2f} ({limits}) logits for one spread of it")
     return told
 
 
-def print_ratings(found: Ratings) -> None:
-    """A table with its remarks on stdout, warnings on stderr."""
-    from simfarm.report.board import print_table
-
+def ratings_sheet(found: Ratings) -> Sheet:
+    """A table with its remarks, every column, and the record for machines."""
     controlled = "rating_raw" in found.table
     elo = found.rank == "bradley-terry"
-    headings = ["model", f"rating  {100 * found.level:g} %" if elo else "weight", *(["raw"] if controlled else [])]
+    headings = ["model", f"rating {100 * found.level:g} %" if elo else "weight", *(["raw"] if controlled else [])]
     rows = []
     for row in found.table.to_dict("records"):
         rating = (
-            f"{row['rating']:.0f}  {row['rating_low']:4.0f}–{row['rating_high']:.0f}" if elo else f"{row['rating']:.3f}"
+            f"{row['rating']:.0f} {row['rating_low']:4.0f}–{row['rating_high']:.0f}" if elo else f"{row['rating']:.3f}"
         )
         raw = [f"{row['rating_raw']:.0f}"] if controlled else []
         rank = f"{row['rank_low']}–{row['rank_high']}"
         rows.append([row["model"], rating, *raw, str(row["tier"]), rank, str(row["n_total"])])
-    title = f"{found.annotator} · {found.rank} · {found.n_clusters} instructions"
-    print_table(
-        title, [*headings, "tier", "rank", "comparisons"], rows, [*slope_lines(found.slopes, found.level), *found.notes]
-    )
-    for line in found.warnings:
-        say(f"warning: {line}")
+    by = "rating" if elo else "weight"
+    title = f"{found.annotator} · {found.rank} · {plural(found.n_clusters, 'instruction')} · sorted by {by}"
+    remarks = [*slope_lines(found.slopes, found.level), *found.notes]
+    headings = [*headings, "tier", f"rank {100 * found.level:g} %", "comparisons"]
+    record = {
+        "annotator": found.annotator,
+        "rank": found.rank,
+        "level": found.level,
+        "models": records(found.table),
+        "lottery": found.lottery,
+        "slopes": {name: _estimate(slope, found.level) for name, slope in found.slopes.items()},
+        "warnings": list(found.warnings),
+        "remarks": list(found.notes),
+    }
+    slopes = _slope_columns(found.slopes, found.level)
+    main = Part(title, headings, rows, remarks, least=["comparisons", "tier", "raw"])
+    return Sheet([main], found.table.assign(**slopes), record, found.warnings)
 
 
-def ratings_json(found: Sequence[Ratings]) -> str:
-    """One annotator's ratings as a JSON object; several as `{"boards": [...]}`."""
-    made: list[dict[str, Any]] = [
-        {
-            "annotator": one.annotator,
-            "rank": one.rank,
-            "level": one.level,
-            "models": records(one.table),
-            "lottery": one.lottery,
-            "slopes": {name: _estimate(slope, one.level) for name, slope in one.slopes.items()},
-            "warnings": list(one.warnings),
-            "remarks": list(one.notes),
-        }
-        for one in found
-    ]
-    return json.dumps(made[0] if len(made) == 1 else {"boards": made}, ensure_ascii=False, indent=1, allow_nan=False)
+def with_rates(board: Board, style: ControlledWinRates | None, people: Mapping[str, Calibrated]) -> Board:
+    """The board with columns for the rates at equal style (`style_controlled_winrate`, its standard error and limits,
+    the slopes) and those that people would give (`human_winrate`, `labels_winrate` from their labels alone), in
+    percent."""
+    table = board.table
+    if style is not None:
+        names = ("style_controlled_winrate", "style_standard_error", "style_low", "style_high")
+        table = table.assign(**_rate_columns(table["model"], style.controlled, names, board.level))
+        table = table.assign(**_slope_columns(style.slopes, board.level))
+    if people:
+        for kind, of in (("human", "estimate"), ("labels", "human")):
+            names = (f"{kind}_winrate", f"{kind}_standard_error", f"{kind}_low", f"{kind}_high")
+            estimates = {model: getattr(one, of) for model, one in people.items()}
+            table = table.assign(**_rate_columns(table["model"], estimates, names, board.level))
+        table = table.assign(
+            n_labelled=table["model"].map({m: c.n_labelled for m, c in people.items()}).astype("Int64")
+        )
+    return replace(board, table=table)
 
 
-def write_ratings(path: Path, found: Sequence[Ratings]) -> None:
-    """Write ratings as .csv, .json or .md."""
-    import pandas as pd
+def _rate_columns(
+    models: pd.Series[Any], estimates: Mapping[str, Estimate], names: Sequence[str], level: float
+) -> dict[str, pd.Series[float]]:
+    """Value, standard error and limits of each model in percent, under `names`; missing where there is no estimate."""
+    told = {m: (e.value, e.standard_error, *e.interval(level)) for m, e in estimates.items()}
+    return {
+        name: models.map({m: 100 * values[k] for m, values in told.items()}).astype(float)
+        for k, name in enumerate(names)
+    }
 
-    if path.suffix == ".json":
-        text = ratings_json(found) + "\n"
-    else:
-        table = pd.concat([one.table for one in found], ignore_index=True)
-        if path.suffix == ".csv":
-            text = table.to_csv(index=False)
-        else:
-            lines = [f"| {' | '.join(table.columns)} |", f"|{' --- |' * len(table.columns)}"]
-            for row in records(table):
-                cells = (f"{v:.3f}" if isinstance(v, float) else "–" if v is None else str(v) for v in row.values())
-                lines.append("| " + " | ".join(cells) + " |")
-            text = "\n".join(lines) + "\n"
-    path.write_text(text, encoding="utf-8")
+
+def _slope_columns(slopes: Mapping[str, Estimate], level: float) -> dict[str, float]:
+    """The judge's slope on each feature with its limits: one number, and so the same in every row."""
+    made = {}
+    for name, slope in slopes.items():
+        low, high = slope.interval(level)
+        made |= {f"style_slope_{name}": slope.value, f"style_slope_{name}_low": low, f"style_slope_{name}_high": high}
+    return made
 
 
 def style_lines(found: ControlledWinRates | None, board: Board) -> list[str]:
-    """Win rates at equal style, a line for each model, and the slopes."""
-    if found is None:
-        return []
-    told = []
-    for model in [m for m in board.table["model"] if m in found.controlled]:
-        low, high = found.controlled[model].interval(board.level)
-        told.append(
-            f"{model} at equal style: {100 * found.controlled[model].value:.1f} ({100 * low:.1f} to {100 * high:.1f}), "
-            f"raw {100 * found.raw[model].value:.1f}"
-        )
-    return told + slope_lines(found.slopes, board.level)
+    """The slopes behind the rates at equal style, none where style was not controlled for."""
+    return [] if found is None else slope_lines(found.slopes, board.level)
 
 
 def style_json(found: ControlledWinRates | None, board: Board) -> dict[str, Any]:
@@ -130,18 +135,16 @@ def _estimate(estimate: Estimate, level: float) -> dict[str, Any]:
 
 
 def calibrated_lines(found: Mapping[str, Calibrated], level: float) -> list[str]:
-    """What people would say, in words: the calibrated win rate beside the one from labels alone."""
+    """What the rates that people would give rest on, a line a model."""
     told = []
     for model, one in found.items():
-        (low, high), (own_low, own_high) = one.estimate.interval(level), one.human.interval(level)
+        low, high = one.human.interval(level)
         told.append(
-            f"{model}, as people would judge: {100 * one.estimate.value:.1f} % ({100 * low:.1f} to {100 * high:.1f}); "
-            f"from {one.n_labelled} labels alone {100 * one.human.value:.1f} % "
-            f"({100 * own_low:.1f} to {100 * own_high:.1f})"
+            f"{model}: from the labels alone {100 * one.human.value:.1f} ({100 * level:g} %: {100 * low:.1f} to "
+            f"{100 * high:.1f}); {one}"
         )
-        told.append(f"  {one}")
         if one.left_out:
-            told.append(f"  {one.left_out} labels are of comparisons without a verdict and were left out")
+            told.append(f"{model}: {plural(one.left_out, 'label is', 'labels are')} left out, without a verdict")
     if found:
         judge = next(iter(found.values())).judge_hash
         told.append(f"calibrated for judge {judge}; another judge needs labels of its own")

@@ -1,0 +1,39 @@
+"""The best-of-n curve as people read it, and as a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from simfarm.files import write_rows
+from simfarm.report.files import markdown_lines
+from simfarm.report.tables import Part
+
+__all__ = ["curve_part", "write_curve"]
+
+
+def curve_part(rows: Sequence[Mapping[str, Any]], level: float) -> Part:
+    """The rows of `curve_rows` as a table, the limits beside each value (none of a single cluster)."""
+    columns = [c for c in rows[0] if not c.endswith(("_low", "_high"))]
+    headings = [f"{c} {100 * level:g} %" if f"{c}_low" in rows[0] else c.replace("_", " ") for c in columns]
+    least = ["kl bound", *(h for h in headings if h.startswith("proxy")), "instructions"]
+    return Part("what the best of n is worth", headings, [[_cell(row, c) for c in columns] for row in rows], (), least)
+
+
+def _cell(row: Mapping[str, Any], column: str) -> str:
+    value = row[column]
+    told = f"{value:.4g}" if isinstance(value, float) else str(value)
+    if math.isnan(row.get(f"{column}_low", math.nan)):
+        return told
+    return f"{told} ({row[f'{column}_low']:.4g} to {row[f'{column}_high']:.4g})"
+
+
+def write_curve(path: str, rows: Sequence[Mapping[str, Any]], level: float) -> None:
+    """Write the rows of `curve_rows` to a file: a table for .md, else as `write_rows` does."""
+    if path.endswith(".md"):
+        part = curve_part(rows, level)
+        Path(path).write_text("\n".join(markdown_lines(part.headings, part.rows)) + "\n", encoding="utf-8")
+    else:
+        write_rows(path, [dict(row) for row in rows])
