@@ -111,3 +111,41 @@ def test_a_published_model_stands_where_it_was_published(shared_data: Path, caps
     published = pd.read_csv(Path(__file__).parents[1] / "leaderboards" / "alpaca-eval-2.csv")
     place = int((published["win_rate"] > published.set_index("model").loc["claude-2", "win_rate"]).sum()) + 1
     assert any(line.split()[:4] == ["claude-2", f"{place}", "of", "223"] for line in told.splitlines())
+
+
+def test_a_kept_board_does_not_say_that_texts_are_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows("one.jsonl", verdicts("one", 3))
+    write_rows("two.jsonl", verdicts("two", 6, output_2="the same to all"))
+    assert main(["evaluate", "one.jsonl", "--add-to", "board"]) == 0
+    told = capsys.readouterr()
+    assert "no texts" not in told.out
+    assert main(["evaluate", "two.jsonl", "--add-to", "board"]) == 0
+    assert main(["evaluate", "one.jsonl", "--add-to", "board"]) == 0
+    told = capsys.readouterr()
+    assert "texts" not in told.out
+    assert "warning: two was flagged when its texts were read: constant-output" in told.err
+    slim = [
+        {k: v for k, v in row.items() if not k.startswith("output")} | {"length_1": 9, "length_2": 9}
+        for row in verdicts("three", 5)
+    ]
+    write_rows("three.jsonl", slim)
+    assert main(["evaluate", "three.jsonl", "--add-to", "board"]) == 0
+    assert "joined without texts: three;" in capsys.readouterr().out
+
+
+def test_a_kept_board_has_the_names_it_was_given(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "=HYPERLINK(1)"
+    write_rows("one.jsonl", verdicts(name, 3))
+    write_rows("two.jsonl", verdicts("two", 6))
+    assert main(["evaluate", "one.jsonl", "--add-to", "board"]) == 0
+    assert main(["evaluate", "two.jsonl", "--add-to", "board"]) == 0
+    assert f"\n{name} " in capsys.readouterr().out
+    assert set(pd.read_parquet("board.parquet")["generator_2"]) == {name, "two"}
+    assert pd.read_csv("board.csv")["model"].tolist() == ["two", f"'{name}"]
+
+
+def test_files_without_generator_columns_are_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{k: v for k, v in row.items() if k != "generator_2"} for row in verdicts("one", 3)]
+    write_rows("odd.jsonl", rows)
+    assert main(["evaluate", "odd.jsonl"]) == 0
+    assert "warning: the file does not say in generator_2 which model wrote what: output_2" in capsys.readouterr().err

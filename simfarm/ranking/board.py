@@ -17,14 +17,18 @@ from simfarm.ranking import alpaca_eval, guard
 from simfarm.ranking.columns import COLUMNS, best_first, board_table, plain, records, tiered
 from simfarm.ranking.estimate import Array, Estimate
 from simfarm.ranking.length_control import SMALL_PANEL, JointFit, fit_joint
+from simfarm.ranking.position import position_warnings
 from simfarm.ranking.tiers import power
 from simfarm.ranking.units import Orders, Units, find_baseline, prepare, units_by_annotator
 from simfarm.ranking.winrate import breakdown, win_rates
 
-__all__ = ["COLUMNS", "LENGTH_CONTROLS", "Board", "Slope", "leaderboard", "paired_difference"]
+__all__ = ["COLUMNS", "LENGTH_CONTROLS", "UNCHECKED", "Board", "Slope", "leaderboard", "paired_difference"]
 
 LENGTH_CONTROLS = ("joint", "alpaca-eval-2")
 THIN_SIDE = 0.10
+UNCHECKED = "the file has no texts: constant outputs and outputs that address the judge were not checked"
+UNNAMED = ("output_1", "output_2")
+"""What stands for a model where the file has no generator columns."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +215,7 @@ def _board(
             "order_reversals": units.orders.reversals,
             "order_tie_changes": units.orders.tie_changes,
             "n_half_asked": units.orders.half_asked,
+            "first_shown": units.first_shown,
         },
         warnings=tuple(warnings),
         notes=tuple(notes),
@@ -228,6 +233,14 @@ def _remarks(
                 warnings.append(f"{model} gives one and the same output to many instructions ({flag})")
             elif flag == guard.SPEAKS_TO_JUDGE:
                 warnings.append(f"{model} has outputs that address the judge, not the user ({flag})")
+    warnings += position_warnings(units.first_shown, units.orders.reversals)
+    unnamed = [name for name in UNNAMED if name in estimates or name == units.baseline]
+    if unnamed:
+        columns = " and ".join(name.replace("output", "generator") for name in unnamed)
+        warnings.append(
+            f"the file does not say in {columns} which model wrote what: {' and '.join(unnamed)} stands for a model "
+            "here; add the column, or annotate output files"
+        )
     for model, estimate in estimates.items():
         if estimate.n_clusters == 0:
             warnings.append(f"{model} has no verdict at all; run annotate again to ask for the missing ones")
@@ -241,7 +254,7 @@ def _remarks(
         notes.append(f"{units.cut_off_outputs} comparisons have an output cut off by its token limit")
     notes += _order_notes(units.orders)
     if any(guard.NOT_CHECKED in raised.get(m, ()) for m in estimates):
-        notes.append("the file has no texts: constant outputs and outputs that address the judge were not checked")
+        notes.append(UNCHECKED)
     return warnings, notes
 
 

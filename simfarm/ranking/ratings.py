@@ -18,6 +18,7 @@ from simfarm.ranking.board import Board
 from simfarm.ranking.bradley_terry import BradleyTerry, Comparisons, bootstrap_ratings, bradley_terry, rank_intervals
 from simfarm.ranking.estimate import Array, Estimate
 from simfarm.ranking.lottery import CyclicTriads, cyclic_triads, lottery
+from simfarm.ranking.position import first_shown, position_warnings
 from simfarm.ranking.style import (
     ControlledWinRates,
     StyleDifferences,
@@ -141,6 +142,7 @@ def _rated(
         notes=tuple(notes),
         warnings=(
             *warnings,
+            *position_warnings(first_shown(part)),
             *(["verdicts without any doubt: a weak prior keeps ratings finite"] if fitted.prior else []),
         ),
     )

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from simfarm.errors import InputError
+from simfarm.ranking.position import first_shown
 
 __all__ = [
     "Orders",
@@ -54,7 +55,7 @@ class Units:
     `table` has one row per comparison: cluster (int code, the same in every annotator's units), model, p (how strongly
     the model is preferred, NaN without a verdict), length (characters of the model's output), length_baseline, and
     dataset, category, instruction, instruction_id where the file has them. `calls` counts calls by model in columns
-    n_unparseable and n_error.
+    n_unparseable and n_error. `first_shown` is how often the output shown first won (see `position`).
     """
 
     annotator: str
@@ -66,6 +67,7 @@ class Units:
     left_out: int
     empty_outputs: int
     cut_off_outputs: int
+    first_shown: float | None = None
 
 
 def prepare(rows: pd.DataFrame) -> pd.DataFrame:
@@ -155,6 +157,7 @@ def _units(part: pd.DataFrame, annotator: str, baseline: str, judge_hash: str) -
         left_out=left_out,
         empty_outputs=int(empty),
         cut_off_outputs=_cut_off(head),
+        first_shown=first_shown(part),
     )
 
 

@@ -22,6 +22,7 @@ import pandas as pd
 from simfarm import __version__
 from simfarm.errors import InputError
 from simfarm.files import check_writable
+from simfarm.ranking.board import UNCHECKED
 from simfarm.report.files import csv_text
 
 if TYPE_CHECKING:
@@ -114,7 +115,18 @@ def keep(target: Path, joined: pd.DataFrame, board: Board, flags: dict[str, str]
     known = _manifest(manifest) if manifest.exists() else {"flags": {}, "inputs": {}}
     raised = {**known["flags"], **flags}
     column = board.table["model"].map(raised).fillna("not checked")
-    board = replace(board, table=board.table.assign(flags=column))
+    notes = [note for note in board.notes if note != UNCHECKED]
+    unchecked = board.table["model"][column == "not checked"].tolist()
+    if unchecked:
+        notes.append(f"joined without texts: {', '.join(unchecked)}; whether their outputs cheat was not checked")
+    # without texts the guard of the joined board cannot warn: what was found while they were there is told again
+    flagged = [(model, raised[model]) for model in board.table["model"] if raised.get(model)]
+    board = replace(
+        board,
+        table=board.table.assign(flags=column),
+        notes=tuple(notes),
+        warnings=(*board.warnings, *(f"{model} was flagged when its texts were read: {f}" for model, f in flagged)),
+    )
     hashes = board.table["judge_hash"].unique()
     told = {
         "schema": 1,
