@@ -10,19 +10,17 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import signal
 import sys
-import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, cast
 
 from simfarm.errors import SimfarmError
+from simfarm.temporary import temporary
 from simfarm.values import ESCAPE
 
-__all__ = ["Target", "open_text", "replacing", "standard_output", "telling"]
+__all__ = ["Target", "open_text", "replacing", "standard_output", "telling", "write_text"]
 
 
 @contextmanager
@@ -71,42 +69,27 @@ class Target:
 
 @contextmanager
 def replacing(name: str) -> Iterator[str]:
-    """A temporary file beside `name` that takes its place when the block ends well or is stopped by a budget."""
-    with telling(name):
-        handle, temporary = tempfile.mkstemp(prefix=f".{Path(name).name}.", dir=Path(name).absolute().parent)
-        os.close(handle)
-    try:
-        with _removed_when_terminated(temporary):
-            yield temporary
+    """A temporary file beside `name` that takes its place when the block ends well or is stopped by a budget. What is
+    no file (a device, a pipe) is written as it is, and a link stays one."""
+    place = os.path.realpath(name)
+    if os.path.exists(place) and not os.path.isfile(place):
+        yield place
+        return
+    with ExitStack() as removed:
+        with telling(name):
+            path = removed.enter_context(temporary(place))
+        yield path
         with telling(name):
             mask = os.umask(0)
             os.umask(mask)
-            os.chmod(temporary, 0o666 & ~mask)
-            os.replace(temporary, name)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
+            os.chmod(path, 0o666 & ~mask)
+            os.replace(path, place)
 
 
-@contextmanager
-def _removed_when_terminated(temporary: str) -> Iterator[None]:
-    """While the block runs, SIGTERM (`kill`, the end of a batch job's time) removes the file and then ends the process
-    as ever; a program that handles the signal itself is left alone, and so are threads, which cannot."""
-    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-
-    def remove(number: int, _: object) -> None:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        signal.signal(number, signal.SIG_DFL)
-        signal.raise_signal(number)
-
-    if ours:
-        signal.signal(signal.SIGTERM, remove)
-    try:
-        yield
-    finally:
-        if ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def write_text(name: str | os.PathLike[str], text: str) -> None:
+    """A whole text under `name`, or what was there before. Raises `SimfarmError` where it cannot be written."""
+    with replacing(os.fspath(name)) as path, telling(os.fspath(name)):
+        Path(path).write_text(text, encoding="utf-8", errors=ESCAPE)
 
 
 @contextmanager

@@ -122,7 +122,8 @@ class Loopback:
         return await self._answer("anthropic", request)
 
     async def _counts(self, request: web.Request) -> web.Response:
-        return web.json_response({"received": self.received, "answered": self.answered, "asked": self.asked})
+        counts = {"received": self.received, "answered": self.answered, "running": self.running, "asked": self.asked}
+        return web.json_response(counts)
 
     async def _answer(self, wire: str, request: web.Request) -> web.StreamResponse:
         raw = await request.read()

@@ -1,4 +1,4 @@
-"""kill -9 loses nothing that was paid for: the benchmark that shows it, small enough for every run of the tests."""
+"""Kills lose nothing that was paid for: the benchmark that shows it, small enough for every run of the tests."""
 
 import subprocess
 import sys
@@ -7,9 +7,8 @@ from pathlib import Path
 
 def test_kills_cost_at_most_what_was_in_flight() -> None:
     script = Path(__file__).parents[1] / "benchmarks" / "kill.py"
-    done = subprocess.run(
-        [sys.executable, str(script), "--pairs", "200", "--kills", "3"], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, str(script), "--kills", "8", "--items", "60"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 of 3 kills hit a run" in done.stdout
-    assert "equal to the undisturbed one but for timing: True" in done.stdout
+    for told in ("rows lost: 0;", "more than were in flight: 0 times", ", 0 left at the end", "integrity_check: 0\n"):
+        assert told in done.stdout

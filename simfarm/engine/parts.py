@@ -20,7 +20,7 @@ from typing import Any
 from simfarm import __version__
 from simfarm.errors import InputError
 from simfarm.files import MANIFEST
-from simfarm.targets import replacing
+from simfarm.targets import write_text
 
 __all__ = ["Folder", "Part", "begun", "cut"]
 
@@ -103,8 +103,7 @@ class Folder:
         self.path.mkdir(exist_ok=True)
         self._remove(".*.begun")
         if not (self.path / MANIFEST).is_file():
-            with replacing(str(self.path / MANIFEST)) as temporary:
-                Path(temporary).write_text(json.dumps(self._manifest, indent=1, ensure_ascii=False) + "\n", "utf-8")
+            write_text(self.path / MANIFEST, json.dumps(self._manifest, indent=1, ensure_ascii=False) + "\n")
 
     def missing(self) -> list[Part]:
         """The parts that have no file, or one that lacks rows or verdicts."""

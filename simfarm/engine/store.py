@@ -170,8 +170,8 @@ class Store:
         await self._writer.write((key, _written(completion), round(time.time(), 3)))
 
     async def ready(self) -> None:
-        """For before a call: waits while nothing can be written, and raises `SimfarmError` where nothing could be, since
-        the answer would be paid for and lost."""
+        """For before a call: waits while the file is locked, and raises `SimfarmError` where it cannot be written: the
+        answer would be paid for and lost."""
         await self._writer.ready()
 
     def close(self) -> None:

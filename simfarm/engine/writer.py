@@ -1,5 +1,5 @@
-"""The thread that writes the store: it commits what has gathered since its last commit, so that a thousand completions a
-second cost a few dozen transactions.
+"""The thread that writes the store: it commits what has gathered since its last commit, so that a thousand completions
+a second cost a few dozen transactions.
 
 What cannot be written stops the asking at once, and is kept in memory for another try at the end: a full disk, a thread
 that died. A lock that another program holds is waited for; whoever waits for a commit holds its place among the calls,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from simfarm.files import write_rows
 from simfarm.report.files import markdown_lines
 from simfarm.report.tables import Part
+from simfarm.targets import write_text
 
 __all__ = ["curve_part", "write_curve"]
 
@@ -34,6 +34,6 @@ def write_curve(path: str, rows: Sequence[Mapping[str, Any]], level: float) -> N
     """Write the rows of `curve_rows` to a file: a table for .md, else as `write_rows` does."""
     if path.endswith(".md"):
         part = curve_part(rows, level)
-        Path(path).write_text("\n".join(markdown_lines(part.headings, part.rows)) + "\n", encoding="utf-8")
+        write_text(path, "\n".join(markdown_lines(part.headings, part.rows)) + "\n")
     else:
         write_rows(path, [dict(row) for row in rows])

@@ -16,6 +16,7 @@ from simfarm.errors import InputError
 from simfarm.harmless import csv_cell, markdown_cell
 from simfarm.ranking.columns import records
 from simfarm.report.tables import Sheet
+from simfarm.targets import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,7 @@ def write_sheets(path: str | os.PathLike[str], sheets: Sequence[Sheet]) -> None:
         text = "\n\n".join(_markdown(sheet) for sheet in sheets) + "\n"
     else:
         text = json.dumps(json_value(sheets), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-    Path(path).write_text(text, encoding="utf-8", errors="backslashreplace")
+    write_text(path, text)
 
 
 def json_value(sheets: Sequence[Sheet]) -> Any:

@@ -24,6 +24,7 @@ from simfarm.errors import InputError
 from simfarm.files import check_writable
 from simfarm.ranking.board import UNCHECKED
 from simfarm.report.files import csv_text
+from simfarm.targets import replacing, write_text
 
 if TYPE_CHECKING:
     from simfarm.ranking import Board
@@ -142,9 +143,10 @@ def keep(target: Path, joined: pd.DataFrame, board: Board, flags: dict[str, str]
         "flags": raised,
     }
     order = joined.assign(order=joined["order"].astype("string")) if "order" in joined else joined
-    order.to_parquet(annotations, index=False, compression="zstd")
-    table.write_text(csv_text(board.table), "utf-8", "backslashreplace")
-    manifest.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    with replacing(str(annotations)) as temporary:
+        order.to_parquet(temporary, index=False, compression="zstd")
+    write_text(table, csv_text(board.table))
+    write_text(manifest, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
     return board
 
 
