@@ -112,5 +112,7 @@ def _write_parquet(name: str, rows: list[Row], columns: Sequence[str]) -> int:
         except (pyarrow.ArrowException, TypeError, ValueError, OverflowError):
             # a mixture, or a value beyond Parquet's types (a huge integer, a lone surrogate)
             table[column] = pyarrow.array([as_text(v) for v in values], pyarrow.string())
-    pyarrow.parquet.write_table(pyarrow.table(table), name, compression="zstd")
+    # by a stream, not by its name: pyarrow removes what it fails to write, and that may be a device
+    with open(name, "wb") as stream:
+        pyarrow.parquet.write_table(pyarrow.table(table), stream, compression="zstd")
     return len(rows)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from datetime import date, datetime
 from decimal import Decimal
@@ -225,18 +224,50 @@ def test_parquet_columns_of_other_types_pass_through(tmp_path: Path) -> None:
     assert second == dict.fromkeys(columns) | {"instruction": "b", "share": 1.0}
 
 
-@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.csv", "a.parquet"])
-def test_a_disk_that_is_full_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    def on_a_full_disk(prefix: str, dir: Path) -> tuple[int, str]:
-        temporary = tmp_path / "temporary"
-        temporary.symlink_to("/dev/full")
-        return os.open(os.devnull, os.O_RDONLY), str(temporary)
-
-    monkeypatch.setattr(tempfile, "mkstemp", on_a_full_disk)
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.csv"])
+def test_a_disk_that_is_full_is_one_line(tmp_path: Path, name: str) -> None:
+    """A device is written as it is: this one is a disk that is always full."""
+    (tmp_path / name).symlink_to("/dev/full")
     with pytest.raises(SimfarmError, match=r"in the store: .* then run again") as error:
         write_rows(tmp_path / name, ROWS * 2000)
     assert (error.value.exit_code, name in str(error.value), "\n" in str(error.value)) == (1, True, False)
-    assert list(tmp_path.iterdir()) == []
+    assert [(p.name, p.is_symlink()) for p in tmp_path.iterdir()] == [(name, True)]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
+def test_a_file_that_grows_too_large_leaves_what_was_there(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("before")
+    code = (
+        "import os, resource, sys; from simfarm.files import write_rows\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "write_rows(sys.argv[1], [{'a': os.urandom(500).hex()} for _ in range(50)])"
+    )
+    command = [sys.executable, "-c", code, name]
+    done = subprocess.run(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert done.stderr.splitlines()[-1].startswith(f"simfarm.errors.SimfarmError: cannot write {name} (")
+    assert (tmp_path / name).read_text() == "before"
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_a_pipe_gets_the_rows_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "a.parquet"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_rows(pipe, ROWS)
+        assert os.read(reader, 4) == b"PAR1"
+        assert [(p.name, p.is_fifo()) for p in tmp_path.iterdir()] == [("a.parquet", True)]
+    finally:
+        os.close(reader)
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "a.jsonl").symlink_to(tmp_path / "elsewhere" / "b.jsonl")
+    for rows in (ROWS, ROWS[:1]):
+        write_rows(tmp_path / "a.jsonl", rows)
+        assert read_rows(tmp_path / "elsewhere" / "b.jsonl") == rows
+    assert (tmp_path / "a.jsonl").is_symlink()
 
 
 def test_a_full_standard_output_is_one_line(tmp_path: Path) -> None:
@@ -258,7 +289,8 @@ def test_what_the_rows_come_from_may_fail_in_its_own_words(tmp_path: Path) -> No
         write_rows(tmp_path / "a.jsonl", dies())
 
 
-def test_a_terminated_run_leaves_no_temporary_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_terminated_run_leaves_no_temporary_file(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "pairs.json").write_text(json.dumps([{"instruction": "i", "output_1": "a", "output_2": "b"}]))
     code = "import sys; from simfarm.cli import main; sys.exit(main(sys.argv[1:]))"
     with Loopback(latency=60) as server:
@@ -271,8 +303,8 @@ def test_a_terminated_run_leaves_no_temporary_file(tmp_path: Path) -> None:
         )
         while not server.received:
             time.sleep(0.01)
-        client.terminate()
+        client.send_signal(number)
         told = client.communicate()[1]
-    assert client.returncode == -signal.SIGTERM
+    assert client.returncode == -number
     assert "Traceback" not in told
     assert [p.name for p in tmp_path.iterdir() if "out" in p.name] == []

@@ -63,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         # a terminal or pipe in a narrow encoding shows an escape instead of ending in a traceback
         getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
+    _say_warnings()
     parsed = _parser().parse_args(arguments)
     try:
         status: int = parsed.run(parsed)
@@ -97,6 +98,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     return status
+
+
+def _say_warnings() -> None:
+    """What a run's threads have to say (a store that is locked) goes the way of every other line."""
+    import logging
+
+    class Said(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(f"warning: {record.getMessage()}")
+
+    ours = logging.getLogger("simfarm")
+    if not ours.handlers:
+        ours.addHandler(Said())
 
 
 if __name__ == "__main__":

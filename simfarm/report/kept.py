@@ -24,7 +24,7 @@ from simfarm.errors import InputError
 from simfarm.files import check_writable
 from simfarm.ranking.board import UNCHECKED
 from simfarm.report.files import csv_text
-from simfarm.targets import replacing, write_text
+from simfarm.targets import replacing, telling, write_text
 
 if TYPE_CHECKING:
     from simfarm.ranking import Board
@@ -143,7 +143,7 @@ def keep(target: Path, joined: pd.DataFrame, board: Board, flags: dict[str, str]
         "flags": raised,
     }
     order = joined.assign(order=joined["order"].astype("string")) if "order" in joined else joined
-    with replacing(str(annotations)) as temporary:
+    with replacing(str(annotations)) as temporary, telling(str(annotations)):
         order.to_parquet(temporary, index=False, compression="zstd")
     write_text(table, csv_text(board.table))
     write_text(manifest, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
