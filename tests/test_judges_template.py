@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from simfarm.errors import InputError
 from simfarm.judges import Judge, list_judges
+from simfarm.judges.neutral import neutraliser
 from simfarm.judges.pairwise import messages
-from simfarm.judges.template import compile_template, neutraliser
+from simfarm.judges.template import compile_template
 from simfarm.records import Comparison
 
 JUDGES = [judge for judge in list_judges() if judge.template is not None]
@@ -104,12 +105,13 @@ def test_neutralising_breaks_every_token_and_adds_nothing_else(judge: Judge, dat
 def test_each_token_gets_one_mark_after_its_first_character(judge: Judge) -> None:
     for token in (*judge.delimiters, *CHAT_TOKENS):
         sent = messages(judge, Comparison("i", f"before {token} after", "o"), "12")[-1]["content"]
-        assert f"before {token[0]}{MARK}{token[1:]} after" in sent
+        assert f"before {token[0]}{MARK}" in sent
+        assert f"before {token} after" in sent.replace(MARK, "")
 
 
 def test_text_without_tokens_is_byte_equal() -> None:
     neutralise = neutraliser(("<answer>", "[[A>B]]"))
-    for text in (*HARMLESS, *JINJA, "<Answer>", "[[A>B]", "F#: a <| b |> c", "Haskell: p <|> q", "<div>", "[INSTANCE]"):
+    for text in (*HARMLESS, *JINJA, "[[A>B]", "F#: a <| b |> c", "Haskell: p <|> q", "<div>", "[INSTANCE]"):
         assert neutralise(text) == text
 
 

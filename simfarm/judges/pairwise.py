@@ -51,7 +51,7 @@ def repair_messages(asked: tuple[Message, ...], completion: Completion, problem:
     The reply is the judge's own but may quote a candidate, so chat tokens in it are neutralised as well. An empty one
     is named as such: some providers reject an empty message.
     """
-    from simfarm.judges.template import neutraliser
+    from simfarm.judges.neutral import neutraliser
 
     reply = neutraliser(())(completion.text) if completion.text.strip() else "(empty reply)"
     return (

@@ -9,7 +9,6 @@ in the prompt only. Everything else reaches the judge byte for byte.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -21,55 +20,13 @@ import jinja2.sandbox
 
 from simfarm.backends.base import Message
 from simfarm.errors import InputError
+from simfarm.judges.neutral import neutraliser
 from simfarm.records import Comparison
 
-__all__ = ["VARIABLES", "Template", "compile_template", "neutraliser"]
+__all__ = ["VARIABLES", "Template", "compile_template"]
 
 VARIABLES = ("instruction", "messages", "first", "second", "criteria")
 ROLES = ("system", "user")
-MARK = "\u200b"
-
-CHAT_TOKENS: Mapping[str, tuple[str, ...]] = {
-    "<": (
-        r"\|[^\s<>|]{1,64}\|>",  # <|im_start|>, <|eot_id|> and the like
-        r"\uff5c[^\s<>\uff5c]{1,64}\uff5c>",  # DeepSeek's, with full-width bars
-        r"\|[\w-]{1,64}>",
-        r"[\w-]{1,64}\|>",
-        r"</?SYS>>",
-        r"/?s>",
-        r"(?:bos|eos|pad|unk|mask|sop|eop)>",
-        r"(?:BOS|EOS|PAD|UNK)_TOKEN>",
-        r"(?:start|end)_of_(?:turn|image|role)>",
-        r"extra_id_\d{1,3}>",
-    ),
-    "[": (
-        r"/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CONTENT|MODEL_SETTINGS)\]",
-        r"(?:TOOL_CALLS|ARGS|CALL_ID|IMG|gMASK|BOS|EOS)\]",
-    ),
-}
-"""First character -> what may follow it (regular expressions) to make a token that chat templates give a meaning."""
-
-
-@lru_cache(maxsize=64)
-def neutraliser(delimiters: tuple[str, ...]) -> Callable[[str], str]:
-    """A function that breaks every delimiter and chat token in a text by U+200B after its first character.
-
-    Each match consumes one character only: a token hidden inside another one is found too.
-    """
-    tails: dict[str, list[str]] = {first: list(rest) for first, rest in CHAT_TOKENS.items()}
-    for delimiter in delimiters:
-        tails.setdefault(delimiter[0], []).append(re.escape(delimiter[1:]))
-    starts = tuple(tails)
-    pattern = re.compile("|".join(f"{re.escape(first)}(?={'|'.join(rest)})" for first, rest in tails.items()))
-
-    def neutralise(text: str) -> str:
-        # Most texts hold no such character at all, and `in` is far faster than a regular expression.
-        for start in starts:
-            if start in text:
-                return pattern.sub(rf"\g<0>{MARK}", text)
-        return text
-
-    return neutralise
 
 
 class Template:

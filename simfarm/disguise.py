@@ -1,0 +1,57 @@
+"""A text without its disguise: what is left when case, width, accents, look-alike letters and unseen characters go.
+
+Two outputs that a reader takes for one and the same must be one and the same here, whatever was sprinkled over them.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+__all__ = ["UNSEEN", "bare", "latin", "letters", "plain"]
+
+UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
+)
+"""Characters that show nothing: joiners, marks of direction, fillers, variation selectors. U+200B is not among them:
+it is the mark by which a judge's template breaks tokens, and stays what it is there."""
+
+_ALIKE = str.maketrans(
+    "\u0430\u0432\u0435\u0456\u0458\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u04bb\u0455\u0501\u051b\u051d"
+    "\u03b1\u03b2\u03b3\u03b5\u03b7\u03b9\u03ba\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7\u03c9"
+    "\u0131\u0251\u0261\u0269\u028b\u0578\u057d\u0585",
+    "abeijkmhopctyxhsdqwabyenikvoptuxwiagivnuo",
+)
+"""Small letters of Cyrillic, Greek, Armenian and phonetic script, and the Latin one that each passes for."""
+
+_LOWER = bytes(ord(chr(code).lower()) if code < 128 else code for code in range(256))
+_NO_ALNUM = bytes(code for code in range(128) if not chr(code).isalnum())
+_NOT_ALNUM = re.compile(r"[\W_]+")
+_NOT_LETTER = re.compile(r"[\W\d_]+")
+
+
+def plain(text: str) -> str:
+    """The text as it is read: NFKC, small letters, nothing unseen."""
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFKC", UNSEEN.sub("", text).replace("\u200b", "")).casefold()
+
+
+def latin(text: str) -> str:
+    """A plain text with Latin letters for those that pass for them, and without accents."""
+    return unicodedata.normalize("NFKD", text).translate(_ALIKE) if not text.isascii() else text
+
+
+def bare(text: str) -> str:
+    """Letters and digits alone, small, in Latin where they pass for it: what jitter of any kind leaves the same."""
+    if text.isascii():
+        return text.encode().translate(_LOWER, _NO_ALNUM).decode()
+    return _NOT_ALNUM.sub("", latin(plain(text)))
+
+
+def letters(bare_text: str) -> str:
+    """The letters of a bare text: counters, dates and seeds go too."""
+    if bare_text.isascii():
+        return bare_text.encode().translate(None, b"0123456789").decode()
+    return _NOT_LETTER.sub("", bare_text)

@@ -1,0 +1,62 @@
+"""What a candidate wrote, so that it cannot speak as the judge: delimiters and chat tokens broken, all else as it was.
+
+A token gets a zero-width space after its first character. It is looked for as a tokenizer or a reader would take it:
+full-width `＜` is `<`, capitals are small letters in a delimiter, and what no one sees is not there. U+200B itself does
+break a token: it is the mark that is set here, so that neutralising twice is neutralising once.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import lru_cache
+
+from simfarm import chat_tokens
+from simfarm.disguise import UNSEEN
+
+__all__ = ["MARK", "neutraliser"]
+
+MARK = "\u200b"
+
+
+@lru_cache(maxsize=64)
+def neutraliser(delimiters: tuple[str, ...]) -> Callable[[str], str]:
+    """A function that breaks every delimiter and chat token in a text by U+200B after its first character.
+
+    Each match consumes one character only: a token hidden inside another one is found too.
+    """
+    tails = chat_tokens.shapes(chat_tokens.STRICT, chat_tokens.LOOSE)
+    for delimiter in delimiters:
+        folded = unicodedata.normalize("NFKC", delimiter)
+        tails.setdefault(folded[0], []).append(f"(?i:{re.escape(folded[1:])})")
+    starts = tuple(dict.fromkeys(case for first in tails for case in (first, first.swapcase())))
+    pattern = re.compile("|".join(f"(?i:{re.escape(first)})(?={'|'.join(rest)})" for first, rest in tails.items()))
+
+    def neutralise(text: str) -> str:
+        # Most texts hold no such character at all, and `in` is far faster than a regular expression.
+        if not text.isascii() and (UNSEEN.search(text) or not unicodedata.is_normalized("NFKC", text)):
+            return _disguised(text, pattern)
+        for start in starts:
+            if start in text:
+                return pattern.sub(rf"\g<0>{MARK}", text)
+        return text
+
+    return neutralise
+
+
+def _disguised(text: str, pattern: re.Pattern[str]) -> str:
+    """The text with a mark wherever its plain form has a match; the text itself keeps every character."""
+    if not pattern.search(_plain(text)):
+        return text
+    plain, places = [], []
+    for place, character in enumerate(text):
+        for shown in _plain(character):
+            plain.append(shown)
+            places.append(place)
+    after = {places[match.start()] for match in pattern.finditer("".join(plain))}
+    return "".join(character + MARK if place in after else character for place, character in enumerate(text))
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFKC", UNSEEN.sub("", text))
