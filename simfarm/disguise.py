@@ -27,6 +27,7 @@ _ALIKE = str.maketrans(
 
 _LOWER = bytes(ord(chr(code).lower()) if code < 128 else code for code in range(256))
 _NO_ALNUM = bytes(code for code in range(128) if not chr(code).isalnum())
+_ACCENTS = re.compile("[\u0300-\u036f]")
 _NOT_ALNUM = re.compile(r"[\W_]+")
 _NOT_LETTER = re.compile(r"[\W\d_]+")
 
@@ -40,7 +41,7 @@ def plain(text: str) -> str:
 
 def latin(text: str) -> str:
     """A plain text with Latin letters for those that pass for them, and without accents."""
-    return unicodedata.normalize("NFKD", text).translate(_ALIKE) if not text.isascii() else text
+    return text if text.isascii() else _ACCENTS.sub("", unicodedata.normalize("NFKD", text)).translate(_ALIKE)
 
 
 def bare(text: str) -> str:

@@ -6,12 +6,15 @@ upstream. A flag is a warning to a reader, never a change of a number.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Hashable
 from typing import Any
 
+import numpy as np
 import pandas as pd
+
+from simfarm.harmless import one_line
+from simfarm.ranking.hints import PROOF, sign
+from simfarm.ranking.repeats import Commons, Repeats
 
 __all__ = ["CONSTANT_OUTPUT", "NOT_CHECKED", "SPEAKS_TO_JUDGE", "Flag", "Watch", "flags"]
 
@@ -19,49 +22,10 @@ CONSTANT_OUTPUT = "constant-output"
 SPEAKS_TO_JUDGE = "speaks-to-judge"
 NOT_CHECKED = "not checked"
 
-CONSTANT_COUNT = 5
-CONSTANT_SHARE = 0.05
-HINT_SHARE = 0.10
-
-PROOFS = (
-    # Pieces of judge templates (AlpacaEval, Arena-Hard, MT-bench, LLMBar, simfarm): nobody answers a user with these.
-    r'"?model_identifier"?\s*["\']?\s*:',
-    r"^#+\s*(unordered\s+)?model outputs\b",
-    r"^#+\s*best model identifier\b",
-    r"\bunordered outputs from the models\b",
-    r"<\|the (start|end) of assistant [ab]['’]s (answer|conversation)[^|]*\|>",
-    r"\[the (start|end) of assistant [ab]['’]s (answer|conversation)[^\]]*\]",
-    r"^#+\s*output \([ab]\)\s*:?\s*$",
-    r"\[\[[ab][<>=]{1,2}[ab]\]\]",
-    # The judge addressed or answered for.
-    r"\b(dear|attention|hello|hey|note to (the )?)\s*,?\s*(llm |ai )?(judge|evaluator|grader|annotator)\b\s*[,:!]",
-)
-"""One match in one output is enough."""
-
-HINTS = (
-    r"\[\[[ab]\]\]",
-    r"\b(judge|evaluator|grader)s?\b[^.\n]{0,40}\b(must|should|please)\b[^.\n]{0,40}"
-    r"\b(prefer|choose|pick|select|rate|rank|score)\b[^.\n]{0,40}\b(this|my|output|answer|response|model)\b",
-    r"\b(ignore|disregard|forget)\s+(all\s+|everything\s+)?(of\s+)?(the\s+|your\s+|any\s+)?(above|previous|prior|preceding)\b",
-    r"<\|(im_start|start_header_id)\|>\s*(system|user|assistant)",
-    r"<\|(im_end|endoftext|eot_id|end_of_turn|end|eom_id)\|>",
-    r"\[/?INST\]|<</?SYS>>|<(start|end)_of_turn>",
-    r"\b(output|answer|response|model|assistant)[ _]?\(?(1|2|a|b|m|one|two)\)?\s+is\s+"
-    r"(clearly\s+|much\s+|the\s+)?(better|best|superior)\b",
-    r"\b(this|my) (answer|output|response) is (clearly |much )?(better|superior|the best)\b",
-)
-"""Each is also found in honest answers (a lesson on prompt injection, a leaked end token), so it takes two different
-ones in one output, or one in a tenth of the outputs."""
-
-CUES = (
-    "model_identifier", "model outputs", "model identifier", "unordered outputs", "assistant ", "output (", "[[",
-    "judge", "evaluator", "grader", "annotator", "ignore", "disregard", "forget", "<|", "inst]", "sys>", "_of_turn>",
-    "better", "best", "superior",
-)  # fmt: skip
-"""Every match has one of these, in lower case: a text with none is not searched, which is several times faster."""
-
-_PROOF = re.compile("|".join(f"(?:{p})" for p in PROOFS), re.IGNORECASE | re.MULTILINE)
-_HINTS = [re.compile(p, re.IGNORECASE) for p in HINTS]
+HINT_COUNT = 3
+HINT_SHARE = 0.03
+QUOTED = 60
+"""Characters of an output that a warning shows."""
 
 
 class Flag(str):
@@ -76,63 +40,91 @@ class Flag(str):
 
 
 class Watch:
-    """Outputs seen one by one, in any order and any number of files; `flags` at any time says what they show.
+    """Outputs seen one by one, in any order and from any number of files; `flags` says at any time what they show.
 
-    No text is kept but a short example of each flag: an output leaves some hashes behind.
+    No text is kept but a few excerpts: an output leaves some 200 bytes behind.
     """
 
     def __init__(self) -> None:
         self._of: dict[str, _Seen] = {}
 
-    def see(self, generator: str, cluster: Hashable, text: str) -> None:
-        """One output to one instruction (`cluster`); the same text for the same instruction counts once."""
+    def see(self, generator: str, cluster: Hashable, text: str, where: object = None) -> None:
+        """One output to one instruction (`cluster`), which warnings name as `where`, or as the cluster if that is None.
+
+        The same text for the same instruction counts once.
+        """
         seen = self._of.get(generator)
         if seen is None:
             seen = self._of[generator] = _Seen()
-        seen.add(cluster, text)
+        seen.add(cluster, text, cluster if where is None else where)
 
     def flags(self) -> dict[str, tuple[Flag, ...]]:
-        """The flags of every generator seen, empty where it is clean."""
-        return {generator: seen.flags() for generator, seen in self._of.items()}
+        """The flags of every generator seen, empty where it is clean.
+
+        What every generator repeats is the instructions' doing ("yes" or "no", one sum after the other), and no flag.
+        """
+        commons = {generator: seen.repeats.commons() for generator, seen in self._of.items()}
+        shared = _shared(list(commons.values()))
+        return {
+            generator: tuple(seen.flags(_without(commons[generator], shared))) for generator, seen in self._of.items()
+        }
 
 
 class _Seen:
     """What is left of one generator's outputs."""
 
     def __init__(self) -> None:
+        self.repeats = Repeats()
         self._known: set[int] = set()
-        self._clusters: set[int] = set()
-        self._texts: Counter[int] = Counter()
         self._hinting = 0
-        self._example: dict[str, str] = {}
+        self._weight = 0
+        self._example = ""
 
-    def add(self, cluster: Hashable, text: str) -> None:
+    def add(self, cluster: Hashable, text: str, where: object) -> None:
         key = hash((cluster, text))
         if key in self._known:
             return
         self._known.add(key)
-        self._clusters.add(hash(cluster))
-        self._texts[hash(text)] += 1
-        found = _hints(text)
-        self._hinting += found > 0
-        if found >= 2:
-            self._example.setdefault(SPEAKS_TO_JUDGE, "")
+        if self.repeats.add(hash(cluster), text):
+            self.repeats.show(_excerpt(text, where))
+        found = sign(text)
+        if found is not None:
+            self._hinting += 1
+            if found.weight > self._weight:
+                self._weight, self._example = found.weight, _excerpt(found.quote, where)
 
-    def flags(self) -> tuple[Flag, ...]:
+    def flags(self, own: Commons) -> list[Flag]:
         raised = []
-        most = max(self._texts.values())
-        if most >= CONSTANT_COUNT and most >= CONSTANT_SHARE * len(self._clusters):
-            raised.append(Flag(CONSTANT_OUTPUT))
-        if SPEAKS_TO_JUDGE in self._example or self._hinting >= max(1, HINT_SHARE * len(self._known)):
-            raised.append(Flag(SPEAKS_TO_JUDGE))
-        return tuple(raised)
+        n = len(self._known)
+        if (verdict := self.repeats.verdict(own)) is not None:
+            raised.append(Flag(CONSTANT_OUTPUT, _example(verdict[1], verdict[0], n)))
+        if self._weight >= PROOF or self._hinting >= max(HINT_COUNT, HINT_SHARE * n):
+            raised.append(Flag(SPEAKS_TO_JUDGE, _example(self._example, self._hinting, n)))
+        return raised
 
 
-def _hints(text: str) -> int:
-    lower = text.lower()
-    if not any(cue in lower for cue in CUES):
-        return 0
-    return 2 if _PROOF.search(text) else sum(1 for pattern in _HINTS if pattern.search(text))
+def _excerpt(text: str, where: object) -> str:
+    short = " ".join(text[: 4 * QUOTED].split())
+    shown = short[:QUOTED] + ("…" if len(short) > QUOTED else "")
+    return f'"{one_line(shown)[: QUOTED + 1]}" (instruction {one_line(where)[:20]}'
+
+
+def _example(excerpt: str, count: int, n: int) -> str:
+    return f"{excerpt}; {count} of {n} outputs)" if excerpt else f"({count} of {n} outputs)"
+
+
+def _shared(commons: list[Commons]) -> Commons | None:
+    """What is common to all generators, where there are several."""
+    if len(commons) < 2:
+        return None
+    texts, runs = commons[0]
+    for other_texts, other_runs in commons[1:]:
+        texts, runs = np.intersect1d(texts, other_texts), np.intersect1d(runs, other_runs)
+    return texts, runs
+
+
+def _without(own: Commons, shared: Commons | None) -> Commons:
+    return own if shared is None else (np.setdiff1d(own[0], shared[0]), np.setdiff1d(own[1], shared[1]))
 
 
 def flags(data: pd.DataFrame) -> dict[str, tuple[Flag, ...]]:
@@ -148,7 +140,8 @@ def flags(data: pd.DataFrame) -> dict[str, tuple[Flag, ...]]:
         if f"output_{side}" in data:
             outputs = data[f"output_{side}"]
             known = outputs.notna().to_numpy()
-            for row in zip(column[known], data["cluster"][known], outputs[known], strict=True):
+            where = data["instruction_id"] if "instruction_id" in data else data["cluster"] + 1
+            for row in zip(column[known], data["cluster"][known], outputs[known], where[known], strict=True):
                 watch.see(*row)
     found = watch.flags()
     return {name: found.get(name, (Flag(NOT_CHECKED),)) for name in names}
