@@ -15,12 +15,10 @@ import contextlib
 import dataclasses
 import importlib
 import importlib.util
-import io
 import logging
 import os
 import pickle
 import re
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -31,7 +29,7 @@ from typing import Any
 from simfarm.backends import opened
 from simfarm.backends.base import Backend
 from simfarm.backends.local import ENGINES, local_spec
-from simfarm.backends.vllm_options import stderr_to
+from simfarm.engine.connection import connected, first_line, rows_of, stoppable
 from simfarm.engine.parts import Part, begun
 from simfarm.errors import InputError, SimfarmError
 from simfarm.files import write_rows
@@ -182,7 +180,7 @@ def run_parts(job: Job, parts: Sequence[Part], pool: Pool, run: Any) -> Generato
     missing = ray_missing()
     if missing:
         raise InputError(missing)
-    with _cluster(pool.address):
+    with stoppable() as stop, connected(pool.address):
         ray: Any = importlib.import_module("ray")
         data: Any = importlib.import_module("ray.data")
         workers, gpus = _sizes(ray.cluster_resources(), pool, job.gpus(), len(parts))
@@ -204,16 +202,17 @@ def run_parts(job: Job, parts: Sequence[Part], pool: Pool, run: Any) -> Generato
             num_gpus=gpus,
         )
         try:
-            for row in made.iter_rows():
-                told = pickle.loads(row["told"])
-                if isinstance(told, SimfarmError):
-                    raise told
-                if told is not None:
-                    part = parts[row["part"]]
-                    _add(run, told, part.start)
-                    yield part
+            with contextlib.closing(rows_of(made, stop)) as rows_made:
+                for row in rows_made:
+                    told = pickle.loads(row["told"])
+                    if isinstance(told, SimfarmError):
+                        raise told
+                    if told is not None:
+                        part = parts[row["part"]]
+                        _add(run, told, part.start)
+                        yield part
         except ray.exceptions.RayError as error:
-            raise SimfarmError(f"the cluster gave up ({_first_line(error)}); run the same command again") from error
+            raise SimfarmError(f"the cluster gave up ({first_line(error)}); run the same command again") from error
 
 
 def _sizes(resources: Mapping[str, float], pool: Pool, model_gpus: int, parts: int) -> tuple[int, float]:
@@ -227,47 +226,6 @@ def _sizes(resources: Mapping[str, float], pool: Pool, model_gpus: int, parts: i
             "each; set --workers and --gpus-per-worker to fit"
         )
     return min(parts, pool.workers or (most if gpus else min(2, most))), gpus
-
-
-@contextlib.contextmanager
-def _cluster(address: str | None) -> Iterator[None]:
-    """A connection to the cluster at `address`, else at RAY_ADDRESS, else to one of this machine's own, which ends with
-    the block; a connection that is there already is used and left. Ray's own messages stay in its log files."""
-    # before the import, which reads them
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    import ray
-
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
-    if address.startswith("ray://"):
-        raise InputError(f"{address}: start the run on a machine of the cluster, with --ray-address auto or HOST:PORT")
-    host, colon, port = address.rpartition(":")
-    if colon:
-        try:
-            # Ray itself tries an address where nobody listens for many minutes
-            socket.create_connection((host, int(port)), timeout=10).close()
-        except (ValueError, OSError) as error:
-            raise InputError(
-                f"no Ray cluster at {address} ({_first_line(error)}); check --ray-address, or leave it out for one on "
-                "this machine"
-            ) from error
-    # what the cluster has to say of dying workers is printed on stdout, by a thread
-    with contextlib.redirect_stdout(io.StringIO()):
-        if ray.is_initialized():
-            yield
-            return
-        try:
-            with open(os.devnull, "wb") as nowhere, stderr_to(nowhere):
-                ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, include_dashboard=False)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            raise InputError(
-                f"no Ray cluster at {address} ({_first_line(error)}); check --ray-address, or leave it out for one on "
-                "this machine"
-            ) from error
-        try:
-            yield
-        finally:
-            ray.shutdown()
 
 
 def _add(total: Any, told: Mapping[str, Any], start: int) -> None:
@@ -303,7 +261,3 @@ def _add_fields(total: Any, more: Any) -> None:
             setattr(total, field.name, old + new)
         elif new is not None:
             setattr(total, field.name, new)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
