@@ -231,6 +231,21 @@ def test_thinking_is_no_part_of_the_answer() -> None:
         assert split_thinking(plain) == (plain, None)
 
 
+def test_a_thought_is_no_part_of_an_output(prompts: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    thoughts = iter(["<think>\nhm\n</think>\n\nYes.", "<think>hm, and then", "No thought."] * 2)
+    monkeypatch.setattr("loopback.reply", lambda call: next(thoughts))
+    with Loopback() as server:
+        command = ["generate", prompts, *served(server, "--limit", "3", "--concurrency", "1"), "-o", "o.jsonl"]
+        assert main(command) == 0
+        # the store keeps the whole answer, and a row from it is the same
+        assert main([*command[:-1], "again.jsonl"]) == 0
+        assert server.received == 3
+    rows = read_rows("o.jsonl")
+    assert [row["output"] for row in rows] == ["Yes.", "", "No thought."]
+    assert [row.get("thinking") for row in rows] == ["hm", "hm, and then", None]
+    assert rows == read_rows("again.jsonl")
+
+
 def test_records_say_what_was_sent(prompts: str, capsys: pytest.CaptureFixture[str]) -> None:
     chats = [
         {"messages": [{"role": "system", "content": "Mine."}, {"role": "user", "content": "Hi"}]},

@@ -68,6 +68,16 @@ def test_an_answer_beats(worse: str) -> None:
     assert prefer(QUESTION, worse, ANSWER) > 0.55
 
 
+@pytest.mark.parametrize(
+    ("one", "two"), [("The sea is wet.", ANSWER), ("", "I'm sorry.\n\n- a\n- b"), (ANSWER, QUESTION)]
+)
+def test_a_difference_is_divided_by_its_scale_and_weighed(one: str, two: str) -> None:
+    seen = zip(WEIGHTS.values(), features(QUESTION, one), features(QUESTION, two), strict=True)
+    z = sum(weight * (b - a) / scale for (weight, scale), a, b in seen)
+    assert z != pytest.approx(0, abs=0.02)
+    assert prefer(QUESTION, one, two) == pytest.approx(1 / (1 + math.exp(-z)), abs=1e-12)
+
+
 def test_features_see_what_they_are_named_for() -> None:
     seen = dict(zip(WEIGHTS, features(QUESTION, f"Sorry.\n\n- {QUESTION}\n- {QUESTION}\n```x```"), strict=True))
     assert seen["coverage"] == seen["code"] == seen["refusal"] == 1
