@@ -6,26 +6,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simfarm.api import annotate, evaluate, generate, leaderboards
+    from simfarm.api import annotate, generate, select
     from simfarm.backends import open_model
-    from simfarm.errors import BudgetError, InputError, ProviderError, SimfarmError
+    from simfarm.errors import BudgetError, InputError, ProviderError, SimfarmError, SimfarmWarning
     from simfarm.files import read_rows, write_rows
     from simfarm.judges import Judge, list_judges, load_judge
     from simfarm.ranking import Board, Estimate, leaderboard
+    from simfarm.ranks import compare, evaluate, leaderboards, rejudge
     from simfarm.records import Annotation, Comparison, Output
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "annotate": "api",
-    "evaluate": "api",
+    "compare": "ranks",
+    "evaluate": "ranks",
     "generate": "api",
-    "leaderboards": "api",
+    "leaderboards": "ranks",
+    "rejudge": "ranks",
+    "select": "api",
     "open_model": "backends",
     "BudgetError": "errors",
     "InputError": "errors",
     "ProviderError": "errors",
     "SimfarmError": "errors",
+    "SimfarmWarning": "errors",
     "read_rows": "files",
     "write_rows": "files",
     "Judge": "judges",
@@ -50,7 +55,9 @@ __all__ = [
     "Output",
     "ProviderError",
     "SimfarmError",
+    "SimfarmWarning",
     "annotate",
+    "compare",
     "evaluate",
     "generate",
     "leaderboard",
@@ -59,6 +66,8 @@ __all__ = [
     "load_judge",
     "open_model",
     "read_rows",
+    "rejudge",
+    "select",
     "write_rows",
 ]
 

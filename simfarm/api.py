@@ -1,44 +1,35 @@
-"""The main verbs as functions: paths or DataFrames in, DataFrames out.
+"""The verbs that ask, as functions: files or tables in, DataFrames out.
 
-They do what the command line does, with the same names; use them in notebooks and scripts.
+They do what the command line does, with the same names, defaults and refusals; use them in notebooks and scripts. What
+the command line says on stderr is logged (`logging.getLogger("simfarm")`, level INFO), its warnings are warnings.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
-import warnings
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from simfarm.engine.stream import interrupt
+from simfarm.calls import collected, nearest_named, rows_of, tell, tell_all, warn
 from simfarm.errors import InputError
 from simfarm.generation.sampling import MAX_TOKENS
-from simfarm.harmless import one_line
-from simfarm.inputs import Source, comparisons_for, read_for_evaluation
+from simfarm.inputs import comparisons_for
+from simfarm.sources import Source, Sources, opened
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from simfarm.backends.base import Backend
+    from simfarm.engine.session import Session
     from simfarm.judges import Judge
-    from simfarm.ranking import Board
+    from simfarm.records import Comparison
 
-__all__ = ["annotate", "evaluate", "generate", "leaderboards"]
-
-Sources = Source | Sequence[Source]
+__all__ = ["annotate", "annotated", "asking_options", "generate", "opened_session", "select"]
 
 
-def _listed(inputs: Sources) -> list[Source]:
-    if isinstance(inputs, (str, os.PathLike)) or not isinstance(inputs, Sequence):
-        return [inputs]
-    return list(inputs)
-
-
+@nearest_named
 def generate(
     inputs: Sources,
     model: str | Backend,
@@ -53,16 +44,26 @@ def generate(
     chat_template: str | None = None,
     template_args: Mapping[str, Any] | None = None,
     limit: int | None = None,
-    **options: Any,
+    generator: str | None = None,
+    system: str | None = None,
+    base_url: str | None = None,
+    engine: Mapping[str, Any] | None = None,
+    store: str | os.PathLike[str] | None = None,
+    concurrency: int | None = None,
+    timeout: float | None = None,
+    rpm: float | None = None,
+    tpm: float | None = None,
+    budget: float | None = None,
+    price: tuple[float, float] | None = None,
 ) -> pd.DataFrame:
     """What a model answers to each instruction, `n` answers each; one row per output, in input order.
 
-    `inputs` are files or DataFrames of instructions (or of outputs, whose instructions are taken). `model` is a spec
-    (`embedded`, a GGUF file, a model's folder, `vllm/NAME`, `openai/NAME` …) or a model opened with `open_model`, which
-    can judge afterwards without being loaded again. Sampling is as in `simfarm.generation.sampling.Sampling`
-    (`max_tokens` of an answer; `chat_template` is the template's text). `options` are those of `Generation.open`:
-    generator, system, base_url, engine, store, concurrency, timeout (seconds), rpm, tpm, budget (US dollars), price.
-    Raises `InputError` for bad input; an output that cannot be made has no row and is named in a warning.
+    `inputs` are files or tables of instructions (or of outputs, whose instructions are taken): see `annotate`. `model`
+    is a spec (`embedded`, a GGUF file, a model's folder, `vllm/NAME`, `openai/NAME` …) or a model opened with
+    `open_model`, which can judge afterwards without being loaded again. Sampling is as in
+    `simfarm.generation.sampling.Sampling` (`max_tokens` of an answer; `chat_template` is the template's text);
+    `generator` is the name outputs are filed under, `system` a message before every instruction. The rest is as in
+    `annotate`. Raises `InputError` for bad input; an output that cannot be made has no row and is named in a warning.
     """
     import pandas as pd
 
@@ -81,125 +82,199 @@ def generate(
         chat_template=chat_template,
         template_args=template_args or {},
     )
-    run = Generation.open(model, sampling, **options)
-    instructions = instructions_for(_listed(inputs), limit)
-    rows = _collected(lambda: _rows(run.outputs(instructions)))
-    told = run.closing_lines()
-    if run.failed or any(line.startswith("warning") for line in told):
-        _warn("; ".join(told))
+    run = Generation.open(
+        model,
+        sampling,
+        generator=generator,
+        system=system,
+        base_url=base_url,
+        engine=engine,
+        store=_path(store),
+        concurrency=concurrency,
+        timeout=timeout,
+        rpm=rpm,
+        tpm=tpm,
+        budget=budget,
+        price=price,
+    )
+    with opened(inputs) as (sources, _):
+        instructions = instructions_for(sources, limit)
+    rows = collected(lambda: rows_of(run.outputs(instructions)))
+    tell_all(run.closing_lines(), bad=bool(run.failed))
     return pd.DataFrame(rows)
 
 
+@nearest_named
 def annotate(
     inputs: Sources,
     *,
     baseline: Source | None = None,
     judge: str | Path | Judge | None = None,
     model: str | Backend | None = None,
-    allow_missing: bool = False,
+    base_url: str | None = None,
+    engine: Mapping[str, Any] | None = None,
+    order: str | None = None,
+    repeats: int = 1,
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
     limit: int | None = None,
-    **options: Any,
+    allow_missing: bool = False,
+    concurrency: int | None = None,
+    rpm: float | None = None,
+    tpm: float | None = None,
+    timeout: float | None = None,
+    budget: float | None = None,
+    price: tuple[float, float] | None = None,
+    store: str | os.PathLike[str] | None = None,
+    retry_unparseable: bool = False,
 ) -> pd.DataFrame:
     """Ask a judge which outputs are better; one row per call, in input order (the columns of an annotation file).
 
-    `inputs` are files or DataFrames of outputs (then `baseline` is a file, a DataFrame or a generator's name) or of
-    comparisons. `judge` is a name or a file, by default the embedded one; `model` is `openai/…`, `anthropic/…`,
-    `litellm/…`, `replay/FILE`, a model on this machine (as in `generate`), or one opened with `open_model`. `options`
-    are those of `Session.open`: base_url, engine, order, repeats, concurrency, rpm, tpm, budget (US dollars), price,
-    timeout (seconds), store, retry_unparseable. Raises `InputError` for bad input and
-    `ProviderError` when the provider refuses every call; a call that fails, or that the budget did not allow, is a row
-    with status `error`. What the command line says on stderr comes as Python warnings.
-    """
-    import pandas as pd
+    `inputs` are outputs (then `baseline` is a source of its own or a generator's name) or comparisons: a path (also a
+    glob, a folder, `-`), a list or iterator of dicts, a table of pandas, polars, pyarrow or datasets, or a list of any
+    of these. `judge` is a name or a file, by default the embedded one; `model` is `openai/…`, `anthropic/…`,
+    `litellm/…`, `replay/FILE`, a model on this machine (as in `generate`), or one opened with `open_model`.
+    `max_tokens`, `temperature` and `top_p` replace the judge's own, and so change its hash. `limit` keeps the first N
+    instructions. `budget` is in US dollars, `price` (IN, OUT) in dollars a million tokens, `timeout` in seconds, `rpm`
+    and `tpm` a minute; `engine` holds the options of a model in this process.
 
+    Raises `InputError` for bad input and for an option that would do nothing, `ProviderError` when the provider refuses
+    every call; a call that fails, or that the budget did not allow, is a row with status `error`.
+    """
+    options = asking_options(locals())
+    with opened(inputs, baseline) as (sources, (base,)):
+        session, pairs = opened_session(sources, base, limit, allow_missing, options)
+        _introduce(session)
+        return annotated(session, pairs)
+
+
+def asking_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of `Session.open` among a function's arguments."""
+    names = (
+        "judge", "model", "base_url", "engine", "order", "repeats", "max_tokens", "temperature", "top_p", "concurrency",
+        "rpm", "tpm", "timeout", "budget", "price", "store", "retry_unparseable",
+    )  # fmt: skip
+    return {name: given[name] for name in names} | {"store": _path(given["store"])}
+
+
+def _path(store: str | os.PathLike[str] | None) -> Path | None:
+    return None if store is None else Path(store)
+
+
+def opened_session(
+    sources: Sequence[Source],
+    baseline: Source | None,
+    limit: int | None,
+    allow_missing: bool,
+    options: Mapping[str, Any],
+) -> tuple[Session, list[Comparison]]:
+    """A judge that is ready, and what it is to judge."""
     from simfarm.engine.session import Session
 
-    session = Session.open(judge, model=model, **options)
-    pairs = comparisons_for(_listed(inputs), baseline, allow_missing=allow_missing, limit=limit, note=_warn)
-    for line in session.notes(pairs):
-        _warn(line)
-    rows = _collected(lambda: _rows(session.annotations(pairs)))
-    told = session.closing_lines()
-    if session.summary.missing or any(line.startswith("warning") for line in told):
-        _warn("; ".join(told))
+    session = Session.open(**options)
+    return session, comparisons_for(sources, baseline, allow_missing=allow_missing, limit=limit, note=tell)
+
+
+def _introduce(session: Session) -> None:
+    """Warn of a judge that reads no meaning."""
+    if session.judge.rule is not None:
+        from simfarm.judges.control import banner
+
+        warn(banner(session.judge.rule))
+
+
+def annotated(session: Session, pairs: Sequence[Comparison]) -> pd.DataFrame:
+    """The rows of a run; what it has to say is told."""
+    import pandas as pd
+
+    tell_all(session.notes(pairs))
+    rows = collected(lambda: rows_of(session.annotations(pairs)))
+    tell_all(session.closing_lines(), bad=bool(session.summary.missing))
     return pd.DataFrame(rows)
 
 
-def _rows(made: Generator[Any]) -> Generator[dict[str, Any]]:
-    """The rows of a run's results; the run is closed at the end, however it comes."""
-    with closing(made):
-        for result in made:
-            yield result.row()
-
-
-def _collected(made: Callable[[], Generator[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """The rows of a run. A notebook's event loop already runs in this thread: there the run gets another one, which
-    ends as it would here when the user interrupts."""
-    threads: list[int] = []
-
-    def work() -> list[dict[str, Any]]:
-        threads.append(threading.get_ident())
-        with closing(made()) as rows:
-            return list(rows)
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return work()
-    with ThreadPoolExecutor(1) as pool:
-        working = pool.submit(work)
-        try:
-            return working.result()
-        except KeyboardInterrupt:
-            for thread in threads:
-                interrupt(thread)
-            raise
-
-
-def _warn(line: str) -> None:
-    warnings.warn(one_line(line.removeprefix("warning: ")), stacklevel=3)
-
-
-def leaderboards(
-    inputs: Sources,
+@nearest_named
+def select(
+    inputs: Source,
+    method: str,
     *,
+    n: int | None = None,
+    by: str | None = None,
     baseline: Source | None = None,
-    length_control: str | Sequence[str] = ("joint",),
-    lc_data: str | os.PathLike[str] | None = None,
-    level: float = 0.95,
-    allow_mixed: bool = False,
-    **options: Any,
-) -> list[Board]:
-    """One board for each annotator: its table, estimates, warnings and breakdowns.
+    rivals: int | None = None,
+    score: str | None = None,
+    seed: int | None = None,
+    chat_template: str | os.PathLike[str] | None = None,
+    generator: str | None = None,
+    gold: str | None = None,
+    level: float | None = None,
+    judge: str | Path | Judge | None = None,
+    model: str | Backend | None = None,
+    base_url: str | None = None,
+    engine: Mapping[str, Any] | None = None,
+    order: str | None = None,
+    repeats: int = 1,
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    limit: int | None = None,
+    allow_missing: bool = False,
+    concurrency: int | None = None,
+    rpm: float | None = None,
+    tpm: float | None = None,
+    timeout: float | None = None,
+    budget: float | None = None,
+    price: tuple[float, float] | None = None,
+    store: str | os.PathLike[str] | None = None,
+    retry_unparseable: bool = False,
+) -> pd.DataFrame:
+    """Choose one of n samples: the chosen rows of a file or table of outputs, as outputs of a generator of their own.
 
-    `inputs` are annotations, or anything that `annotate` takes: then it annotates first, with `options` as there.
-    `length_control` is `joint`, `alpaca-eval-2`, several of them, or `none`. Raises `InputError` for bad input, and for
-    `options` where the verdicts are given already.
+    `method` is `best-of-n` (by the `judge` against `baseline`, by `likelihood` of `model`, or by a column),
+    `win-share` (against `rivals` siblings), `random`, `longest` or `oracle` (by the column `score`). With `gold`, a
+    column of true scores, the best-of-n curve is in the result's `attrs["curve"]`, a row for every n. The rest is as in
+    `annotate`. Raises `InputError` for bad input and for an option that the method would ignore.
     """
-    from simfarm.ranking import leaderboard
-
-    sources = _listed(inputs)
-    read = read_for_evaluation(sources, baseline)
-    if read is None:
-        from simfarm.tables import annotations_frame
-
-        read = annotations_frame(annotate(sources, baseline=baseline, **options), "annotations"), None
-    elif options:
-        raise InputError(f"{next(iter(options))} is for asking a judge, but the input holds verdicts; leave it out")
-    frame, name = read
-    wanted = (length_control,) if isinstance(length_control, str) else tuple(length_control)
-    return leaderboard(
-        frame,
-        baseline=name,
-        length_control=[control for control in wanted if control != "none"],
-        lc_data=None if lc_data is None else Path(lc_data),
-        level=level,
-        allow_mixed=allow_mixed,
-    )
-
-
-def evaluate(inputs: Sources, **options: Any) -> pd.DataFrame:
-    """The leaderboard as a DataFrame (all annotators' boards one below the other); options as in `leaderboards`."""
     import pandas as pd
 
-    return pd.concat([board.table for board in leaderboards(inputs, **options)], ignore_index=True)
+    from simfarm.choosing import Choice, Selection
+    from simfarm.engine.session import Session
+
+    names = ("method", "n", "by", "rivals", "score", "seed", "generator", "gold", "level", "limit", "allow_missing")
+    given, asking = dict(locals()), asking_options(locals())
+    template = None if chat_template is None else os.fspath(chat_template)
+    with opened(inputs, baseline, template) as (sources, (base, template)):
+        if len(sources) != 1:
+            raise InputError(f"the input is {len(sources)} files; select takes one")
+        choice = Choice(**{name: given[name] for name in names}, baseline=base, chat_template=template, asking=asking)
+        choice.check()
+        selection = Selection.of(sources[0], choice, tell)
+        stopped = False
+        if choice.asks:
+            contest = selection.contest()
+            session = Session.open(**asking)
+            _introduce(session)
+            tell_all(session.notes(contest.comparisons))
+            scores, manner = selection.judged(
+                contest, session, lambda run, pairs: collected(lambda: run.annotations(pairs))
+            )
+            tell_all(session.closing_lines(), bad=bool(session.summary.missing))
+            stopped = session.summary.stopped is not None
+        elif choice.score_by == "likelihood":
+            (found,) = collected(lambda: (selection.likelihoods(_unseen) for _ in range(1)))
+            scores, manner = cast("tuple[Any, Any]", found)
+        else:
+            scores, manner = selection.free()
+        rows, told = selection.chosen(scores, manner, stopped=stopped)
+        made = pd.DataFrame(list(rows))
+        tell_all(told)
+        if gold is not None:
+            made.attrs["curve"] = [row for curve in selection.curve(scores) for row in curve]
+    return made
+
+
+@contextmanager
+def _unseen(name: str, total: int) -> Iterator[Any]:
+    """Steps that nobody watches."""
+    yield lambda: None

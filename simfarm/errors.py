@@ -4,13 +4,17 @@ A handful of classes, told apart by what the command line must do with them: the
 contract (0 done, 1 a failure of ours, 2 bad input, 3 stopped by budget, 4 finished with verdicts missing).
 """
 
-__all__ = ["BudgetError", "InputError", "ProviderError", "SimfarmError"]
+__all__ = ["BudgetError", "InputError", "ProviderError", "SimfarmError", "SimfarmWarning"]
 
 
 class SimfarmError(Exception):
     """Anything simfarm refuses or cannot do; the message names the remedy."""
 
     exit_code = 1
+
+
+class SimfarmWarning(UserWarning):
+    """What a reader of the result must know: a judge that reads no meaning, rows missing, a flagged model."""
 
 
 class InputError(SimfarmError):

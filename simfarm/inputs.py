@@ -5,10 +5,9 @@ The one place that decides what a file is (by its columns) and what `--baseline`
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING
 
 from simfarm.errors import InputError
 from simfarm.files import MANIFEST, Row, read_rows
@@ -22,22 +21,19 @@ from simfarm.records import (
     kind_of_rows,
     outputs_from_rows,
 )
+from simfarm.refusals import refuse, spelled
+from simfarm.sources import Source, called, frame_of, is_path, same_source, table_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Source", "comparisons_for", "instructions_for", "read_for_evaluation", "split_outputs"]
-
-Source: TypeAlias = Union[str, "os.PathLike[str]", "pd.DataFrame"]
+__all__ = ["Source", "comparisons_for", "instructions_for", "named_rows", "read_for_evaluation", "split_outputs"]
 
 
-def _named_rows(source: Source, position: int = 1) -> tuple[str, list[Row]]:
-    """(name for messages, rows) of a path or a DataFrame."""
-    if isinstance(source, (str, os.PathLike)):
-        return os.fspath(source), read_rows(source)
-    from simfarm.tables import frame_rows
-
-    return f"DataFrame {position}", frame_rows(source)
+def named_rows(source: Source, position: int = 1, role: str = "table") -> tuple[str, list[Row]]:
+    """(name for messages, rows) of a path or a table, which is called by its `role` and `position`."""
+    name = called(source, position, role)
+    return name, read_rows(name) if is_path(source) else table_rows(source, name)
 
 
 def _is_file(baseline: str) -> bool:
@@ -45,12 +41,6 @@ def _is_file(baseline: str) -> bool:
     path = Path(baseline)
     there = path.is_file() or (path / MANIFEST).is_file()
     return baseline.startswith("hf://") or there or path.suffix in {".json", ".jsonl"}
-
-
-def _same_file(source: Source, baseline: Source | None) -> bool:
-    if not isinstance(source, (str, os.PathLike)) or not isinstance(baseline, (str, os.PathLike)):
-        return source is baseline
-    return os.path.realpath(source) == os.path.realpath(baseline)
 
 
 def _kind(sources: Sequence[tuple[str, list[Row]]]) -> str:
@@ -75,7 +65,9 @@ def comparisons_for(
     Annotation files are read as comparisons (their pairs are judged anew). `limit` keeps the first N instructions.
     `note` is told what was left out. Raises `InputError` for anything that does not fit together.
     """
-    named = [_named_rows(s, i) for i, s in enumerate(sources, 1) if not _same_file(s, baseline)]
+    if limit is not None and limit < 1:
+        raise InputError(f"limit is {limit}; it must be at least 1")
+    named = [named_rows(s, i) for i, s in enumerate(sources, 1) if not same_source(s, baseline)]
     if not named and sources:
         raise InputError("the only output file is the baseline itself; name another model's output file")
     if not named:
@@ -84,8 +76,7 @@ def comparisons_for(
     if kind == "outputs":
         pairs = _pair(named, baseline, allow_missing, note)
     else:
-        if baseline is not None:
-            raise InputError(f"--baseline goes with output files, but {named[0][0]} already holds pairs; leave it out")
+        refuse({"baseline": baseline, "allow_missing": allow_missing}, f"with {named[0][0]}, which already holds pairs")
         pairs = [pair for name, rows in named for pair in comparisons_from_rows(rows, name)]
         if kind == "annotations":
             pairs = _once(pairs)
@@ -104,7 +95,7 @@ def instructions_for(sources: Sequence[Source], limit: int | None = None) -> lis
     asked: list[Instruction] = []
     home: dict[tuple[str, str | None], tuple[int, str]] = {}
     for position, source in enumerate(sources, 1):
-        name, rows = _named_rows(source, position)
+        name, rows = named_rows(source, position)
         for one in instructions_from_rows(rows, name):
             first, where = home.setdefault((one.instruction.strip(), one.dataset), (position, name))
             if first != position:
@@ -138,11 +129,12 @@ def split_outputs(outputs: list[Output], baseline: Source | None) -> tuple[list[
     if baseline is None:
         names = sorted({o.generator for o in outputs})
         raise InputError(
-            f"outputs are compared with a baseline: add --baseline FILE, or the name of one of {', '.join(names[:6])}"
+            f"outputs are compared with a baseline: add {spelled('baseline', 'FILE')}, or the name of one of "
+            f"{', '.join(names[:6])}"
         )
     if isinstance(baseline, str) and not _is_file(baseline):
         return split_baseline(outputs, baseline)
-    name, rows = _named_rows(baseline)
+    name, rows = named_rows(baseline, role="baseline table")
     if kind_of_rows(rows, name) != "outputs":
         raise InputError(f"{name}: the baseline must be a file of outputs (instruction, output, generator)")
     return outputs_from_rows(rows, name), outputs
@@ -192,17 +184,17 @@ def read_for_evaluation(
     table = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
     if baseline is None or (isinstance(baseline, str) and not _is_file(baseline)):
         return table, baseline
-    name, rows = _named_rows(baseline)
+    name, rows = named_rows(baseline, role="baseline table")
     return fill_baseline(table, rows, name)
 
 
 def _named_frame(source: Source, position: int) -> tuple[str, pd.DataFrame]:
-    """(name for messages, table) of a path or a DataFrame; Parquet goes in whole, without a dict for each row."""
+    """(name for messages, table) of a path or a table; Parquet goes in whole, without a dict for each row."""
     import pandas as pd
 
-    if not isinstance(source, (str, os.PathLike)):
-        return f"DataFrame {position}", source
-    name = os.fspath(source)
+    name = called(source, position)
+    if not is_path(source):
+        return name, frame_of(source, name)
     if name.endswith(".parquet") and Path(name).is_file():
         try:
             return name, pd.read_parquet(name)

@@ -345,7 +345,6 @@ BAD = [
     (["show", "m.json"], "holds no verdicts"),
     (["judges", "show", "nobody"], "nobody"),
     (["frobnicate"], "invalid choice"),
-    ([], "required"),
 ]
 
 

@@ -141,7 +141,7 @@ def test_inputs_that_do_not_fit(tmp_path: Path) -> None:
     pairs = tmp_path / "pairs.json"
     write_rows(pairs, [{"instruction": "a", "output_1": "x", "output_2": "y"}])
     for given, baseline, told in [
-        ([model], None, "add --baseline FILE, or the name of one of m"),
+        ([model], None, "add baseline=FILE, or the name of one of m"),
         ([model], "nobody", "neither a file nor a generator in the files; they hold m"),
         ([base], str(base), "the only output file is the baseline itself"),
         ([model, twin], str(base), "is also in"),

@@ -4,58 +4,133 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from simfarm import __version__
-from simfarm.cli import annotate, compare, evaluate, generate, judges, rejudge, select, setup_local, show
+from simfarm.cli import (
+    annotate,
+    compare,
+    completion,
+    evaluate,
+    generate,
+    judges,
+    rejudge,
+    select,
+    setup_local,
+    show,
+    store,
+)
 from simfarm.cli.help import Paragraphs
 from simfarm.errors import SimfarmError
-from simfarm.report.terminal import say
+from simfarm.harmless import one_line
+from simfarm.refusals import on_command_line
+from simfarm.report.terminal import answer, quiet, say
 
-__all__ = ["main"]
+__all__ = ["build_parser", "main"]
 
 _VERBS = {
-    "generate": (generate, "make candidate outputs: what a model answers to each instruction"),
-    "annotate": (annotate, "ask a judge which outputs are better; writes annotations"),
-    "select": (select, "choose one of n samples: by a judge, a model's likelihood or a score"),
-    "evaluate": (evaluate, "make a leaderboard from annotations, or from outputs (annotates first)"),
-    "compare": (compare, "is the difference of two models real?"),
-    "rejudge": (rejudge, "does the ranking survive a change of judge?"),
-    "judges": (judges, "list, show and check judges"),
-    "setup-local": (setup_local, "fetch the embedded model, once"),
-    "show": (show, "read verdicts as a person does"),
+    "make": {
+        "generate": (generate, "candidate outputs: what a model answers to each instruction"),
+        "select": (select, "one of n samples: by a judge, a model's likelihood or a score"),
+    },
+    "judge": {
+        "annotate": (annotate, "ask a judge which outputs are better; writes annotations"),
+        "judges": (judges, "list, show and check judges"),
+    },
+    "rank": {
+        "evaluate": (evaluate, "a leaderboard from annotations, or from outputs (annotates first)"),
+        "compare": (compare, "is the difference of two models real?"),
+        "rejudge": (rejudge, "does the ranking survive a change of judge?"),
+    },
+    "look": {
+        "show": (show, "read verdicts as a person does"),
+    },
+    "keep": {
+        "store": (store, "the answers already paid for: where, how many, prune"),
+        "setup-local": (setup_local, "fetch the embedded model, once"),
+        "completion": (completion, "a script that completes verbs and options in your shell"),
+    },
 }
 
-_EXIT_STATUS = """exit status: 0 done, 1 a failure of ours, 2 bad input, 3 stopped by the budget, 4 finished but some
-verdicts or outputs are missing (run the same command again: only those are asked)"""
+_EXIT_STATUS = (
+    "exit status: 0 done, 1 a failure of ours, 2 bad input, 3 stopped by the budget, 4 finished but some verdicts or "
+    "outputs are missing (run the same command again: only those are asked)"
+)
+
+
+class _Once(argparse.Action):
+    """Stores a value; a second one for the same option is an error, not a silent choice of the last."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        given: set[str] = namespace.__dict__.setdefault("given_options", set())
+        if option_string is not None and self.dest in given:
+            parser.error(f"{option_string} is given twice; leave one of them out")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
 
 
 class _Parser(argparse.ArgumentParser):
     """Errors in one line that names the remedy, as everywhere in simfarm."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.register("action", None, _Once)
+        self.register("action", "store", _Once)
+
     def error(self, message: str) -> NoReturn:
-        say(f"simfarm: {message}; see '{self.prog} --help'")
+        say(f"simfarm: {one_line(message)}; see '{self.prog} --help'")
         raise SystemExit(2)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """All verbs with their options."""
     parser = _Parser(
         prog="simfarm",
-        description="Simulate human feedback on language-model outputs and evaluate models with it.",
+        description="Simulate human feedback on language-model outputs and evaluate models with it.\n\n" + _overview(),
         epilog=_EXIT_STATUS,
+        usage="simfarm VERB INPUT … [options]   (simfarm VERB --help says more)",
         formatter_class=Paragraphs,
     )
     parser.add_argument("--version", action="version", version=f"simfarm {__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
-    for name, (module, summary) in _VERBS.items():
-        verb = verbs.add_parser(name, help=summary, description=module.__doc__, formatter_class=Paragraphs)
-        module.add_arguments(verb)
-        verb.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        verb.set_defaults(run=module.run)
+    verbs = parser.add_subparsers(prog="simfarm", metavar="VERB", parser_class=_Parser, help=argparse.SUPPRESS)
+
+    def overview(_: argparse.Namespace) -> int:
+        answer(parser.format_help().rstrip("\n"))
+        return 0
+
+    parser.set_defaults(run=overview, quiet=False, debug=False)
+    for group in _VERBS.values():
+        for name, (module, summary) in group.items():
+            verb = verbs.add_parser(name, help=summary, description=module.__doc__, formatter_class=Paragraphs)
+            module.add_arguments(verb)
+            general = verb.add_argument_group("everywhere")
+            general.add_argument("--quiet", action="store_true", help="only the answer, warnings and errors")
+            general.add_argument("--debug", action="store_true", help="show the traceback of an error")
+            verb.set_defaults(run=module.run)
     return parser
+
+
+def _overview() -> str:
+    """The verbs in the order of the work, each on a line of its own, as wide as the terminal."""
+    width = shutil.get_terminal_size().columns - 2
+    lines = []
+    for group, group_verbs in _VERBS.items():
+        for position, (name, (_, summary)) in enumerate(group_verbs.items()):
+            head = f"  {group if position == 0 else '':6} {name:12} "
+            wrapped = textwrap.wrap(summary, max(width - len(head), 20))
+            lines += [head + wrapped[0], *(" " * len(head) + more for more in wrapped[1:])]
+    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,10 +138,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         # a terminal or pipe in a narrow encoding shows an escape instead of ending in a traceback
         getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
-    _say_warnings()
-    parsed = _parser().parse_args(arguments)
+    parsed = build_parser().parse_args(arguments)
     try:
-        status: int = parsed.run(parsed)
+        with quiet(parsed.quiet), on_command_line():
+            status: int = parsed.run(parsed)
         sys.stdout.flush()
     except SimfarmError as error:
         if parsed.debug:
@@ -98,19 +173,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     return status
-
-
-def _say_warnings() -> None:
-    """What a run's threads have to say (a store that is locked) goes the way of every other line."""
-    import logging
-
-    class Said(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            say(f"warning: {record.getMessage()}")
-
-    ours = logging.getLogger("simfarm")
-    if not ours.handlers:
-        ours.addHandler(Said())
 
 
 if __name__ == "__main__":

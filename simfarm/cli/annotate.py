@@ -10,42 +10,50 @@ import argparse
 from contextlib import closing
 
 from simfarm.cli.cluster import add_cluster, annotate_on_cluster, check_cluster
-from simfarm.cli.options import add_judging
+from simfarm.cli.options import INPUT_HELP, add_judging
+from simfarm.cli.outputs import rows_target
 from simfarm.report.terminal import say
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help=".json, .jsonl, .csv, .parquet, hf://…")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help=INPUT_HELP)
     parser.add_argument("--baseline", metavar="FILE|NAME", help="the outputs that all others are compared with")
-    parser.add_argument("-o", "--output", metavar="FILE", help="where annotations go (default: JSONL to stdout)")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where annotations go (default, and -: JSONL to stdout)")
     add_judging(parser)
     add_cluster(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Annotate, write the rows in input order, sum up on stderr; gives the exit status."""
-    from simfarm.cli.judging import allow_no_key, dry_run, open_run, report_summary, streamed
-    from simfarm.files import check_writable, write_rows
-    from simfarm.records import ANNOTATION_COLUMNS
+    from simfarm.sources import opened
 
     check_cluster(arguments)
-    if arguments.output and not arguments.engine:
-        check_writable(arguments.output, [*arguments.inputs, arguments.baseline])
+    with opened(arguments.inputs, arguments.baseline) as (inputs, (baseline,)):
+        output = arguments.output
+        if not arguments.engine:
+            output = rows_target(output, [*inputs, baseline])
+        arguments.inputs, arguments.baseline = inputs, baseline
+        return _annotated(arguments, output)
+
+
+def _annotated(arguments: argparse.Namespace, output: str | None) -> int:
+    """What `run` does once its inputs are at hand."""
+    from simfarm.cli.judging import allow_no_key, dry_run, introduce, open_run, report_summary, streamed
+    from simfarm.files import write_rows
+    from simfarm.records import ANNOTATION_COLUMNS
+
     if arguments.dry_run and not arguments.engine:
         return dry_run(arguments)
     if arguments.dry_run:
         allow_no_key()
     session, pairs = open_run(arguments)
-    if session.judge.rule == "surface":
-        from simfarm.judges.surface import banner
-
-        say(banner())
+    introduce(session)
     if arguments.engine:
         return annotate_on_cluster(arguments, session, pairs)
     with closing(streamed(session, pairs)) as made:
-        write_rows(arguments.output, (annotation.row() for annotation in made), ANNOTATION_COLUMNS)
-    if arguments.output:
-        say(f"wrote {arguments.output}")
+        write_rows(output, (annotation.row() for annotation in made), ANNOTATION_COLUMNS)
+    if output:
+        say(f"wrote {output}")
     return report_summary(session)

@@ -22,10 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print one sentence for each annotator and length control; gives the exit status."""
-    from simfarm.cli.boards import boards_of
+    from simfarm.boards import Ranking, annotations_in
     from simfarm.report.board import difference_lines, remarks
+    from simfarm.sources import opened
 
-    boards = boards_of(arguments)
+    names = ("length_control", "lc_data", "level", "mix_judges")
+    ranking = Ranking.of(**{name: getattr(arguments, name) for name in names})
+    with opened(arguments.inputs, arguments.baseline) as (inputs, (baseline,)):
+        boards = ranking.boards(*annotations_in(inputs, baseline))
     told = {board.annotator: difference_lines(board, arguments.a, arguments.b) for board in boards}
     for board in boards:
         for warning in board.warnings:

@@ -6,18 +6,23 @@ compared with). Intervals are at the level of --level, with the instruction as t
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simfarm.cli.options import add_judging, add_ranking
+from simfarm.cli.outputs import refuse_overwriting
+from simfarm.refusals import spelled
 from simfarm.report.terminal import answer_json, say
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from simfarm.ranking import Board
+    from simfarm.boards import Ranking
+    from simfarm.engine.session import Session
+    from simfarm.ranking import Board, Calibrated, ControlledWinRates, Ratings
+    from simfarm.records import Comparison
     from simfarm.report.tables import Sheet
 
 __all__ = ["add_arguments", "run"]
@@ -42,86 +47,167 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     board.add_argument("--breakdown", action="store_true", help="win rates by dataset or category too")
     board.add_argument("--board", metavar="NAME", help="place the models among a published board's (alpaca-eval-2)")
     board.add_argument("--add-to", type=Path, metavar="BOARD", help="keep the board in files that later models join")
-    board.add_argument("-o", "--output", metavar="FILE", help="write the board as .csv, .json or .md too")
+    board.add_argument(
+        "-o", "--output", metavar="FILE", help="write the board as .csv, .json or .md too (-: CSV to stdout instead)"
+    )
     add_judging(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Annotate where needed, rank, print; gives the exit status."""
-    from simfarm.cli.judging import dry_run, refuse_judging
+    from simfarm.sources import opened
+
+    ranking = _checked(arguments)
+    given = [*arguments.inputs, arguments.baseline, arguments.human]
+    with opened(arguments.inputs, arguments.baseline, arguments.human) as (inputs, (baseline, human)):
+        if arguments.output and arguments.output != "-":
+            refuse_overwriting(arguments.output, [*given, *inputs])
+        arguments.inputs, arguments.baseline, arguments.human = inputs, baseline, human
+        return _evaluated(arguments, ranking)
+
+
+def _checked(arguments: argparse.Namespace) -> Ranking:
+    """The ranking that the options describe; raises `InputError` for what cannot be or does not go together, before
+    anything is read."""
+    from simfarm.boards import Ranking
     from simfarm.errors import InputError
-    from simfarm.inputs import read_for_evaluation
+    from simfarm.files import check_writable
+    from simfarm.ranking import control_names
     from simfarm.report.files import check_target
+    from simfarm.report.kept import kept_table
     from simfarm.report.published import published_names
 
-    if arguments.output:
+    names = ("length_control", "lc_data", "level", "mix_judges", "rank", "add_to", "board", "human", "breakdown")
+    ranking = Ranking.of(**{name: getattr(arguments, name) for name in names}, control=arguments.control)
+    for name in ("output", "board", "human", "control", "baseline"):
+        if getattr(arguments, name) == "":
+            raise InputError(f"{spelled(name)} is empty; give it a value or leave it out")
+    if arguments.output == "-" and arguments.json:
+        raise InputError("-o - and --json both write to standard output; leave one of them out")
+    if arguments.output and arguments.output != "-":
         check_target(arguments.output)
-    read = read_for_evaluation(arguments.inputs, arguments.baseline)
-    if read is None and arguments.dry_run:
-        return dry_run(arguments)
-    if read is not None:
-        refuse_judging(arguments)
+    if arguments.control:
+        control_names(arguments.control)
     if arguments.board and arguments.board not in published_names():
         raise InputError(f"--board {arguments.board}: no such board; there is {', '.join(published_names())}")
-    if arguments.add_to and (arguments.human or arguments.control):
-        raise InputError("--add-to ranks all models of the board anew; give --human and --control in a run without it")
-    frame, name, status = _annotated(arguments) if read is None else (*read, 0)
+    if arguments.add_to:
+        check_writable(kept_table(arguments.add_to))
+    return ranking
+
+
+def _evaluated(arguments: argparse.Namespace, ranking: Ranking) -> int:
+    """What `run` does once its inputs are at hand."""
+    from simfarm.boards import annotations_in
+    from simfarm.cli.judging import dry_run
+    from simfarm.inputs import read_for_evaluation
+    from simfarm.refusals import refuse, refuse_asking
+    from simfarm.sources import called
+
+    read = read_for_evaluation(arguments.inputs, arguments.baseline)
+    labels = annotations_in([arguments.human], None)[0] if arguments.human else None
+    if read is None:
+        if arguments.dry_run:
+            return dry_run(arguments, lambda session, pairs: _rehearse(arguments, ranking, session, pairs, labels))
+        frame, name, status = _annotated(arguments, ranking, labels)
+    else:
+        refuse_asking(vars(arguments), called(arguments.inputs[0]))
+        frame, name = read
+        status = 0
+        if name == arguments.baseline and arguments.rank in ("bradley-terry", "lottery"):
+            refuse({"baseline": name}, f"with --rank {arguments.rank}, which needs none")
     if frame["preference"].isna().all():
         status = status or 4
     if _by_rating(arguments, frame, name):
         _rate(arguments, frame)
     else:
-        _board(arguments, frame, name)
-    if arguments.output:
+        _board(arguments, ranking, frame, name, labels)
+    if arguments.output and arguments.output != "-":
         say(f"wrote {arguments.output}")
     return status
 
 
 def _by_rating(arguments: argparse.Namespace, frame: pd.DataFrame, name: str | None) -> bool:
     """Whether models are rated on the graph of their comparisons and not against a baseline."""
-    from simfarm.errors import InputError
+    from simfarm.refusals import refuse_ranking
 
     if arguments.rank:
-        chosen = bool(arguments.rank != "win-rate")
-    else:
-        chosen = name is None and frame["generator_1"].nunique() > 1
+        return bool(arguments.rank != "win-rate")
+    chosen = name is None and frame["generator_1"].nunique() > 1
     if chosen:
-        for option in ("add_to", "board", "human", "breakdown"):
-            if getattr(arguments, option):
-                spelled = option.replace("_", "-")
-                raise InputError(f"--{spelled} needs win rates over a baseline; give --baseline or --rank win-rate")
+        refuse_ranking(vars(arguments), "bradley-terry")
     return chosen
 
 
 def _rate(arguments: argparse.Namespace, frame: pd.DataFrame) -> None:
     """Bradley-Terry or the lottery, printed and written."""
-    from simfarm.ranking import rate_models
     from simfarm.report.ratings import ratings_sheet
 
-    found = rate_models(
+    _show(arguments, [ratings_sheet(one) for one in _rated(arguments, frame)])
+
+
+def _rated(arguments: argparse.Namespace, frame: pd.DataFrame) -> list[Ratings]:
+    from simfarm.ranking import rate_models
+
+    return rate_models(
         frame,
         arguments.rank or "bradley-terry",
         control=arguments.control,
         level=arguments.level,
         allow_mixed=arguments.mix_judges,
     )
-    _show(arguments, [ratings_sheet(one) for one in found])
 
 
-def _board(arguments: argparse.Namespace, frame: pd.DataFrame, name: str | None) -> None:
-    """Win rates over the baseline, printed and written, with style control and human labels where asked for."""
-    from simfarm.cli.boards import annotations_in, ranked
+def _rehearse(
+    arguments: argparse.Namespace,
+    ranking: Ranking,
+    session: Session,
+    pairs: Sequence[Comparison],
+    labels: pd.DataFrame | None,
+) -> None:
+    """Rank made-up verdicts and throw the result away: whatever is refused then is refused before the judge is paid."""
+    from simfarm.boards import rehearsed
+
+    if session.backend is None:
+        return
+    frame = rehearsed(session, pairs)
+    if _by_rating(arguments, frame, None):
+        _rated(arguments, frame)
+        return
+    boards = ranking.without_joint().boards(frame, None)
+    _extras(arguments, frame, boards, labels)
+    if arguments.add_to:
+        _joined(arguments, frame, boards)
+
+
+def _extras(
+    arguments: argparse.Namespace, frame: pd.DataFrame, boards: Sequence[Board], labels: pd.DataFrame | None
+) -> tuple[list[ControlledWinRates | None], list[Mapping[str, Calibrated]]]:
+    """(style-controlled win rates, human-calibrated win rates) of each board, where they are asked for."""
     from simfarm.ranking import calibrated_win_rates, style_win_rates
+
+    styles = [style_win_rates(frame, board, arguments.control) if arguments.control else None for board in boards]
+    people: list[Mapping[str, Calibrated]] = [
+        calibrated_win_rates(frame, labels, board) if labels is not None else {} for board in boards
+    ]
+    return styles, people
+
+
+def _board(
+    arguments: argparse.Namespace,
+    ranking: Ranking,
+    frame: pd.DataFrame,
+    name: str | None,
+    labels: pd.DataFrame | None,
+) -> None:
+    """Win rates over the baseline, printed and written, with style control and human labels where asked for."""
     from simfarm.report.board import board_sheet
     from simfarm.report.published import place_among, placed_json
     from simfarm.report.ratings import calibrated_json, calibrated_lines, style_json, style_lines, with_rates
 
-    boards = ranked(frame, name, arguments)
-    styles = [style_win_rates(frame, board, arguments.control) if arguments.control else None for board in boards]
-    labels = annotations_in([arguments.human], None)[0] if arguments.human else None
-    people = [calibrated_win_rates(frame, labels, board) if labels is not None else {} for board in boards]
+    boards = ranking.boards(frame, name)
+    styles, people = _extras(arguments, frame, boards, labels)
     if arguments.add_to:
-        boards = [_added(arguments, frame, boards)]
+        boards = [_added(arguments, ranking, frame, boards)]
     sheets = []
     for style, found, board in zip(styles, people, boards, strict=True):
         for warning in (line for one in found.values() for line in one.warnings):
@@ -135,10 +221,15 @@ def _board(arguments: argparse.Namespace, frame: pd.DataFrame, name: str | None)
 
 
 def _show(arguments: argparse.Namespace, sheets: Sequence[Sheet]) -> None:
-    """Print the sheets, as JSON where that was asked for, and write them."""
-    from simfarm.report.files import json_value, write_sheets
+    """Print the sheets, as JSON where that was asked for, and write them; `-` is CSV instead of the print."""
+    from simfarm.report.files import json_value, write_csv, write_sheets
     from simfarm.report.tables import print_sheet
 
+    if arguments.output == "-":
+        for line in (line for sheet in sheets for line in sheet.warnings):
+            say(f"warning: {line}")
+        write_csv(sheets)
+        return
     if arguments.json:
         answer_json(json_value(sheets))
     else:
@@ -148,22 +239,30 @@ def _show(arguments: argparse.Namespace, sheets: Sequence[Sheet]) -> None:
         write_sheets(arguments.output, sheets)
 
 
-def _added(arguments: argparse.Namespace, frame: pd.DataFrame, boards: list[Board]) -> Board:
-    """The kept board with these annotations in it, ranked anew as one panel."""
-    from simfarm.cli.boards import ranked
+def _joined(arguments: argparse.Namespace, frame: pd.DataFrame, boards: Sequence[Board]) -> pd.DataFrame:
+    """The annotations of the kept board with these among them; raises `InputError` where they do not belong there."""
     from simfarm.errors import InputError
-    from simfarm.report.kept import flags_of, join_kept, keep
+    from simfarm.report.kept import join_kept
 
     if len(boards) != 1:
         raise InputError(
             f"--add-to keeps one judge a board; the files hold {len(boards)} annotators, give one at a time"
         )
-    joined = join_kept(arguments.add_to, frame, boards[0].baseline)
-    (whole,) = ranked(joined, boards[0].baseline, arguments)
+    return join_kept(arguments.add_to, frame, boards[0].baseline)
+
+
+def _added(arguments: argparse.Namespace, ranking: Ranking, frame: pd.DataFrame, boards: Sequence[Board]) -> Board:
+    """The kept board with these annotations in it, ranked anew as one panel."""
+    from simfarm.report.kept import flags_of, keep
+
+    joined = _joined(arguments, frame, boards)
+    (whole,) = ranking.boards(joined, boards[0].baseline)
     return keep(arguments.add_to, joined, whole, flags_of(boards[0]), arguments.inputs)
 
 
-def _annotated(arguments: argparse.Namespace) -> tuple[pd.DataFrame, None, int]:
+def _annotated(
+    arguments: argparse.Namespace, ranking: Ranking, labels: pd.DataFrame | None
+) -> tuple[pd.DataFrame, None, int]:
     """(annotations of the output files, no baseline by name: it is output_1 throughout, the exit status so far)."""
     import pandas as pd
 
@@ -172,6 +271,7 @@ def _annotated(arguments: argparse.Namespace) -> tuple[pd.DataFrame, None, int]:
     from simfarm.tables import annotations_frame
 
     session, pairs = open_run(arguments)
+    _rehearse(arguments, ranking, session, pairs, labels)
     with closing(streamed(session, pairs)) as made:
         rows = [annotation.row() for annotation in made]
     status = report_summary(session)

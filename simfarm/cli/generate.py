@@ -12,7 +12,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from simfarm.cli.cluster import add_cluster, check_cluster, generate_on_cluster
-from simfarm.cli.options import add_model, add_running, running, setting, whole
+from simfarm.cli.options import INPUT_HELP, add_model, add_running, running, setting, whole
+from simfarm.cli.outputs import rows_target
 from simfarm.report.terminal import answer, say
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="+", metavar="PROMPTS", help=".json, .jsonl, .csv, .parquet, hf://…")
-    parser.add_argument("-o", "--output", metavar="FILE", help="where outputs go (default: JSONL to stdout)")
+    parser.add_argument("inputs", nargs="+", metavar="PROMPTS", help=INPUT_HELP)
+    parser.add_argument("-o", "--output", metavar="FILE", help="where outputs go (default, and -: JSONL to stdout)")
     parser.add_argument("--limit", type=whole, metavar="N", help="only the first N instructions")
     model = parser.add_argument_group("model")
     add_model(model, required=True)
@@ -60,13 +61,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Generate, write the rows in input order, sum up on stderr; gives the exit status."""
-    from simfarm.cli.judging import allow_no_key
-    from simfarm.files import check_writable, write_rows
-    from simfarm.inputs import instructions_for
+    from simfarm.sources import opened
 
     check_cluster(arguments)
-    if arguments.output and not arguments.engine:
-        check_writable(arguments.output, arguments.inputs)
+    with opened(arguments.inputs, arguments.chat_template) as (inputs, (template,)):
+        output = arguments.output
+        if not arguments.engine:
+            output = rows_target(output, [*inputs, template])
+        arguments.inputs, arguments.chat_template = inputs, template
+        return _generated(arguments, output)
+
+
+def _generated(arguments: argparse.Namespace, output: str | None) -> int:
+    """What `run` does once its inputs are at hand."""
+    from simfarm.cli.judging import allow_no_key
+    from simfarm.files import write_rows
+    from simfarm.inputs import instructions_for
+
     if arguments.dry_run:
         allow_no_key()
     generation = _opened(arguments)
@@ -77,9 +88,9 @@ def run(arguments: argparse.Namespace) -> int:
         answer(generation.estimate(instructions))
         return 0
     with closing(_streamed(generation, instructions)) as made:
-        write_rows(arguments.output, (output.row() for output in made))
-    if arguments.output:
-        say(f"wrote {arguments.output}")
+        write_rows(output, (one.row() for one in made))
+    if output:
+        say(f"wrote {output}")
     for line in generation.closing_lines():
         say(line)
     if generation.stopped:

@@ -7,8 +7,12 @@ __all__ = ["Paragraphs"]
 
 
 class Paragraphs(argparse.HelpFormatter):
-    """As argparse's own, which would run the paragraphs of a description into one."""
+    """As argparse's own, which would run the paragraphs of a description into one; an indented block stays as it is."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        paragraphs = (" ".join(part.split()) for part in text.strip().split("\n\n"))
-        return "\n\n".join(textwrap.fill(p, width, initial_indent=indent, subsequent_indent=indent) for p in paragraphs)
+        blocks = text.strip().split("\n\n")
+        return "\n\n".join(block if block.startswith("  ") else self._filled(block, width, indent) for block in blocks)
+
+    def _filled(self, paragraph: str, width: int, indent: str) -> str:
+        words = " ".join(paragraph.split())
+        return textwrap.fill(words, width, initial_indent=indent, subsequent_indent=indent)

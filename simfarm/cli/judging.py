@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
-from simfarm.cli.options import running
+from simfarm.cli.options import session_options
 from simfarm.cli.progress import progress
 from simfarm.engine.session import Session
-from simfarm.errors import InputError
 from simfarm.inputs import comparisons_for
+from simfarm.judges.control import banner
 from simfarm.records import Annotation, Comparison
 from simfarm.report.terminal import answer, say
 
 __all__ = [
     "allow_no_key",
     "dry_run",
+    "introduce",
     "open_run",
     "open_session",
-    "refuse_judging",
     "report_summary",
     "streamed",
 ]
@@ -28,14 +28,7 @@ __all__ = [
 
 def open_session(arguments: argparse.Namespace) -> Session:
     """The session that the options describe."""
-    return Session.open(
-        arguments.judge,
-        model=arguments.model,
-        order=arguments.order,
-        repeats=arguments.repeats,
-        retry_unparseable=arguments.retry_unparseable,
-        **running(arguments),
-    )
+    return Session.open(**session_options(arguments))
 
 
 def open_run(arguments: argparse.Namespace) -> tuple[Session, list[Comparison]]:
@@ -57,32 +50,21 @@ def allow_no_key() -> None:
         os.environ.setdefault(key, "none, this is a dry run")
 
 
-def dry_run(arguments: argparse.Namespace) -> int:
-    """Print what a run would ask and cost at most; asks nothing, and so needs no key."""
+def dry_run(arguments: argparse.Namespace, check: Callable[[Session, Sequence[Comparison]], None] | None = None) -> int:
+    """Print what a run would ask and cost at most; asks nothing, and so needs no key. `check` may refuse what would be
+    refused later."""
     allow_no_key()
     session, pairs = open_run(arguments)
+    if check is not None:
+        check(session, pairs)
     answer(session.estimate(pairs))
     return 0
 
 
-def refuse_judging(arguments: argparse.Namespace) -> None:
-    """Raise `InputError` for an option that would change verdicts where the verdicts are given already."""
-    wanted = (
-        "judge",
-        "model",
-        "base_url",
-        "engine_arg",
-        "order",
-        "limit",
-        "allow_missing",
-        "budget",
-        "dry_run",
-        "retry_unparseable",
-    )
-    given = [name for name in wanted if getattr(arguments, name)] + ["repeats"] * (arguments.repeats != 1)
-    if given:
-        option = given[0].replace("_", "-")
-        raise InputError(f"--{option} is for asking a judge, but {arguments.inputs[0]} holds verdicts; leave it out")
+def introduce(session: Session) -> None:
+    """Say what a judge that is a rule is for."""
+    if session.judge.rule is not None:
+        say(banner(session.judge.rule))
 
 
 def streamed(session: Session, pairs: Sequence[Comparison]) -> Generator[Annotation]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "INPUT_HELP",
     "add_judging",
     "add_model",
     "add_ranking",
@@ -17,9 +18,12 @@ __all__ = [
     "number",
     "price_pair",
     "running",
+    "session_options",
     "setting",
     "whole",
 ]
+
+INPUT_HELP = ".json, .jsonl, .csv, .parquet (texts also .gz, .zst), a folder, a glob, hf://…, or - for stdin"
 
 
 def whole(text: str) -> int:
@@ -79,19 +83,21 @@ def level(text: str) -> float:
     return value
 
 
-def add_ranking(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """What is compared with what, and how: the same for every verb that ranks. Gives the group, for more options."""
+def add_ranking(parser: argparse.ArgumentParser, *, length: bool = True) -> argparse._ArgumentGroup:
+    """What is compared with what, and how: the same for every verb that ranks, those of `length` for the verbs that can
+    hold it equal. Gives the group, for more options."""
     parser.add_argument("--baseline", metavar="NAME|FILE", help="the generator that others are compared with")
     board = parser.add_argument_group("board")
-    board.add_argument(
-        "--length-control",
-        action="append",
-        choices=["joint", "alpaca-eval-2", "none"],
-        help="how length is held equal (default joint; may be repeated)",
-    )
-    board.add_argument(
-        "--lc-data", type=Path, metavar="DIR", help="AlpacaEval 2's df_gamed.csv and instruction_difficulty.csv"
-    )
+    if length:
+        board.add_argument(
+            "--length-control",
+            action="append",
+            choices=["joint", "alpaca-eval-2", "none"],
+            help="how length is held equal (default joint; may be repeated)",
+        )
+        board.add_argument(
+            "--lc-data", type=Path, metavar="DIR", help="AlpacaEval 2's df_gamed.csv and instruction_difficulty.csv"
+        )
     board.add_argument("--level", type=level, default=0.95, metavar="L", help="of the intervals (default 0.95)")
     board.add_argument("--mix-judges", action="store_true", help="accept two judge hashes under one annotator's name")
     board.add_argument("--json", action="store_true", help="everything, for machines")
@@ -107,6 +113,9 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
         "--order", choices=["both", "hashed", "alpaca-eval", "fixed"], help="which output is shown first"
     )
     judge.add_argument("--repeats", type=whole, default=1, metavar="N", help="ask every question N times (default 1)")
+    judge.add_argument("--max-tokens", type=whole, metavar="N", help="in a verdict, instead of the judge's own limit")
+    judge.add_argument("--temperature", type=float, metavar="T", help="instead of the judge's own; changes its hash")
+    judge.add_argument("--top-p", type=float, metavar="P", help="instead of the judge's own; changes its hash")
     data = parser.add_argument_group("data")
     data.add_argument("--limit", type=whole, metavar="N", help="only the first N instructions")
     data.add_argument("--allow-missing", action="store_true", help="compare what matches when instructions differ")
@@ -162,3 +171,9 @@ def running(arguments: argparse.Namespace) -> dict[str, Any]:
     """What `add_model` and `add_running` asked for, the model apart, for `Session.open` and `Generation.open`."""
     names = ("base_url", "store", "concurrency", "timeout", "rpm", "tpm", "budget", "price")
     return {name: getattr(arguments, name) for name in names} | {"engine": dict(arguments.engine_arg)}
+
+
+def session_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `add_judging` asked for, as `Session.open` takes it."""
+    names = ("judge", "model", "order", "repeats", "retry_unparseable", "max_tokens", "temperature", "top_p")
+    return {name: getattr(arguments, name) for name in names} | running(arguments)

@@ -42,7 +42,7 @@ class Call:
 @dataclass(slots=True)
 class Summary:
     """What happened: annotations by `status`, why some have no verdict, and whether the run stopped before its end.
-    `exhausted` counts unparseable ones that no run asks again by itself."""
+    `exhausted` counts unparseable ones that no run asks again by itself, `refused` calls refused for good."""
 
     status: Counter[str] = field(default_factory=Counter)
     problems: Counter[str] = field(default_factory=Counter)
@@ -51,6 +51,7 @@ class Summary:
     repaired: int = 0
     cut_off: int = 0
     exhausted: int = 0
+    refused: int = 0
     stopped: str | None = None
 
     def add(self, annotation: Annotation) -> None:
@@ -244,6 +245,7 @@ async def annotate(
                 call, judge, model, engine, retry_unparseable=retry_unparseable, paid=paid
             )
         except (CallError, TransientError) as error:
+            summary.refused += isinstance(error, CallError)
             return _failed(call, judge, str(error), _paid(paid, engine))
         except BudgetError as error:
             summary.stopped = str(error)

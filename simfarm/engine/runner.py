@@ -174,6 +174,11 @@ class Engine:
         """The stored completion of a request, None where it would have to be asked. Asks nothing."""
         return None if self._store is None else self._store.get(self._key(request))
 
+    @property
+    def newly_asked(self) -> frozenset[bytes]:
+        """The store's keys of what this run had answered anew."""
+        return frozenset(self._asked)
+
     def price_of(self, completion: Completion) -> float | None:
         """US dollars that a completion cost (when it was made), None where its model or its tokens are unknown."""
         if completion.input_tokens is None or completion.output_tokens is None:

@@ -20,12 +20,14 @@ from simfarm.backends.replay import ReplayBackend
 from simfarm.engine.annotate import MAX_ATTEMPTS, Call, Summary, annotate, next_request, plan_calls
 from simfarm.engine.runner import Engine, Stats, run_limits
 from simfarm.engine.store import Store, default_store_path
+from simfarm.engine.stored import remember
 from simfarm.engine.stream import drained
 from simfarm.errors import InputError
 from simfarm.judges import Judge, load_judge
 from simfarm.judges.family import model_family
 from simfarm.judges.pairwise import held
 from simfarm.records import Annotation, Comparison
+from simfarm.refusals import check_numbers, refuse, refuse_unasked, spelled
 
 __all__ = ["DEFAULT_JUDGE", "Session"]
 
@@ -67,28 +69,51 @@ class Session:
         tpm: float | None = None,
         budget: float | None = None,
         price: tuple[float, float] | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
     ) -> Session:
         """Check everything that can be checked before a call; raises `InputError`.
 
         `model` is a spec, or a model opened with `open_model`, which stays open; `engine` holds the options of a model
         in this process. `budget` is in US dollars, `price` is (IN, OUT) in dollars a million tokens, `timeout` in
         seconds, `rpm` and `tpm` in requests and tokens a minute; `concurrency` is the backend's own where None.
+        `max_tokens`, `temperature` and `top_p` change the judge's own, and so its hash. An option that would do nothing
+        is refused.
         """
+        if repeats < 1:
+            raise InputError(f"{spelled('repeats')} is {repeats}; it must be at least 1")
         chosen = judge if isinstance(judge, Judge) else load_judge(str(judge or DEFAULT_JUDGE))
         if order:
             chosen = chosen.replace(order=order)
+        drawn = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p}
+        asking: dict[str, Any] = {
+            "concurrency": concurrency,
+            "rpm": rpm,
+            "tpm": tpm,
+            "timeout": timeout,
+            "budget": budget,
+        }
+        check_numbers(asking | {"price": price})
+        asking |= {"price": price, "store": store}
         if chosen.rule is not None:
-            if model or base_url or engine or repeats != 1:
+            if model and judge is None:
                 raise InputError(
-                    f"the judge {chosen.name!r} follows a rule, asks no model; drop --model, --base-url, --engine-arg "
-                    "and --repeats"
+                    f"{spelled('model')} goes with a judge that asks one: add {spelled('judge', 'pairwise-reasoned')} "
+                    f"(where none is named the judge is {chosen.name}, a rule)"
                 )
-            return cls(chosen, None, "", store or default_store_path(), repeats=1)
+            unasked = {"model": model, "base_url": base_url, "engine": engine, "repeats": repeats, **drawn, **asking}
+            refuse_unasked(unasked | {"retry_unparseable": retry_unparseable}, chosen.name)
+            return cls(chosen, None, "", default_store_path(), repeats=1)
+        chosen = _with_sampling(chosen, drawn)
         spec = model or chosen.model
         if not spec:
-            raise InputError(f"the judge {chosen.name!r} names no model; add --model, for example openai/gpt-4.1")
+            raise InputError(
+                f"the judge {chosen.name!r} names no model; add {spelled('model', 'openai/gpt-4.1')}, for example"
+            )
         backend, name = opened(spec, base_url=base_url, timeout=timeout, engine=engine)
         if isinstance(backend, ReplayBackend):
+            refuse({k: v for k, v in asking.items() if k != "price"} | drawn, "with a recording, which asks nobody")
             recorded = sorted(backend.models)
             chosen = chosen.replace(model=recorded[0]) if len(recorded) == 1 else chosen
         else:
@@ -195,7 +220,11 @@ class Session:
             async with Engine(
                 self.backend, store, concurrency=self.concurrency, close_backend=self.owned, **self.limits
             ) as engine:
-                yield engine
+                try:
+                    yield engine
+                finally:
+                    if store is not None:
+                        remember(self.store, engine.newly_asked, f"{self.judge.name} ({self.judge.hash})")
         finally:
             if store is not None:
                 store.close()
@@ -230,7 +259,7 @@ class Session:
             told.append(f"warning: {self.model} was asked, but {names} answered")
         if summary.stopped:
             told.append(f"stopped: {summary.stopped}")
-        elif summary.missing > summary.exhausted:
+        elif summary.missing > summary.exhausted + summary.refused:
             told.append("run the same command again: only what has no verdict is asked")
         if summary.exhausted:
             told.append(
@@ -243,6 +272,12 @@ class Session:
         """This run's new calls in US dollars, `unknown price` where the table knows no price for some of them; nothing
         for a model in this process."""
         return "" if self.backend is None or self.backend.in_process or self.stats is None else self.stats.money()
+
+
+def _with_sampling(judge: Judge, drawn: Mapping[str, float | None]) -> Judge:
+    """The judge with the sampling options that were given."""
+    given = {name: value for name, value in drawn.items() if value is not None}
+    return judge.replace(sampling={**judge.sampling, **given}) if given else judge
 
 
 def same_model(asked: str, answered: str) -> bool:

@@ -24,6 +24,7 @@ from simfarm.engine.stream import drained, in_order
 from simfarm.errors import BudgetError, InputError
 from simfarm.generation.sampling import Sampling, split_thinking
 from simfarm.records import Instruction, Output
+from simfarm.refusals import check_numbers
 
 __all__ = ["Generation"]
 
@@ -78,6 +79,7 @@ class Generation:
         `Session.open`; `timeout` is 600 seconds for a server where None, and none for a model in this process.
         """
         wanted = sampling or Sampling()
+        check_numbers({"timeout": timeout, "rpm": rpm, "tpm": tpm, "budget": budget, "price": price})
         backend, name = opened(model, base_url=base_url, timeout=timeout or TIMEOUT, engine=engine)
         if isinstance(backend, ReplayBackend):
             raise InputError("replay/ holds verdicts, not outputs: name a model that can generate")

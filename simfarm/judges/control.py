@@ -6,12 +6,15 @@ A judge that does not beat `longest` has shown nothing; `first` is what pure pos
 
 from __future__ import annotations
 
-from simfarm.judges.orders import stable_bit
-from simfarm.judges.spec import Judge
+from functools import cache
+from pathlib import Path
+
+from simfarm.judges.orders import ORDERS, stable_bit
+from simfarm.judges.spec import RULES, Judge
 from simfarm.judges.verdict import Verdict
 from simfarm.records import Comparison
 
-__all__ = ["decide"]
+__all__ = ["banner", "decide", "rule_of"]
 
 
 def decide(judge: Judge, comparison: Comparison, order: str) -> Verdict:
@@ -34,3 +37,32 @@ def decide(judge: Judge, comparison: Comparison, order: str) -> Verdict:
 
             return Verdict(prefer(comparison.instruction, first, second))
     raise ValueError(f"judge {judge.name} follows no rule: its verdicts come from a model")
+
+
+def banner(rule: str) -> str:
+    """One line for everything a rule has judged: that it reads no meaning, and what it is for."""
+    if rule == "surface":
+        from simfarm.judges import surface
+
+        return surface.banner()
+    return f"judge: {rule} (a rule, reads no meaning): a control to measure judges against, not a judge of quality"
+
+
+def rule_of(annotator: str, judge_hash: str) -> str | None:
+    """The rule behind verdicts, None where a model (or a person) gave them.
+
+    The hash says what a judge is, whatever it is called; verdicts without one are known by the name alone.
+    """
+    if judge_hash in ("", "unknown"):
+        return annotator if annotator in RULES else None
+    return _hashes().get(judge_hash)
+
+
+@cache
+def _hashes() -> dict[str, str]:
+    """Judge hash -> rule, for every rule in every order."""
+    return {
+        Judge(name=rule, description="", path=Path(), rule=rule, order=order).hash: rule
+        for rule in RULES
+        for order in ORDERS
+    }

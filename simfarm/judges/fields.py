@@ -27,7 +27,7 @@ __all__ = [
     "verdict",
 ]
 
-SAMPLING = ("temperature", "max_tokens", "logprobs", "seed", "effort", "stop")
+SAMPLING = ("temperature", "top_p", "max_tokens", "logprobs", "seed", "effort", "stop")
 VERDICT = {
     "token_logprobs": ("parser", "labels"),
     "label": ("parser", "labels", "delimiters"),
@@ -126,6 +126,8 @@ def sampling(where: str, value: Any) -> dict[str, Any]:
         match key:
             case "temperature" if not (number and 0 <= item <= 2):
                 raise InputError(f"{where}.temperature: must be a number from 0 to 2, not {item!r}")
+            case "top_p" if not (number and 0 < item <= 1):
+                raise InputError(f"{where}.top_p: must be a number above 0 and at most 1, not {item!r}")
             case "max_tokens" if not (whole and item >= 1):
                 raise InputError(f"{where}.max_tokens: must be a whole number from 1, not {item!r}")
             case "logprobs" if not (whole and 1 <= item <= 20):

@@ -3,6 +3,7 @@
 from simfarm.ranking.board import COLUMNS, LENGTH_CONTROLS, Board, Slope, leaderboard, paired_difference
 from simfarm.ranking.bradley_terry import BradleyTerry, Comparisons, bootstrap_ratings, bradley_terry, rank_intervals
 from simfarm.ranking.calibrated import Calibrated, align_labels, calibrate
+from simfarm.ranking.difference import Difference, differences
 from simfarm.ranking.estimate import Estimate
 from simfarm.ranking.human import calibrated_win_rates
 from simfarm.ranking.lottery import CyclicTriads, Lottery, cyclic_triads, lottery, maximal_lottery, pair_rates
@@ -33,6 +34,7 @@ __all__ = [
     "ControlledRanking",
     "ControlledWinRates",
     "CyclicTriads",
+    "Difference",
     "Estimate",
     "Flip",
     "Lottery",
@@ -53,6 +55,7 @@ __all__ = [
     "controlled_bradley_terry",
     "controlled_win_rates",
     "cyclic_triads",
+    "differences",
     "flip_corrected",
     "leaderboard",
     "lottery",

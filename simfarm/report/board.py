@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from simfarm.errors import InputError
-from simfarm.ranking import Board, paired_difference
+from simfarm.judges.control import banner, rule_of
+from simfarm.ranking import Board, differences
 from simfarm.report.tables import Part, Sheet
 from simfarm.words import plural
 
@@ -49,10 +49,10 @@ def remarks(board: Board) -> list[str]:
         told.append(
             f"length slope {board.slope.value:+.2f} ({_percent(board.level)}: {low:+.2f} to {high:+.2f}): {meaning}"
         )
-    if board.annotator == "surface":
-        from simfarm.judges.surface import banner
-
-        told.insert(0, banner())
+    for judge_hash in board.table["judge_hash"].dropna().astype(str).unique():
+        rule = rule_of(board.annotator, judge_hash)
+        if rule is not None:
+            told.insert(0, banner(rule))
     return told
 
 
@@ -170,26 +170,18 @@ def board_sheet(
 def difference_lines(board: Board, a: str, b: str) -> list[str]:
     """The paired difference of two models in plain sentences, raw and length-controlled."""
     told = []
-    if a == b:
-        raise InputError(f"{a!r} is compared with itself; name two models")
-    for name, control in [("win rate", None), *((f"length-controlled ({n})", n) for n in board.lc_estimates)]:
-        if control is not None and not {a, b} <= {*board.lc_estimates[control], board.baseline}:
-            continue
-        estimate = paired_difference(board, a, b, length_control=control)
-        low, high = (100 * bound for bound in estimate.interval(board.level))
-        value, p = 100 * estimate.value, estimate.p_value()
-        if estimate.standard_error == 0 and value:
-            # every instruction says the same: no spread to go by, so the sign test of the instructions
-            p = 2 * 0.5**estimate.n_clusters
-            low = high = 1.0 if p < 1 - board.level else 0.0
+    for found in differences(board, a, b):
+        name = f"length-controlled ({found.length_control})" if found.length_control else "win rate"
+        verdict = "the difference is real" if found.real else "the difference may be chance"
+        count = plural(found.n_instructions, "instruction")
+        if found.low is None:
             told.append(
-                f"{name}: {a} − {b} = {value:+.1f} points on each of {plural(estimate.n_clusters, 'instruction')} "
-                f"(sign test p = {p:.2g}): the difference {'is real' if low else 'may be chance'}"
+                f"{name}: {a} − {b} = {found.value:+.1f} points on each of {count} (sign test p = "
+                f"{found.p_value:.2g}): {verdict}"
             )
             continue
-        verdict = "the difference is real" if low * high > 0 else "the difference may be chance"
         told.append(
-            f"{name}: {a} − {b} = {value:+.1f} points ({_percent(board.level)}: {low:+.1f} to {high:+.1f}, "
-            f"p = {p:.2g}, {plural(estimate.n_clusters, 'instruction')}): {verdict}"
+            f"{name}: {a} − {b} = {found.value:+.1f} points ({_percent(board.level)}: {found.low:+.1f} to "
+            f"{found.high:+.1f}, p = {found.p_value:.2g}, {count}): {verdict}"
         )
     return told

@@ -16,12 +16,12 @@ from simfarm.errors import InputError
 from simfarm.harmless import csv_cell, markdown_cell
 from simfarm.ranking.columns import records
 from simfarm.report.tables import Sheet
-from simfarm.targets import write_text
+from simfarm.targets import standard_output, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_target", "csv_text", "json_value", "markdown_lines", "write_sheets"]
+__all__ = ["check_target", "csv_text", "json_value", "markdown_lines", "write_csv", "write_sheets"]
 
 
 def check_target(path: str | os.PathLike[str]) -> None:
@@ -49,6 +49,14 @@ def write_sheets(path: str | os.PathLike[str], sheets: Sequence[Sheet]) -> None:
     else:
         text = json.dumps(json_value(sheets), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     write_text(path, text)
+
+
+def write_csv(sheets: Sequence[Sheet]) -> None:
+    """All annotators' sheets on standard output, as `write_sheets` writes them to a .csv file."""
+    import pandas as pd
+
+    with standard_output() as stream:
+        stream.write(csv_text(pd.concat([sheet.table for sheet in sheets], ignore_index=True)))
 
 
 def json_value(sheets: Sequence[Sheet]) -> Any:

@@ -29,7 +29,7 @@ from simfarm.targets import replacing, telling, write_text
 if TYPE_CHECKING:
     from simfarm.ranking import Board
 
-__all__ = ["join_kept", "keep", "slim"]
+__all__ = ["join_kept", "keep", "kept_table", "slim"]
 
 _SLIM = (
     "instruction_id", "dataset", "category", "generator_1", "generator_2", "length_1", "length_2", "annotator",
@@ -54,6 +54,11 @@ def _paths(target: Path) -> tuple[Path, Path, Path]:
     """(table, annotations, manifest) of a board named with or without its `.csv`."""
     stem = target.with_suffix("") if target.suffix == ".csv" else target
     return tuple(stem.with_name(stem.name + suffix) for suffix in (".csv", ".parquet", ".json"))  # type: ignore[return-value]
+
+
+def kept_table(target: Path) -> Path:
+    """The CSV file of a board named with or without its `.csv`."""
+    return _paths(target)[0]
 
 
 def _manifest(path: Path) -> dict[str, Any]:

@@ -1,0 +1,155 @@
+"""From verdicts and ranking options to boards: what the command line and the Python functions share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simfarm.errors import InputError
+from simfarm.inputs import read_for_evaluation
+from simfarm.refusals import refuse_ranking, spelled
+from simfarm.sources import Source, called
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from simfarm.engine.session import Session
+    from simfarm.ranking import Board, Rejudged
+    from simfarm.records import Comparison
+
+__all__ = ["Ranking", "annotations_in", "rehearsed", "rejudged"]
+
+LENGTH_CONTROLS = ("joint", "alpaca-eval-2")
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How verdicts become boards. `length_control` names definitions, none where empty; `lc_data` is the folder of
+    AlpacaEval's two files; `level` is that of the intervals; `mix_judges` accepts two hashes under one annotator."""
+
+    length_control: tuple[str, ...] = ("joint",)
+    lc_data: Path | None = None
+    level: float = 0.95
+    mix_judges: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        length_control: str | Sequence[str] | None = None,
+        lc_data: Any = None,
+        level: float = 0.95,
+        mix_judges: bool = False,
+        *,
+        rank: str | None = None,
+        **more: Any,
+    ) -> Ranking:
+        """The options as a user gave them, checked against each other, against `rank` and against `more` (those of one
+        verb). Raises `InputError`."""
+        named = (length_control,) if isinstance(length_control, str) else tuple(length_control or ())
+        for name in named:
+            if name not in (*LENGTH_CONTROLS, "none"):
+                choices = ", ".join((*LENGTH_CONTROLS, "none"))
+                raise InputError(f"{spelled('length_control')} {name!r} is not known; choose from {choices}")
+        if isinstance(level, bool) or not isinstance(level, int | float) or not 0.5 <= level < 1:
+            raise InputError(f"{spelled('level')} is {level!r}; it must be from 0.5 to below 1, for example 0.95")
+        refuse_ranking({"length_control": named, "lc_data": lc_data, **more}, rank)
+        controls = tuple(name for name in dict.fromkeys(named or ("joint",)) if name != "none")
+        return cls(controls, None if lc_data is None else Path(lc_data), level, mix_judges)
+
+    def boards(self, frame: pd.DataFrame, baseline: str | None) -> list[Board]:
+        """One board for each annotator; raises `InputError` where there is nothing to rank."""
+        from simfarm.ranking import leaderboard
+
+        boards = leaderboard(
+            frame,
+            baseline=baseline,
+            length_control=self.length_control,
+            lc_data=self.lc_data,
+            level=self.level,
+            allow_mixed=self.mix_judges,
+        )
+        if all(set(board.table["model"]) <= {board.baseline} for board in boards):
+            raise InputError(
+                f"there is no model but the baseline {boards[0].baseline}; annotate another model's outputs"
+            )
+        if max((e.n_clusters for board in boards for e in board.estimates.values()), default=0) == 1:
+            raise InputError("all verdicts are about one instruction; an interval needs at least two, annotate more")
+        return boards
+
+    def without_joint(self) -> Ranking:
+        """The same without the length control that needs nothing but the verdicts (and the most time)."""
+        return replace(self, length_control=tuple(name for name in self.length_control if name != "joint"))
+
+
+def annotations_in(inputs: Sequence[Source], baseline: Source | None) -> tuple[pd.DataFrame, str | None]:
+    """(annotations, the baseline's name where one was given); raises `InputError` for files without verdicts."""
+    read = read_for_evaluation(inputs, baseline)
+    if read is None:
+        raise InputError(f"{called(inputs[0])}: holds no verdicts (column 'preference'); make them by simfarm annotate")
+    return read
+
+
+def rehearsed(session: Session, pairs: Sequence[Comparison]) -> pd.DataFrame:
+    """The annotations that a run will give, with verdicts that the judge `random` made up: what cannot be ranked with
+    the given options is refused on these, before the judge is paid."""
+    import pandas as pd
+
+    from simfarm.engine.session import Session
+    from simfarm.tables import annotations_frame
+
+    made_up = Session.open("random", order=session.judge.order).annotations(pairs)
+    frame = pd.DataFrame([annotation.row() for annotation in made_up])
+    frame = frame.assign(annotator=session.judge.name, judge_hash=session.judge.hash)
+    return annotations_frame(frame, "the comparisons")
+
+
+def rejudged(a: Source, b: Source, baseline: Source | None, ranking: Ranking) -> Rejudged:
+    """How two judges' boards of the same outputs compare. Raises `InputError` where a file holds several annotators,
+    or the files other outputs."""
+    import pandas as pd
+
+    from simfarm.ranking import compare_judges, leaderboard
+
+    frames, names = [], []
+    name = None
+    for position, (source, which) in enumerate(((a, "first"), (b, "second")), 1):
+        frame, name = annotations_in([source], baseline)
+        annotators = sorted(frame["annotator"].unique())
+        if len(annotators) != 1:
+            raise InputError(
+                f"{called(source, position)}: holds {len(annotators)} annotators ({', '.join(annotators[:4])}); give "
+                "one a file"
+            )
+        names.append(f"{annotators[0]} ({which} file)")
+        frames.append(frame.assign(annotator=names[-1]))
+    _require_same_outputs(*frames)
+    boards = leaderboard(
+        pd.concat(frames, ignore_index=True),
+        baseline=name,
+        length_control=(),
+        level=ranking.level,
+        allow_mixed=ranking.mix_judges,
+    )
+    by_name = {board.annotator: board for board in boards}
+    return compare_judges(by_name[names[0]], by_name[names[1]])
+
+
+def _require_same_outputs(a: pd.DataFrame, b: pd.DataFrame) -> None:
+    """Raise `InputError` where one pair of generators wrote two outputs to one instruction in the two files."""
+    asked = next((k for k in ("instruction", "instruction_id") if k in a and k in b), None)
+    if asked is None:
+        raise InputError("the files share neither 'instruction' nor 'instruction_id'; add one to both")
+    keys = [asked, "generator_1", "generator_2", *(["sample"] if "sample" in a and "sample" in b else [])]
+    sides = [f.assign(**{asked: f[asked].astype(str).str.strip()}) for f in (a, b)]
+    for side in ("1", "2"):
+        column = f"output_{side}" if all(f"output_{side}" in f for f in sides) else f"length_{side}"
+        one, other = (f[[*keys, column]].dropna().drop_duplicates() for f in sides)
+        met = one.merge(other, on=keys, suffixes=("", "_other"))
+        same = met[met[column] == met[f"{column}_other"]][keys].drop_duplicates()
+        differ = len(met[keys].drop_duplicates()) - len(same)
+        if differ:
+            raise InputError(
+                f"{differ} outputs differ between the two files; rejudge compares judges on the same outputs"
+            )

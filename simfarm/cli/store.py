@@ -1,0 +1,104 @@
+"""The answers already paid for: where they are, how many, and which to let go.
+
+A request whose answer is in the store is never asked again. --prune deletes the answers that fit all that is named
+(age, model, judge) and says how many; what is deleted would be asked, and paid for, again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from simfarm.report.terminal import answer, say
+
+if TYPE_CHECKING:
+    from simfarm.engine.stored import Contents
+
+__all__ = ["add_arguments", "run"]
+
+_SECONDS = {"h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+
+
+def age(text: str) -> float:
+    """`12h`, `90d` or `8w`, in seconds."""
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([hdw])", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no age: write hours, days or weeks as 12h, 90d or 8w")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", type=Path, metavar="FILE", help="the store (default: the one in your data folder)")
+    parser.add_argument("--json", action="store_true", help="what it holds, for machines")
+    prune = parser.add_argument_group("prune")
+    prune.add_argument("--prune", action="store_true", help="delete the answers that fit all of the following")
+    prune.add_argument("--older-than", type=age, metavar="AGE", help="answered longer ago than 12h, 90d, 8w")
+    prune.add_argument("--model", metavar="NAME", help="by this model, as the list names it")
+    prune.add_argument("--judge", metavar="NAME|HASH", help="to this judge's questions")
+    prune.add_argument("--dry-run", action="store_true", help="say how many, delete nothing")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what the store holds, or prune it; gives the exit status."""
+    from simfarm.engine.store import default_store_path
+    from simfarm.engine.stored import Chosen, contents, prune
+    from simfarm.errors import InputError
+    from simfarm.refusals import refuse
+
+    pruning = {name: getattr(arguments, name) for name in ("older_than", "model", "judge", "dry_run")}
+    path = arguments.store or default_store_path()
+    if not arguments.prune:
+        refuse(pruning, "without --prune")
+        if arguments.store is None and not path.exists():
+            answer(json.dumps({"path": str(path), "answers": 0}) if arguments.json else f"{path}: holds no answer yet")
+            return 0
+        found = contents(path)
+        answer(json.dumps(found.to_json(), ensure_ascii=False, indent=1) if arguments.json else _told(found))
+        return 0
+    if arguments.json:
+        raise InputError("--json goes with the list, not with --prune; leave one of them out")
+    chosen = Chosen(arguments.older_than, arguments.model, arguments.judge)
+    before = contents(path)
+    count, freed = prune(path, chosen, dry_run=arguments.dry_run)
+    if arguments.dry_run:
+        answer(f"{count:,} of {before.answers:,} answers would be deleted from {path}")
+        return 0
+    answer(f"deleted {count:,} of {before.answers:,} answers from {path}")
+    if freed:
+        say(f"{_size(before.bytes)} before, {_size(contents(path).bytes)} now")
+    elif count:
+        say("another process has the store open: the room is given back by the next --prune")
+    return 0
+
+
+def _told(found: Contents) -> str:
+    lines = [f"{found.path}: {found.answers:,} answers, {_size(found.bytes)}"]
+    if found.groups:
+        table = [("model", "judge", "answers", "size", "from", "to")]
+        table += [
+            (g.model, g.judge, f"{g.answers:,}", _size(g.bytes), _day(g.first), _day(g.last)) for g in found.groups
+        ]
+        widths = [max(len(row[column]) for row in table) for column in range(6)]
+        left = {0, 1}
+        lines.append("")
+        lines += [
+            "  ".join(
+                cell.ljust(width) if at in left else cell.rjust(width)
+                for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in table
+        ]
+    return "\n".join(lines)
+
+
+def _size(count: int) -> str:
+    if count < 1_000_000:
+        return f"{count / 1e3:.1f} kB"
+    return f"{count / 1e6:.1f} MB" if count < 1_000_000_000 else f"{count / 1e9:.2f} GB"
+
+
+def _day(moment: float) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(moment))

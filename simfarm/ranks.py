@@ -1,0 +1,180 @@
+"""The verbs that rank, as functions: verdicts in (or outputs, which are judged first), boards and tables out.
+
+As in `api`, they do what the command line does, with the same names, defaults and refusals.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simfarm.api import annotated, asking_options, opened_session
+from simfarm.calls import nearest_named, warn
+from simfarm.errors import InputError
+from simfarm.inputs import read_for_evaluation
+from simfarm.sources import Source, Sources, called, opened
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from simfarm.backends.base import Backend
+    from simfarm.judges import Judge
+    from simfarm.ranking import Board, Rejudged
+
+__all__ = ["compare", "evaluate", "leaderboards", "rejudge"]
+
+
+@nearest_named
+def leaderboards(
+    inputs: Sources,
+    *,
+    baseline: Source | None = None,
+    length_control: str | Sequence[str] = ("joint",),
+    lc_data: str | os.PathLike[str] | None = None,
+    level: float = 0.95,
+    mix_judges: bool = False,
+    judge: str | Path | Judge | None = None,
+    model: str | Backend | None = None,
+    base_url: str | None = None,
+    engine: Mapping[str, Any] | None = None,
+    order: str | None = None,
+    repeats: int = 1,
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    limit: int | None = None,
+    allow_missing: bool = False,
+    concurrency: int | None = None,
+    rpm: float | None = None,
+    tpm: float | None = None,
+    timeout: float | None = None,
+    budget: float | None = None,
+    price: tuple[float, float] | None = None,
+    store: str | os.PathLike[str] | None = None,
+    retry_unparseable: bool = False,
+) -> list[Board]:
+    """One board for each annotator: its table, estimates, warnings and breakdowns.
+
+    `inputs` are annotations, or anything that `annotate` takes: then it annotates first, with the options as there.
+    `length_control` is `joint`, `alpaca-eval-2` (`lc_data`: the folder of its two files), several of them, or `none`;
+    `mix_judges` accepts two judge hashes under one annotator. Raises `InputError` for bad input, and for options of
+    `annotate` where the verdicts are given already; what cannot be ranked is refused before the judge is asked.
+    """
+    from simfarm.boards import Ranking, rehearsed
+    from simfarm.refusals import refuse_asking
+    from simfarm.tables import annotations_frame
+
+    options = asking_options(locals())
+    ranking = Ranking.of(length_control, lc_data, level, mix_judges)
+    with opened(inputs, baseline) as (sources, (base,)):
+        read = read_for_evaluation(sources, base)
+        if read is None:
+            session, pairs = opened_session(sources, base, limit, allow_missing, options)
+            if session.backend is not None:
+                ranking.without_joint().boards(rehearsed(session, pairs), None)
+            read = annotations_frame(annotated(session, pairs), "annotations"), None
+        else:
+            given = options | {"limit": limit, "allow_missing": allow_missing}
+            refuse_asking(given, called(sources[0], 1, "the input"))
+        boards = ranking.boards(*read)
+    _warn_of(boards)
+    return boards
+
+
+def _warn_of(boards: Sequence[Board]) -> None:
+    """Each board's warnings, and the confession of a judge that reads no meaning."""
+    from simfarm.judges.control import banner, rule_of
+
+    for board in boards:
+        hashes = board.table["judge_hash"].dropna().astype(str).unique()
+        rules = {rule_of(board.annotator, judge_hash) for judge_hash in hashes} - {None}
+        for line in (*(banner(str(rule)) for rule in sorted(map(str, rules))), *board.warnings):
+            warn(line)
+
+
+@nearest_named
+def evaluate(
+    inputs: Sources,
+    *,
+    baseline: Source | None = None,
+    length_control: str | Sequence[str] = ("joint",),
+    lc_data: str | os.PathLike[str] | None = None,
+    level: float = 0.95,
+    mix_judges: bool = False,
+    judge: str | Path | Judge | None = None,
+    model: str | Backend | None = None,
+    base_url: str | None = None,
+    engine: Mapping[str, Any] | None = None,
+    order: str | None = None,
+    repeats: int = 1,
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    limit: int | None = None,
+    allow_missing: bool = False,
+    concurrency: int | None = None,
+    rpm: float | None = None,
+    tpm: float | None = None,
+    timeout: float | None = None,
+    budget: float | None = None,
+    price: tuple[float, float] | None = None,
+    store: str | os.PathLike[str] | None = None,
+    retry_unparseable: bool = False,
+) -> pd.DataFrame:
+    """The leaderboard as a DataFrame (all annotators' boards one below the other); options as in `leaderboards`."""
+    options = dict(locals())
+    import pandas as pd
+
+    boards = leaderboards(options.pop("inputs"), **options)
+    return pd.concat([board.table for board in boards], ignore_index=True)
+
+
+@nearest_named
+def compare(
+    inputs: Sources,
+    a: str,
+    b: str,
+    *,
+    baseline: Source | None = None,
+    length_control: str | Sequence[str] = ("joint",),
+    lc_data: str | os.PathLike[str] | None = None,
+    level: float = 0.95,
+    mix_judges: bool = False,
+) -> pd.DataFrame:
+    """Is the difference of two models real? One row for each annotator, raw and under each length control.
+
+    `inputs` are annotations, `a` and `b` generators in them (or the baseline). The columns are those of
+    `simfarm.ranking.Difference`: the difference in points with its interval, p, and whether it is `real` at `level`.
+    Raises `InputError` for bad input.
+    """
+    import pandas as pd
+
+    from simfarm.boards import Ranking, annotations_in
+    from simfarm.ranking import differences
+
+    ranking = Ranking.of(length_control, lc_data, level, mix_judges)
+    with opened(inputs, baseline) as (sources, (base,)):
+        boards = ranking.boards(*annotations_in(sources, base))
+    found = [difference.to_json() for board in boards for difference in differences(board, a, b)]
+    _warn_of(boards)
+    return pd.DataFrame(found)
+
+
+@nearest_named
+def rejudge(
+    a: Source, b: Source, *, baseline: Source | None = None, level: float = 0.95, mix_judges: bool = False
+) -> Rejudged:
+    """Does the ranking survive a change of judge? `a` and `b` are annotations by two judges of the same outputs.
+
+    The value has both win rates of every model (`table`), Spearman's correlation, the mean absolute difference and the
+    pairs of models that change sides (`flips`), and `to_json()`. Raises `InputError` for bad input.
+    """
+    from simfarm.boards import Ranking, rejudged
+
+    ranking = Ranking.of((), level=level, mix_judges=mix_judges)
+    with opened([a, b], baseline) as (sources, (base,)):
+        if len(sources) != 2:
+            raise InputError(f"the two inputs are {len(sources)} files; name two")
+        return rejudged(sources[0], sources[1], base, ranking)
