@@ -57,6 +57,8 @@ _VERBS = {
     },
 }
 
+_PURPOSE = "Simulate human feedback on language-model outputs and evaluate models with it."
+
 _EXIT_STATUS = (
     "exit status: 0 done, 1 a failure of ours, 2 bad input, 3 stopped by the budget, 4 finished but some verdicts or "
     "outputs are missing (run the same command again: only those are asked)"
@@ -93,23 +95,25 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """All verbs with their options."""
+def build_parser(*, overview: bool = True) -> argparse.ArgumentParser:
+    """All verbs with their options; without the `overview` in the order of the work, the verbs list themselves."""
     parser = _Parser(
         prog="simfarm",
-        description="Simulate human feedback on language-model outputs and evaluate models with it.\n\n" + _overview(),
+        description=_PURPOSE + ("\n\n" + _overview() if overview else ""),
         epilog=_EXIT_STATUS,
         usage="simfarm VERB INPUT … [options]   (simfarm VERB --help says more)",
         formatter_class=Paragraphs,
     )
     parser.add_argument("--version", action="version", version=f"simfarm {__version__}")
-    verbs = parser.add_subparsers(prog="simfarm", metavar="VERB", parser_class=_Parser, help=argparse.SUPPRESS)
+    verbs = parser.add_subparsers(prog="simfarm", metavar="VERB", parser_class=_Parser)
+    if overview:
+        verbs.help = argparse.SUPPRESS
 
-    def overview(_: argparse.Namespace) -> int:
+    def print_help(_: argparse.Namespace) -> int:
         answer(parser.format_help().rstrip("\n"))
         return 0
 
-    parser.set_defaults(run=overview, quiet=False, debug=False)
+    parser.set_defaults(run=print_help, quiet=False, debug=False)
     for group in _VERBS.values():
         for name, (module, summary) in group.items():
             verb = verbs.add_parser(name, help=summary, description=module.__doc__, formatter_class=Paragraphs)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import argparse
 
-from simfarm.cli.options import add_ranking
+from simfarm.cli.options import INPUT_HELP, add_ranking
 from simfarm.report.terminal import answer_json, answer_lines, say
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="annotations: .json, .jsonl, .csv, .parquet")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help=f"annotations: {INPUT_HELP}")
     parser.add_argument("a", metavar="A", help="a generator in the files")
     parser.add_argument("b", metavar="B", help="the generator it is compared with")
     add_ranking(parser)

@@ -25,5 +25,5 @@ def run(arguments: argparse.Namespace) -> int:
         import shtab
     except ImportError as error:
         raise InputError("completion needs shtab (a small package): pip install 'simfarm[completion]'") from error
-    answer(shtab.complete(build_parser(), arguments.shell))
+    answer(shtab.complete(build_parser(overview=False), arguments.shell))
     return 0

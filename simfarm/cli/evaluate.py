@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simfarm.cli.options import add_judging, add_ranking
+from simfarm.cli.options import INPUT_HELP, add_judging, add_ranking
 from simfarm.cli.outputs import refuse_overwriting
 from simfarm.refusals import spelled
 from simfarm.report.terminal import answer_json, say
@@ -29,9 +29,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "inputs", nargs="+", metavar="INPUT", help="annotations or outputs: .json, .jsonl, .csv, .parquet"
-    )
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help=f"annotations or outputs: {INPUT_HELP}")
     board = add_ranking(parser)
     board.add_argument(
         "--rank",

@@ -32,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action in (listed, shown, checked):
         action.add_argument("--json", action="store_true", help="for machines")
         # also understood before the action; SUPPRESS keeps a later default from undoing it
-        action.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        for option in ("--debug", "--quiet"):
+            action.add_argument(option, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def run(arguments: argparse.Namespace) -> int:

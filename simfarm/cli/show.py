@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from simfarm.cli.options import whole
+from simfarm.cli.options import INPUT_HELP, whole
 from simfarm.harmless import one_line, visible
 from simfarm.report.terminal import answer, answer_lines, width_of, wrapped
 from simfarm.words import plural
@@ -19,7 +19,7 @@ PIPE = 114
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", metavar="FILE", help="an annotation file")
+    parser.add_argument("input", metavar="FILE", help=f"annotations: {INPUT_HELP}")
     parser.add_argument("-n", "--number", type=whole, default=10, metavar="N", help="how many verdicts (default 10)")
     parser.add_argument("--status", choices=["verdict", "unparseable", "error"], help="only rows of this status")
     parser.add_argument("--generator", metavar="NAME", help="only comparisons with this model")
@@ -32,8 +32,10 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.errors import InputError
     from simfarm.files import read_rows, write_rows
     from simfarm.records import kind_of_rows
+    from simfarm.sources import opened
 
-    rows = read_rows(arguments.input)
+    with opened(arguments.input) as (inputs, _):
+        rows = [row for file in inputs for row in read_rows(file)]
     if kind_of_rows(rows, arguments.input) != "annotations":
         raise InputError(f"{arguments.input}: holds no verdicts (column 'preference'); make them by simfarm annotate")
     chosen = [row for row in rows if _matches(row, arguments)]

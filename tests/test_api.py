@@ -1,0 +1,260 @@
+"""The Python functions: names, defaults and refusals of the command line; what they log and what they warn of."""
+
+import argparse
+import inspect
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from loopback import Loopback
+
+import simfarm
+from simfarm.cli import build_parser, main
+from simfarm.files import read_rows, write_rows
+from simfarm.judges import load_judge
+from simfarm.judges.control import banner, rule_of
+
+
+def outputs(generator: str, n: int = 6) -> list[dict[str, Any]]:
+    return [
+        {"instruction": f"Question {i}?", "output": f"{generator} says {i}" * (1 + i % 3), "generator": generator}
+        for i in range(n)
+    ]
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_rows(tmp_path / "m.json", outputs("model-m"))
+    write_rows(tmp_path / "base.json", outputs("base"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "loopback")
+    return tmp_path
+
+
+def told(record: pytest.WarningsRecorder) -> list[str]:
+    return [str(one.message) for one in record if issubclass(one.category, simfarm.SimfarmWarning)]
+
+
+@pytest.mark.filterwarnings("ignore::simfarm.SimfarmWarning")
+def test_compare_rejudge_and_select_do_what_the_verbs_do(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair = {"generator_1": "base", "output_1": "a", "output_2": "b"}
+
+    def verdicts(judge: str, wins: dict[str, int]) -> pd.DataFrame:
+        return pd.DataFrame(
+            pair | {"instruction": str(i), "generator_2": m, "annotator": judge, "preference": 2 if i % 10 < w else 1}
+            for i in range(100)
+            for m, w in wins.items()
+        )
+
+    one, two = verdicts("j", {"x": 8, "y": 2, "z": 5}), verdicts("k", {"x": 2, "y": 8, "z": 5})
+    row = simfarm.compare(one, "x", "y", length_control="none").to_dict("records")[0]
+    assert (row["value"], row["real"], row["n_instructions"], row["length_control"]) == (
+        pytest.approx(60),
+        True,
+        100,
+        None,
+    )
+    assert row["low"] < 60 < row["high"]
+    same = simfarm.compare(one.assign(preference=2), "x", "base", length_control="none").to_dict("records")[0]
+    assert (same["low"], same["p_value"]) == (None, 2 * 0.5**100)
+    found = simfarm.rejudge(one, two)
+    assert (found.spearman, len(found.flips)) == (-1.0, 3)
+    samples = [r | {"sample": s, "output": r["output"] * (1 + s), "gold": s} for r in outputs("m") for s in range(3)]
+    write_rows("s.jsonl", samples)
+    for options, command in (
+        ({"method": "longest"}, ["--method", "longest"]),
+        ({"method": "oracle", "score": "gold"}, ["--method", "oracle", "--score", "gold"]),
+        (
+            {"method": "best-of-n", "baseline": "base.json", "judge": "longest"},
+            ["--method", "best-of-n", "--baseline", "base.json", "--judge", "longest"],
+        ),
+        ({"method": "win-share", "judge": "surface"}, ["--method", "win-share", "--judge", "surface"]),
+    ):
+        chosen = simfarm.select("s.jsonl", **options)  # type: ignore[arg-type]
+        assert main(["select", "s.jsonl", *command, "-o", "c.jsonl"]) == 0
+        assert chosen["output"].tolist() == [row["output"] for row in read_rows("c.jsonl")]
+        assert chosen["generator"].tolist() == [row["generator"] for row in read_rows("c.jsonl")]
+    curve = simfarm.select("s.jsonl", "longest", gold="gold").attrs["curve"]
+    assert [row["n"] for row in curve] == [1, 2, 3]
+
+
+def options_of(verb: str) -> set[str]:
+    parser = build_parser()
+    (verbs,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    return {action.dest for action in verbs.choices[verb]._actions}
+
+
+@pytest.mark.parametrize(
+    ("function", "only_there"),
+    [
+        (simfarm.generate, {"chat_template", "template_arg", "thinking", "engine_arg", *()}),
+        (simfarm.annotate, {"engine_arg"}),
+        (simfarm.evaluate, {"engine_arg", "rank", "control", "human", "breakdown", "board", "add_to"}),
+        (simfarm.compare, set()),
+        (simfarm.rejudge, set()),
+        (simfarm.select, {"engine_arg", "curve", "input"}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_every_option_of_the_verb_is_a_keyword(function: Callable[..., Any], only_there: set[str]) -> None:
+    known = inspect.signature(function).parameters
+    assert not [p for p in known.values() if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    spoken = {"help", "debug", "quiet", "json", "output", "dry_run"}
+    cluster = {"engine", "workers", "gpus_per_worker", "ray_address", "partition_rows"}
+    assert options_of(function.__name__) - spoken - cluster - only_there <= set(known)
+
+
+@pytest.mark.parametrize(
+    ("function", "typo", "right"),
+    [
+        (simfarm.annotate, "concurency", "concurrency"),
+        (simfarm.annotate, "modle", "model"),
+        (simfarm.evaluate, "lenght_control", "length_control"),
+        (simfarm.generate, "max_token", "max_tokens"),
+        (simfarm.compare, "lvl", "level"),
+        (simfarm.rejudge, "base_line", "baseline"),
+        (simfarm.select, "methode", "method"),
+    ],
+)
+def test_a_typo_names_the_right_word(function: Callable[..., Any], typo: str, right: str) -> None:
+    with pytest.raises(TypeError, match=rf"{function.__name__}\(\) has no option '{typo}'; did you mean '{right}'"):
+        function("m.json", **{typo: 1})
+
+
+def test_routine_lines_are_logged_and_warnings_warned_of(files: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="simfarm")
+    with Loopback() as server, warnings.catch_warnings():
+        warnings.simplefilter("error", simfarm.SimfarmWarning)
+        simfarm.annotate(
+            "m.json", baseline="base.json", judge="pairwise-reasoned", base_url=f"{server.url}/v1", price=(1, 1)
+        )
+        simfarm.generate("m.json", "openai/m", base_url=f"{server.url}/v1")
+    assert "12 annotations by pairwise-reasoned: 12 verdicts" in caplog.messages
+    assert "6 outputs by m" in caplog.messages
+    with Loopback(model="another-model") as server, pytest.warns(simfarm.SimfarmWarning, match="another") as record:
+        simfarm.annotate("m.json", baseline="base.json", judge="pairwise-json", base_url=f"{server.url}/v1")
+    assert {Path(one.filename).name for one in record} == {"test_api.py"}
+
+
+def test_a_rule_says_what_it_is_in_python_and_on_the_command_line(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.yaml").write_text("protocol: pairwise\nrule: surface\ndescription: a copy\n")
+    for judge, rule in (("surface", "surface"), (None, "surface"), ("mine.yaml", "surface"), ("first", "first")):
+        with pytest.warns(simfarm.SimfarmWarning) as record:
+            verdicts = simfarm.annotate("m.json", baseline="base.json", judge=judge)
+        assert banner(rule) in told(record)
+        named = ["--judge", judge] if judge else []
+        assert main(["annotate", "m.json", "--baseline", "base.json", *named, "-o", "a.jsonl"]) == 0
+        assert banner(rule) in capsys.readouterr().err.splitlines()
+        assert main(["evaluate", "a.jsonl"]) == 0
+        assert banner(rule) in capsys.readouterr().out.replace("\n", " ")
+        with pytest.warns(simfarm.SimfarmWarning) as record:
+            simfarm.evaluate(verdicts)
+        assert told(record).count(banner(rule)) == 1
+        with pytest.warns(simfarm.SimfarmWarning) as record:
+            simfarm.evaluate("m.json", baseline="base.json", judge=judge)
+        assert told(record).count(banner(rule)) == 1
+
+
+def test_a_judge_of_your_own_that_is_called_surface_is_no_rule(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"instruction": str(i), "generator_1": "b", "generator_2": "m", "annotator": "surface", "preference": 1 + i % 2}
+        for i in range(6)
+    ]
+    write_rows("a.jsonl", [row | {"judge_hash": "0123456789abcdef"} for row in rows])
+    assert main(["evaluate", "a.jsonl"]) == 0
+    assert "reads no meaning" not in capsys.readouterr().out
+    write_rows("a.jsonl", rows)
+    assert main(["evaluate", "a.jsonl"]) == 0
+    assert "reads no meaning" in capsys.readouterr().out
+    assert rule_of("anything", load_judge("longest").replace(order="fixed").hash) == "longest"
+    assert rule_of("gpt", load_judge("pairwise-json").hash) is None
+
+
+def test_the_same_refusals_in_both_spellings(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.warns(simfarm.SimfarmWarning):
+        simfarm.annotate("m.json", baseline="base.json").to_json("a.jsonl", orient="records", lines=True)
+    pairs = {"baseline": "base.json"}
+    for function, options, command, said in (
+        (simfarm.evaluate, {"price": (1, 2)}, ["--price", "1,2"], "is for asking a judge"),
+        (simfarm.evaluate, {"rpm": 3}, ["--rpm", "3"], "is for asking a judge"),
+        (simfarm.evaluate, {"tpm": 3}, ["--tpm", "3"], "is for asking a judge"),
+        (simfarm.evaluate, {"timeout": 3}, ["--timeout", "3"], "is for asking a judge"),
+        (simfarm.evaluate, {"concurrency": 3}, ["--concurrency", "3"], "is for asking a judge"),
+        (simfarm.evaluate, {"store": "s"}, ["--store", "s"], "is for asking a judge"),
+        (simfarm.evaluate, {"order": "fixed"}, ["--order", "fixed"], "is for asking a judge"),
+        (simfarm.evaluate, {"repeats": 2}, ["--repeats", "2"], "is for asking a judge"),
+        (simfarm.evaluate, {"top_p": 0.5}, ["--top-p", "0.5"], "is for asking a judge"),
+        (simfarm.evaluate, {"lc_data": "."}, ["--lc-data", "."], "alpaca-eval-2"),
+        (simfarm.annotate, pairs | {"budget": 1}, ["--budget", "1"], "follows a rule and asks no model"),
+        (simfarm.annotate, pairs | {"max_tokens": 9}, ["--max-tokens", "9"], "follows a rule and asks no model"),
+        (simfarm.annotate, pairs | {"store": "s"}, ["--store", "s"], "follows a rule and asks no model"),
+        (simfarm.annotate, pairs | {"retry_unparseable": True}, ["--retry-unparseable"], "follows a rule"),
+        (simfarm.annotate, pairs | {"model": "openai/x"}, ["--model", "openai/x"], "pairwise-reasoned"),
+    ):
+        given = "a.jsonl" if function is simfarm.evaluate else "m.json"
+        (name,) = {*options} - {"baseline"}  # type: ignore[misc]
+        with pytest.raises(simfarm.InputError) as error:
+            function(given, **options)  # type: ignore[arg-type]
+        assert str(error.value).startswith(name)
+        assert said in str(error.value)
+        more = ["--baseline", "base.json"] if function is simfarm.annotate else []
+        assert main([function.__name__, given, *more, *command]) == 2
+        line = capsys.readouterr().err
+        assert line.startswith(f"simfarm: --{name.replace('_', '-')}")
+        assert said in line
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"budget": -1}, "budget is -1; it must be a number above 0"),
+        ({"rpm": float("nan")}, "rpm is nan"),
+        ({"timeout": "5"}, "timeout is '5'"),
+        ({"price": (1,)}, "price is"),
+        ({"price": (1, -2)}, "price is"),
+        ({"limit": 0}, "limit is 0"),
+        ({"repeats": 0}, "repeats is 0"),
+        ({"concurrency": 0}, "concurrency is 0"),
+        ({"temperature": 3}, "temperature: must be a number from 0 to 2"),
+        ({"top_p": 0}, "top_p: must be a number above 0"),
+        ({"max_tokens": 0}, "max_tokens: must be a whole number from 1"),
+    ],
+)
+def test_numbers_that_make_no_sense(files: Path, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(simfarm.InputError, match=said.replace("(", r"\(")):
+        simfarm.annotate("m.json", baseline="base.json", judge="pairwise-json", **options)
+
+
+def test_a_level_or_length_control_that_is_none(files: Path) -> None:
+    for options, said in (
+        ({"level": 95}, "level is 95"),
+        ({"length_control": "jiont"}, "length_control 'jiont' is not known"),
+        ({"length_control": ["none", "joint"]}, "length_control=none goes with no other"),
+    ):
+        with pytest.raises(simfarm.InputError, match=said):
+            simfarm.evaluate("m.json", baseline="base.json", **options)  # type: ignore[arg-type]
+
+
+def test_the_sampling_of_a_judge_changes_what_is_sent_and_its_hash(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Loopback() as server:
+        asked = {"baseline": "base.json", "judge": "pairwise-reasoned", "base_url": f"{server.url}/v1", "limit": 1}
+        own = simfarm.annotate("m.json", **asked)  # type: ignore[arg-type]
+        other = simfarm.annotate("m.json", **asked, temperature=0.5, top_p=0.9, max_tokens=77)  # type: ignore[arg-type]
+        assert set(own["judge_hash"]).isdisjoint(other["judge_hash"])
+        sent = server.calls[-1].body
+        assert (sent["temperature"], sent["top_p"]) == (0.5, 0.9)
+        assert 77 in (sent.get("max_tokens"), sent.get("max_completion_tokens"))
+        command = ["--judge", "pairwise-reasoned", "--base-url", f"{server.url}/v1", "--limit", "1", "-o", "a.jsonl"]
+        sampling = ["--temperature", "0.5", "--top-p", "0.9", "--max-tokens", "77"]
+        received = server.received
+        assert main(["annotate", "m.json", "--baseline", "base.json", *command, *sampling]) == 0
+        assert server.received == received
+    assert {row["judge_hash"] for row in read_rows("a.jsonl")} == set(other["judge_hash"])
