@@ -12,6 +12,7 @@ from typing import Any
 
 from simfarm.errors import InputError
 from simfarm.records import ANNOTATION_COLUMNS, GENERATION_COLUMNS, Comparison, Output
+from simfarm.words import plural
 
 __all__ = ["pair_with_baseline", "split_baseline"]
 
@@ -76,15 +77,19 @@ def pair_with_baseline(
         gaps += len(wanted - answered)
     if not matched:
         raise InputError(
-            f"none of the {len(outputs)} outputs answers an instruction of the baseline {names[0]!r}; "
+            f"none of the outputs answers an instruction of the baseline {names[0]!r}; "
             f"the instructions must be the same text in both files"
         )
     if (lonely or gaps) and allow_missing and note is not None:
-        note(f"left out: {lonely} outputs without a baseline output, {gaps} baseline outputs without an answer")
+        note(
+            f"left out: {plural(lonely, 'output')} without a baseline output, "
+            f"{plural(gaps, 'baseline output')} without an answer"
+        )
     if (lonely or gaps) and not allow_missing:
         raise InputError(
-            f"{len(matched)} outputs match the baseline's instructions, but {lonely} have no baseline output and "
-            f"{gaps} baseline outputs have no answer; mend the files or give --allow-missing to compare the rest"
+            f"{plural(len(matched), 'output')} with a baseline output, {plural(lonely, 'output')} without one, "
+            f"{plural(gaps, 'baseline output')} without an answer; mend the files or give "
+            "--allow-missing to compare the rest"
         )
     return [_compare(found, output) for output, found in matched]
 

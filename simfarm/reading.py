@@ -22,6 +22,7 @@ from typing import Any, TypeAlias, Union, cast
 from simfarm.errors import InputError
 from simfarm.parsing import Row, csv_columns, json_rows, jsonl_rows
 from simfarm.unpacking import Readable, blocks, compression_of, decoded, unpacked
+from simfarm.words import plural
 
 __all__ = ["MANIFEST", "Columns", "files_of", "format_of", "iter_columns", "iter_rows", "read_text"]
 
@@ -102,7 +103,7 @@ def files_of(folder: str | os.PathLike[str]) -> list[str]:
             raise InputError(f"{name}: its {MANIFEST} is damaged; name the files in it") from error
         missing = len(set(listed) - set(files))
         if missing:
-            raise InputError(f"{name}: {missing} of its {len(listed)} parts are missing; run its command again")
+            raise InputError(f"{name}: {missing} of its {plural(len(listed), 'part')} missing; run its command again")
     if not files:
         raise InputError(f"{name}: is a folder without files of rows ({_FORMATS}); name files")
     return [os.path.join(name, file) for file in files]

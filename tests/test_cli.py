@@ -123,7 +123,7 @@ def test_an_unreadable_judge_is_asked_again_at_most_three_times(
         assert main(["annotate", *asked(server)[1:-2], "--judge", "unreadable.yaml", "--limit", "1", "--dry-run"]) == 0
     # each run: the question and one repair; three attempts in all, then only when asked to
     assert counts == [2, 2, 2, 0, 0, 2]
-    assert "1 need no request, their answers are in the store; 1 requests would go" in capsys.readouterr().out
+    assert "1 answer is in the store; 1 request would go" in capsys.readouterr().out
     (row,) = read_rows("a.jsonl")
     assert (row["status"], row["preference"]) == ("unparseable", None)
     assert len(row["raw_completion"]) == 2
@@ -231,7 +231,7 @@ def test_a_dry_run_counts_the_attempt_that_comes_next(files: Path, capsys: pytes
         for expected in (1, 1, 1, 0):
             capsys.readouterr()
             assert main([*asked(server, *more), "--dry-run"]) == 0
-            assert f"; {expected} requests would go" in capsys.readouterr().out
+            assert f"; {expected} request{'' if expected == 1 else 's'} would go" in capsys.readouterr().out
             assert main(asked(server, *more)) == 4
     assert "--retry-unparseable asks once more" in capsys.readouterr().err
 

@@ -176,7 +176,7 @@ def test_failed_calls_leave_no_score(files: Path, capsys: pytest.CaptureFixture[
         assert [r["selection_scored"] for r in rows] == [4, 4, 3, 4, 4]
         assert rows[2]["selected_sample"] != 2
         assert f"warning: {SAMPLES + 1} samples have no score" in told
-        assert "left out 1 instructions" in told
+        assert "left out 1 instruction," in told
         # the next run asks only what failed
         received = server.received
         server.plan.refuse = lambda call: None
@@ -229,20 +229,20 @@ def test_a_part_of_the_instructions(files: Path, capsys: pytest.CaptureFixture[s
     assert "give --allow-missing" in capsys.readouterr().err
     assert select(*asked, "--allow-missing") == 0
     assert len(read_rows("c.jsonl")) == N - 1
-    assert "left out 1 instructions" in capsys.readouterr().err
+    assert "left out 1 instruction," in capsys.readouterr().err
 
 
 def test_fewer_samples_are_reported(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_rows("s.jsonl", [r for r in rows_of() if r["instruction"] != "Question 1?" or r["sample"] < 2])
     assert select("--method", "best-of-n", "--by", "gold", "--curve", "curve.csv") == 0
     told = capsys.readouterr().err
-    assert "1 of 6 instructions have fewer than 4 samples by model-m (the fewest: 2)" in told
+    assert "1 of 6 instructions with fewer than 4 samples by model-m (the fewest: 2)" in told
     assert "the curve of model-m rests on 6 instructions at n = 1 and on 5 at n = 4" in told
     assert [r["selection_n"] for r in read_rows("c.jsonl")] == [4, 2, 4, 4, 4, 4]
     with open("curve.csv") as file:
         assert [row["instructions"] for row in csv.DictReader(file)] == ["6", "6", "5", "5"]
     assert select("--method", "longest", "--n", "8") == 0
-    assert "6 of 6 instructions have fewer than 8 samples" in capsys.readouterr().err
+    assert "6 of 6 instructions with fewer than 8 samples" in capsys.readouterr().err
     assert {r["generator"] for r in read_rows("c.jsonl")} == {"model-m longest-of-4"}
 
 
@@ -340,7 +340,7 @@ def test_an_empty_output_may_be_missing(files: Path, capsys: pytest.CaptureFixtu
     first = read_rows("c.jsonl")
     assert select(*more, "--allow-missing") == 0
     assert read_rows("c.jsonl") == first
-    assert "1 samples have no score" in capsys.readouterr().err
+    assert "1 sample has no score" in capsys.readouterr().err
 
 
 def test_likelihoods_under_the_chat_template_of_the_answers(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

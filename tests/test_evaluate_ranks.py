@@ -195,7 +195,7 @@ def test_ratings_say_what_has_no_verdict(capsys: pytest.CaptureFixture[str]) -> 
     rows = round_robin({"a": 1.0, "b": 0.0, "c": -1.0})
     write_rows("r.jsonl", [row | {"preference": None} if i % 3 == 0 else row for i, row in enumerate(rows[:-2])])
     found = evaluated(capsys, "r.jsonl", "--rank", "bradley-terry")
-    assert any("comparisons have no verdict" in line for line in found["warnings"])
+    assert any("without a verdict" in line for line in found["warnings"])
 
 
 def test_what_is_asked_for_stands_in_the_file_too() -> None:

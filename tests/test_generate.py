@@ -124,7 +124,7 @@ def test_the_budget_ends_a_run_and_a_dry_run_asks_nothing(prompts: str, capsys: 
         priced = served(server, "--price", "1000,1000", "--concurrency", "1")
         assert main(["generate", prompts, *priced, "--dry-run"]) == 0
         assert server.received == 0
-        assert "30 outputs\n0 need no request" in capsys.readouterr().out
+        assert "30 outputs\n0 answers are in the store" in capsys.readouterr().out
         assert main(["generate", prompts, *priced, "--budget", "0.25", "--max-tokens", "100", "-o", "o.jsonl"]) == 3
         made = len(read_rows("o.jsonl"))
         assert 0 < made < 30

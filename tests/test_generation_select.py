@@ -377,4 +377,4 @@ def test_a_models_own_answers_are_read_under_the_template_they_were_given_under(
     likelihoods = Likelihoods(open_model(f"transformers/{folder}"))
     assert not likelihoods.notes(outputs, groups)
     (note,) = likelihoods.notes(thought, groups)
-    assert note.startswith("warning: 1 outputs were thought about first")
+    assert note.startswith("warning: 1 output was thought about first")

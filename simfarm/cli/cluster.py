@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from simfarm.cli.options import number, whole
 from simfarm.errors import InputError
 from simfarm.report.terminal import answer, say
+from simfarm.words import plural
 
 if TYPE_CHECKING:
     from simfarm.engine.cluster import Job
@@ -162,8 +163,8 @@ def _run(arguments: argparse.Namespace, job: Job, folder: Folder, run: Generatio
         say(line)
     if lost:
         say(
-            f"{lost} parts could not be made: each failed, or its worker died {TRIES} times (out of memory?); Ray's "
-            "log files say why. Run the same command again: only what is missing is asked",
+            f"{plural(lost, 'part')} could not be made: each failed, or its worker died {TRIES} times (out of "
+            "memory?); Ray's log files say why. Run the same command again: only what is missing is asked",
         )
     failed = len(run.failed) if isinstance(run, Generation) else run.summary.missing
     return 4 if lost or failed else 0

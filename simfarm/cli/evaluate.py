@@ -15,6 +15,7 @@ from simfarm.cli.options import INPUT_HELP, add_judging, add_ranking
 from simfarm.cli.outputs import refuse_overwriting
 from simfarm.refusals import spelled
 from simfarm.report.terminal import answer_json, say
+from simfarm.words import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -244,7 +245,7 @@ def _joined(arguments: argparse.Namespace, frame: pd.DataFrame, boards: Sequence
 
     if len(boards) != 1:
         raise InputError(
-            f"--add-to keeps one judge a board; the files hold {len(boards)} annotators, give one at a time"
+            f"--add-to keeps one judge a board; the files hold {plural(len(boards), 'annotator')}, give one at a time"
         )
     return join_kept(arguments.add_to, frame, boards[0].baseline)
 

@@ -33,6 +33,7 @@ from simfarm.engine.connection import connected, first_line, rows_of, stoppable
 from simfarm.engine.parts import Part, begun
 from simfarm.errors import InputError, SimfarmError
 from simfarm.files import write_rows
+from simfarm.words import plural
 
 __all__ = ["Job", "Pool", "ray_missing", "run_parts"]
 
@@ -222,8 +223,8 @@ def _sizes(resources: Mapping[str, float], pool: Pool, model_gpus: int, parts: i
     most = min(cpus, int(there / gpus)) if gpus else cpus
     if most < 1 or (pool.workers or 0) > most:
         raise InputError(
-            f"the cluster has {cpus} CPUs and {there:g} GPUs: room for {most} workers with a CPU and {gpus:g} GPUs "
-            "each; set --workers and --gpus-per-worker to fit"
+            f"the cluster has {plural(cpus, 'CPU')} and {there:g} GPUs: room for {plural(most, 'worker')} with a CPU "
+            f"and {gpus:g} GPUs each; set --workers and --gpus-per-worker to fit"
         )
     return min(parts, pool.workers or (most if gpus else min(2, most))), gpus
 

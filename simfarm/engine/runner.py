@@ -22,6 +22,7 @@ from simfarm.engine.limits import Limits
 from simfarm.engine.prices import price, price_table
 from simfarm.engine.store import Store, request_key
 from simfarm.errors import InputError, ProviderError
+from simfarm.words import plural
 
 __all__ = ["Engine", "Stats", "estimate_tokens", "run_limits"]
 
@@ -204,7 +205,7 @@ class Engine:
         )
         target = f"{self.backend.name}/{requests[0].model}" if requests else self.backend.name
         return (
-            f"{known} need no request, their answers are in the store; {len(requests)} requests would go to "
+            f"{plural(known, 'answer is', 'answers are')} in the store; {plural(len(requests), 'request')} would go to "
             f"{target}\n{priced}; at most about {tokens_in:,} input and "
             f"{tokens_out:,} output tokens"
         )

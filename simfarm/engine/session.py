@@ -28,6 +28,7 @@ from simfarm.judges.family import model_family
 from simfarm.judges.pairwise import held
 from simfarm.records import Annotation, Comparison
 from simfarm.refusals import check_numbers, refuse, refuse_unasked, spelled
+from simfarm.words import plural
 
 __all__ = ["DEFAULT_JUDGE", "Session"]
 
@@ -156,9 +157,12 @@ class Session:
         cut = sum(reason == "length" for reason in texts.values())
         empty = sum(not text.strip() for _, _, text in texts)
         if cut:
-            told.append(f"warning: {cut} outputs were cut off by their token limit (finish_reason length)")
+            told.append(
+                f"warning: {plural(cut, 'output was', 'outputs were')} cut off by the token limit (finish_reason "
+                "length)"
+            )
         if empty:
-            told.append(f"warning: {empty} outputs are empty; they are judged like any other")
+            told.append(f"warning: {plural(empty, 'output is', 'outputs are')} empty, judged like any other")
         return told
 
     def count_calls(self, pairs: Sequence[Comparison]) -> int:
@@ -169,8 +173,10 @@ class Session:
         """What a run would ask and cost at most, in words; asks nothing. Answers in the store cost nothing."""
         calls = list(self.calls(pairs))
         questions = [call for call in calls if call.order is not None]
-        ties = f", {len(calls) - len(questions)} ties without a call" if len(calls) > len(questions) else ""
-        told = f"{len(pairs)} comparisons, {len(questions)} questions to judge {self.judge.name}{ties}"
+        ties = f", {plural(len(calls) - len(questions), 'tie')} without a call" if len(calls) > len(questions) else ""
+        told = (
+            f"{plural(len(pairs), 'comparison')}, {plural(len(questions), 'question')} to judge {self.judge.name}{ties}"
+        )
         if self.backend is None:
             return f"{told}\nno model is asked: $0.00"
         return asyncio.run(self._estimated(questions, told))
@@ -233,25 +239,31 @@ class Session:
         """What happened, for stderr: calls and cost, verdicts missing and why, warnings about the judge's answers."""
         summary, stats = self.summary, self.stats
         told = [
-            f"{sum(summary.status.values())} annotations by {self.judge.name}: {summary.status['verdict']} verdicts"
+            f"{plural(sum(summary.status.values()), 'annotation')} by {self.judge.name}: "
+            f"{plural(summary.status['verdict'], 'verdict')}"
         ]
         for status in ("unparseable", "error"):
             if summary.status[status]:
                 told[0] += f", {summary.status[status]} {status}"
         if summary.ties_without_call:
-            told.append(f"{summary.ties_without_call} pairs of identical outputs are ties, without a call")
+            told.append(f"{plural(summary.ties_without_call, 'pair')} of identical outputs tied without a call")
         if stats is not None and self.backend is not None and self.backend.name != "replay":
             cost = self.cost_so_far()
             told.append(
-                f"{stats.asked} new answers{f' ({cost})' if cost else ''}, {stats.cached} from the store"
-                + (f", {stats.retries} retries ({stats.throttled} throttled)" if stats.retries else "")
-                + (f", {summary.repaired} answers repaired by asking again" if summary.repaired else "")
+                f"{plural(stats.asked, 'new answer')}{f' ({cost})' if cost else ''}, {stats.cached} from the store"
+                + (
+                    f", {plural(stats.retries, 'retry', 'retries')} ({stats.throttled} throttled)"
+                    if stats.retries
+                    else ""
+                )
+                + (f", {plural(summary.repaired, 'answer')} repaired by asking again" if summary.repaired else "")
             )
         for problem, count in summary.problems.most_common(5):
             told.append(f"no verdict {count}×: {problem}")
         if summary.cut_off:
             told.append(
-                f"warning: {summary.cut_off} verdicts were cut off by the token limit; raise the judge's max_tokens"
+                f"warning: {plural(summary.cut_off, 'verdict was', 'verdicts were')} cut off by the token limit; raise "
+                "the judge's max_tokens"
             )
         others = {name: n for name, n in summary.answered_by.items() if not same_model(self.model, name)}
         if others and self.backend is not None and self.backend.name != "replay":
@@ -263,8 +275,8 @@ class Session:
             told.append("run the same command again: only what has no verdict is asked")
         if summary.exhausted:
             told.append(
-                f"{summary.exhausted} answers stayed unparseable in {MAX_ATTEMPTS} attempts and are not asked again; "
-                "--retry-unparseable asks once more"
+                f"{plural(summary.exhausted, 'answer')} still unparseable after {MAX_ATTEMPTS} attempts, not asked "
+                "again; --retry-unparseable asks once more"
             )
         return told
 

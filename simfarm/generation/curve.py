@@ -21,6 +21,7 @@ from simfarm.errors import InputError
 from simfarm.ranking.estimate import Array, Estimate, mean_estimate
 from simfarm.ranking.units import cluster_codes
 from simfarm.records import Output
+from simfarm.words import plural
 
 __all__ = [
     "Curve",
@@ -167,8 +168,8 @@ def generator_curves(
         first, last = curve.gold[0].n_clusters, curve.gold[-1].n_clusters
         if last < first:
             note(
-                f"the curve of {name} rests on {first} instructions at n = 1 and on {last} at n = {len(curve.n)}: "
-                "not all have as many scores"
+                f"the curve of {name} rests on {plural(first, 'instruction')} at n = 1 and on {last} at n = "
+                f"{len(curve.n)}: not all have as many scores"
             )
         made[name] = curve
     return made

@@ -22,6 +22,7 @@ from simfarm.generation.sampling import Sampling
 from simfarm.generation.select import Cost, Scores
 from simfarm.records import Output
 from simfarm.values import plain, stable_digest
+from simfarm.words import plural
 
 __all__ = ["Likelihoods"]
 
@@ -128,8 +129,8 @@ class Likelihoods:
         if not thought:
             return []
         return [
-            f"warning: {thought} outputs were thought about first (column thinking); their likelihood is that of the "
-            "answer alone, as if the model had not thought"
+            f"warning: {plural(thought, 'output was', 'outputs were')} thought about first (column thinking): the "
+            "likelihood is that of the answer alone, as if the model had not thought"
         ]
 
     async def _completion(self, engine: Engine, output: Output, count: int) -> Completion | None:

@@ -16,6 +16,7 @@ from simfarm.generation.select import Cost, Manner, Scores, stable_number
 from simfarm.judges import Judge
 from simfarm.pairing import pair_with_baseline
 from simfarm.records import Annotation, Comparison, Output
+from simfarm.words import plural
 
 __all__ = ["Contest", "against_baseline", "against_siblings", "judged_manner", "sibling_pairs"]
 
@@ -65,8 +66,9 @@ class Contest:
         uneven = self.uneven() if one_order and self.prior else 0
         if not uneven:
             return []
+        samples = plural(uneven, "sample is", "samples are")
         return [
-            f"warning: {uneven} samples are shown first more often than second, or less often, and the judge's order "
+            f"warning: {samples} shown first more often than second, or less often, and the judge's order "
             f"is {judge.order}: where it leans to a position they gain or lose by it; --order both is even"
         ]
 

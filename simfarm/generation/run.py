@@ -25,6 +25,7 @@ from simfarm.errors import BudgetError, InputError
 from simfarm.generation.sampling import Sampling, split_thinking
 from simfarm.records import Instruction, Output
 from simfarm.refusals import check_numbers
+from simfarm.words import plural
 
 __all__ = ["Generation"]
 
@@ -124,7 +125,7 @@ class Generation:
         requests = [self.request(asked, sample) for asked in instructions for sample in range(self.sampling.n)]
         async with self._engine() as engine:
             new = [request for request in requests if engine.cached(request) is None]
-            return f"{len(requests)} outputs\n{engine.forecast(new, known=len(requests) - len(new))}"
+            return f"{plural(len(requests), 'output')}\n{engine.forecast(new, known=len(requests) - len(new))}"
 
     def outputs(self, instructions: Sequence[Instruction]) -> Generator[Output]:
         """The outputs in the order of the instructions, their samples side by side, as they become ready; those that
@@ -213,27 +214,29 @@ class Generation:
     def closing_lines(self) -> list[str]:
         """What happened, for stderr: what was made, what it took, and what could not be made and why."""
         stats = self.stats
-        told = [f"{self.made} outputs by {self.generator}"]
+        told = [f"{plural(self.made, 'output')} by {self.generator}"]
         if self.failed:
             told[0] += f", {len(self.failed)} could not be made"
-        new = f"{stats.asked} new answers"
+        new = plural(stats.asked, "new answer")
         if stats.asked:
             new += f" ({stats.output_tokens:,} tokens, {self.pace()})"
-        retries = f", {stats.retries} retries ({stats.throttled} throttled)" if stats.retries else ""
+        retries = (
+            f", {plural(stats.retries, 'retry', 'retries')} ({stats.throttled} throttled)" if stats.retries else ""
+        )
         told.append(f"{new}, {stats.cached} from the store{retries}")
         for why, count in Counter(why for *_, why in self.failed).most_common(5):
             position, asked, *_ = next(failure for failure in self.failed if failure[3] == why)
             name = f" ({asked.instruction_id})" if asked.instruction_id is not None else ""
             told.append(f"no output {count}×, first for instruction {position}{name}: {why}")
         if self.cut_off:
-            limit = f"the limit of {self.sampling.max_tokens} tokens or the context's end"
-            told.append(f"warning: {self.cut_off} outputs were cut off by {limit}")
+            limit = f"the limit of {plural(self.sampling.max_tokens, 'token')} or the context's end"
+            told.append(f"warning: {plural(self.cut_off, 'output was', 'outputs were')} cut off by {limit}")
         others = {name: n for name, n in stats.models.items() if not same_model(self.model, name)}
         if others:
             names = ", ".join(f"{name} ({n}×)" for name, n in list(others.items())[:3])
             told.append(f"warning: {self.model} was asked, but {names} answered")
         if self.empty:
-            told.append(f"warning: {self.empty} outputs are empty")
+            told.append(f"warning: {plural(self.empty, 'output is', 'outputs are')} empty")
         if self.stopped:
             told.append(f"stopped: {self.stopped}")
         elif self.passing:

@@ -16,6 +16,7 @@ from simfarm.errors import InputError
 from simfarm.files import Row
 from simfarm.records import Output
 from simfarm.values import stable_digest
+from simfarm.words import plural
 
 __all__ = [
     "Cost",
@@ -120,8 +121,9 @@ def size_notes(outputs: Sequence[Output], groups: Sequence[Sequence[int]], n: in
         fewer = [count for count in counts if count < wanted]
         if fewer:
             told.append(
-                f"warning: {len(fewer)} of {len(counts)} instructions have fewer than {wanted} samples by {name} "
-                f"(the fewest: {min(fewer)}); choosing among fewer is another method"
+                f"warning: {len(fewer)} of {plural(len(counts), 'instruction')} with fewer than "
+                f"{plural(wanted, 'sample')} by {name} (the fewest: {min(fewer)}); choosing among "
+                "fewer is another method"
             )
     return told
 
@@ -236,12 +238,13 @@ def closing_lines(
     unit = "instruction" if len(generators) == 1 else "instruction and generator"
     left_out = sum(position is None for position in chosen)
     unscored = sum(math.isnan(scores.values[row]) for group in groups for row in group)
-    told = [f"chose {len(groups) - left_out} of {sum(map(len, groups))} samples"]
+    told = [f"chose {len(groups) - left_out} of {plural(sum(map(len, groups)), 'sample')}"]
     if unscored:
-        told.append(f"warning: {unscored} samples have no score and were not chosen")
+        told.append(f"warning: {plural(unscored, 'sample has', 'samples have')} no score and cannot be chosen")
     if left_out:
-        what = "instructions" if len(generators) == 1 else "pairs of instruction and generator"
-        told.append(f"warning: left out {left_out} {what}, none of whose samples has a score")
+        pair = ("pair of instruction and generator", "pairs of instruction and generator")
+        what = plural(left_out, *(("instruction",) if len(generators) == 1 else pair))
+        told.append(f"warning: left out {what}, none of whose samples has a score")
     cost = total_cost(scores.costs)
 
     def amount(count: int | None) -> str:

@@ -21,6 +21,7 @@ from simfarm.ranking.position import position_warnings
 from simfarm.ranking.tiers import power
 from simfarm.ranking.units import Orders, Units, find_baseline, prepare, units_by_annotator
 from simfarm.ranking.winrate import breakdown, win_rates
+from simfarm.words import plural
 
 __all__ = ["COLUMNS", "LENGTH_CONTROLS", "UNCHECKED", "Board", "Slope", "leaderboard", "paired_difference"]
 
@@ -150,7 +151,9 @@ def paired_difference(board: Board, a: str, b: str, *, length_control: str | Non
     left, right = known[a], known[b]
     shared, at, of = np.intersect1d(left.clusters, right.clusters, return_indices=True)
     if len(shared) < 2:
-        raise InputError(f"{a} and {b} share {len(shared)} instructions; a paired difference needs at least two")
+        raise InputError(
+            f"{a} and {b} share {plural(len(shared), 'instruction')}; a paired difference needs at least two"
+        )
     if length_control is not None:
         return left - right
     paired = (left.value + left.influence[at]) - (right.value + right.influence[of])
@@ -180,7 +183,9 @@ def _board(
             found, joint = _joint(cells, estimates, warnings)
             slope = None if joint is None else _slope(joint, level)
             if joint is not None and slope is not None and slope.n_models < SMALL_PANEL:
-                notes.append(f"length slope estimated from {slope.n_models} models; its interval is approximate")
+                notes.append(
+                    f"length slope estimated from {plural(slope.n_models, 'model')}; its interval is approximate"
+                )
         elif not cells.empty:
             assert published is not None
             found = _alpaca_eval(cells, estimates, published)
@@ -247,11 +252,12 @@ def _remarks(
         elif estimate.n_clusters == 1:
             warnings.append(f"{model} was judged on one instruction alone: no interval can be given")
     if units.left_out:
-        notes.append(f"{units.left_out} rows without the baseline {units.baseline} were left out")
+        notes.append(f"{plural(units.left_out, 'row')} without the baseline {units.baseline} left out")
     if units.empty_outputs:
-        notes.append(f"{units.empty_outputs} outputs are empty; they were judged like any other")
+        notes.append(f"{plural(units.empty_outputs, 'output is', 'outputs are')} empty, judged like any other")
     if units.cut_off_outputs:
-        notes.append(f"{units.cut_off_outputs} comparisons have an output cut off by its token limit")
+        which = plural(units.cut_off_outputs, "comparison has", "comparisons have")
+        notes.append(f"{which} an output cut off by its token limit")
     notes += _order_notes(units.orders)
     if any(guard.NOT_CHECKED in raised.get(m, ()) for m in estimates):
         notes.append(UNCHECKED)
@@ -267,8 +273,8 @@ def _order_notes(orders: Orders) -> list[str]:
         )
     if orders.half_asked:
         notes.append(
-            f"{orders.half_asked} comparisons were asked in one order only, others in both: they have no verdict; "
-            "run annotate again to ask for the missing order"
+            f"{plural(orders.half_asked, 'comparison was', 'comparisons were')} asked in one order only, others in "
+            "both: no verdict; run annotate again to ask for the missing order"
         )
     return notes
 

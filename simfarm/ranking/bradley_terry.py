@@ -15,6 +15,7 @@ from scipy.sparse import csr_matrix
 from simfarm.errors import InputError
 from simfarm.ranking.estimate import Array, Estimate
 from simfarm.ranking.logistic import Codes, Fit, Rows, cluster_scores, fit_rows, prior_spread, require_connected
+from simfarm.words import plural
 
 __all__ = [
     "ELO_CENTRE",
@@ -127,7 +128,7 @@ def bradley_terry(comparisons: Comparisons, *, drop_ties: bool = False) -> Bradl
     require_connected(pair, used.models)
     cluster, ids = _compact(used.cluster)
     if len(ids) < 2:
-        raise InputError(f"all comparisons belong to {len(ids)} instruction; an interval needs at least two")
+        raise InputError(f"all comparisons belong to {plural(len(ids), 'instruction')}; an interval needs at least two")
     rows, names = _rows(used, pair)
     unit = float(rows.weight.mean())
     found = fit_rows(_summed(rows, used.order, n_models), n_models, names, unit=unit)

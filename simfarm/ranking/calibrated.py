@@ -17,6 +17,7 @@ from scipy.special import ndtri, stdtr
 
 from simfarm.errors import InputError
 from simfarm.ranking.estimate import Array, Estimate, mean_estimate
+from simfarm.words import plural
 
 __all__ = ["MIN_LABELS", "Calibrated", "align_labels", "calibrate", "sampling_checks"]
 
@@ -51,10 +52,13 @@ class Calibrated:
     sampling: dict[str, float]
 
     def __str__(self) -> str:
-        worth = f"your judge is worth {self.worth:,} more labels" if self.worth else "your judge is worth no label"
+        worth = (
+            f"your judge is worth {plural(self.worth, 'more label')}" if self.worth else "your judge is worth no label"
+        )
         return (
-            f"{self.n_labelled:,} labels, {self.n_unlabelled:,} verdicts without: ρ = {self.rho:.2f}, predicted width "
-            f"{self.predicted_width_ratio:.2f} of the labels' own (reached {self.width_ratio:.2f}); {worth}"
+            f"{plural(self.n_labelled, 'label')}, {plural(self.n_unlabelled, 'verdict')} without: ρ = {self.rho:.2f}, "
+            f"predicted width {self.predicted_width_ratio:.2f} of the labels' own "
+            f"(reached {self.width_ratio:.2f}); {worth}"
         )
 
     @property
@@ -115,7 +119,8 @@ def calibrate(
     n = human.n_clusters
     if n < MIN_LABELS:
         raise InputError(
-            f"{n} labelled instructions have a verdict; calibration needs at least {MIN_LABELS}: label more, at random"
+            f"{plural(n, 'labelled instruction has', 'labelled instructions have')} a verdict; calibration needs at "
+            f"least {MIN_LABELS}: label more, at random"
         )
     judged = mean_estimate(verdicts[used], clusters[used])
     y, f = human.influence + human.value, judged.influence + judged.value
@@ -237,8 +242,8 @@ def align_labels(comparisons: Sequence[Hashable], keys: Sequence[Hashable], labe
     unknown = [key for key in keys if key not in place]
     if unknown:
         raise InputError(
-            f"{len(unknown)} of {len(keys)} labels are for comparisons that were not judged (first: {unknown[0]!r}); "
-            "give labels of these comparisons, or annotate the missing ones"
+            f"{len(unknown)} of {plural(len(keys), 'label')} are for comparisons that were not judged (first: "
+            f"{unknown[0]!r}); give labels of these comparisons, or annotate the missing ones"
         )
     where = np.array([place[key] for key in keys], dtype=np.int64)
     known = ~np.isnan(labels)

@@ -18,6 +18,7 @@ from scipy.special import expit
 from simfarm.errors import InputError, SimfarmError
 from simfarm.ranking.bradley_terry import Comparisons, bradley_terry
 from simfarm.ranking.estimate import Array
+from simfarm.words import plural
 
 __all__ = ["CyclicTriads", "Lottery", "cyclic_triads", "lottery", "maximal_lottery", "pair_rates"]
 
@@ -198,7 +199,9 @@ class _Cells:
         weight = np.ones(len(p)) if comparisons.weight is None else comparisons.weight[keep]
         ids, cluster = np.unique(comparisons.cluster[keep], return_inverse=True)
         if len(ids) < 2:
-            raise InputError(f"all comparisons belong to {len(ids)} instruction; a ranking needs at least two")
+            raise InputError(
+                f"all comparisons belong to {plural(len(ids), 'instruction')}; a ranking needs at least two"
+            )
         low, high = np.minimum(a, b), np.maximum(a, b)
         won = np.where(a < b, 1 - p, p)
         pairs, pair = np.unique(low * n + high, return_inverse=True)

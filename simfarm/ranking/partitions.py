@@ -18,6 +18,7 @@ from simfarm.errors import InputError
 from simfarm.ranking.bradley_terry import SHOWN_FIRST, elo_scale
 from simfarm.ranking.estimate import Array, Estimate
 from simfarm.ranking.logistic import Fit, Rows, cluster_scores, fit_rows, prior_spread, require_connected
+from simfarm.words import plural
 
 if TYPE_CHECKING:
     import duckdb
@@ -108,7 +109,9 @@ def _rank(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> Partitione
             total += scores.sum(axis=1)
             n_clusters += scores.shape[1]
     if n_clusters < 2:
-        raise InputError(f"all comparisons belong to {n_clusters} instruction; an interval needs at least two")
+        raise InputError(
+            f"all comparisons belong to {plural(n_clusters, 'instruction')}; an interval needs at least two"
+        )
     product -= np.outer(total, total) / n_clusters
     covariance = found.bread @ product @ found.bread.T * (n_clusters / (n_clusters - 1))
     if found.prior:

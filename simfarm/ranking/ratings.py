@@ -30,6 +30,7 @@ from simfarm.ranking.style import (
 )
 from simfarm.ranking.tiers import tiers
 from simfarm.ranking.units import averaged, judge_hash_of, prepare
+from simfarm.words import plural
 
 __all__ = ["RATING_COLUMNS", "Ratings", "rate_models", "style_of", "style_win_rates"]
 
@@ -97,7 +98,7 @@ def _rated(
 ) -> Ratings:
     head, p, _ = averaged(part)
     known = ~np.isnan(p)
-    warnings = [f"{int((~known).sum())} comparisons have no verdict and are left out"] if not known.all() else []
+    warnings = [f"{plural(int((~known).sum()), 'comparison')} without a verdict left out"] if not known.all() else []
     head, p = head[known], p[known]
     if head.empty:
         raise InputError(
@@ -204,10 +205,11 @@ def _notes(comparisons: Comparisons, fitted: BradleyTerry, style: StyleDifferenc
         try:
             dropped = bradley_terry(comparisons, drop_ties=True)
         except InputError:
-            notes.append(f"without the {ties} ties the models are no longer all connected")
+            notes.append(f"without ties ({ties}) the models are no longer all connected")
         else:
             moved = max(abs(dropped.ratings[m].value - fitted.ratings[m].value) for m in dropped.ratings)
-            notes.append(f"{ties} ties count half a win each; dropped, no rating would move by more than {moved:.0f}")
+            told = plural(ties, "tie counts", "ties count")
+            notes.append(f"{told} half a win each; dropped, no rating would move by more than {moved:.0f}")
     return notes
 
 
@@ -218,7 +220,7 @@ def _circles(comparisons: Comparisons) -> list[str]:
         # a star or a sparse graph has no three models that all met
         return []
     return [
-        f"{100 * found.share:.1f} % of {found.n_triads} triples run in a circle (Bradley-Terry expects "
+        f"{100 * found.share:.1f} % of {plural(found.n_triads, 'triple')} run in a circle (Bradley-Terry expects "
         f"{100 * found.expected:.1f} %, p = {found.p_value:.2g})"
     ]
 

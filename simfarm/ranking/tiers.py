@@ -17,6 +17,7 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from simfarm.errors import InputError
 from simfarm.ranking.estimate import Array, Estimate
+from simfarm.words import plural
 
 __all__ = ["Power", "Tiers", "power", "tiers"]
 
@@ -104,7 +105,7 @@ class Power:
         wanted = f"{100 * self.points:g} points"
         if math.isinf(self.needed):
             return f"no number of instructions tells {wanted} apart: the uncertainty that is not theirs is larger"
-        return f"to tell {wanted} apart you need {self.needed:,.0f} instructions (you have {self.have:,})"
+        return f"to tell {wanted} apart you need {plural(round(self.needed), 'instruction')} (you have {self.have:,})"
 
 
 def power(estimates: Sequence[Estimate], points: float = 0.02, *, level: float = 0.95, chance: float = 0.8) -> Power:
@@ -145,12 +146,16 @@ def power(estimates: Sequence[Estimate], points: float = 0.02, *, level: float =
 
 def _require_usable(estimates: Sequence[Estimate]) -> None:
     if len(estimates) < 2:
-        raise InputError(f"{len(estimates)} model cannot be told apart from others; give the estimates of at least two")
+        raise InputError(
+            f"{plural(len(estimates), 'model')} cannot be told apart from others; give the estimates of at least two"
+        )
     for position, estimate in enumerate(estimates, 1):
         if not math.isfinite(estimate.value):
             raise InputError(f"estimate {position} has no value; leave out models without a verdict")
         if estimate.n_clusters < 2:
-            raise InputError(f"estimate {position} rests on {estimate.n_clusters} instruction; it needs at least two")
+            raise InputError(
+                f"estimate {position} rests on {plural(estimate.n_clusters, 'instruction')}; it needs at least two"
+            )
 
 
 def _covariance_root(estimates: Sequence[Estimate]) -> Array:

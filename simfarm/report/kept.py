@@ -77,7 +77,7 @@ def _judge(frame: pd.DataFrame) -> tuple[str, str]:
     hashes = sorted(frame["judge_hash"].fillna("unknown").unique()) if "judge_hash" in frame else ["unknown"]
     if len(annotators) != 1 or len(hashes) != 1:
         raise InputError(
-            f"--add-to keeps one judge a board; these rows are by {', '.join(annotators)} ({len(hashes)} judge hashes)"
+            f"--add-to keeps one judge a board; these rows are by {', '.join(annotators)} (judge hashes: {len(hashes)})"
         )
     return annotators[0], hashes[0]
 
