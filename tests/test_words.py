@@ -6,27 +6,11 @@ from pathlib import Path
 from simfarm.words import plural
 
 ROOT = Path(__file__).parents[1] / "simfarm"
-NOUNS = [
-    "model",
-    "instruction",
-    "comparison",
-    "output",
-    "verdict",
-    "label",
-    "call",
-    "answer",
-    "annotation",
-    "annotator",
-    "request",
-    "question",
-    "sample",
-    "pair",
-    "text",
-    "tie",
-    "likelihood",
-    "generator",
-]
-COUNTED = re.compile(r"\{[^{}]*\} (new |more )?(?:%s)s\b" % "|".join(NOUNS))
+NOUNS = (
+    "model|instruction|comparison|output|verdict|label|call|answer|annotation|annotator|request|question|sample|pair|"
+    "text|tie|likelihood|generator"
+)
+COUNTED = re.compile(rf"\{{[^{{}}]*\}} (new |more )?(?:{NOUNS})s\b")
 SURE = re.compile(
     r"\{(0|MAX|MIN|N_|TRIES|self\.n\}|len\((names|annotators|hashes|boards|values|clusters|proxy|gold|liked|table)|usual)"
 )
