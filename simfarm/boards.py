@@ -11,6 +11,7 @@ from simfarm.errors import InputError
 from simfarm.inputs import read_for_evaluation
 from simfarm.refusals import refuse_ranking, spelled
 from simfarm.sources import Source, called
+from simfarm.words import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,8 +120,8 @@ def rejudged(a: Source, b: Source, baseline: Source | None, ranking: Ranking) ->
         annotators = sorted(frame["annotator"].unique())
         if len(annotators) != 1:
             raise InputError(
-                f"{called(source, position)}: holds {len(annotators)} annotators ({', '.join(annotators[:4])}); give "
-                "one a file"
+                f"{called(source, position)}: holds {plural(len(annotators), 'annotator')} "
+                f"({', '.join(annotators[:4])}); give one a file"
             )
         names.append(f"{annotators[0]} ({which} file)")
         frames.append(frame.assign(annotator=names[-1]))
@@ -150,6 +151,5 @@ def _require_same_outputs(a: pd.DataFrame, b: pd.DataFrame) -> None:
         same = met[met[column] == met[f"{column}_other"]][keys].drop_duplicates()
         differ = len(met[keys].drop_duplicates()) - len(same)
         if differ:
-            raise InputError(
-                f"{differ} outputs differ between the two files; rejudge compares judges on the same outputs"
-            )
+            what = plural(differ, "output differs", "outputs differ")
+            raise InputError(f"{what} between the two files; rejudge compares judges on the same outputs")

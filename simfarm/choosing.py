@@ -18,6 +18,7 @@ from simfarm.inputs import named_rows, split_outputs
 from simfarm.records import outputs_from_rows
 from simfarm.refusals import refuse, spelled, was_given
 from simfarm.sources import Source
+from simfarm.words import plural
 
 if TYPE_CHECKING:
     from simfarm.engine.session import Session
@@ -222,12 +223,12 @@ class Selection:
         likelihoods.check(self.outputs, self.groups)
         texts = len(likelihoods.questions(self.outputs, self.groups))
         if dry_run:
-            return f"{texts} texts would be read by {model.model}, less those in the store: $0.00"
+            return f"{plural(texts, 'text')} would be read by {model.model}, less those in the store: $0.00"
         for line in likelihoods.notes(self.outputs, self.groups):
             self.tell(line)
         with steps(model.model, texts) as step:
             scores = likelihoods.scores(self.outputs, self.groups, step)
-        self.tell(f"{likelihoods.asked} likelihoods computed, {likelihoods.cached} from the store")
+        self.tell(f"{plural(likelihoods.asked, 'likelihood')} computed, {likelihoods.cached} from the store")
         for problem, count in likelihoods.problems.most_common(5):
             self.tell(f"no likelihood {count}×: {problem}")
         self.tell("the tokens below are those of the texts, without what a chat template puts around them")

@@ -192,6 +192,8 @@ def _named_frame(source: Source, position: int) -> tuple[str, pd.DataFrame]:
     """(name for messages, table) of a path or a table; Parquet goes in whole, without a dict for each row."""
     import pandas as pd
 
+    from simfarm.tables import rows_frame
+
     name = called(source, position)
     if not is_path(source):
         return name, frame_of(source, name)
@@ -200,4 +202,4 @@ def _named_frame(source: Source, position: int) -> tuple[str, pd.DataFrame]:
             return name, pd.read_parquet(name)
         except (OSError, ValueError) as error:
             raise InputError(f"{name}: not a readable Parquet file ({str(error).splitlines()[0]})") from error
-    return name, pd.DataFrame(read_rows(name))
+    return name, rows_frame(read_rows(name))

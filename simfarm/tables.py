@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simfarm.errors import InputError
-from simfarm.values import plain
+from simfarm.values import ESCAPE, plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["annotations_frame", "fill_baseline", "frame_rows"]
+__all__ = ["annotations_frame", "fill_baseline", "frame_rows", "rows_frame"]
 
 _UNREAD = {"raw_completion", "reason", "scores"}
 
@@ -139,6 +139,21 @@ def _status(table: pd.DataFrame, source: str) -> list[str]:
                 f"{source}: row {row} has status {value!r} but its preference says otherwise; mend one of the two"
             )
     return status
+
+
+def rows_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as a table. A lone surrogate (half of a character, in files that were cut in the middle of one) stands there
+    as its escape: pandas' texts have no form for it."""
+    import pandas as pd
+
+    try:
+        return pd.DataFrame(rows)
+    except UnicodeEncodeError:
+        return pd.DataFrame([{_encodable(k): _encodable(v) for k, v in row.items()} for row in rows])
+
+
+def _encodable(value: Any) -> Any:
+    return value.encode("utf-8", ESCAPE).decode() if isinstance(value, str) else value
 
 
 def frame_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

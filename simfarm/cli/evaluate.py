@@ -263,11 +263,10 @@ def _annotated(
     arguments: argparse.Namespace, ranking: Ranking, labels: pd.DataFrame | None
 ) -> tuple[pd.DataFrame, None, int]:
     """(annotations of the output files, no baseline by name: it is output_1 throughout, the exit status so far)."""
-    import pandas as pd
 
     from simfarm.cli.judging import open_run, report_summary, streamed
     from simfarm.errors import BudgetError
-    from simfarm.tables import annotations_frame
+    from simfarm.tables import annotations_frame, rows_frame
 
     session, pairs = open_run(arguments)
     _rehearse(arguments, ranking, session, pairs, labels)
@@ -276,4 +275,4 @@ def _annotated(
     status = report_summary(session)
     if session.summary.stopped and not session.summary.status["verdict"]:
         raise BudgetError("there is no verdict to rank yet; raise --budget and run the same command again")
-    return annotations_frame(pd.DataFrame(rows), "the new annotations"), None, status
+    return annotations_frame(rows_frame(rows), "the new annotations"), None, status

@@ -2,6 +2,8 @@
 
 import argparse
 import textwrap
+from collections.abc import Iterable
+from typing import Any
 
 __all__ = ["Paragraphs"]
 
@@ -16,3 +18,12 @@ class Paragraphs(argparse.HelpFormatter):
     def _filled(self, paragraph: str, width: int, indent: str) -> str:
         words = " ".join(paragraph.split())
         return textwrap.fill(words, width, initial_indent=indent, subsequent_indent=indent)
+
+    def _format_usage(
+        self, usage: str | None, actions: Iterable[argparse.Action], groups: Iterable[Any], prefix: str | None
+    ) -> str:
+        """What must be given; thirty options in brackets tell nobody anything, they are listed below."""
+        needed = [action for action in actions if action.required or not action.option_strings]
+        made = super()._format_usage(usage, needed, [], prefix)
+        # an empty prefix is argparse asking for the name of a verb
+        return made if prefix == "" else made.rstrip("\n") + " [options]\n\n"

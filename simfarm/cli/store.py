@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simfarm.report.terminal import answer, say
+from simfarm.words import plural
 
 if TYPE_CHECKING:
     from simfarm.engine.stored import Contents
@@ -64,9 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
     before = contents(path)
     count, freed = prune(path, chosen, dry_run=arguments.dry_run)
     if arguments.dry_run:
-        answer(f"{count:,} of {before.answers:,} answers would be deleted from {path}")
+        answer(f"{count:,} of {plural(before.answers, 'answer')} would be deleted from {path}")
         return 0
-    answer(f"deleted {count:,} of {before.answers:,} answers from {path}")
+    answer(f"deleted {count:,} of {plural(before.answers, 'answer')} from {path}")
     if freed:
         say(f"{_size(before.bytes)} before, {_size(contents(path).bytes)} now")
     elif count:
@@ -75,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _told(found: Contents) -> str:
-    lines = [f"{found.path}: {found.answers:,} answers, {_size(found.bytes)}"]
+    lines = [f"{found.path}: {plural(found.answers, 'answer')}, {_size(found.bytes)}"]
     if found.groups:
         table = [("model", "judge", "answers", "size", "from", "to")]
         table += [

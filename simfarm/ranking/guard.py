@@ -15,6 +15,7 @@ import pandas as pd
 from simfarm.harmless import one_line
 from simfarm.ranking.hints import PROOF, sign
 from simfarm.ranking.repeats import Commons, Repeats
+from simfarm.words import plural
 
 __all__ = ["CONSTANT_OUTPUT", "NOT_CHECKED", "SPEAKS_TO_JUDGE", "Flag", "Watch", "flags"]
 
@@ -110,7 +111,7 @@ def _excerpt(text: str, where: object) -> str:
 
 
 def _example(excerpt: str, count: int, n: int) -> str:
-    return f"{excerpt}; {count} of {n} outputs)" if excerpt else f"({count} of {n} outputs)"
+    return f"{excerpt}; {count} of {plural(n, 'output')})" if excerpt else f"({count} of {plural(n, 'output')})"
 
 
 def _shared(commons: list[Commons]) -> Commons | None:
