@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,18 +93,18 @@ def annotations_in(inputs: Sequence[Source], baseline: Source | None) -> tuple[p
     return read
 
 
-def rehearsed(session: Session, pairs: Sequence[Comparison]) -> pd.DataFrame:
+def rehearsed(session: Session, pairs: Sequence[Comparison], control: str | None = None) -> pd.DataFrame:
     """The annotations that a run will give, with verdicts that the judge `random` made up: what cannot be ranked with
     the given options is refused on these, before the judge is paid."""
-    import pandas as pd
-
     from simfarm.engine.session import Session
-    from simfarm.tables import annotations_frame
+    from simfarm.tables import annotations_table, row_columns
 
-    made_up = Session.open("random", order=session.judge.order).annotations(pairs)
-    frame = pd.DataFrame([annotation.row() for annotation in made_up])
-    frame = frame.assign(annotator=session.judge.name, judge_hash=session.judge.hash)
-    return annotations_frame(frame, "the comparisons")
+    with closing(Session.open("random", order=session.judge.order).annotations(pairs)) as made_up:
+        rows = (annotation.row() for annotation in made_up)
+        table = annotations_table([("the comparisons", row_columns(rows))], control)
+    if table is None:
+        raise InputError("there is nothing to judge; name output files with rows")
+    return table.assign(annotator=session.judge.name, judge_hash=session.judge.hash)
 
 
 def rejudged(a: Source, b: Source, baseline: Source | None, ranking: Ranking) -> Rejudged:
@@ -139,14 +140,16 @@ def rejudged(a: Source, b: Source, baseline: Source | None, ranking: Ranking) ->
 
 def _require_same_outputs(a: pd.DataFrame, b: pd.DataFrame) -> None:
     """Raise `InputError` where one pair of generators wrote two outputs to one instruction in the two files."""
-    asked = next((k for k in ("instruction", "instruction_id") if k in a and k in b), None)
+    asked = next((k for k in ("instruction_sha256", "instruction_id") if k in a and k in b), None)
     if asked is None:
         raise InputError("the files share neither 'instruction' nor 'instruction_id'; add one to both")
     keys = [asked, "generator_1", "generator_2", *(["sample"] if "sample" in a and "sample" in b else [])]
     sides = [f.assign(**{asked: f[asked].astype(str).str.strip()}) for f in (a, b)]
     for side in ("1", "2"):
-        column = f"output_{side}" if all(f"output_{side}" in f for f in sides) else f"length_{side}"
-        one, other = (f[[*keys, column]].dropna().drop_duplicates() for f in sides)
+        text, length = f"output_{side}_hash", f"length_{side}"
+        column = text if all(f[text].any() for f in sides) else length
+        known = (f[f[text] != 0] if column == text else f for f in sides)
+        one, other = (f[[*keys, column]].dropna().drop_duplicates() for f in known)
         met = one.merge(other, on=keys, suffixes=("", "_other"))
         same = met[met[column] == met[f"{column}_other"]][keys].drop_duplicates()
         differ = len(met[keys].drop_duplicates()) - len(same)

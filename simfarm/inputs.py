@@ -5,13 +5,14 @@ The one place that decides what a file is (by its columns) and what `--baseline`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simfarm.errors import InputError
 from simfarm.files import MANIFEST, Row, read_rows
 from simfarm.pairing import pair_with_baseline, split_baseline
+from simfarm.reading import Columns, iter_columns
 from simfarm.records import (
     Comparison,
     Instruction,
@@ -161,45 +162,31 @@ def _first(pairs: list[Comparison], limit: int) -> list[Comparison]:
 
 
 def read_for_evaluation(
-    sources: Sequence[Source], baseline: Source | None = None
+    sources: Sequence[Source], baseline: Source | None = None, control: str | None = None
 ) -> tuple[pd.DataFrame, str | None] | None:
     """(annotations as one table, the baseline's name if one was given), or None where the sources hold no verdicts.
 
     A baseline that is a file gives its name, and its outputs' lengths to annotation rows that came without output_1.
+    `control` names the features of style that will be asked for; the texts are gone afterwards.
     """
-    import pandas as pd
-
-    from simfarm.tables import annotations_frame, fill_baseline
+    from simfarm.tables import annotations_table, fill_baseline
 
     if not sources:
         raise InputError("there is no input; name an annotation file, or output files with --baseline")
-    frames: list[pd.DataFrame] = []
-    for position, source in enumerate(sources, 1):
-        name, frame = _named_frame(source, position)
-        if "preference" not in frame:
-            if frames:
-                raise InputError(f"{name}: holds no verdicts, but {sources[0]} does; give one kind of file at a time")
-            return None
-        frames.append(annotations_frame(frame, name))
-    table = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
-    if baseline is None or (isinstance(baseline, str) and not _is_file(baseline)):
-        return table, baseline
+    named = (_named_columns(source, position) for position, source in enumerate(sources, 1))
+    table = annotations_table(named, control)
+    if table is None or baseline is None or (isinstance(baseline, str) and not _is_file(baseline)):
+        return None if table is None else (table, baseline)
     name, rows = named_rows(baseline, role="baseline table")
     return fill_baseline(table, rows, name)
 
 
-def _named_frame(source: Source, position: int) -> tuple[str, pd.DataFrame]:
-    """(name for messages, table) of a path or a table; Parquet goes in whole, without a dict for each row."""
-    import pandas as pd
-
-    from simfarm.tables import rows_frame
+def _named_columns(source: Source, position: int) -> tuple[str, Iterator[Columns]]:
+    """(name for messages, the columns that estimates read) of a path or a table."""
+    from simfarm.evidence import READ
+    from simfarm.tables import frame_columns
 
     name = called(source, position)
     if not is_path(source):
-        return name, frame_of(source, name)
-    if name.endswith(".parquet") and Path(name).is_file():
-        try:
-            return name, pd.read_parquet(name)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{name}: not a readable Parquet file ({str(error).splitlines()[0]})") from error
-    return name, rows_frame(read_rows(name))
+        return name, frame_columns(frame_of(source, name), name)
+    return name, iter_columns(source, READ)

@@ -1,107 +1,163 @@
 """Annotation files as one table, validated: what every estimate starts from.
 
-Only what estimates read is kept (texts shrink to their lengths, except the outputs, which the guard reads), so that a
-leaderboard over many models fits in memory. Wrong values end here, with the file and the row, and not as a silent draw.
+Only what estimates read is kept, and of the texts their traces (see `evidence`): the memory is that of the rows. Wrong
+values end here, with the file and the row, and not as a silent draw.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simfarm.errors import InputError
-from simfarm.values import ESCAPE, plain
+from simfarm.evidence import READ, Floats, Gathered, Texts, text_digest
+from simfarm.reading import Columns
+from simfarm.values import plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["annotations_frame", "fill_baseline", "frame_rows", "rows_frame"]
+__all__ = ["annotations_frame", "annotations_table", "fill_baseline", "frame_columns", "frame_rows", "row_columns"]
 
-_UNREAD = {"raw_completion", "reason", "scores"}
+_JUDGED_BY = 100
+"""Rows after which a file without a preference is known to hold no verdicts."""
+
+_ROWS = 4096
 
 
-def fill_baseline(table: pd.DataFrame, rows: Sequence[Mapping[str, Any]], source: str) -> tuple[pd.DataFrame, str]:
-    """(annotations with the baseline's lengths filled in, the baseline's name), from the baseline's outputs.
+def annotations_table(
+    sources: Iterable[tuple[str, Iterator[Columns]]], control: str | None = None
+) -> pd.DataFrame | None:
+    """The annotations of (name for messages, columns) as one table; None where the first holds no verdicts.
 
-    Recorded annotations often leave out output_1, which is the same text in all of them. The join is on
-    the stripped instruction where both sides have it, else on `instruction_id`. Raises `InputError` when the file does
-    not hold one generator's outputs, or fits none of the rows.
+    `preference` is in 1..2 or NaN (a stored 0 is a draw), `status`, names and `order` are text, `length_1` and
+    `length_2` in characters (NaN where neither length nor text is known). Texts are replaced by what `Gathered.frame`
+    says; where there were any, `flags_1` and `flags_2` are what the guard found of the row's generators, and with
+    `control` (features of style) `style_FEATURE_1` and so on are counts. Raises `InputError` for wrong values.
     """
-    names = {str(row.get("generator")) for row in rows}
-    if len(names) != 1 or any(not isinstance(row.get("output"), str) for row in rows):
-        raise InputError(f"{source}: as a baseline it must hold one generator's outputs (columns generator, output)")
-    (name,) = names
-    key = next((k for k in ("instruction", "instruction_id") if k in table and all(k in row for row in rows)), None)
-    if key is None:
-        raise InputError(f"{source}: shares neither 'instruction' nor 'instruction_id' with the annotations; add one")
-    lengths = {_key(row[key]): float(len(row["output"])) for row in rows}
-    known = table[key].map(_key).map(lengths)
-    ours = table["generator_1"].eq(name) | table["generator_2"].eq(name)
-    if ours.any() and known[ours].isna().all():
-        raise InputError(f"{source}: none of its outputs has the {key} of an annotation; is it the right baseline?")
-    table = table.copy()
-    for side in ("1", "2"):
-        ours = table[f"generator_{side}"].eq(name) & table[f"length_{side}"].isna()
-        table[f"length_{side}"] = table[f"length_{side}"].where(~ours, known)
-    return table, name
-
-
-def _key(value: Any) -> str:
-    """An instruction or its id as text; 0, 0.0 and "0" are one id, as file formats change them into each other."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip()
-
-
-def annotations_frame(frame: pd.DataFrame, source: str) -> pd.DataFrame:
-    """A validated copy: `preference` in 1..2 or NaN (a stored 0 is a draw), `status`, names as text, and `length_1`,
-    `length_2` in characters (NaN where neither length nor text is known)."""
     import pandas as pd
 
-    if frame.empty:
-        raise InputError(f"{source}: has no rows; was the command that wrote it stopped?")
-    if "preference" not in frame:
-        raise InputError(f"{source}: lacks the column 'preference'; is it an annotation file?")
-    if not {"instruction", "instruction_id", "messages"} & set(frame.columns):
-        raise InputError(f"{source}: lacks both 'instruction' and 'instruction_id'; one must say what was asked")
-    table = frame.drop(columns=[c for c in _UNREAD if c in frame])
-    table = table.assign(preference=_preference(frame["preference"], source))
-    defaults = {"annotator": "unknown", "generator_1": "output_1", "generator_2": "output_2"}
-    for column, default in defaults.items():
-        if column not in table or table[column].isna().all():
-            table[column] = default
-    for column in ("generator_1", "generator_2", "annotator"):
-        missing = table[column].isna().to_numpy()
-        if missing.any():
-            raise InputError(f"{source}: row {int(missing.argmax()) + 1} has no {column!r}; fill it in or drop the row")
-        table[column] = table[column].astype(str)
-    table["status"] = _status(table, source)
+    from simfarm.ranking.guard import Watch
+
+    watch = Watch()
+    names, style = _style(control)
+    texts = Texts(watch, style, len(names))
+    tables: list[pd.DataFrame] = []
+    for source, parts in sources:
+        gathered = Gathered(texts)
+        for part in parts:
+            gathered.add(part)
+            if gathered.length >= _JUDGED_BY and "preference" not in gathered.present:
+                break
+        if "preference" not in gathered.present:
+            if tables:
+                raise InputError(f"{source}: holds no verdicts, but others do; give one kind of file at a time")
+            return None
+        tables.append(_validated(gathered, source))
+    table = tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
+    del tables
+    found = watch.flags()
     for side in ("1", "2"):
-        if f"length_{side}" not in table:
-            text = table.get(f"output_{side}")
-            table[f"length_{side}"] = np.nan if text is None else text.str.len()
-        table[f"length_{side}"] = pd.to_numeric(table[f"length_{side}"], errors="coerce").astype(float)
-    if "order" in table:
-        table["order"] = table["order"].map(_order)
+        hashes = table[f"output_{side}_hash"].to_numpy()
+        if names and hashes.any():
+            for name, counts in zip(names, texts.styles(hashes).T, strict=True):
+                table[f"style_{name}_{side}"] = counts
+        if found:
+            table[f"flags_{side}"] = _mapped(table[f"generator_{side}"], found.get)
     return table
 
 
-def _order(value: Any) -> str | None:
-    """Orders as text, however a file's format stored them (12, 12.0, "12")."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
+def _style(control: str | None) -> tuple[tuple[str, ...], Callable[[str], Sequence[int]] | None]:
+    """(the features that need texts, what counts them), of the features to control for."""
+    if not control:
+        return (), None
+    from simfarm.ranking.style import control_names, counts
+
+    names = tuple(name for name in control_names(control) if name != "length")
+    return names, (lambda text: counts(text, names)) if names else None
+
+
+def annotations_frame(frame: pd.DataFrame, source: str, control: str | None = None) -> pd.DataFrame:
+    """The annotations of a DataFrame as `annotations_table` gives them; raises `InputError` also for no verdicts."""
+    table = annotations_table([(source, frame_columns(frame, source))], control)
+    if table is None:
+        raise InputError(f"{source}: lacks the column 'preference'; is it an annotation file?")
+    return table
+
+
+def frame_columns(frame: pd.DataFrame, source: str) -> Iterator[Columns]:
+    """The columns of a DataFrame that estimates read, some thousand rows at a time; raises `InputError`."""
+    if frame.empty:
+        raise InputError(f"{source}: has no rows; was the command that wrote it stopped?")
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise InputError(f"{source}: has the column {twice!r} twice; rename or drop one")
+    wanted = frame[[column for column in frame.columns if column in READ]]
+    for start in range(0, len(wanted), _ROWS):
+        part = wanted.iloc[start : start + _ROWS]
+        values = {str(c): part[c].astype(object).where(part[c].notna(), None).tolist() for c in part}
+        yield Columns(values, len(part))
+
+
+def row_columns(rows: Iterable[Mapping[str, Any]]) -> Iterator[Columns]:
+    """Rows as they come (of a run) as columns."""
+    batch: list[Mapping[str, Any]] = []
+
+    def columns() -> Columns:
+        names = [name for name in dict.fromkeys(key for row in batch for key in row) if name in READ]
+        return Columns({name: [row.get(name) for row in batch] for name in names}, len(batch))
+
+    for row in rows:
+        batch.append(row)
+        if len(batch) == _ROWS:
+            yield columns()
+            batch.clear()
+    if batch:
+        yield columns()
+
+
+def _validated(gathered: Gathered, source: str) -> pd.DataFrame:
+    import pandas as pd
+
+    if not {"instruction", "instruction_id", "messages"} & gathered.present:
+        raise InputError(f"{source}: lacks both 'instruction' and 'instruction_id'; one must say what was asked")
+    table = gathered.frame()
+    table["preference"] = _preference(table["preference"].to_numpy(), gathered.odd, source)
+    defaults = {"annotator": "unknown", "generator_1": "output_1", "generator_2": "output_2"}
+    for column, default in defaults.items():
+        if column not in table or table[column].isna().all():
+            table[column] = pd.Series(np.full(len(table), default, dtype=object), dtype=object)
+        missing = table[column].isna().to_numpy()
+        if missing.any():
+            raise InputError(f"{source}: row {int(missing.argmax()) + 1} has no {column!r}; fill it in or drop the row")
+        table[column] = _mapped(table[column], str)
+    table["status"] = pd.Series(_status(table, source), dtype=object)
+    if "order" in table:
+        table["order"] = _mapped(table["order"], _order)
+    return table
+
+
+def _mapped(column: pd.Series[Any], made: Callable[[Any], Any]) -> pd.Series[Any]:
+    """A column with something else for each of its values, worked out once for each; None where there is none."""
+    import pandas as pd
+
+    codes, values = pd.factorize(column)
+    found = np.empty(len(values) + 1, dtype=object)
+    found[:-1] = [made(value) for value in values]
+    return pd.Series(found[codes], index=column.index, dtype=object)
+
+
+def _order(value: Any) -> str:
+    """An order as text, however a file's format stored it (12, 12.0, "12")."""
     return str(int(value)) if isinstance(value, (int, float)) else str(value)
 
 
-def _preference(column: pd.Series[Any], source: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    import pandas as pd
-
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+def _preference(values: Floats, odd: tuple[int, Any] | None, source: str) -> Floats:
     values = np.where(values == 0, 1.5, values)
-    odd = np.isnan(values) & column.notna().to_numpy() & (column.astype(str).str.lower() != "nan").to_numpy()
     between = (values > 0) & (values < 1)
     if between.any():
         row = int(between.argmax())
@@ -109,51 +165,87 @@ def _preference(column: pd.Series[Any], source: str) -> np.ndarray[Any, np.dtype
             f"{source}: row {row + 1} has the preference {values[row]:g}, as in a file that codes P(output_2) from 0 "
             f"to 1; add 1 to the column (1 = output_1, 2 = output_2)"
         )
-    wrong = odd | (~np.isnan(values) & ((values < 1) | (values > 2)))
-    if wrong.any():
-        row = int(wrong.argmax())
+    wrong = ~np.isnan(values) & ((values < 1) | (values > 2))
+    if wrong.any() and (odd is None or int(wrong.argmax()) < odd[0]):
+        odd = (int(wrong.argmax()), f"{values[wrong.argmax()]:g}")
+    elif odd is not None:
+        odd = (odd[0], repr(odd[1]))
+    if odd is not None:
         raise InputError(
-            f"{source}: row {row + 1} has the unknown preference {_shown(column.iloc[row])}; write 1 (output_1) to 2 "
-            f"(output_2), 1.5 for a tie, or null for no verdict"
+            f"{source}: row {odd[0] + 1} has the unknown preference {odd[1]}; write 1 (output_1) to 2 (output_2), 1.5 "
+            "for a tie, or null for no verdict"
         )
     return values
 
 
-def _shown(value: Any) -> str:
-    return repr(value) if isinstance(value, str) else f"{value:g}"
-
-
-def _status(table: pd.DataFrame, source: str) -> list[str]:
+def _status(table: pd.DataFrame, source: str) -> NDArray[Any]:
     no_verdict = np.isnan(table["preference"].to_numpy())
-    derived = np.where(no_verdict, "unparseable", "verdict")
+    derived = np.where(no_verdict, "unparseable", "verdict").astype(object)
     if "status" not in table:
-        return [str(s) for s in derived]
+        return derived
     given = table["status"]
-    status = [derive if absent else told for told, absent, derive in zip(given, given.isna(), derived, strict=True)]
-    known = {"verdict", "unparseable", "error"}
-    for row, (value, empty) in enumerate(zip(status, no_verdict, strict=True), 1):
-        if value not in known:
-            raise InputError(f"{source}: row {row} has the unknown status {value!r}; use {', '.join(sorted(known))}")
-        if (value == "verdict") == empty:
+    status = np.where(given.isna(), derived, given)
+    known = ["verdict", "unparseable", "error"]
+    unknown = ~np.isin(status.astype(str), known)
+    wrong = unknown | ((status == "verdict") == no_verdict)
+    if wrong.any():
+        row = int(wrong.argmax())
+        if unknown[row]:
             raise InputError(
-                f"{source}: row {row} has status {value!r} but its preference says otherwise; mend one of the two"
+                f"{source}: row {row + 1} has the unknown status {status[row]!r}; use {', '.join(sorted(known))}"
             )
+        raise InputError(
+            f"{source}: row {row + 1} has status {status[row]!r} but its preference says otherwise; mend one of the two"
+        )
     return status
 
 
-def rows_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows as a table. A lone surrogate (half of a character, in files that were cut in the middle of one) stands there
-    as its escape: pandas' texts have no form for it."""
-    import pandas as pd
+def fill_baseline(table: pd.DataFrame, rows: Iterable[Mapping[str, Any]], source: str) -> tuple[pd.DataFrame, str]:
+    """(annotations with the baseline's lengths filled in, the baseline's name), from the baseline's outputs.
 
-    try:
-        return pd.DataFrame(rows)
-    except UnicodeEncodeError:
-        return pd.DataFrame([{_encodable(k): _encodable(v) for k, v in row.items()} for row in rows])
+    Recorded annotations often leave out output_1, which is the same text in all of them. The join is on
+    the stripped instruction where both sides have it, else on `instruction_id`. Raises `InputError` when the file does
+    not hold one generator's outputs, or fits none of the rows.
+    """
+    names: set[str] = set()
+    lengths: dict[str, dict[str, float]] = {"instruction": {}, "instruction_id": {}}
+    for row in rows:
+        names.add(str(row.get("generator")))
+        if len(names) != 1 or not isinstance(row.get("output"), str):
+            raise InputError(
+                f"{source}: as a baseline it must hold one generator's outputs (columns generator, output)"
+            )
+        for key, known in list(lengths.items()):
+            if key in row:
+                known[_key(row[key], key)] = float(len(row["output"]))
+            else:
+                del lengths[key]
+    columns = {"instruction": "instruction_sha256", "instruction_id": "instruction_id"}
+    key = next((k for k in lengths if columns[k] in table), None)
+    if key is None:
+        raise InputError(f"{source}: shares neither 'instruction' nor 'instruction_id' with the annotations; add one")
+    (name,) = names
+    found = lengths[key]
+    keys = table[columns[key]]
+    by_row = _mapped(keys, found.get if key == "instruction" else lambda value: found.get(_key(value, "")))
+    known_lengths = by_row.astype(float)
+    ours = table["generator_1"].eq(name) | table["generator_2"].eq(name)
+    if ours.any() and known_lengths[ours].isna().all():
+        raise InputError(f"{source}: none of its outputs has the {key} of an annotation; is it the right baseline?")
+    table = table.copy(deep=False)
+    for side in ("1", "2"):
+        lacking = table[f"generator_{side}"].eq(name) & table[f"length_{side}"].isna()
+        table[f"length_{side}"] = table[f"length_{side}"].where(~lacking, known_lengths)
+    return table, name
 
 
-def _encodable(value: Any) -> Any:
-    return value.encode("utf-8", ESCAPE).decode() if isinstance(value, str) else value
+def _key(value: Any, column: str) -> str:
+    """An instruction's digest, or its id as text; 0, 0.0 and "0" are one id, as file formats change them."""
+    if column == "instruction":
+        return text_digest(str(value).strip())
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
 
 
 def frame_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

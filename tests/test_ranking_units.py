@@ -181,7 +181,7 @@ def test_a_model_in_a_full_and_a_slim_file_counts_once(slim_first: bool) -> None
     other = slim[0] | {"length_2": 99, "preference": 1.0}  # another output to the same instruction
     result = units(*([*slim, other, *full] if slim_first else [*full, *slim, other]))
     assert sorted(result.table["p"]) == [0.0, 1.0, 1.0, 1.0]
-    assert result.table["instruction"].notna().sum() == 3
+    assert result.table["instruction_sha256"].notna().sum() == 3
     assert set(result.table["length"]) == {1, 2, 3, 99}
 
 

@@ -102,7 +102,7 @@ def _evaluated(arguments: argparse.Namespace, ranking: Ranking) -> int:
     from simfarm.refusals import refuse, refuse_asking
     from simfarm.sources import called
 
-    read = read_for_evaluation(arguments.inputs, arguments.baseline)
+    read = read_for_evaluation(arguments.inputs, arguments.baseline, arguments.control)
     labels = annotations_in([arguments.human], None)[0] if arguments.human else None
     if read is None:
         if arguments.dry_run:
@@ -168,7 +168,7 @@ def _rehearse(
 
     if session.backend is None:
         return
-    frame = rehearsed(session, pairs)
+    frame = rehearsed(session, pairs, arguments.control)
     if _by_rating(arguments, frame, None):
         _rated(arguments, frame)
         return
@@ -263,16 +263,18 @@ def _annotated(
     arguments: argparse.Namespace, ranking: Ranking, labels: pd.DataFrame | None
 ) -> tuple[pd.DataFrame, None, int]:
     """(annotations of the output files, no baseline by name: it is output_1 throughout, the exit status so far)."""
-
     from simfarm.cli.judging import open_run, report_summary, streamed
-    from simfarm.errors import BudgetError
-    from simfarm.tables import annotations_frame, rows_frame
+    from simfarm.errors import BudgetError, InputError
+    from simfarm.tables import annotations_table, row_columns
 
     session, pairs = open_run(arguments)
     _rehearse(arguments, ranking, session, pairs, labels)
     with closing(streamed(session, pairs)) as made:
-        rows = [annotation.row() for annotation in made]
+        rows = (annotation.row() for annotation in made)
+        table = annotations_table([("the new annotations", row_columns(rows))], arguments.control)
     status = report_summary(session)
     if session.summary.stopped and not session.summary.status["verdict"]:
         raise BudgetError("there is no verdict to rank yet; raise --budget and run the same command again")
-    return annotations_frame(rows_frame(rows), "the new annotations"), None, status
+    if table is None:
+        raise InputError("there is nothing to judge; name output files with rows")
+    return table, None, status

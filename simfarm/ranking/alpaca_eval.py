@@ -13,7 +13,6 @@ and joins through it; upstream joined on row position, so its numbers for models
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from dataclasses import dataclass
 from importlib.resources import files
@@ -93,12 +92,11 @@ def positions(table: pd.DataFrame) -> NDArray[np.int64]:
     By the hash of its text; in a slim file, which has none, `instruction_id` is the position. Raises `InputError` where
     an instruction is not one of them.
     """
-    if "instruction" in table and table["instruction"].notna().all():
+    if "instruction_sha256" in table and table["instruction_sha256"].notna().all():
         shipped = files("simfarm.ranking").joinpath("alpaca_eval_instructions.sha256").read_text("ascii").split()
         place = {digest: i for i, digest in enumerate(shipped)}
-        codes, texts = pd.factorize(table["instruction"])
-        found = [place.get(hashlib.sha256(text.strip().encode()).hexdigest(), -1) for text in texts]
-        result = np.array(found, dtype=np.int64)[codes]
+        codes, digests = pd.factorize(table["instruction_sha256"])
+        result = np.array([place.get(digest, -1) for digest in digests], dtype=np.int64)[codes]
     else:
         result = _slim_positions(table)
     strangers = int((result < 0).sum())

@@ -283,7 +283,7 @@ def _cells(table: pd.DataFrame, panel: Sequence[str]) -> pd.DataFrame:
     """One row per (model, cluster) with a verdict and both lengths: mean p, mean delta, first of the rest."""
     known = table[table["model"].isin(panel) & table["p"].notna()]
     known = known.assign(delta=known["length"] - known["length_baseline"]).dropna(subset=["delta"])
-    rest = {c: "first" for c in ("instruction", "instruction_id", "dataset") if c in known}
+    rest = {c: "first" for c in ("instruction_sha256", "instruction_id", "dataset") if c in known}
     return known.groupby(["model", "cluster"], sort=True).agg({"p": "mean", "delta": "mean", **rest}).reset_index()
 
 

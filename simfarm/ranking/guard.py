@@ -132,17 +132,22 @@ def flags(data: pd.DataFrame) -> dict[str, tuple[Flag, ...]]:
     """Flags of each generator in annotation rows, on either side; `("not checked",)` where the file has no texts.
 
     `data` has generator_1, generator_2 and cluster (from `units.prepare`). An empty tuple means checked and clean.
+    Where the texts were seen while they were read, `flags_1` and `flags_2` say what they showed.
     """
+    seen: dict[Any, tuple[Flag, ...]] = {}
     names: dict[Any, None] = {}
     watch = Watch()
     for side in ("1", "2"):
         column = data[f"generator_{side}"]
         names |= dict.fromkeys(pd.unique(column))
+        if f"flags_{side}" in data:
+            known = data[[f"generator_{side}", f"flags_{side}"]].dropna().drop_duplicates(f"generator_{side}")
+            seen |= dict(zip(*(known[c] for c in known), strict=True))
         if f"output_{side}" in data:
             outputs = data[f"output_{side}"]
             known = outputs.notna().to_numpy()
             where = data["instruction_id"] if "instruction_id" in data else data["cluster"] + 1
             for row in zip(column[known], data["cluster"][known], outputs[known], where[known], strict=True):
                 watch.see(*row)
-    found = watch.flags()
+    found = watch.flags() | seen
     return {name: found.get(name, (Flag(NOT_CHECKED),)) for name in names}

@@ -29,7 +29,7 @@ from simfarm.ranking.style import (
     text_features,
 )
 from simfarm.ranking.tiers import tiers
-from simfarm.ranking.units import averaged, judge_hash_of, prepare
+from simfarm.ranking.units import averaged, by_annotator, judge_hash_of, prepare
 from simfarm.words import plural
 
 __all__ = ["RATING_COLUMNS", "Ratings", "rate_models", "style_of", "style_win_rates"]
@@ -89,7 +89,7 @@ def rate_models(
     data = prepare(rows)
     return [
         _rated(part, str(name), judge_hash_of(part, str(name), allow_mixed), rank=rank, control=control, level=level)
-        for name, part in data.groupby("annotator", sort=False)
+        for name, part in by_annotator(data)
     ]
 
 
@@ -175,10 +175,11 @@ def style_of(head: pd.DataFrame, first: str, second: str, control: str) -> Style
     """
     names = control_names(control)
     columns = [f"output_{side}" for side in (first, second)]
+    counted = [[f"length_{s}" if n == "length" else f"style_{n}_{s}" for n in names] for s in (first, second)]
     if all(c in head and head[c].notna().all() for c in columns):
         counts = [text_features(head[c].astype(str), names) for c in columns]
-    elif names == ("length",) and head[[f"length_{first}", f"length_{second}"]].notna().all(axis=None):
-        counts = [head[f"length_{side}"].to_numpy(dtype=float).reshape(-1, 1) for side in (first, second)]
+    elif all(c in head and head[c].notna().all() for side in counted for c in side):
+        counts = [head[side].to_numpy(dtype=float) for side in counted]
     else:
         raise InputError(
             f"--control {control} needs both outputs' texts in every row (length_1 and length_2 for length)"

@@ -27,6 +27,7 @@ __all__ = [
     "control_names",
     "controlled_bradley_terry",
     "controlled_win_rates",
+    "counts",
     "style_differences",
     "text_features",
 ]
@@ -96,7 +97,7 @@ def text_features(texts: Iterable[str], names: Sequence[str] = FEATURES) -> Arra
     rows = []
     for text in texts:
         if text not in known:
-            known[text] = _counts(text, names)
+            known[text] = counts(text, names)
         rows.append(known[text])
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
 
@@ -192,7 +193,8 @@ def _require_features(style: StyleDifferences) -> None:
         raise InputError(f"the answers do not differ in {same}; there is no style to control for")
 
 
-def _counts(text: str, names: Sequence[str]) -> list[int]:
+def counts(text: str, names: Sequence[str] = FEATURES) -> list[int]:
+    """The counts of one text, in the order of `names`; see `text_features`."""
     fences = 0
 
     def count_fence(_: re.Match[str]) -> str:

@@ -7,8 +7,7 @@ swapped pair is exactly the position bias that asking twice was meant to remove.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +15,23 @@ import numpy as np
 import pandas as pd
 
 from simfarm.errors import InputError
+from simfarm.ranking.identity import (
+    cluster_codes,
+    comparison_codes,
+    identifiers,
+    lacking,
+    objects,
+    output_hashes,
+    row_codes,
+    text_digests,
+)
 from simfarm.ranking.position import first_shown
 
 __all__ = [
     "Orders",
     "Units",
     "averaged",
+    "by_annotator",
     "cluster_codes",
     "find_baseline",
     "judge_hash_of",
@@ -29,7 +39,6 @@ __all__ = [
     "units_by_annotator",
 ]
 
-TEXT = ("output_1", "output_2")
 GROUPS = ("dataset", "category")
 
 
@@ -54,8 +63,8 @@ class Units:
 
     `table` has one row per comparison: cluster (int code, the same in every annotator's units), model, p (how strongly
     the model is preferred, NaN without a verdict), length (characters of the model's output), length_baseline, and
-    dataset, category, instruction, instruction_id where the file has them. `calls` counts calls by model in columns
-    n_unparseable and n_error. `first_shown` is how often the output shown first won (see `position`).
+    dataset, category, instruction_sha256, instruction_id where the file has them. `calls` counts calls by model in
+    columns n_unparseable and n_error. `first_shown` is how often the output shown first won (see `position`).
     """
 
     annotator: str
@@ -83,21 +92,24 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     for column in ("preference", "annotator"):
         if column not in rows:
             raise InputError(f"the annotations have no column {column!r}; evaluate needs files written by annotate")
-    data = rows.reset_index(drop=True).copy(deep=False)
-    data["preference"] = data["preference"].astype("float64")
+    data = rows.reset_index(drop=True)
+    preference = data["preference"].to_numpy(dtype="float64")
     for side in ("1", "2"):
-        default = f"output_{side}"
-        data[f"generator_{side}"] = _column(data, f"generator_{side}").fillna(default).astype(object)
+        data[f"generator_{side}"] = _filled(data, f"generator_{side}", f"output_{side}")
         data[f"length_{side}"] = _lengths(data, side)
-    status = _column(data, "status")
-    data["status"] = status.where(
-        status.notna(), np.where(data["preference"].isna(), "unparseable", "verdict").astype(object)
-    )
-    data.loc[data["status"] != "verdict", "preference"] = np.nan
-    data["order"] = _column(data, "order").astype(object)
+        data[f"output_{side}_hash"] = output_hashes(data, side)
+    derived = np.where(np.isnan(preference), "unparseable", "verdict").astype(object)
+    status = data["status"].to_numpy(dtype=object) if "status" in data else derived
+    missing = pd.isna(status)
+    data["status"] = objects(np.where(missing, derived, status) if missing.any() else status)
+    data["preference"] = np.where(data["status"].to_numpy() == "verdict", preference, np.nan)
+    data["order"] = data["order"].astype(object) if "order" in data else objects(np.full(len(data), None))
     for column in ("repeat", "sample"):
-        data[column] = _identifiers(_column(data, column), 0)
-    data["judge_hash"] = _column(data, "judge_hash").fillna("unknown").astype(object)
+        data[column] = identifiers(data[column], 0) if column in data else 0
+    data["judge_hash"] = _filled(data, "judge_hash", "unknown")
+    for column in ("instruction", "messages"):
+        if column in data or f"{column}_sha256" in data:
+            data[f"{column}_sha256"] = text_digests(data, column)
     data["cluster"] = cluster_codes(data)
     return data
 
@@ -119,14 +131,23 @@ def units_by_annotator(data: pd.DataFrame, baseline: str, *, allow_mixed: bool =
     """Units of each annotator in `data` (from `prepare`), in order of first appearance; raises as `judge_hash_of`."""
     return [
         _units(part, str(annotator), baseline, judge_hash_of(part, str(annotator), allow_mixed))
-        for annotator, part in data.groupby("annotator", sort=False)
+        for annotator, part in by_annotator(data)
     ]
+
+
+def by_annotator(data: pd.DataFrame) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """Each annotator and its rows, in order of first appearance."""
+    names = pd.unique(data["annotator"])
+    if len(names) == 1:
+        yield names[0], data
+    else:
+        yield from data.groupby("annotator", sort=False, observed=True)
 
 
 def _units(part: pd.DataFrame, annotator: str, baseline: str, judge_hash: str) -> Units:
     involved = (part["generator_1"] == baseline) | (part["generator_2"] == baseline)
     left_out = int((~involved).sum())
-    part = part[involved]
+    part = part[involved] if left_out else part
     head, p, orders = averaged(part)
     flipped = ((head["generator_2"] == baseline) & (head["generator_1"] != baseline)).to_numpy()
     table = pd.DataFrame(
@@ -138,7 +159,7 @@ def _units(part: pd.DataFrame, annotator: str, baseline: str, judge_hash: str) -
             "length_baseline": np.where(flipped, head["length_2"], head["length_1"]),
         }
     )
-    for column in (*GROUPS, "instruction", "instruction_id"):
+    for column in (*GROUPS, "instruction_sha256", "instruction_id"):
         if column in head:
             table[column] = head[column].to_numpy()
     model = np.where(part["generator_2"] == baseline, part["generator_1"], part["generator_2"])
@@ -164,10 +185,12 @@ def _units(part: pd.DataFrame, annotator: str, baseline: str, judge_hash: str) -
 def averaged(part: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray[Any, Any], Orders]:
     """(one row of each comparison, its p averaged over the calls, what its orders did) of one annotator's rows (from
     `prepare`). p is how strongly output_2 is preferred, NaN without a verdict."""
-    lacking = _lacking(part)
-    comparison = _comparison_codes(part, lacking)
+    slim = lacking(part)
+    comparison = comparison_codes(part, slim)
     p, orders = _average_calls(part, comparison)
-    texts_first = np.argsort(lacking, kind="stable")
+    if len(p) == len(part):
+        return part, p, orders
+    texts_first = np.argsort(slim, kind="stable")
     _, first = np.unique(comparison[texts_first], return_index=True)
     return part.iloc[texts_first[first]], p, orders
 
@@ -189,12 +212,11 @@ def _average_calls(part: pd.DataFrame, comparison: np.ndarray[Any, Any]) -> tupl
     n = int(comparison.max()) + 1 if len(comparison) else 0
     order = part["order"].to_numpy()
     p = part["preference"].to_numpy() - 1
-    asked = pd.DataFrame({"c": comparison, "r": part["repeat"].to_numpy(), "p": p})
-    if part["order"].isna().all() and not asked.duplicated(["c"]).any():
+    if n == len(part) and part["order"].isna().all():
         values = np.full(n, np.nan)
         values[comparison] = p
         return values, Orders()
-    question = asked.groupby(["c", "r"], sort=False).ngroup().to_numpy()
+    question = row_codes([comparison, part["repeat"]])
     of_question = np.zeros(int(question.max()) + 1, dtype=np.int64)
     of_question[question] = comparison
     called = {name: np.bincount(question[order == name], minlength=len(of_question)) > 0 for name in ("12", "21")}
@@ -220,94 +242,17 @@ def _group_mean(group: np.ndarray[Any, Any], values: np.ndarray[Any, Any], n: in
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _text_columns(part: pd.DataFrame) -> list[str]:
-    return [c for c in TEXT if c in part and part[c].notna().any()]
-
-
-def _lacking(part: pd.DataFrame) -> np.ndarray[Any, Any]:
-    """Rows without a text that other rows have: those of a slim file among full ones."""
-    return part[_text_columns(part)].isna().any(axis=1).to_numpy()
-
-
-def _comparison_codes(part: pd.DataFrame, lacking: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Which comparison each row is about: the same two outputs to the same instruction (slim: the same lengths).
-
-    A row without texts among rows with them is the comparison that has its lengths, so that a model given in a full and
-    in a slim file counts once.
-    """
-    lengths = ["length_1", "length_2"]
-    keys = ["cluster", "generator_1", "generator_2", "sample", *lengths]
-    codes = part.groupby([*keys, *_text_columns(part)], sort=False, dropna=False).ngroup().to_numpy()
-    if not lacking.any() or lacking.all():
-        return codes
-    alike = part.groupby(keys, sort=False, dropna=False).ngroup().to_numpy()
-    of_alike = np.full(alike.max() + 1, -1)
-    of_alike[alike[~lacking][::-1]] = codes[~lacking][::-1]
-    found = lacking & part[lengths].notna().all(axis=1).to_numpy() & (of_alike[alike] >= 0)
-    return pd.factorize(np.where(found, of_alike[alike], codes))[0].astype(np.int64)
-
-
-def cluster_codes(data: pd.DataFrame) -> np.ndarray[Any, Any]:
-    """The cluster of each row, from its instruction_id, dataset and instruction (or messages), as `prepare` says."""
-    if "instruction_id" in data and data["instruction_id"].notna().all():
-        keys = {"id": _identifiers(data["instruction_id"])}
-        if "dataset" in data:
-            with_dataset = keys | {"dataset": _identifiers(data["dataset"], "")}
-            if pd.DataFrame(with_dataset).drop_duplicates()["id"].duplicated().any():
-                keys = with_dataset
-        codes = pd.DataFrame(keys).groupby(list(keys), sort=False).ngroup().to_numpy()
-        _refuse_shared_ids(data, codes)
-        return codes
-    text = _column(data, "instruction").map(str.strip, na_action="ignore")
-    if text.isna().any() and "messages" in data:
-        text = text.fillna(data["messages"].map(_message_key, na_action="ignore"))
-    if text.isna().any():
-        raise InputError(
-            f"annotation row {int(text.isna().to_numpy().argmax()) + 1} has neither instruction_id nor instruction; "
-            "one of them must say which answers belong together"
-        )
-    return pd.factorize(text)[0].astype(np.int64)
-
-
-def _refuse_shared_ids(data: pd.DataFrame, cluster: np.ndarray[Any, Any]) -> None:
-    """Two sets that both number their instructions from 0 would otherwise be taken for one."""
-    for column, key in (("instruction", str.strip), ("messages", _message_key)):
-        texts = _column(data, column).map(key, na_action="ignore").replace("", None)
-        known = texts.notna().to_numpy()
-        row = np.flatnonzero(known)
-        codes, different = pd.factorize(texts[known])
-        pairs = pd.DataFrame({"cluster": cluster[row], "code": codes}).drop_duplicates()
-        again = pairs["cluster"].duplicated().to_numpy()
-        if again.any():
-            place, second = int(pairs.index[again][0]), int(pairs["code"][again].iloc[0])
-            first = int(codes[cluster[row] == cluster[row[place]]][0])
-            raise InputError(
-                f"instruction_id {str(data['instruction_id'].iloc[row[place]])!r} stands for two different "
-                f"instructions, {different[first][:40]!r} and {different[second][:40]!r}; drop the column "
-                "instruction_id, or add a column dataset that tells the sets apart"
-            )
-
-
-def _identifiers(column: pd.Series[Any], missing: Any = None) -> pd.Series[Any]:
-    """Ids so that equal ones compare equal, whatever a file format made of them; `missing` stands where none is."""
-    if pd.api.types.is_numeric_dtype(column) and column.notna().all():
-        return column
-    return column.astype(object).where(column.notna(), missing).map(_identifier)
-
-
-def _identifier(value: Any) -> str:
-    whole = isinstance(value, float) and value.is_integer()
-    return str(int(value) if whole else value).strip().removesuffix(".0")
-
-
-def _message_key(messages: Any) -> str:
-    return messages if isinstance(messages, str) else json.dumps(list(messages), sort_keys=True, default=str)
-
-
 def _lengths(data: pd.DataFrame, side: str) -> np.ndarray[Any, Any]:
-    length = pd.to_numeric(_column(data, f"length_{side}")).astype("float64")
-    text = _column(data, f"output_{side}")
-    return length.where(text.isna(), text.map(len, na_action="ignore").astype("float64")).to_numpy()
+    given = pd.to_numeric(_column(data, f"length_{side}")).to_numpy(dtype="float64", na_value=np.nan)
+    if f"output_{side}" not in data:
+        return given
+    text = data[f"output_{side}"]
+    return np.where(text.isna(), given, text.map(len, na_action="ignore").astype("float64"))
+
+
+def _filled(data: pd.DataFrame, name: str, default: str) -> pd.Series[Any]:
+    column = _column(data, name).astype(object)
+    return column.where(column.notna(), default) if column.isna().any() else column
 
 
 def _cut_off(head: pd.DataFrame) -> int:
