@@ -147,6 +147,10 @@ class Gathered:
         known = self._texts.digests(asked)
         return [k if i is None else (i, d) for i, d, k in zip(ids, datasets, known, strict=True)]
 
+    def coded(self, name: str) -> tuple[Codes, list[Any]]:
+        """A column of recurring values as (which of them each row has, the values, None for what is missing)."""
+        return self._shared[name].coded()
+
     def frame(self) -> pd.DataFrame:
         """The rows as a table: the columns that are there, lengths, and what the texts left.
 
@@ -165,17 +169,25 @@ class Gathered:
         return pd.DataFrame(made)
 
 
+class _Index(dict[Hashable, int]):
+    """Numbers for values, in the order in which they come."""
+
+    def __missing__(self, value: Hashable) -> int:
+        self[value] = number = len(self)
+        return number
+
+
 class _Shared:
     """A column of recurring values: each value once, and which row has which."""
 
     def __init__(self) -> None:
-        self._index: dict[Hashable, int] = {}
+        self._index = _Index()
         self._codes: list[Codes] = []
 
     def add(self, values: Any, length: int) -> None:
         """The values of the next rows; None where the column is absent."""
         if values is None:
-            codes = self._coded([None])[np.zeros(length, dtype=np.intp)]
+            codes = np.full(length, self._index[None], dtype=np.int32)
         elif hasattr(values, "dictionary_encode"):
             encoded = values.dictionary_encode()
             places = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
@@ -185,28 +197,35 @@ class _Shared:
         self._codes.append(codes)
 
     def _coded(self, values: Sequence[Any]) -> Codes:
-        index = self._index
         try:
-            return np.array([index.setdefault(value, len(index)) for value in values], dtype=np.int32)
+            return np.fromiter(map(self._index.__getitem__, values), np.int32, len(values))
         except TypeError:
             # a list or an object where a name should be
             return self._coded([v if v is None or isinstance(v, str | int | float) else str(v) for v in values])
 
+    def _values(self) -> list[Any]:
+        return [None if isinstance(value, float) and math.isnan(value) else value for value in self._index]
+
     def latest(self, missing: Any) -> list[Any]:
         """The values of the rows that came last."""
-        values = [missing if value is None else value for value in self._index]
+        values = [missing if value is None else value for value in self._values()]
         return [values[code] for code in self._codes[-1].tolist()]
+
+    def coded(self) -> tuple[Codes, list[Any]]:
+        """(which of the values each row has, the values, None for what is missing)."""
+        self._codes = [np.concatenate(self._codes)]
+        return self._codes[0], self._values()
 
     def column(self) -> pd.Series[Any]:
         """The values by row, None where there is none; whole numbers stay such where every row has one."""
         import pandas as pd
 
-        codes = np.concatenate(self._codes)
-        values = np.empty(len(self._index), dtype=object)
-        values[:] = [None if isinstance(value, float) and math.isnan(value) else value for value in self._index]
+        codes, listed = self.coded()
+        values = np.empty(len(listed), dtype=object)
+        values[:] = listed
         kinds = {type(value) for value in values[np.unique(codes)]}
-        if kinds == {int} and all(-(2**63) <= value < 2**63 for value in values if value is not None):
-            return pd.Series(np.array([value or 0 for value in values], dtype=np.int64)[codes])
+        if kinds == {int} and all(-(2**63) <= value < 2**63 for value in listed if value is not None):
+            return pd.Series(np.array([value or 0 for value in listed], dtype=np.int64)[codes])
         return pd.Series(values[codes], dtype=object)
 
 

@@ -77,7 +77,10 @@ def jsonl_rows(texts: Iterable[str], name: str) -> Iterator[list[Row]]:
             if not line or line.isspace():
                 continue
             try:
-                value = json.loads(line)
+                value, end = _DECODE(line)
+                if end != len(line):
+                    # a space around it, or a fault
+                    value = json.loads(line)
             except (ValueError, RecursionError) as error:
                 raise _no_json(name, f"line {number}", error) from error
             rows.append(_object(value, name, f"line {number}"))

@@ -12,10 +12,11 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeAlias, Union, cast
 
@@ -24,7 +25,7 @@ from simfarm.parsing import Row, csv_columns, json_rows, jsonl_rows
 from simfarm.unpacking import Readable, blocks, compression_of, decoded, unpacked
 from simfarm.words import plural
 
-__all__ = ["MANIFEST", "Columns", "files_of", "format_of", "iter_columns", "iter_rows", "read_text"]
+__all__ = ["MANIFEST", "Columns", "columns_of", "files_of", "format_of", "iter_columns", "iter_rows", "read_text"]
 
 MANIFEST = "manifest.json"
 """In a folder of parts (`--engine ray`): what they are made of, and their names."""
@@ -83,8 +84,17 @@ def iter_columns(source: Source, wanted: Collection[str], name: str = "standard 
         if isinstance(part, Columns):
             yield part
         else:
-            names = [column for column in dict.fromkeys(chain.from_iterable(part)) if column in wanted]
-            yield Columns({column: [row.get(column) for row in part] for column in names}, len(part))
+            yield columns_of(part, wanted)
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]], wanted: Collection[str]) -> Columns:
+    """Rows by column, of the `wanted` columns those that any row has."""
+    names = sorted(set().union(*rows).intersection(wanted))
+    try:
+        columns = [*zip(*map(itemgetter(*names, names[0]), rows), strict=True)] if names else []
+    except KeyError:
+        columns = [tuple(row.get(name) for row in rows) for name in names]
+    return Columns({name: list(values) for name, values in zip(names, columns, strict=False)}, len(rows))
 
 
 def files_of(folder: str | os.PathLike[str]) -> list[str]:
@@ -218,7 +228,7 @@ def _text_parts(kind: str, texts: Iterator[str], name: str, wanted: Collection[s
         columns = dict(zip(header, zip(*rows, strict=True), strict=True))
         yield Columns(
             {
-                column: list(cells) if column.startswith("output") else [cell or None for cell in cells]
+                column: [cell or None for cell in cells] if "" in cells and column[:6] != "output" else list(cells)
                 for column, cells in columns.items()
                 if wanted is None or column in wanted
             },

@@ -6,8 +6,10 @@ values end here, with the file and the row, and not as a silent draw.
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 
 from simfarm.errors import InputError
 from simfarm.evidence import READ, Floats, Gathered, Texts, text_digest
-from simfarm.reading import Columns
+from simfarm.reading import Columns, columns_of
 from simfarm.values import plain
 
 if TYPE_CHECKING:
@@ -49,10 +51,11 @@ def annotations_table(
     tables: list[pd.DataFrame] = []
     for source, parts in sources:
         gathered = Gathered(texts)
-        for part in parts:
-            gathered.add(part)
-            if gathered.length >= _JUDGED_BY and "preference" not in gathered.present:
-                break
+        with _uncollected():
+            for part in parts:
+                gathered.add(part)
+                if gathered.length >= _JUDGED_BY and "preference" not in gathered.present:
+                    break
         if "preference" not in gathered.present:
             if tables:
                 raise InputError(f"{source}: holds no verdicts, but others do; give one kind of file at a time")
@@ -69,6 +72,19 @@ def annotations_table(
         if found:
             table[f"flags_{side}"] = _mapped(table[f"generator_{side}"], found.get)
     return table
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Rows are trees, and go when they are done with: looking for circles among a million of them takes as long again
+    as reading them."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 def _style(control: str | None) -> tuple[tuple[str, ...], Callable[[str], Sequence[int]] | None]:
@@ -107,38 +123,45 @@ def row_columns(rows: Iterable[Mapping[str, Any]]) -> Iterator[Columns]:
     """Rows as they come (of a run) as columns."""
     batch: list[Mapping[str, Any]] = []
 
-    def columns() -> Columns:
-        names = [name for name in dict.fromkeys(key for row in batch for key in row) if name in READ]
-        return Columns({name: [row.get(name) for row in batch] for name in names}, len(batch))
-
     for row in rows:
         batch.append(row)
         if len(batch) == _ROWS:
-            yield columns()
+            yield columns_of(batch, READ)
             batch.clear()
     if batch:
-        yield columns()
+        yield columns_of(batch, READ)
+
+
+_DEFAULTS = {"annotator": "unknown", "generator_1": "output_1", "generator_2": "output_2"}
 
 
 def _validated(gathered: Gathered, source: str) -> pd.DataFrame:
-    import pandas as pd
-
     if not {"instruction", "instruction_id", "messages"} & gathered.present:
         raise InputError(f"{source}: lacks both 'instruction' and 'instruction_id'; one must say what was asked")
     table = gathered.frame()
     table["preference"] = _preference(table["preference"].to_numpy(), gathered.odd, source)
-    defaults = {"annotator": "unknown", "generator_1": "output_1", "generator_2": "output_2"}
-    for column, default in defaults.items():
-        if column not in table or table[column].isna().all():
-            table[column] = pd.Series(np.full(len(table), default, dtype=object), dtype=object)
-        missing = table[column].isna().to_numpy()
-        if missing.any():
+    for column, default in _DEFAULTS.items():
+        codes, values = gathered.coded(column)
+        missing = np.array([value is None for value in values])[codes]
+        if missing.all():
+            values = [default] * len(values)
+        elif missing.any():
             raise InputError(f"{source}: row {int(missing.argmax()) + 1} has no {column!r}; fill it in or drop the row")
-        table[column] = _mapped(table[column], str)
-    table["status"] = pd.Series(_status(table, source), dtype=object)
+        table[column] = _taken([str(value) for value in values], codes)
+    table["status"] = _status(gathered, np.isnan(table["preference"].to_numpy()), source)
     if "order" in table:
-        table["order"] = _mapped(table["order"], _order)
+        codes, values = gathered.coded("order")
+        table["order"] = _taken([None if value is None else _order(value) for value in values], codes)
     return table
+
+
+def _taken(values: Sequence[Any], codes: NDArray[np.int32]) -> pd.Series[Any]:
+    """The values by their codes, as they are: equal ones are one object."""
+    import pandas as pd
+
+    each = np.empty(len(values), dtype=object)
+    each[:] = values
+    return pd.Series(each[codes], dtype=object)
 
 
 def _mapped(column: pd.Series[Any], made: Callable[[Any], Any]) -> pd.Series[Any]:
@@ -178,26 +201,25 @@ def _preference(values: Floats, odd: tuple[int, Any] | None, source: str) -> Flo
     return values
 
 
-def _status(table: pd.DataFrame, source: str) -> NDArray[Any]:
-    no_verdict = np.isnan(table["preference"].to_numpy())
-    derived = np.where(no_verdict, "unparseable", "verdict").astype(object)
-    if "status" not in table:
-        return derived
-    given = table["status"]
-    status = np.where(given.isna(), derived, given)
-    known = ["verdict", "unparseable", "error"]
-    unknown = ~np.isin(status.astype(str), known)
-    wrong = unknown | ((status == "verdict") == no_verdict)
+def _status(gathered: Gathered, no_verdict: NDArray[np.bool_], source: str) -> pd.Series[Any]:
+    codes, values = gathered.coded("status")
+    told = [*values, "verdict", "unparseable"]
+    absent = np.array([value is None for value in values])[codes]
+    codes = np.where(absent, len(values) + no_verdict, codes)
+    known = {None, "verdict", "unparseable", "error"}
+    unknown = np.array([value not in known for value in told])[codes]
+    wrong = unknown | (np.array([value == "verdict" for value in told])[codes] == no_verdict)
     if wrong.any():
         row = int(wrong.argmax())
+        status = told[codes[row]]
         if unknown[row]:
             raise InputError(
-                f"{source}: row {row + 1} has the unknown status {status[row]!r}; use {', '.join(sorted(known))}"
+                f"{source}: row {row + 1} has the unknown status {status!r}; use error, unparseable, verdict"
             )
         raise InputError(
-            f"{source}: row {row + 1} has status {status[row]!r} but its preference says otherwise; mend one of the two"
+            f"{source}: row {row + 1} has status {status!r} but its preference says otherwise; mend one of the two"
         )
-    return status
+    return _taken(told, codes)
 
 
 def fill_baseline(table: pd.DataFrame, rows: Iterable[Mapping[str, Any]], source: str) -> tuple[pd.DataFrame, str]:

@@ -179,7 +179,7 @@ def style_of(head: pd.DataFrame, first: str, second: str, control: str) -> Style
     if all(c in head and head[c].notna().all() for c in columns):
         counts = [text_features(head[c].astype(str), names) for c in columns]
     elif all(c in head and head[c].notna().all() for side in counted for c in side):
-        counts = [head[side].to_numpy(dtype=float) for side in counted]
+        counts = [np.ascontiguousarray(head[side].to_numpy(dtype=float)) for side in counted]
     else:
         raise InputError(
             f"--control {control} needs both outputs' texts in every row (length_1 and length_2 for length)"
