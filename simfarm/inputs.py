@@ -5,7 +5,9 @@ The one place that decides what a file is (by its columns) and what `--baseline`
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -174,11 +176,25 @@ def read_for_evaluation(
     if not sources:
         raise InputError("there is no input; name an annotation file, or output files with --baseline")
     named = (_named_columns(source, position) for position, source in enumerate(sources, 1))
-    table = annotations_table(named, control)
+    with _uncollected():
+        table = annotations_table(named, control)
     if table is None or baseline is None or (isinstance(baseline, str) and not _is_file(baseline)):
         return None if table is None else (table, baseline)
     name, rows = named_rows(baseline, role="baseline table")
     return fill_baseline(table, rows, name)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Rows are trees, and go when they are done with: looking for circles among a million of them takes as long again
+    as reading them."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 def _named_columns(source: Source, position: int) -> tuple[str, Iterator[Columns]]:

@@ -6,10 +6,8 @@ values end here, with the file and the row, and not as a silent draw.
 
 from __future__ import annotations
 
-import gc
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,11 +49,10 @@ def annotations_table(
     tables: list[pd.DataFrame] = []
     for source, parts in sources:
         gathered = Gathered(texts)
-        with _uncollected():
-            for part in parts:
-                gathered.add(part)
-                if gathered.length >= _JUDGED_BY and "preference" not in gathered.present:
-                    break
+        for part in parts:
+            gathered.add(part)
+            if gathered.length >= _JUDGED_BY and "preference" not in gathered.present:
+                break
         if "preference" not in gathered.present:
             if tables:
                 raise InputError(f"{source}: holds no verdicts, but others do; give one kind of file at a time")
@@ -72,19 +69,6 @@ def annotations_table(
         if found:
             table[f"flags_{side}"] = _mapped(table[f"generator_{side}"], found.get)
     return table
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Rows are trees, and go when they are done with: looking for circles among a million of them takes as long again
-    as reading them."""
-    on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if on:
-            gc.enable()
 
 
 def _style(control: str | None) -> tuple[tuple[str, ...], Callable[[str], Sequence[int]] | None]:
