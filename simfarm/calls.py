@@ -55,11 +55,17 @@ def collected(made: Callable[[], Generator[T]]) -> list[T]:
     """What a run gives. A notebook's event loop already runs in this thread: there the run gets another one, which ends
     as it would here when the user interrupts."""
     threads: list[int] = []
+    stopped = threading.Event()
 
     def work() -> list[T]:
         threads.append(threading.get_ident())
+        found = []
         with closing(made()) as results:
-            return list(results)
+            for result in results:
+                found.append(result)
+                if stopped.is_set():
+                    break
+        return found
 
     try:
         asyncio.get_running_loop()
@@ -70,6 +76,8 @@ def collected(made: Callable[[], Generator[T]]) -> list[T]:
         try:
             return working.result()
         except KeyboardInterrupt:
+            # at the next row, or at once where the run waits for it
+            stopped.set()
             for thread in threads:
                 interrupt(thread)
             raise
