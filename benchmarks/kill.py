@@ -13,6 +13,7 @@ in flight at a kill, a temporary file stayed, a store failed its integrity check
 from __future__ import annotations
 
 import argparse
+import gc
 import io
 import json
 import os
@@ -311,6 +312,8 @@ def main() -> int:
                 for verb, path in zip(verbs, files, strict=True):
                     quiet = folder / "quiet" / f"{path.stem}{suffix}"
                     wanted[quiet.name] = undisturbed(quiet, verb, path, server)
+                # Ctrl-C while a forked run tidies up after these would be swallowed (an exception in a `__del__`)
+                gc.collect()
                 runs = Round(folder / f"round-{seen.rounds}", verbs, files, suffix, server)
                 while runs.todo:
                     runs.attempt(seen, chance, leave_alone=sum(seen.kills.values()) >= chosen.kills)
