@@ -143,6 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # a terminal or pipe in a narrow encoding shows an escape instead of ending in a traceback
         getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
     parsed = build_parser().parse_args(arguments)
+    _say_warnings()
     try:
         with quiet(parsed.quiet), on_command_line():
             status: int = parsed.run(parsed)
@@ -172,11 +173,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # the last line of defence: every failure a user can mend has been named above, what is left is ours
         if parsed.debug:
             raise
-        say(
-            f"simfarm: a defect of ours ({type(error).__name__}: {error}); run it with --debug and report that",
-        )
+        say(f"simfarm: a defect of ours ({type(error).__name__}: {error}); run it with --debug and report that")
         return 1
     return status
+
+
+def _say_warnings() -> None:
+    """What a run's threads have to say (a store that is locked) goes the way of every other line."""
+    import logging
+
+    class Said(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(f"warning: {record.getMessage()}")
+
+    ours = logging.getLogger("simfarm")
+    if not ours.handlers:
+        ours.addHandler(Said(logging.WARNING))
 
 
 if __name__ == "__main__":
