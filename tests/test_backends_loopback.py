@@ -469,10 +469,57 @@ async def test_an_error_with_status_200_is_told(openai: OpenAIBackend, server: L
         await openai.complete(ask())
 
 
-@pytest.mark.parametrize("content", [[{"token": "m"}], [{"token": "m", "logprob": None}], ["m"], 3])
+PLACE = {"token": "m", "logprob": -0.1}
+ODD_PLACES = [[{"token": "m"}], [{"token": "m", "logprob": None}], ["m"], 3, [[]], {"m": 0}, [None]]
+ODD_PLACES += [[{**PLACE, "logprob": odd}] for odd in (800, 5.0, True, "0", [0])]
+ODD_PLACES += [[{**PLACE, "top_logprobs": odd}] for odd in (7, "m", {"m": 0}, ["m"], [{"token": 3, "logprob": 0}])]
+ODD_PLACES += [[{**PLACE, "top_logprobs": [PLACE, {"token": "M", "logprob": 5.0}]}]]
+
+
+@pytest.mark.parametrize("content", ODD_PLACES, ids=str)
 async def test_log_probabilities_of_another_shape_are_not_guessed(
     openai: OpenAIBackend, server: Loopback, content: object
 ) -> None:
     server.script(openai_answer({"content": "m"}, logprobs={"content": content}))
-    with pytest.raises(TransientError, match="log probabilities"):
-        await openai.complete(ask(logprobs=5))
+    done = await openai.complete(ask(logprobs=5))
+    assert (done.text, done.logprobs) == ("m", ()), "the answer was paid for, and is kept"
+
+
+@pytest.mark.parametrize("written", ["1e999", "-1e999", "NaN", "Infinity", "9" * 10_000])
+async def test_numbers_beyond_json_are_read_or_not_guessed(
+    openai: OpenAIBackend, server: Loopback, written: str
+) -> None:
+    place = f'{{"token": "m", "logprob": {written}, "top_logprobs": [{{"token": "M", "logprob": -1}}]}}'
+    choice = f'{{"message": {{"content": "m"}}, "finish_reason": "stop", "logprobs": {{"content": [{place}]}}}}'
+    server.script(f'json:{{"choices": [{choice}], "usage": {{"prompt_tokens": {written}}}}}')
+    done = await openai.complete(ask(logprobs=5))
+    assert done.input_tokens is None
+    assert done.logprobs is not None
+    assert [t.logprob for t in done.logprobs] == ([-9999.0] if written == "-1e999" else [])
+
+
+@pytest.mark.parametrize(
+    "count", [-1, "NaN", "1e999", "1" * 10_000, "1e300", "true", '"7"', "0.5", "[1]", "null", "{}"]
+)
+async def test_a_usage_that_is_none_is_unknown(
+    backend: OpenAIBackend | AnthropicBackend, server: Loopback, count: object
+) -> None:
+    counts = ", ".join(
+        f'"{n}": {count}' for n in ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
+    )
+    text = '{"message": {"content": "m"}, "type": "text", "text": "m"}'
+    server.script(f'json:{{"choices": [{text}], "content": [{text}], "usage": {{{counts}}}}}')
+    done = await backend.complete(ask())
+    assert (done.text, done.input_tokens, done.output_tokens) == ("m", None, None)
+
+
+async def test_an_answer_that_nests_too_deeply_or_fills_the_memory_is_that_rows_error(
+    backend: OpenAIBackend | AnthropicBackend, server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.script("json:" + "[" * 100_000)
+    with pytest.raises(CallError, match="nests too deeply"):
+        await backend.complete(ask())
+    monkeypatch.setattr("simfarm.backends.answers.MOST_BYTES", 2**20)
+    server.script('json:"' + "m" * 2**20 + '"')
+    with pytest.raises(CallError, match="larger than 1 MiB"):
+        await backend.complete(ask())

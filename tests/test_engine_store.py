@@ -176,17 +176,59 @@ def test_completions_survive_json() -> None:
     assert Completion.from_json(json.loads(json.dumps(ANSWER.to_json()))) == ANSWER
 
 
-@pytest.mark.parametrize(
-    "damaged", ['{"text": "m', "null", "[]", "3", '{"txt": "m"}', '{"text": "m", "logprobs": [1]}', b"\xff"]
-)
-async def test_a_damaged_row_names_the_store(tmp_path: Path, damaged: str | bytes) -> None:
+DAMAGED = [
+    '{"text": "m',
+    "null",
+    "[]",
+    "3",
+    '{"txt": "m"}',
+    '{"text": null}',
+    '{"text": ["m"]}',
+    "[" * 100_000,
+    b"\xff",
+]
+
+
+@pytest.mark.parametrize("damaged", DAMAGED, ids=range(len(DAMAGED)))
+async def test_a_damaged_row_counts_as_none_and_the_next_answer_takes_its_place(
+    tmp_path: Path, damaged: str | bytes
+) -> None:
     store = Store(tmp_path / "s.sqlite")
     await store.put(key(1), ANSWER)
     await store.put(key(2), ANSWER)
     with sqlite3.connect(tmp_path / "s.sqlite") as other:
         other.execute("UPDATE completions SET completion = ? WHERE key = ?", (damaged, key(1)))
     other.close()
-    with pytest.raises(InputError, match=r"s\.sqlite: holds a damaged answer .* --store$"):
-        store.get(key(1))
+    assert store.get(key(1)) is None
     assert store.get(key(2)) == ANSWER
+    assert store.damaged == {key(1)}
+    await store.put(key(1), ANSWER)
+    store.close()
+    again = Store(tmp_path / "s.sqlite")
+    assert again.get(key(1)) == ANSWER
+    assert again.damaged == set()
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("row", "read"),
+    [
+        ('{"text": "m", "logprobs": [1]}', Completion("m", ())),
+        ('{"text": "m", "logprobs": 7}', Completion("m", ())),
+        ('{"text": "m", "logprobs": [{"token": "m", "logprob": 5.0, "top": {}}]}', Completion("m", ())),
+        ('{"text": "m", "logprobs": [{"token": "m", "logprob": 0, "top": {"m": NaN}}]}', Completion("m", ())),
+        ('{"text": "m", "input_tokens": -3, "output_tokens": 1e999, "seconds": NaN}', Completion("m")),
+        ('{"text": "m", "input_tokens": true, "output_tokens": "7", "model": 3, "later": 1}', Completion("m")),
+    ],
+)
+async def test_a_stored_answer_is_read_as_suspiciously_as_a_fresh_one(
+    tmp_path: Path, row: str, read: Completion
+) -> None:
+    store = Store(tmp_path / "s.sqlite")
+    await store.put(key(1), ANSWER)
+    with sqlite3.connect(tmp_path / "s.sqlite") as other:
+        other.execute("UPDATE completions SET completion = ?", (row,))
+    other.close()
+    assert store.get(key(1)) == read
+    assert store.damaged == set()
     store.close()

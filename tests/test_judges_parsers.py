@@ -80,10 +80,29 @@ def test_a_label_is_one_exact_token() -> None:
 
 
 def test_without_log_probabilities_the_text_alone_is_no_verdict() -> None:
-    for completion in (said("m"), Completion("m", ()), Completion("m", None)):
-        verdict = parse(TOKEN, completion)
-        assert verdict.p_second is None
-        assert verdict.problem == "the completion carries no log probabilities"
+    for completion in (said("m"), Completion("m", None)):
+        assert parse(TOKEN, completion) == Verdict(None, "the completion carries no log probabilities")
+    unreadable = Verdict(None, "the completion's log probabilities are none that can be read")
+    assert parse(TOKEN, Completion("m", ())) == unreadable
+    for odd in (800.0, 5.0, 0.01, math.inf, math.nan):
+        assert parse(TOKEN, token("m", {"m": odd, "M": -1.0})) == unreadable
+        assert parse(TOKEN, token("m", {"m": -1.0, "The": odd})) == unreadable
+    alone = parse(TOKEN, Completion("m", (TokenLogprob("m", -0.1, {}),)))
+    assert alone == Verdict(None, "the completion lists no likely tokens beside the one it chose")
+
+
+def test_a_verdict_is_a_preference_by_construction() -> None:
+    for odd in (math.nan, math.inf, -0.1, 1.1):
+        with pytest.raises(ValueError, match="no preference"):
+            Verdict(odd)
+    assert parse(TOKEN, token("m", {"m": 0.0005, "M": -1.0})).p_second == pytest.approx(1 / (1 + math.e))
+
+
+@pytest.mark.parametrize("odd", ['{"a":' * 100_000, "[" * 100_000, "{" * 100_000, '{"winner": ' + "7" * 10_000 + "}"])
+def test_json_that_cannot_be_read_is_no_verdict(odd: str) -> None:
+    for text in (odd, odd + '{"winner": "A"}'):
+        verdict = parse(JSON, said(text))
+        assert verdict.p_second is None or text != odd
 
 
 @given(st.floats(-30, 0), st.floats(-30, 0))

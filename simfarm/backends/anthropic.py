@@ -9,16 +9,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from json import JSONDecodeError
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import anthropic
 
-from simfarm.backends.answers import message_text, token_count
+from simfarm.backends.answers import answer_json, bounded, message_text, token_count, word
 from simfarm.backends.base import CallError, Completion, Request, TransientError
-from simfarm.backends.failures import check_address, connection_error, error_fields, status_error
+from simfarm.backends.failures import check_address, check_key, connection_error, error_fields, status_error
 from simfarm.errors import InputError
 
 __all__ = ["DEFAULT_MAX_TOKENS", "AnthropicBackend"]
@@ -42,6 +41,7 @@ class AnthropicBackend:
         self.base_url = base_url or os.environ.get("ANTHROPIC_BASE_URL") or None
         check_address(self.base_url, "--base-url" if base_url else "ANTHROPIC_BASE_URL")
         self._refused: dict[str, set[str]] = {}
+        check_key("ANTHROPIC_API_KEY")
         key = os.environ.get("ANTHROPIC_API_KEY")
         if not key:
             host = urlsplit(self.base_url).hostname if self.base_url else None
@@ -53,7 +53,7 @@ class AnthropicBackend:
             base_url=self.base_url,
             timeout=timeout,
             max_retries=0,
-            http_client=anthropic.DefaultAioHttpClient(timeout=timeout),
+            http_client=anthropic.DefaultAioHttpClient(timeout=timeout, event_hooks={"response": [bounded]}),
         )
 
     def check(self, model: str, sampling: Mapping[str, Any]) -> None:
@@ -100,7 +100,7 @@ class AnthropicBackend:
             body = self.body(request)
             started = time.perf_counter()
             try:
-                answer = await self._client.post("/v1/messages", cast_to=object, body=body)
+                answer = await self._client.post("/v1/messages", cast_to=bytes, body=body)
             except anthropic.APIStatusError as error:
                 if error.status_code == 400 and self._learn(request.model, body, error_fields(error.body)["message"]):
                     continue
@@ -116,11 +116,9 @@ class AnthropicBackend:
                 ) from None
             except (anthropic.APIConnectionError, aiohttp.ClientError) as error:
                 raise connection_error(error, self.name, self.base_url) from None
-            except (JSONDecodeError, UnicodeDecodeError):
-                raise TransientError("anthropic: the answer is cut off or not JSON") from None
             except UnicodeEncodeError:
                 raise CallError("the prompt is not valid Unicode text") from None
-            return _completion(answer, time.perf_counter() - started)
+            return _completion(answer_json(answer, self.name), time.perf_counter() - started)
 
     def _learn(self, model: str, body: Mapping[str, Any], message: str) -> bool:
         """Whether a 400 objects to a parameter that can be left out, and was not refused before."""
@@ -147,12 +145,11 @@ def _completion(answer: Any, seconds: float) -> Completion:
         what = "is a page, not JSON" if isinstance(answer, str) else "has no content"
         raise TransientError(f"anthropic: the answer {what}")
     read = [token_count(answer, n) for n in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")]
-    model = answer.get("model")
     return Completion(
         text=message_text(blocks),
         finish_reason=finish_reason,
         input_tokens=None if read[0] is None else sum(n or 0 for n in read),
         output_tokens=token_count(answer, "output_tokens"),
-        model=model if isinstance(model, str) else None,
+        model=word(answer, "model"),
         seconds=round(seconds, 4),
     )

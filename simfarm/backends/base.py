@@ -6,11 +6,13 @@ recorded completion and a fresh one cannot be told apart by the code that reads 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 __all__ = [
+    "LEAST_LOGPROB",
     "Backend",
     "CallError",
     "Completion",
@@ -21,6 +23,11 @@ __all__ = [
     "Scorer",
     "TokenLogprob",
     "TransientError",
+    "read_count",
+    "read_logprob",
+    "read_places",
+    "read_seconds",
+    "whole_text",
 ]
 
 Message = Mapping[str, str]
@@ -28,6 +35,16 @@ Message = Mapping[str, str]
 
 Prompt: TypeAlias = str | Sequence[Message]
 """What a continuation follows: chat messages, framed by the model's chat template, or a text as it is."""
+
+
+MOST_TOKENS = 2**31
+"""Beyond any context: a larger count is no count."""
+
+ROUNDING = 1e-3
+"""Nats above 0 that a log probability in half precision may have by rounding; more is no log probability."""
+
+LEAST_LOGPROB = -9999.0
+"""What stands for a probability of zero, as OpenAI writes it: JSON has no infinity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +85,10 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What came back. `model` is the name the provider returned; `finish_reason` is OpenAI's word (stop, length,
-    content_filter, refusal); token counts are the provider's, None where it gave none; `seconds` is wall time; `engine`
-    is what ran a model in this process, with its version."""
+    """What came back. `logprobs` are None where none were given and () where they cannot be read. `model` is the name
+    the provider returned; `finish_reason` is OpenAI's word (stop, length, content_filter, refusal); token counts are
+    the provider's, None where it gave none; `seconds` is wall time; `engine` is what ran a model in this process, with
+    its version."""
 
     text: str
     logprobs: tuple[TokenLogprob, ...] | None = None
@@ -93,11 +111,70 @@ class Completion:
         return row
 
     @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Completion:
-        """The completion that `to_json` wrote."""
-        rest = dict(row)
-        tokens = rest.pop("logprobs", None)
-        return cls(logprobs=None if tokens is None else tuple(TokenLogprob(**t) for t in tokens), **rest)
+    def from_json(cls, row: object) -> Completion:
+        """The completion that `to_json` wrote, read as suspiciously as a provider's answer: what is beside the text and
+        makes no sense is unknown. Raises `ValueError` where there is no text."""
+        if not isinstance(row, Mapping) or not isinstance(row.get("text"), str):
+            raise ValueError("no text")
+        words = {name: row.get(name) for name in ("finish_reason", "model", "engine")}
+        return cls(
+            text=whole_text(row["text"]),
+            logprobs=read_places(row.get("logprobs")),
+            input_tokens=read_count(row.get("input_tokens")),
+            output_tokens=read_count(row.get("output_tokens")),
+            seconds=read_seconds(row.get("seconds")),
+            **{name: whole_text(word) if isinstance(word, str) else None for name, word in words.items()},
+        )
+
+
+def read_count(value: object) -> int | None:
+    """A number of tokens, None for what can be none: a price is made of it."""
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
+    return int(value) if whole and value == int(value) else None  # type: ignore[call-overload, operator]
+
+
+def read_seconds(value: object) -> float | None:
+    """A duration, None for what can be none."""
+    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    return float(value) if known else None  # type: ignore[arg-type]
+
+
+def read_logprob(value: object) -> float:
+    """A log probability; `ROUNDING` above 0 is 0, -inf is `LEAST_LOGPROB`. Raises `ValueError` for what can be none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value <= ROUNDING:
+        raise ValueError("no log probability")
+    return LEAST_LOGPROB if value == -math.inf else min(0.0, float(value))
+
+
+def read_places(value: object) -> tuple[TokenLogprob, ...] | None:
+    """Tokens with their log probabilities as `Completion.to_json` writes them: None where none were given, () where a
+    single one cannot be read, since which token was how likely must not be guessed."""
+    if value is None:
+        return None
+    try:
+        return tuple(
+            TokenLogprob(
+                _token(place["token"]),
+                read_logprob(place["logprob"]),
+                {_token(token): read_logprob(logprob) for token, logprob in place["top"].items()},
+            )
+            for place in value  # type: ignore[attr-defined]
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return ()
+
+
+def _token(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("no token")
+    return whole_text(value)
+
+
+def whole_text(text: str) -> str:
+    """A text with U+FFFD for halves of surrogate pairs, which JSON can spell and no file can hold."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 class CallError(Exception):
@@ -105,11 +182,16 @@ class CallError(Exception):
 
 
 class TransientError(Exception):
-    """This call failed and may succeed later (408, 409, 429, 5xx, connection lost, time-out, truncated answer)."""
+    """This call failed and may succeed later (408, 409, 429, 5xx, connection lost, time-out, truncated answer).
 
-    def __init__(self, message: str, *, throttled: bool = False, retry_after: float | None = None) -> None:
+    `throttled`: the provider said that it is asked too fast; `slow`: the time was up."""
+
+    def __init__(
+        self, message: str, *, throttled: bool = False, slow: bool = False, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.throttled = throttled
+        self.slow = slow
         self.retry_after = retry_after
 
 

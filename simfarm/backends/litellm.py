@@ -11,9 +11,9 @@ from typing import Any
 
 import openai
 
-from simfarm.backends.answers import message_text, token_count, token_logprobs
+from simfarm.backends.answers import message_text, token_count, token_logprobs, word
 from simfarm.backends.base import Completion, Request, TransientError
-from simfarm.backends.failures import check_address, connection_error, status_error
+from simfarm.backends.failures import check_address, check_key, connection_error, status_error
 from simfarm.errors import InputError
 
 __all__ = ["LiteLLMBackend"]
@@ -47,7 +47,8 @@ class LiteLLMBackend:
         self._litellm = litellm
         self._timeout = timeout
         missing = [] if base_url else litellm.validate_environment(model)["missing_keys"]
-        self.key_variable = missing[0] if missing else "the provider's key"
+        self.key_variable = missing[0] if missing else f"{model.partition('/')[0].upper()}_API_KEY"
+        check_key(self.key_variable)
         if missing:
             raise InputError(f"{missing[0]} is not set: export it, or write it into a .env file here")
 
@@ -102,14 +103,15 @@ class LiteLLMBackend:
             message = dict(choice["message"])
         except (KeyError, IndexError, TypeError, ValueError):
             raise TransientError("litellm: the answer has no choices") from None
-        refusal = (message.get("provider_specific_fields") or {}).get("refusal")
+        more = message.get("provider_specific_fields")
+        refusal = message_text(more.get("refusal")) if isinstance(more, Mapping) else ""
         return Completion(
-            text=message_text(message.get("content")) or refusal or "",
+            text=message_text(message.get("content")) or refusal,
             logprobs=token_logprobs(choice.get("logprobs")),
-            finish_reason="refusal" if refusal else choice.get("finish_reason"),
+            finish_reason="refusal" if refusal else word(choice, "finish_reason"),
             input_tokens=token_count(answer, "prompt_tokens"),
             output_tokens=token_count(answer, "completion_tokens"),
-            model=answer.get("model"),
+            model=word(answer, "model"),
             seconds=round(time.perf_counter() - started, 4),
         )
 

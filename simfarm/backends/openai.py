@@ -10,17 +10,24 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from json import JSONDecodeError
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import openai
 
-from simfarm.backends.answers import message_text, token_count, token_logprobs
+from simfarm.backends.answers import answer_json, bounded, message_text, token_count, token_logprobs, word
 from simfarm.backends.base import CallError, Completion, Request, TransientError
-from simfarm.backends.failures import check_address, connection_error, error_fields, provider_words, status_error
+from simfarm.backends.failures import (
+    check_address,
+    check_key,
+    connection_error,
+    error_fields,
+    provider_words,
+    status_error,
+)
 from simfarm.errors import InputError, ProviderError
+from simfarm.masking import secrets_of
 
 __all__ = ["OpenAIBackend", "is_reasoning_model"]
 
@@ -62,7 +69,7 @@ class OpenAIBackend:
         check_address(self.base_url, "--base-url" if base_url else "OPENAI_BASE_URL")
         self._refused: dict[str, set[str]] = {}
         self._logprobs_seen: set[str] = set()
-        http = openai.DefaultAioHttpClient(timeout=timeout)
+        http = openai.DefaultAioHttpClient(timeout=timeout, event_hooks={"response": [bounded]})
         options: dict[str, Any] = {"timeout": timeout, "max_retries": 0, "http_client": http}
         endpoint = os.environ.get("AZURE_OPENAI_ENDPOINT")
         self.key_variable = "AZURE_OPENAI_API_KEY" if endpoint and base_url is None else "OPENAI_API_KEY"
@@ -76,9 +83,11 @@ class OpenAIBackend:
                     raise InputError(
                         f"AZURE_OPENAI_ENDPOINT is set but {variable} is not: set it, or unset the endpoint"
                     )
+            check_key("AZURE_OPENAI_API_KEY")
             self.base_url = endpoint
             self._client = openai.AsyncAzureOpenAI(azure_endpoint=endpoint, **options)
             return
+        check_key("OPENAI_API_KEY")
         key = os.environ.get("OPENAI_API_KEY")
         if not key:
             host = urlsplit(self.base_url).hostname if self.base_url else None
@@ -135,7 +144,7 @@ class OpenAIBackend:
             body = self.body(request)
             started = time.perf_counter()
             try:
-                answer = await self._client.post("/chat/completions", cast_to=object, body=body)
+                answer = await self._client.post("/chat/completions", cast_to=bytes, body=body)
             except openai.APIStatusError as error:
                 if error.status_code == 400 and self._learn(request.model, body, error_fields(error.body)):
                     continue
@@ -151,11 +160,9 @@ class OpenAIBackend:
                 ) from None
             except (openai.APIConnectionError, aiohttp.ClientError) as error:
                 raise connection_error(error, self.name, self.base_url) from None
-            except (JSONDecodeError, UnicodeDecodeError):
-                raise TransientError("openai: the answer is cut off or not JSON") from None
             except UnicodeEncodeError:
                 raise CallError("the prompt is not valid Unicode text") from None
-            return self._completion(answer, request, time.perf_counter() - started)
+            return self._completion(answer_json(answer, self.name), request, time.perf_counter() - started)
 
     def _learn(self, model: str, body: Mapping[str, Any], error: Mapping[str, str]) -> bool:
         """Whether a 400 names a parameter that can be left out or renamed, and was not refused before."""
@@ -180,14 +187,16 @@ class OpenAIBackend:
             message = dict(choice["message"])
         except (KeyError, IndexError, TypeError, ValueError):
             # an error with status 200 (some gateways) says why; a web page or a half-made answer does not
-            words = provider_words(error_fields(answer)["message"], request.messages)
+            secrets = secrets_of(self.base_url, self.key_variable)
+            words = provider_words(error_fields(answer)["message"], request.messages, secrets)
             what = "is a page, not JSON" if isinstance(answer, str) else "has no choices"
             raise TransientError(f"openai: the answer {what}" + (f": {words}" if words else "")) from None
-        text, finish_reason = message_text(message.get("content")), choice.get("finish_reason")
-        if message.get("refusal"):
-            text, finish_reason = text or str(message["refusal"]), "refusal"
+        text, finish_reason = message_text(message.get("content")), word(choice, "finish_reason")
+        refusal = message_text(message.get("refusal"))
+        if refusal:
+            text, finish_reason = text or refusal, "refusal"
         content = token_logprobs(choice.get("logprobs"))
-        if content:
+        if content is not None:
             self._logprobs_seen.add(request.model)
         elif (
             request.sampling.get("logprobs")
@@ -198,14 +207,13 @@ class OpenAIBackend:
             raise ProviderError(
                 f"{request.model} answered without log probabilities: use a judge that reads text (pairwise-reasoned)"
             )
-        model = answer.get("model")
         return Completion(
             text=text,
             logprobs=content,
-            finish_reason=finish_reason if isinstance(finish_reason, str) else None,
+            finish_reason=finish_reason,
             input_tokens=token_count(answer, "prompt_tokens"),
             output_tokens=token_count(answer, "completion_tokens"),
-            model=model if isinstance(model, str) else None,
+            model=word(answer, "model"),
             seconds=round(seconds, 4),
         )
 

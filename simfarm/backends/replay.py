@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from simfarm.backends.answers import message_text, token_logprobs
 from simfarm.backends.base import CallError, Completion, Request, TokenLogprob
 from simfarm.errors import InputError
 from simfarm.files import read_rows
@@ -93,7 +95,7 @@ def _unpacked(raw: Any) -> Any:
     if isinstance(raw, str) and raw.startswith(("{", "[")):
         try:
             value = json.loads(raw)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             return raw
         known = value if isinstance(value, list) else [value]
         if all(isinstance(v, dict) and ("text" in v or "message" in v) for v in known):
@@ -103,24 +105,23 @@ def _unpacked(raw: Any) -> Any:
 
 def completion_from_recording(value: Any, row: Mapping[str, Any]) -> Completion | None:
     """A completion from text, from simfarm's own shape, or from an OpenAI `choices[0]`; None if it is none of these."""
-    about: dict[str, Any] = {
-        "model": row.get("model"),
-        "input_tokens": row.get("input_tokens"),
-        "output_tokens": row.get("output_tokens"),
-        "seconds": row.get("seconds", row.get("time_per_example")),
-    }
-    if isinstance(value, str):
-        return Completion(text=value, **about)
-    if not isinstance(value, Mapping):
+    raw: dict[str, Any] = {"text": value} if isinstance(value, str) else {}
+    if isinstance(value, Mapping):
+        message, logprobs = value.get("message"), value.get("logprobs")
+        content = message_text(message.get("content")) if isinstance(message, Mapping) else ""
+        raw = {"text": content if value.get("text") is None else value["text"], "logprobs": logprobs}
+        raw["finish_reason"] = value.get("finish_reason")
+        if isinstance(logprobs, Mapping):
+            return _recorded(raw | {"logprobs": None}, row, token_logprobs(logprobs))
+    return _recorded(raw, row)
+
+
+def _recorded(
+    raw: Mapping[str, Any], row: Mapping[str, Any], places: tuple[TokenLogprob, ...] | None = None
+) -> Completion | None:
+    about = {name: row.get(name) for name in ("model", "input_tokens", "output_tokens")}
+    try:
+        made = Completion.from_json({**raw, **about, "seconds": row.get("seconds", row.get("time_per_example"))})
+    except ValueError:
         return None
-    finish_reason = value.get("finish_reason")
-    logprobs = value.get("logprobs")
-    message = value.get("message")
-    text = value.get("text") if value.get("text") is not None else (message or {}).get("content")
-    if isinstance(logprobs, Mapping):
-        logprobs = [
-            {"token": t["token"], "logprob": t["logprob"], "top": {o["token"]: o["logprob"] for o in t["top_logprobs"]}}
-            for t in logprobs.get("content") or []
-        ]
-    tokens = tuple(TokenLogprob(**t) for t in logprobs) if logprobs else None
-    return Completion(text=text or "", logprobs=tokens, finish_reason=finish_reason, **about)
+    return made if places is None else replace(made, logprobs=places)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from simfarm.backends.base import CallError, Completion, Prompt, Request, TokenLogprob
+from simfarm.backends.base import LEAST_LOGPROB, CallError, Completion, Prompt, Request, TokenLogprob
 from simfarm.backends.framing import check_framing, check_pair, encode, first_line, frame, room, stops
 from simfarm.backends.local import check_sampling, find_model
 from simfarm.backends.vllm_engine import EngineThread
@@ -28,9 +28,6 @@ from simfarm.errors import InputError, ProviderError
 __all__ = ["VLLMBackend"]
 
 Answer = TypeVar("Answer")
-
-LEAST_LOGPROB = -9999.0
-"""What vLLM's server gives for log 0: JSON has no -inf."""
 
 
 class VLLMBackend:

@@ -92,9 +92,10 @@ class Store:
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             raise InputError(f"{self._name}: cannot be opened ({why}); name another with --store") from None
+        self.damaged: set[bytes] = set()
         self._reader = self._opened()
         # here and not in its thread, so that a file that cannot be opened twice is told before the first call
-        self._writer = Writer(self._name, self._opened())
+        self._writer = Writer(self._name, self._opened(), self.damaged)
 
     def _opened(self) -> sqlite3.Connection:
         until = time.monotonic() + OPENING
@@ -146,7 +147,8 @@ class Store:
         connection.execute("SELECT min(key), max(key), min(rowid), max(rowid) FROM completions").fetchone()
 
     def get(self, key: bytes) -> Completion | None:
-        """The completion of one request, None where it was never answered."""
+        """The completion of one request, None where it was never answered, or where what is kept cannot be read: then
+        its key is in `damaged`, and the next answer takes its place."""
         try:
             row = self._reader.execute("SELECT completion FROM completions WHERE key = ?", (key,)).fetchone()
         except sqlite3.Error as error:
@@ -155,11 +157,9 @@ class Store:
             return None
         try:
             return Completion.from_json(json.loads(row[0]))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise InputError(
-                f"{self._name}: holds a damaged answer ({type(error).__name__}); "
-                "move the file away or name another with --store"
-            ) from None
+        except (ValueError, TypeError, RecursionError):
+            self.damaged.add(key)
+            return None
 
     async def put(self, key: bytes, completion: Completion) -> None:
         """Keeps a completion; returns when it is committed. It is written even where the caller is cancelled meanwhile.

@@ -14,6 +14,7 @@ import queue
 import sqlite3
 import threading
 import time
+from collections.abc import Set
 from contextlib import suppress
 
 from simfarm.errors import SimfarmError
@@ -43,10 +44,12 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 
 class Writer:
-    """Writes rows to `connection`, which it takes over. `name` is what errors call the file."""
+    """Writes rows to `connection`, which it takes over. `name` is what errors call the file. The first answer to a
+    request stays, unless its key is among the `damaged`."""
 
-    def __init__(self, name: str, connection: sqlite3.Connection) -> None:
+    def __init__(self, name: str, connection: sqlite3.Connection, damaged: Set[bytes] = frozenset()) -> None:
         self._name = name
+        self._damaged = damaged
         self._connection = connection
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._taken: list[_Item] = []
@@ -110,6 +113,8 @@ class Writer:
         while rows:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
+                damaged = [(row[0],) for row in rows if row[0] in self._damaged]
+                self._connection.executemany("DELETE FROM completions WHERE key = ?", damaged)
                 self._connection.executemany("INSERT OR IGNORE INTO completions VALUES (?, ?, ?)", rows)
                 self._connection.execute("COMMIT")
                 break

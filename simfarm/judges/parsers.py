@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from simfarm.backends.base import Completion
+from simfarm.backends.base import Completion, read_logprob
 from simfarm.judges.verdict import Verdict
 
 __all__ = ["MEANINGS", "PARSERS", "VerdictSpec", "parse_json", "parse_label", "parse_token_logprobs"]
@@ -34,6 +34,8 @@ MEANINGS: Mapping[str, tuple[float, int]] = {
     "much-second": (1.0, 2),
 }
 """What a label can mean -> (p that the second-shown output is preferred, grade)."""
+
+UNREADABLE = "the completion's log probabilities are none that can be read"
 
 REFUSALS = ("refusal", "content_filter")
 
@@ -82,21 +84,38 @@ class VerdictSpec:
 def parse_token_logprobs(completion: Completion, spec: VerdictSpec) -> Verdict:
     """P(second) = w_second / (w_first + w_second), w the probability of exactly that token as the first one generated.
 
-    A label outside the reported top tokens weighs 0; with both outside there is no verdict. `m` and ` m` are two
-    tokens and are not summed. That the reply ends with `length` is the normal case here (max_tokens 1).
+    A label outside the reported top tokens weighs 0; with both outside, or without top tokens, there is no verdict.
+    `m` and ` m` are two tokens and are not summed. That the reply ends with `length` is the normal case here
+    (max_tokens 1).
     """
     if completion.finish_reason in REFUSALS:
         return Verdict(None, "refused")
-    if not completion.logprobs:
-        return Verdict(None, "the completion carries no log probabilities")
-    place = completion.logprobs[0]
-    logprobs = {place.token: place.logprob, **place.top}
+    try:
+        logprobs = _first_place(completion)
+    except ValueError as error:
+        return Verdict(None, str(error))
     first, second = spec.label("first"), spec.label("second")
     w_first = math.exp(logprobs.get(first, -math.inf))
     w_second = math.exp(logprobs.get(second, -math.inf))
     if not w_first + w_second > 0:
         return Verdict(None, f"neither {first} nor {second} is among the likely first tokens")
     return Verdict(w_second / (w_first + w_second))
+
+
+def _first_place(completion: Completion) -> Mapping[str, float]:
+    """The likely first tokens and their log probabilities. Raises `ValueError` where they are not known: the chosen
+    token alone would be a hard verdict that nobody gave."""
+    if completion.logprobs is None:
+        raise ValueError("the completion carries no log probabilities")
+    if not completion.logprobs:
+        raise ValueError(UNREADABLE)
+    place = completion.logprobs[0]
+    if not place.top:
+        raise ValueError("the completion lists no likely tokens beside the one it chose")
+    try:
+        return {token: read_logprob(value) for token, value in {place.token: place.logprob, **place.top}.items()}
+    except ValueError:
+        raise ValueError(UNREADABLE) from None
 
 
 def parse_label(completion: Completion, spec: VerdictSpec) -> Verdict:
@@ -157,7 +176,8 @@ def _last_object(text: str) -> Mapping[str, Any] | None:
             found, end = decoder.raw_decode(text, start)
         except json.JSONDecodeError as error:
             end = max(error.pos, start + 1)
-        except RecursionError:
+        except (RecursionError, ValueError):
+            # nested too deeply, or a number of thousands of digits: what the judge meant is not known
             return None
         start = text.find("{", end)
     return found

@@ -22,6 +22,7 @@ import pandas as pd
 from simfarm import __version__
 from simfarm.errors import InputError
 from simfarm.files import check_writable
+from simfarm.masking import masked
 from simfarm.ranking.board import UNCHECKED
 from simfarm.report.files import csv_text
 from simfarm.targets import replacing, telling, write_text
@@ -137,7 +138,8 @@ def keep(target: Path, joined: pd.DataFrame, board: Board, flags: dict[str, str]
         "schema": 1,
         "simfarm": __version__,
         "made": datetime.now(UTC).date().isoformat(),
-        "command": shlex.join(["simfarm", *sys.argv[1:]]),
+        # a manifest is published with its board
+        "command": shlex.join(["simfarm", *map(masked, sys.argv[1:])]),
         "annotator": board.annotator,
         "judge_hash": str(hashes[0]) if len(hashes) else "unknown",
         "baseline": board.baseline,
