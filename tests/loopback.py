@@ -59,7 +59,8 @@ class Loopback:
     """The server in a thread of this process. `calls` lists every request in order of arrival (with `keep`), `asked`
     counts each distinct body; `GET /calls` tells the counts to another process."""
 
-    def __init__(self, *, keep: bool = True, **plan: Any) -> None:
+    def __init__(self, *, keep: bool = True, port: int = 0, **plan: Any) -> None:
+        self.port = port
         self.plan = Plan(**plan)
         self.keep = keep
         self.calls: list[Call] = []
@@ -88,7 +89,7 @@ class Loopback:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self.start("127.0.0.1", 0))
+        self._loop.run_until_complete(self.start("127.0.0.1", self.port))
         self._ready.set()
         self._loop.run_forever()
         self._loop.run_until_complete(self._stop())
@@ -113,6 +114,7 @@ class Loopback:
         site = web.TCPSite(self._runner, host, port, backlog=2048)
         await site.start()
         bound = self._runner.addresses[0]
+        self.port = bound[1]
         self.url = f"http://{bound[0]}:{bound[1]}"
 
     async def _openai(self, request: web.Request) -> web.StreamResponse:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from simfarm.backends.base import Request
 from simfarm.engine.budget import Budget
-from simfarm.engine.limits import Limits, RateBucket
+from simfarm.engine.limits import Limits, Pace
 from simfarm.engine.prices import price, price_table
 from simfarm.engine.runner import estimate_tokens
 from simfarm.errors import BudgetError
@@ -99,21 +102,80 @@ async def test_a_waiting_call_that_is_cancelled_leaves_no_gap() -> None:
     assert limits.active == 0
 
 
-async def test_rates(monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
+class Clock:
+    """An event loop's time that passes only as it is waited for, and a little late each time."""
 
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, late: float = 0.0) -> None:
+        self.now = 100.0
+        self.late = late
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self.now)
+        monkeypatch.setattr("simfarm.engine.limits.asyncio.wait_for", self.wait_for)
 
-    monkeypatch.setattr("simfarm.engine.limits.asyncio.sleep", sleep)
-    bucket = RateBucket(60 * 10)
-    for _ in range(30):
-        await bucket.take(1)
-    assert len(slept) == 20, "ten at once, then one each tenth of a second"
-    assert slept[-1] == pytest.approx(2.0, abs=0.1)
-    tokens = RateBucket(60_000)
-    await tokens.take(3000)
-    assert slept[-1] == pytest.approx(2.0, abs=0.1)
-    tokens.give_back(2000)
-    await tokens.take(500)
-    assert slept[-1] == pytest.approx(0.5, abs=0.1)
+    async def wait_for(self, waited: Coroutine[Any, Any, Any], seconds: float) -> None:
+        waited.close()
+        self.now += seconds + self.late
+        raise TimeoutError
+
+
+async def test_a_pace_is_even_and_is_reached_though_each_start_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, late=0.003)
+    pace = Pace(20.0)
+    starts = []
+    for _ in range(400):
+        await pace.take(1)
+        starts.append(clock.now)
+    gaps = [b - a for a, b in pairwise(starts)]
+    assert 399 / (starts[-1] - starts[0]) == pytest.approx(20, rel=0.01)
+    assert sum(gap < 0.04 for gap in gaps) <= 2, "the slack at the start apart, no two leave together"
+    clock.now += 10
+    starts = []
+    for _ in range(10):
+        await pace.take(1)
+        starts.append(clock.now)
+    assert starts[2] - starts[0] >= 0.05, "what was not used in ten seconds is not made up for at once"
+
+
+async def test_what_a_call_did_not_use_lets_the_next_in_earlier() -> None:
+    loop = asyncio.get_running_loop()
+    pace = Pace(1000.0)
+    await pace.take(10_000)
+    waiting = asyncio.ensure_future(pace.take(1))
+    await asyncio.sleep(0.02)
+    assert not waiting.done()
+    begun = loop.time()
+    pace.give_back(9_990)
+    await asyncio.wait_for(waiting, 5)
+    assert loop.time() - begun < 2
+
+
+async def test_a_pace_is_learnt_from_throttling_where_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    limits = Limits(64)
+    rate = 20.0
+    bucket, at, refused, answered = rate, clock.now, 0, 0
+    while answered < 600:
+        entered = await limits.enter(1)
+        bucket, at = min(rate, bucket + (clock.now - at) * rate), clock.now
+        if bucket < 1:
+            refused += 1
+            limits.throttled(entered)
+        else:
+            bucket -= 1
+            answered += 1
+            limits.succeeded()
+        limits.leave()
+        clock.now += 0.001
+    assert refused < 0.06 * answered
+    assert answered / (clock.now - 100) > 0.9 * rate
+    named = Limits(64, rpm=1200)
+    named.succeeded()
+    named.throttled(clock.now)
+    assert named._learnt is None, "who names a limit is held to that"
+
+
+async def test_a_time_out_halves_the_concurrency_once_a_window() -> None:
+    limits = Limits(64)
+    entered = [await limits.enter(1) for _ in range(64)]
+    for moment in entered:
+        limits.slowed(moment)
+    assert limits.allowed == 32

@@ -128,6 +128,7 @@ def _streamed(generation: Generation, instructions: Sequence[Instruction]) -> Ge
 
     total = len(instructions) * generation.sampling.n
     with progress(generation.generator, total) as bar, closing(generation.outputs(instructions)) as made:
+        generation.tell = bar.tell
         for output in made:
             yield output
             bar.step(generation.pace())

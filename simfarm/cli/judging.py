@@ -73,6 +73,7 @@ def streamed(session: Session, pairs: Sequence[Comparison]) -> Generator[Annotat
         say(note)
     total = session.count_calls(pairs)
     with progress(session.judge.name, total) as bar, closing(session.annotations(pairs)) as made:
+        session.tell = bar.tell
         for annotation in made:
             yield annotation
             bar.step(session.cost_so_far())

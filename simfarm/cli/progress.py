@@ -47,6 +47,13 @@ class Progress:
             self._note = text
         self._show()
 
+    def tell(self, kind: str, line: str) -> None:
+        """For an engine: what passes by itself stands beside the count, anything else is a line of its own."""
+        if kind == "waiting":
+            self.note(line)
+        else:
+            say(f"note: {one_line(line)}")
+
     def beside(self) -> str:
         """What is said beside the count."""
         return " · ".join(one_line(part) for part in (self._told, self._note) if part)

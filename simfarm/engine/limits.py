@@ -7,60 +7,95 @@ sign of it. Nothing here polls: a call that must wait sleeps on a future, and wh
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
+from contextlib import suppress
 
-__all__ = ["Limits", "RateBucket"]
+__all__ = ["Limits", "Pace"]
 
 DECREASE = 0.8
 """What is left of the concurrency after a 429."""
 
-BURST = 1.0
+SLOWED = 0.5
+"""What is left of it after a time-out."""
+
+SHARE = 0.98
+"""What is asked of the rate that the user names: calls do not reach a server as evenly as they leave."""
+
+SLACK = 0.05
 """Seconds of the rate that may go out at once; providers enforce a minute's limit over shorter spans."""
 
+EASED, GROWTH, SEARCH = 0.9, 0.02, 0.5
+"""What is left of a rate that a 429 has shown to be too high, by which share it grows in a second without one, and by
+which until the second 429: what a provider grants at once to begin with tells little of its rate."""
 
-class RateBucket:
-    """At most `per_minute` units, spread evenly. A taker may overdraw it and then sleeps until the debt is paid, so
-    takers are served in order without a queue."""
+ROUND = 1.0
+"""Seconds after which a pace is judged anew: a provider grants a few calls at once to begin with."""
 
-    def __init__(self, per_minute: float) -> None:
-        self._rate = per_minute / 60
-        self._burst = max(1.0, self._rate * BURST)
-        self._level = self._burst
-        self._updated: float | None = None
+LEAST = 1 / 60
+"""Calls a second that are tried in any case."""
+
+SEEN = 10.0
+"""Seconds over which the rate of answers is measured."""
+
+
+class Pace:
+    """`rate` units a second, spread evenly: a provider that grants 1,200 a minute refuses the 30th call of a second.
+
+    Takers are let in one after another; what one took is paid for by the next, who waits until then. Lateness (a busy
+    loop, a timer's tick) is made up for within `SLACK` seconds' worth, so that the rate is reached.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self._due = 0.0
+        self._turn = asyncio.Lock()
+        self._corrected = asyncio.Event()
 
     async def take(self, amount: float) -> None:
-        """Takes `amount` units and waits until they are due."""
-        now = asyncio.get_running_loop().time()
-        if self._updated is not None:
-            self._level = min(self._burst, self._level + (now - self._updated) * self._rate)
-        self._updated = now
-        self._level -= amount
-        if self._level < 0:
-            await asyncio.sleep(-self._level / self._rate)
+        """Waits until it is due, then takes `amount` units."""
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            while (wait := self._due - loop.time()) > 0:
+                self._corrected.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._corrected.wait(), wait)
+            self._due = max(self._due, loop.time() - SLACK) + amount / self.rate
 
     def give_back(self, amount: float) -> None:
         """Returns what was taken and not used (negative: what was used beyond it)."""
-        self._level += amount
+        self._due -= amount / self.rate
+        self._corrected.set()
 
 
 class Limits:
-    """The limits of one provider and key, shared by all its calls: `concurrency` at a time, fewer after a 429."""
+    """The limits of one provider and key, shared by all its calls: `concurrency` at a time, fewer after a 429.
+
+    Concurrency alone holds no rate: one call at a time is twenty a second where an answer takes 50 ms. So the first 429
+    also sets a pace, at the rate of the answers until then, that eases off and grows as the concurrency does.
+    """
 
     def __init__(self, concurrency: int, rpm: float | None = None, tpm: float | None = None) -> None:
         self.most = concurrency
         self.allowed = float(concurrency)
         self.active = 0
-        self._requests = RateBucket(rpm) if rpm else None
-        self._tokens = RateBucket(tpm) if tpm else None
+        self._requests = Pace(rpm / 60 * SHARE) if rpm else None
+        self._tokens = Pace(tpm / 60 * SHARE) if tpm else None
+        self._learnt: Pace | None = None
+        self._growth, self._eased_at = SEARCH, 0.0
+        self._answers: deque[float] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._paused_until = 0.0
         self._decreased_at = 0.0
 
-    async def enter(self, tokens: int) -> float:
+    async def enter(self, tokens: int, first: bool = False) -> float:
         """Waits for a place among the running calls and for the rates; `tokens` is what the call may use at most.
-        Returns the time it was let in, which `throttled` wants back. Every `enter` needs one `leave`."""
+        Returns the time it was let in, which `throttled` wants back. Every `enter` needs one `leave`. `first` gets a
+        place beside those that are taken."""
         loop = asyncio.get_running_loop()
-        if self._waiting or self.active >= int(self.allowed) or self._paused_until:
+        if first:
+            self.active += 1
+        elif self._waiting or self.active >= int(self.allowed) or self._paused_until:
             place: asyncio.Future[None] = loop.create_future()
             self._waiting.append(place)
             try:
@@ -72,8 +107,9 @@ class Limits:
         else:
             self.active += 1
         try:
-            if self._requests is not None:
-                await self._requests.take(1)
+            for pace in (self._requests, self._learnt):
+                if pace is not None:
+                    await pace.take(1)
             if self._tokens is not None:
                 await self._tokens.take(tokens)
         except asyncio.CancelledError:
@@ -89,6 +125,13 @@ class Limits:
     def succeeded(self) -> None:
         """Grows the concurrency by about one for each round of answered calls, up to what was asked for."""
         self.allowed = min(float(self.most), self.allowed + 1 / self.allowed)
+        now = asyncio.get_running_loop().time()
+        if self._learnt is not None and self._answers:
+            passed = min(1.0, now - self._answers[-1])
+            self._learnt.rate *= 1 + self._growth * passed
+        self._answers.append(now)
+        while self._answers[0] < now - SEEN:
+            self._answers.popleft()
 
     def used(self, reserved: int, used: int) -> None:
         """Corrects the token rate once the provider has said what a call used."""
@@ -96,10 +139,40 @@ class Limits:
             self._tokens.give_back(reserved - used)
 
     def throttled(self, entered: float) -> None:
-        """Shrinks the concurrency after a 429, once for all the calls that were running when it last shrank."""
+        """Shrinks the concurrency after a 429, and eases the pace, once for all the calls that were running when they
+        last shrank."""
+        if entered < self._decreased_at:
+            return
+        now = asyncio.get_running_loop().time()
+        self.allowed = max(1.0, self.allowed * DECREASE)
+        self._decreased_at = now
+        if self._learnt is not None and now >= self._eased_at + ROUND:
+            self._learnt.rate = max(LEAST, EASED * min(self._learnt.rate, self._measured(now)))
+            self._growth, self._eased_at = GROWTH, now
+        elif self._learnt is None and self._requests is None and self._answers:
+            self._learnt = Pace(len(self._answers) / max(ROUND, now - self._answers[0]))
+            self._eased_at = now
+
+    def _measured(self, now: float) -> float:
+        """Answers a second of late, over long enough to count some; no bound where that is longer than they are kept."""
+        assert self._learnt is not None
+        span = max(ROUND, 10 / self._learnt.rate)
+        return sum(at > now - span for at in self._answers) / span if span <= SEEN else math.inf
+
+    def slowed(self, entered: float) -> None:
+        """Shrinks the concurrency after a time-out: a server that works off more calls than it can answer in time may
+        work for nobody. Deeper than after a 429, since each round of time-outs takes as long as a time-out."""
         if entered >= self._decreased_at:
-            self.allowed = max(1.0, self.allowed * DECREASE)
+            self.allowed = max(1.0, self.allowed * SLOWED)
             self._decreased_at = asyncio.get_running_loop().time()
+
+    def lower(self) -> bool:
+        """Halves what may ever run at a time, once for all the calls that run now; whether it did."""
+        if self.active > self.most or self.most == 1:
+            return False
+        self.most = max(1, self.active // 2)
+        self.allowed = min(self.allowed, float(self.most))
+        return True
 
     def pause(self, seconds: float) -> None:
         """Lets no call in for `seconds`: the provider asked for it."""

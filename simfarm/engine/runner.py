@@ -7,19 +7,20 @@ its completion is committed before anyone sees it. Errors are never stored, so t
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
 
 from simfarm.backends.base import Backend, CallError, Completion, Request, TransientError
-from simfarm.backends.failures import Unreachable
+from simfarm.backends.failures import OutOfFiles, Unreachable
 from simfarm.engine.budget import Budget
+from simfarm.engine.descriptors import affordable
 from simfarm.engine.limits import Limits
+from simfarm.engine.patience import Patience
 from simfarm.engine.prices import price, price_table
+from simfarm.engine.stats import Stats, run_limits
 from simfarm.engine.store import Store, request_key
 from simfarm.errors import InputError, ProviderError
 from simfarm.words import plural
@@ -36,58 +37,21 @@ COLD_RETRIES = 3
 """Retries of a call (throttling apart) while nothing was answered yet in this run: a wrong address, a proxy's page or
 a server that hangs is then as likely as a moment's trouble."""
 
+SLOWER = "lower --concurrency or raise --timeout"
+
 LONGEST_PAUSE = 600.0
 """Seconds a provider may ask to wait before the run is stopped instead: a daily limit, not a moment's."""
-
-
-def run_limits(
-    backend: Backend, concurrency: int | None, timeout: float | None, usual: float, caps: dict[str, Any]
-) -> dict[str, Any]:
-    """The limits of a run on `backend`, as `Engine` takes them; `usual` is a server's time-out in seconds.
-
-    A model in this process takes as long as it takes and costs nothing. Raises `InputError` for what makes no sense.
-    """
-    if concurrency is not None and concurrency < 1:
-        raise InputError(f"concurrency is {concurrency}; it must be at least 1")
-    if backend.in_process and timeout is not None:
-        raise InputError("--timeout is for a server's calls: a model in this process is waited for; leave it out")
-    if backend.in_process:
-        return caps | {"timeout": None, "budget": None}
-    return caps | {"timeout": timeout or usual}
-
-
-@dataclass(slots=True)
-class Stats:
-    """What one run did. `asked` counts new completions, `cached` those known before this run, `shared` those that
-    another request of this run had asked for; `cost` is in US dollars over the priced ones; `since` is when the first
-    new answer began (`time.perf_counter`)."""
-
-    asked: int = 0
-    cached: int = 0
-    shared: int = 0
-    retries: int = 0
-    throttled: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: float = 0.0
-    unpriced: int = 0
-    errors: Counter[str] = field(default_factory=Counter)
-    models: Counter[str] = field(default_factory=Counter)
-    since: float | None = None
-
-    def money(self) -> str:
-        """What this run's new calls cost, in words."""
-        return "unknown price" if self.unpriced else f"${self.cost:.4f}"
-
-    def tokens_per_second(self) -> float:
-        """Output tokens a second, from the moment the first new answer began: loading a model is not its speed."""
-        passed = 0.0 if self.since is None else time.perf_counter() - self.since
-        return self.output_tokens / passed if passed else 0.0
 
 
 def estimate_tokens(request: Request) -> int:
     """Input tokens of a request, on the high side: a third of its UTF-8 bytes and a few for each message's frame."""
     return sum(len(m["content"].encode("utf-8", "surrogatepass")) // 3 + 8 for m in request.messages) + 8
+
+
+def _log(kind: str, line: str) -> None:
+    """Where nobody is told, the log has what will not pass by itself."""
+    if kind == "note":
+        logging.getLogger("simfarm").warning("%s", line)
 
 
 class Engine:
@@ -96,9 +60,10 @@ class Engine:
     `concurrency` is the most calls at a time; `rpm` and `tpm` cap requests and tokens a minute; `budget` is in US
     dollars; `price` is (input, output) dollars per million tokens, for models without a list price; `timeout` is in
     seconds for one attempt (None: as long as it takes); `retries` counts further attempts at a call that failed for a
-    passing reason. `on_event` is told each new completion ("asked"), retry and throttling as it happens. Without a
-    store nothing is remembered and nothing shared: that is for recordings, whose answers depend on more than the
-    request's body. `close_backend` is False where the backend is somebody else's, to be used again.
+    passing reason. `tell` is given what the user must know while it runs, as a kind ("note"; "waiting" for what passes
+    by itself) and a line; the log has it where there is none. Without a store nothing is remembered and nothing shared:
+    that is for recordings, whose answers depend on more than the request's body. `close_backend` is False where the
+    backend is somebody else's, to be used again.
     """
 
     def __init__(
@@ -113,20 +78,20 @@ class Engine:
         price: tuple[float, float] | None = None,
         timeout: float | None = 120.0,
         retries: int = 8,
-        on_event: Callable[[str], None] | None = None,
+        tell: Callable[[str, str], None] | None = None,
         close_backend: bool = True,
     ) -> None:
         self.backend = backend
         self._close_backend = close_backend
         self.stats = Stats()
         self._store = store
-        self._limits = Limits(concurrency, rpm, tpm)
+        self._tell = tell or _log
+        self._limits = Limits(self._affordable(concurrency), rpm, tpm)
+        self.patience = Patience(self.stats, self._tell)
         self._budget = None if budget is None else Budget(budget)
         self._price = price
         self._timeout = timeout
         self._retries = retries
-        self._on_event = on_event
-        self._refused: ProviderError | None = None
         self._running: dict[bytes, asyncio.Task[Completion]] = {}
         self._asked: set[bytes] = set()
         self._random = random.Random()
@@ -137,6 +102,7 @@ class Engine:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.patience.close()
         tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
@@ -163,6 +129,7 @@ class Engine:
                 else:
                     self.stats.shared += 1
                 return known, earlier
+            self.stats.damaged += key in self._store.damaged and key not in self._asked
             task = asyncio.ensure_future(self._ask(key, request))
             self._running[key] = task
             task.add_done_callback(lambda done: self._finished(key, done))
@@ -230,72 +197,110 @@ class Engine:
         tokens_in, tokens_out, most = self.estimate(request)
         if self._budget is not None and most is None:
             raise InputError(f"--budget needs the price of {request.model}, which no table knows: add --price IN,OUT")
-        failures = 0
-        for attempt in range(self._retries + 1):
+        call = (key, request, tokens_in + tokens_out, most)
+        attempt = failures = 0
+        gone: Unreachable | None = None
+        while True:
             try:
-                completion = await self._attempt(key, request, tokens_in + tokens_out, most)
-            except CallError:
+                if gone is None:
+                    return await self._attempt(*call)
+                completion = await self.patience.outlast(gone, lambda: self._attempt(*call, knocking=True))
+                if completion is not None:
+                    return completion
+                gone = None
+            except CallError as error:
+                await self.patience.refusal(error, f"check --model{self._and_address()}, then run it again")
                 self.stats.errors["refused"] += 1
                 raise
             except TransientError as error:
-                failures += not error.throttled
+                failures += not (error.throttled or isinstance(error, OutOfFiles))
                 cold = not self.stats.asked and failures > COLD_RETRIES
                 if cold and (isinstance(error, Unreachable) or not self.stats.cached):
                     raise self._silent(error) from None
+                if isinstance(error, Unreachable) and self.stats.asked and self.patience.gone():
+                    gone = error
+                    continue
+                gone = None
                 if cold or attempt == self._retries:
                     self.stats.errors["gave up"] += 1
                     raise
                 await self._back_off(error, attempt)
-                continue
-            self._event("asked")
-            return completion
-        raise AssertionError("the last attempt returns or raises")
+                attempt += 1
 
-    async def _attempt(self, key: bytes | None, request: Request, tokens: int, most: float | None) -> Completion:
+    async def _attempt(
+        self, key: bytes | None, request: Request, tokens: int, most: float | None, knocking: bool = False
+    ) -> Completion:
         """One call, inside the limits and the budget. A failed call reports no tokens and so counts as free.
 
         The answer is committed before its place is given to the next call, so that a kill loses no more than
         `concurrency` answers.
         """
-        entered = await self._limits.enter(tokens)
+        entered = await self._limits.enter(tokens, knocking)
         used, cost = 0, 0.0
         reserved = False
         try:
-            if self._refused is not None:
-                raise self._refused
+            await self.patience.gate(knocking)
             if self._store is not None:
                 await self._store.ready()
             if self._budget is not None:
                 assert most is not None
                 await self._budget.reserve(most)
                 reserved = True
-            try:
-                async with asyncio.timeout(self._timeout):
-                    completion = await self.backend.complete(request)
-            except TimeoutError:
-                raise TransientError(f"no answer within {self._timeout:g} s") from None
-            except ProviderError as error:
-                # the calls still waiting for their turn would be refused as well
-                self._refused = error
-                raise
-            except TransientError as error:
-                if error.throttled:
-                    self.stats.throttled += 1
-                    self._limits.throttled(entered)
-                    self._event("throttled")
-                raise
-            self._limits.succeeded()
-            used = (completion.input_tokens or 0) + (completion.output_tokens or 0)
-            cost = self._count(completion, most)
-            if key is not None and self._store is not None:
-                self._asked.add(key)
-                await self._store.put(key, completion)
+            with self.patience.flight():
+                completion = await self._call(request, entered)
+                if key is not None and self._store is not None:
+                    self._asked.add(key)
+                    await self._store.put(key, completion)
+                self._limits.succeeded()
+                self.patience.answered()
+                used = (completion.input_tokens or 0) + (completion.output_tokens or 0)
+                cost = self._count(completion, most)
             return completion
         finally:
             if reserved and self._budget is not None and most is not None:
                 self._budget.settle(most, cost)
             self._limits.used(tokens, used)
             self._limits.leave()
+
+    async def _call(self, request: Request, entered: float) -> Completion:
+        """The backend's answer; what a failure says of the pace and of the run is taken from it here."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                completion = await self.backend.complete(request)
+            # a model in this process has no reader of its own that doubts what it says (log probabilities that are NaN)
+            return Completion.from_json(completion.to_json()) if self.backend.in_process else completion
+        except TimeoutError:
+            self._limits.slowed(entered)
+            raise TransientError(f"no answer within {self._timeout:g} s: {SLOWER}", slow=True) from None
+        except ProviderError as error:
+            # the calls still waiting for their turn would be refused as well
+            self.patience.refused = error
+            raise
+        except OutOfFiles as error:
+            if self._limits.lower():
+                self._tell("note", f"{error}: {self._limits.most} calls at a time from here on")
+            raise
+        except TransientError as error:
+            if error.throttled:
+                self.stats.throttled += 1
+                self._limits.throttled(entered)
+            elif error.slow:
+                self._limits.slowed(entered)
+            raise
+
+    def _affordable(self, concurrency: int) -> int:
+        """The calls at a time that this process can open connections for; said where they are fewer than wanted."""
+        if self.backend.in_process or self.backend.name == "replay":
+            return concurrency
+        possible, files = affordable(concurrency)
+        if possible < concurrency:
+            self._tell(
+                "note", f"{possible} calls at a time, not {concurrency}: a process may open {files} files (ulimit -n)"
+            )
+        return possible
+
+    def _and_address(self) -> str:
+        return " and --base-url" if self.backend.base_url else ""
 
     def _count(self, completion: Completion, most: float | None) -> float:
         """Adds a new completion to the statistics; what it counts against the budget (the most, where unpriced)."""
@@ -318,15 +323,17 @@ class Engine:
         """The end of a run whose server never answered; calls waiting for their turn meet it too. Where an earlier
         run has answers from this server, only one that cannot be reached ends the run: the last rows missing may be the
         ones that it always fails on, and the file is wanted without them."""
-        remedy = "check the network and --base-url"
-        if not isinstance(error, Unreachable):
-            remedy = "check the server" + (" and --base-url (it often ends in /v1)" if self.backend.base_url else "")
-        self._refused = ProviderError(f"{error}; nothing was answered in this run: {remedy}, then run it again")
-        return self._refused
+        remedy = f"check the server{self._and_address()}" + (
+            " (it often ends in /v1; does it speak https?)" if self.backend.base_url else ""
+        )
+        if isinstance(error, Unreachable):
+            remedy = f"check the network{self._and_address()}"
+        self.patience.refused = ProviderError(f"{error}; nothing was answered in this run: {remedy}, then run it again")
+        return self.patience.refused
 
     async def _back_off(self, error: TransientError, attempt: int) -> None:
         self.stats.retries += 1
-        self._event("retry")
+        wait = min(LONGEST_WAIT, FIRST_WAIT * 2**attempt) * self._random.uniform(0.5, 1.0)
         if error.retry_after is not None:
             if error.retry_after > LONGEST_PAUSE:
                 raise ProviderError(
@@ -334,9 +341,8 @@ class Engine:
                     "nothing answered is asked twice"
                 )
             self._limits.pause(error.retry_after)
-        wait = min(LONGEST_WAIT, FIRST_WAIT * 2**attempt) * self._random.uniform(0.5, 1.0)
-        await asyncio.sleep(max(0.0, wait - (error.retry_after or 0.0)))
-
-    def _event(self, kind: str) -> None:
-        if self._on_event is not None:
-            self._on_event(kind)
+            wait = max(wait, error.retry_after)
+        if error.throttled:
+            await self.patience.wait(wait)
+        else:
+            await asyncio.sleep(wait)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +51,8 @@ class Session:
     limits: dict[str, Any] = field(default_factory=dict)
     summary: Summary = field(default_factory=Summary)
     stats: Stats | None = None
+    tell: Callable[[str, str], None] | None = None
+    """Given what the user must know while it runs, as `Engine` takes it."""
 
     @classmethod
     def open(
@@ -224,7 +226,12 @@ class Session:
         store = None if isinstance(self.backend, ReplayBackend) else Store(self.store)
         try:
             async with Engine(
-                self.backend, store, concurrency=self.concurrency, close_backend=self.owned, **self.limits
+                self.backend,
+                store,
+                concurrency=self.concurrency,
+                close_backend=self.owned,
+                tell=self.tell,
+                **self.limits,
             ) as engine:
                 try:
                     yield engine
@@ -258,6 +265,7 @@ class Session:
                 )
                 + (f", {plural(summary.repaired, 'answer')} repaired by asking again" if summary.repaired else "")
             )
+            told += stats.warnings()
         for problem, count in summary.problems.most_common(5):
             told.append(f"no verdict {count}×: {problem}")
         if summary.cut_off:
@@ -293,8 +301,11 @@ def _with_sampling(judge: Judge, drawn: Mapping[str, float | None]) -> Judge:
 
 
 def same_model(asked: str, answered: str) -> bool:
-    """Whether a provider's answer names the model asked for; an alias may be answered by its dated version."""
+    """Whether a provider's answer names the model asked for; an alias may be answered by its dated version, a name by
+    that with its revision (NAME@main)."""
     short, full = asked.rsplit("/", 1)[-1].lower(), answered.rsplit("/", 1)[-1].lower()
+    if "@" not in short:
+        full = full.partition("@")[0]
     return (
         full == short
         or re.fullmatch(re.escape(short.removesuffix("-latest")) + r"-[\d-]+(-?v\d+(:\d+)?)?", full) is not None

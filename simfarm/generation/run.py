@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Coroutine, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +55,8 @@ class Generation:
     passing: int = 0
     """How many of them may be made by another run (a busy server, not a prompt that is too long)."""
     stopped: str | None = None
+    tell: Callable[[str, str], None] | None = None
+    """Given what the user must know while it runs, as `Engine` takes it."""
 
     @classmethod
     def open(
@@ -200,7 +202,12 @@ class Generation:
         store = Store(self.store)
         try:
             async with Engine(
-                self.backend, store, concurrency=self.concurrency, close_backend=self.owned, **self.limits
+                self.backend,
+                store,
+                concurrency=self.concurrency,
+                close_backend=self.owned,
+                tell=self.tell,
+                **self.limits,
             ) as engine:
                 yield engine
         finally:
@@ -223,7 +230,7 @@ class Generation:
         retries = (
             f", {plural(stats.retries, 'retry', 'retries')} ({stats.throttled} throttled)" if stats.retries else ""
         )
-        told.append(f"{new}, {stats.cached} from the store{retries}")
+        told += [f"{new}, {stats.cached} from the store{retries}", *stats.warnings()]
         for why, count in Counter(why for *_, why in self.failed).most_common(5):
             position, asked, *_ = next(failure for failure in self.failed if failure[3] == why)
             name = f" ({asked.instruction_id})" if asked.instruction_id is not None else ""

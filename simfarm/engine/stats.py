@@ -1,0 +1,64 @@
+"""What one run did, and the options that decide how hard it asks."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from simfarm.backends.base import Backend
+from simfarm.errors import InputError
+
+__all__ = ["Stats", "run_limits"]
+
+
+def run_limits(
+    backend: Backend, concurrency: int | None, timeout: float | None, usual: float, caps: dict[str, Any]
+) -> dict[str, Any]:
+    """The limits of a run on `backend`, as `Engine` takes them; `usual` is a server's time-out in seconds.
+
+    A model in this process takes as long as it takes and costs nothing. Raises `InputError` for what makes no sense.
+    """
+    if concurrency is not None and concurrency < 1:
+        raise InputError(f"concurrency is {concurrency}; it must be at least 1")
+    if backend.in_process and timeout is not None:
+        raise InputError("--timeout is for a server's calls: a model in this process is waited for; leave it out")
+    if backend.in_process:
+        return caps | {"timeout": None, "budget": None}
+    return caps | {"timeout": timeout or usual}
+
+
+@dataclass(slots=True)
+class Stats:
+    """What one run did. `asked` counts new completions, `cached` those known before this run, `shared` those that
+    another request of this run had asked for, `damaged` those in the store that could not be read; `cost` is in US
+    dollars over the priced ones; `since` is when the first new answer began (`time.perf_counter`)."""
+
+    asked: int = 0
+    cached: int = 0
+    shared: int = 0
+    retries: int = 0
+    throttled: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+    unpriced: int = 0
+    damaged: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    models: Counter[str] = field(default_factory=Counter)
+    since: float | None = None
+
+    def money(self) -> str:
+        """What this run's new calls cost, in words."""
+        return "unknown price" if self.unpriced else f"${self.cost:.4f}"
+
+    def warnings(self) -> list[str]:
+        """What the user must know of the answers that this run did not get as it should have."""
+        told = f"warning: {self.damaged} answers in the store were damaged and have been asked again"
+        return [told] if self.damaged else []
+
+    def tokens_per_second(self) -> float:
+        """Output tokens a second, from the moment the first new answer began: loading a model is not its speed."""
+        passed = 0.0 if self.since is None else time.perf_counter() - self.since
+        return self.output_tokens / passed if passed else 0.0
