@@ -3,7 +3,7 @@
     python benchmarks/pacing.py [--per-minute 1200] [--seconds 30] [--latency-ms 50]
 
 The provider (tests/loopback.py) grants requests as providers do: a bucket that refills evenly and holds a second's
-worth, or a fifth of it. Beyond it a call gets a 429, with or without a Retry-After. Each line is a run of its own,
+worth, a fifth of it or a tenth. Beyond it a call gets a 429, with or without a Retry-After. Each line is its own run,
 concurrency 64, without a store; the rate counts from the first answer to the last, and so includes what the bucket held
 at the start. Where no limit is named the first 64 calls leave at once: what was throttled after them stands apart.
 """
@@ -28,6 +28,7 @@ CASES = (
     # (what the user names, seconds of the rate that the bucket holds, what a 429 says)
     ("--rpm", 1.0, "429"),
     ("--rpm", 0.2, "429"),
+    ("--rpm", 0.1, "429"),
     ("--rpm", 1.0, "429-after:1"),
     ("--tpm", 1.0, "429"),
     ("nothing", 1.0, "429"),

@@ -44,7 +44,7 @@ def token_count(answer: Mapping[str, Any], name: str) -> int | None:
 
 def token_logprobs(logprobs: object) -> tuple[TokenLogprob, ...] | None:
     """The tokens of OpenAI's `choices[0].logprobs`: None where there are none, () where they are of another shape."""
-    content = logprobs.get("content") if isinstance(logprobs, Mapping) else logprobs
+    content: Any = logprobs.get("content") if isinstance(logprobs, Mapping) else logprobs
     if not content:
         return None
     try:

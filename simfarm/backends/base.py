@@ -129,14 +129,16 @@ class Completion:
 
 def read_count(value: object) -> int | None:
     """A number of tokens, None for what can be none: a price is made of it."""
-    whole = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
-    return int(value) if whole and value == int(value) else None  # type: ignore[call-overload, operator]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_TOKENS:
+        return None
+    return int(value) if value == int(value) else None
 
 
 def read_seconds(value: object) -> float | None:
     """A duration, None for what can be none."""
-    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-    return float(value) if known else None  # type: ignore[arg-type]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MOST_TOKENS:
+        return None
+    return float(value)
 
 
 def read_logprob(value: object) -> float:

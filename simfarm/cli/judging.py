@@ -47,7 +47,7 @@ def open_run(arguments: argparse.Namespace) -> tuple[Session, list[Comparison]]:
 def allow_no_key() -> None:
     """For a run that asks nothing: the SDKs want a key even then."""
     for key in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
-        os.environ.setdefault(key, "none, this is a dry run")
+        os.environ.setdefault(key, "none-this-is-a-dry-run")
 
 
 def dry_run(arguments: argparse.Namespace, check: Callable[[Session, Sequence[Comparison]], None] | None = None) -> int:

@@ -22,8 +22,8 @@ SLOWED = 0.5
 SHARE = 0.98
 """What is asked of the rate that the user names: calls do not reach a server as evenly as they leave."""
 
-SLACK = 0.05
-"""Seconds of the rate that may go out at once; providers enforce a minute's limit over shorter spans."""
+SLACK = 0.15
+"""Seconds of the rate that may go out at once after a delay; providers enforce a minute's limit over shorter spans."""
 
 EASED, GROWTH, SEARCH = 0.9, 0.02, 0.5
 """What is left of a rate that a 429 has shown to be too high, by which share it grows in a second without one, and by
@@ -154,7 +154,7 @@ class Limits:
             self._eased_at = now
 
     def _measured(self, now: float) -> float:
-        """Answers a second of late, over long enough to count some; no bound where that is longer than they are kept."""
+        """Answers a second of late, over long enough to count some; no bound where they are not kept as long."""
         assert self._learnt is not None
         span = max(ROUND, 10 / self._learnt.rate)
         return sum(at > now - span for at in self._answers) / span if span <= SEEN else math.inf

@@ -308,5 +308,5 @@ def same_model(asked: str, answered: str) -> bool:
         full = full.partition("@")[0]
     return (
         full == short
-        or re.fullmatch(re.escape(short.removesuffix("-latest")) + r"-[\d-]+(-?v\d+(:\d+)?)?", full) is not None
+        or re.fullmatch(re.escape(short.removesuffix("-latest")) + r"-\d{3}[\d-]*(-?v\d+(:\d+)?)?", full) is not None
     )
