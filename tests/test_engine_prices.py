@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +93,17 @@ def test_another_model_that_answers_is_told(tmp_path: Path) -> None:
     with Loopback(model="judge-1-mini") as server:
         session, _ = judged(server, "pairwise-logprob", store=tmp_path / "s.sqlite")
     assert "warning: judge-1 was asked, but judge-1-mini (4×) answered" in session.closing_lines()
+
+
+def test_a_damaged_answer_in_the_store_is_asked_again_and_told(tmp_path: Path) -> None:
+    where = tmp_path / "s.sqlite"
+    with Loopback() as server:
+        _, before = judged(server, "pairwise-logprob", store=where)
+        with closing(sqlite3.connect(where)) as store, store:
+            store.execute("UPDATE completions SET completion = '{\"text\": null}' WHERE rowid = 2")
+        again, after = judged(server, "pairwise-logprob", store=where)
+        clean, _ = judged(server, "pairwise-logprob", store=where)
+        assert server.received == 5
+    assert [row.preference for row in after] == [row.preference for row in before]
+    assert "warning: 1 answer in the store was damaged: asked again" in again.closing_lines()
+    assert not any("damaged" in line for line in clean.closing_lines())

@@ -9,6 +9,7 @@ from typing import Any
 
 from simfarm.backends.base import Backend
 from simfarm.errors import InputError
+from simfarm.words import plural
 
 __all__ = ["Stats", "run_limits"]
 
@@ -55,8 +56,8 @@ class Stats:
 
     def warnings(self) -> list[str]:
         """What the user must know of the answers that this run did not get as it should have."""
-        told = f"warning: {self.damaged} answers in the store were damaged and have been asked again"
-        return [told] if self.damaged else []
+        told = plural(self.damaged, "answer in the store was damaged", "answers in the store were damaged")
+        return [f"warning: {told}: asked again"] if self.damaged else []
 
     def tokens_per_second(self) -> float:
         """Output tokens a second, from the moment the first new answer began: loading a model is not its speed."""
