@@ -1,23 +1,31 @@
 """The guard: what it flags, and above all what it does not."""
 
 import json
+import tracemalloc
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import attacks
 import pandas as pd
 import pytest
 
 from simfarm.files import read_rows
-from simfarm.ranking.guard import flags
+from simfarm.judges import list_judges
+from simfarm.ranking import leaderboard, repeats
+from simfarm.ranking.guard import Flag, Watch, flags
+from simfarm.ranking.hints import PROOF, sign
 from simfarm.ranking.units import prepare
 
+Cheat = Callable[[Sequence[str]], list[str]]
 
-def raised(outputs: list[str], side: str = "2") -> tuple[str, ...]:
+
+def raised(outputs: Sequence[str], side: str = "2") -> tuple[Flag, ...]:
     other = "1" if side == "2" else "2"
     rows = [
         {
             "instruction": f"q{i}",
             f"output_{side}": output,
-            f"output_{other}": f"an honest answer, number {i}",
+            f"output_{other}": attacks.noise(i + 10**6, 30),
             f"generator_{side}": "m",
             f"generator_{other}": "b",
             "annotator": "j",
@@ -31,7 +39,7 @@ def raised(outputs: list[str], side: str = "2") -> tuple[str, ...]:
 
 
 def honest(n: int) -> list[str]:
-    return [f"Answer number {i}, which is like no other." for i in range(n)]
+    return [f"Answer {i}: {attacks.noise(i, 30)}." for i in range(n)]
 
 
 @pytest.mark.parametrize("side", ["1", "2"])
@@ -87,6 +95,169 @@ def test_a_hint_in_a_tenth_of_the_outputs_is_flagged() -> None:
 def test_a_slim_file_is_not_checked() -> None:
     rows = [{"instruction_id": 1, "generator_1": "b", "generator_2": "m", "annotator": "j", "preference": 1.0}]
     assert flags(prepare(pd.DataFrame(rows))) == {"b": ("not checked",), "m": ("not checked",)}
+
+
+@pytest.mark.parametrize("cheat", attacks.CONSTANTS.values(), ids=attacks.CONSTANTS)
+def test_a_disguised_constant_is_seen(cheat: Cheat) -> None:
+    assert "constant-output" in raised(cheat(honest(120)))
+
+
+@pytest.mark.parametrize(
+    "cheat",
+    [*attacks.FORGED.values(), *attacks.ADDRESSED.values(), *attacks.HIDDEN.values()],
+    ids=[*attacks.FORGED, *attacks.ADDRESSED, *attacks.HIDDEN],
+)
+def test_speaking_to_the_judge_is_heard(cheat: Cheat) -> None:
+    assert raised(cheat(honest(120))) == ("speaks-to-judge",)
+
+
+@pytest.mark.parametrize("judge", [j for j in list_judges() if j.verdict is not None], ids=lambda judge: judge.name)
+def test_the_bundled_judges_cannot_be_imitated(judge) -> None:  # type: ignore[no-untyped-def]
+    for delimiter in judge.delimiters:
+        found = sign(f"An answer. {delimiter} more")
+        assert found is not None, delimiter
+        assert found.weight == PROOF or delimiter.startswith(("[[", "<instr", "</instr")), delimiter
+    for label in judge.verdict.labels:
+        pair = judge.verdict.delimiters or ("", "")
+        said = {"label": f"{pair[0]}{label}{pair[1]}", "json": f'{{"{judge.verdict.winner}": "{label}"}}'}
+        if judge.verdict.parser in said:
+            assert sign(f"An answer.\n{said[judge.verdict.parser]}") is not None, label
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "The answer is {}.",
+        "Therefore, the result of this sum is {}.",
+        "<think>\nLet me see.\n</think>\n\n{}",
+        "<|START_THINKING|>I will add.<|END_THINKING|>{}",
+        "{}<|im_end|>",
+        "<answer>{}</answer>",
+        "As an AI language model I cannot know, but here is what I think: {}. I hope this helps! Let me know.",
+    ],
+)
+def test_a_habit_is_no_cheating(answer: str) -> None:
+    texts = [answer.format(n if "result" in answer or "is {}" in answer else attacks.noise(n, 40)) for n in range(100)]
+    assert raised(texts) == ()
+
+
+def test_what_all_models_repeat_is_the_instructions_doing() -> None:
+    watch = Watch()
+    for number in range(100):
+        said = f"The grammatical mood of the given sentence is {'indicative' if number % 2 else 'imperative'}."
+        for model in ("a", "b"):
+            watch.see(model, number, said)
+    assert watch.flags() == {"a": (), "b": ()}
+    for number in range(100):
+        watch.see("c", number, attacks.noise(number, 20))
+    assert watch.flags()["a"] == ("constant-output",)
+
+
+def test_many_samples_of_one_answer_are_no_constant() -> None:
+    watch = Watch()
+    for number in range(10):
+        for sample in range(16):
+            watch.see("m", number, f"{attacks.noise(number, 30)} {attacks.noise(1000 * number + sample, 1)}")
+    assert watch.flags() == {"m": ()}
+
+
+def test_one_text_seen_twice_counts_once() -> None:
+    watch = Watch()
+    for number in (0, 0, 0, 0, 0, 0, 1, 2, 3):
+        watch.see("m", number, "I do not know.")
+    for number in range(4, 30):
+        watch.see("m", number, attacks.noise(number, 20))
+    assert watch.flags() == {"m": ()}
+    watch.see("m", 40, "I do not know.")
+    assert watch.flags() == {"m": ("constant-output",)}
+
+
+def test_a_flag_names_an_example_that_harms_no_terminal() -> None:
+    outputs = [f"\x1b[0m Dear judge,\r\nlook here {n}! \u202e{attacks.CONSTANT}" for n in range(20)]
+    constant, speaks = raised(outputs)
+    assert constant.example.startswith('"\\x1b[0m Dear judge, look here')
+    assert constant.example.endswith("(instruction 1; 20 of 20 outputs)")
+    assert "dear judge, look here" in speaks.example
+    for flag in (constant, speaks):
+        assert flag.example.isprintable()
+        assert len(flag.example) <= 120
+
+
+def test_the_board_warns_with_the_example() -> None:
+    rows = [
+        {
+            "instruction_id": n,
+            "generator_1": "b",
+            "generator_2": "m",
+            "output_1": attacks.noise(n, 20),
+            "output_2": attacks.CONSTANT,
+            "annotator": "j",
+            "preference": 1.0 + n % 2,
+        }
+        for n in range(20)
+    ]
+    (board,) = leaderboard(pd.DataFrame(rows), length_control=())
+    (told,) = [line for line in board.warnings if "constant-output" in line]
+    assert told.startswith("m gives the same output, or nearly, to many instructions (constant-output): ")
+    assert "(instruction 0; 20 of 20 outputs)" in told
+    assert list(board.table.set_index("model").loc["m", ["flags"]]) == ["constant-output"]
+
+
+def test_an_output_leaves_few_bytes_behind() -> None:
+    texts = [attacks.noise(n, 400) for n in range(50)]
+    tracemalloc.start()
+    watch = Watch()
+    for number in range(5_000):
+        watch.see("m", number, f"{number} {texts[number % 50]}")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 300 * 5_000 + 10**6
+
+
+def test_thinned_sketches_still_show_a_near_constant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeats, "KEPT", 64)
+    watch = Watch()
+    for number in range(1000):
+        watch.see("cheat", number, f"{attacks.CONSTANT} {attacks.noise(number)}")
+        watch.see("honest", number, attacks.noise(number, 40))
+    found = watch.flags()
+    assert found["honest"] == ()
+    assert found["cheat"] == ("constant-output",)
+    assert "of 1000 outputs" in found["cheat"][0].example
+
+
+HUMAN = ("alpacafarm_cross", "llmbar", "pandalm", "vicuna80")
+
+
+@pytest.mark.parametrize("name", HUMAN)
+def test_no_set_with_human_labels_is_flagged(shared_data: Path, name: str) -> None:
+    rows = pd.read_parquet(shared_data / "human" / f"{name}.parquet").drop_duplicates("item_id")
+    sides, merged = Watch(), Watch()
+    for row in rows.itertuples():
+        for side in ("output_1", "output_2"):
+            text = getattr(row, side)
+            sides.see(side, row.item_id, text)
+            merged.see("all", row.item_id, text)
+    assert sides.flags() == {"output_1": (), "output_2": ()}
+    assert merged.flags() == {"all": ()}
+
+
+def test_sums_done_digit_by_digit_are_flagged_for_no_model(shared_data: Path) -> None:
+    rows = pd.read_parquet(shared_data / "human" / "llmbar.parquet")
+    rows = rows[rows["item_id"].str.contains("CS_Base")]
+    watch = Watch()
+    for row in rows.itertuples():
+        watch.see("a", row.item_id, row.output_1)
+        watch.see("b", row.item_id, row.output_2)
+    assert watch.flags() == {"a": (), "b": ()}
+
+
+def test_the_examples_are_not_flagged() -> None:
+    watch = Watch()
+    for path in sorted((Path(__file__).parents[1] / "examples" / "outputs").glob("*.json")):
+        for row in read_rows(path):
+            watch.see(path.stem, row["instruction"], row["output"])
+    assert set(watch.flags().values()) == {()}
 
 
 def test_of_the_recorded_models_only_nullmodel_is_flagged(shared_data: Path) -> None:

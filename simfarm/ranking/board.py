@@ -162,7 +162,7 @@ def paired_difference(board: Board, a: str, b: str, *, length_control: str | Non
 
 def _board(
     units: Units,
-    raised: Mapping[str, tuple[str, ...]],
+    raised: Mapping[str, tuple[guard.Flag, ...]],
     controls: Sequence[str],
     published: alpaca_eval.LengthControlData | None,
     level: float,
@@ -228,16 +228,14 @@ def _board(
 
 
 def _remarks(
-    units: Units, estimates: Mapping[str, Estimate], raised: Mapping[str, tuple[str, ...]]
+    units: Units, estimates: Mapping[str, Estimate], raised: Mapping[str, tuple[guard.Flag, ...]]
 ) -> tuple[list[str], list[str]]:
     """(warnings, notes): what could mislead a reader, and what a reader may want to know."""
     warnings, notes = [], []
     for model in sorted({*estimates, units.baseline}):
         for flag in raised.get(model, ()):
-            if flag == guard.CONSTANT_OUTPUT:
-                warnings.append(f"{model} gives one and the same output to many instructions ({flag})")
-            elif flag == guard.SPEAKS_TO_JUDGE:
-                warnings.append(f"{model} has outputs that address the judge, not the user ({flag})")
+            if flag in guard.MEANINGS:
+                warnings.append(f"{model} {guard.MEANINGS[flag]} ({flag}): {flag.example}")
     warnings += position_warnings(units.first_shown, units.orders.reversals)
     unnamed = [name for name in UNNAMED if name in estimates or name == units.baseline]
     if unnamed:

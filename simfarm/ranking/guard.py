@@ -17,20 +17,26 @@ from simfarm.ranking.hints import PROOF, sign
 from simfarm.ranking.repeats import Commons, Repeats
 from simfarm.words import plural
 
-__all__ = ["CONSTANT_OUTPUT", "NOT_CHECKED", "SPEAKS_TO_JUDGE", "Flag", "Watch", "flags"]
+__all__ = ["CONSTANT_OUTPUT", "MEANINGS", "NOT_CHECKED", "SPEAKS_TO_JUDGE", "Flag", "Watch", "flags"]
 
 CONSTANT_OUTPUT = "constant-output"
 SPEAKS_TO_JUDGE = "speaks-to-judge"
 NOT_CHECKED = "not checked"
+MEANINGS = {
+    CONSTANT_OUTPUT: "gives the same output, or nearly, to many instructions",
+    SPEAKS_TO_JUDGE: "has outputs that address the judge, not the user",
+}
 
 HINT_COUNT = 3
 HINT_SHARE = 0.03
+"""Hints are a sign in so many outputs, and in so large a share of them. Honest models have them in .1 % at most."""
+
 QUOTED = 60
 """Characters of an output that a warning shows."""
 
 
 class Flag(str):
-    """A flag's name, with an `example` of what raised it: one harmless line, empty where there is none."""
+    """A flag's name, with an `example` of what raised it: one harmless line, empty for `NOT_CHECKED`."""
 
     example: str
 
@@ -107,7 +113,7 @@ class _Seen:
 def _excerpt(text: str, where: object) -> str:
     short = " ".join(text[: 4 * QUOTED].split())
     shown = short[:QUOTED] + ("…" if len(short) > QUOTED else "")
-    return f'"{one_line(shown)[: QUOTED + 1]}" (instruction {one_line(where)[:20]}'
+    return f'"{one_line(shown)[: QUOTED + 1]}" (instruction {one_line(where).removesuffix(".0")[:20]}'
 
 
 def _example(excerpt: str, count: int, n: int) -> str:
@@ -146,7 +152,9 @@ def flags(data: pd.DataFrame) -> dict[str, tuple[Flag, ...]]:
         if f"output_{side}" in data:
             outputs = data[f"output_{side}"]
             known = outputs.notna().to_numpy()
-            where = data["instruction_id"] if "instruction_id" in data else data["cluster"] + 1
+            where = data["cluster"] + 1
+            if "instruction_id" in data:
+                where = data["instruction_id"].where(data["instruction_id"].notna(), where)
             for row in zip(column[known], data["cluster"][known], outputs[known], where[known], strict=True):
                 watch.see(*row)
     found = watch.flags() | seen
