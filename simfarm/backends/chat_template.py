@@ -9,16 +9,17 @@ https://huggingface.co/docs/transformers/chat_templating_writing
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from simfarm.backends.base import Message
 from simfarm.backends.framing import templating
+from simfarm.sandbox import Bounded, TooMuch
 
 __all__ = ["render_chat"]
 
@@ -34,22 +35,28 @@ def render_chat(
     named = {"tools": None, "documents": None, **tokens, **arguments}
     with templating():
         chat = [dict(message) for message in messages]
-        return _compiled(template).render(messages=chat, add_generation_prompt=True, **named)
+        compiled, environment = _compiled(template)
+        environment.begin()
+        return compiled.render(messages=chat, add_generation_prompt=True, **named)
 
 
 @lru_cache(maxsize=16)
-def _compiled(template: str) -> jinja2.Template:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = _to_json
-    environment.globals |= {"raise_exception": _refuse, "strftime_now": lambda form: datetime.now().strftime(form)}
-    return environment.from_string(template)
+def _compiled(template: str) -> tuple[jinja2.Template, Bounded]:
+    environment = Bounded(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+    environment.add_filter("tojson", _to_json)
+    environment.globals |= {"raise_exception": _refuse, "strftime_now": _now}
+    return environment.from_string(template), environment
 
 
 def _to_json(value: Any, indent: int | None = None) -> str:
     # not Jinja2's own, which escapes the characters of HTML
     return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _now(form: str) -> str:
+    if re.search(r"\d{3}", form):
+        raise TooMuch("a field of strftime is too wide")
+    return datetime.now().strftime(form)
 
 
 def _refuse(message: str) -> None:

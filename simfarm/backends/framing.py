@@ -16,6 +16,7 @@ import jinja2
 
 from simfarm.backends.base import CallError, Prompt
 from simfarm.errors import InputError
+from simfarm.sandbox import TooMuch
 
 __all__ = [
     "ENDLESS",
@@ -107,12 +108,15 @@ def frame(tokenizer: Any, model: str, prompt: Prompt, sampling: Mapping[str, Any
 
 @contextmanager
 def templating() -> Iterator[None]:
-    """A chat template at work in the block. Raises `InputError` for one that is not Jinja, `CallError` for messages
-    that it refuses or fails on: a template is a program, and may fail in any way."""
+    """A chat template at work in the block. Raises `InputError` for one that is not Jinja or asks for too much,
+    `CallError` for messages that it refuses or fails on: a template is a program, and may fail in any way."""
     try:
         yield
     except jinja2.TemplateSyntaxError as error:
         raise InputError(f"the chat template is not valid Jinja (line {error.lineno}: {first_line(error)})") from None
+    except (TooMuch, RecursionError, MemoryError) as error:
+        told = str(error) if isinstance(error, TooMuch) else "it calls itself, or is nested, without end"
+        raise InputError(f"the chat template cannot be rendered: {told}") from None
     except jinja2.TemplateError as error:
         raise CallError(f"the chat template refuses these messages ({first_line(error)})") from None
     except Exception as error:  # noqa: BLE001 whatever it is, it is this record's; Python's own words may quote the prompt

@@ -18,6 +18,8 @@ from simfarm.disguise import UNSEEN
 __all__ = ["MARK", "neutraliser"]
 
 MARK = "\u200b"
+_WIDE = {"<": "\ufe64\uff1c", "[": "\ufe47\uff3b", "]": "\ufe48\uff3d"}
+"""What becomes such a character under NFKC."""
 
 
 @lru_cache(maxsize=64)
@@ -30,17 +32,21 @@ def neutraliser(delimiters: tuple[str, ...]) -> Callable[[str], str]:
     for delimiter in delimiters:
         folded = unicodedata.normalize("NFKC", delimiter)
         tails.setdefault(folded[0], []).append(f"(?i:{re.escape(folded[1:])})")
-    starts = tuple(dict.fromkeys(case for first in tails for case in (first, first.swapcase())))
+    starts = tuple(dict.fromkeys(case for first in tails for case in (first, first.swapcase(), *_WIDE.get(first, ()))))
+    known = tails.keys() <= _WIDE.keys()
     pattern = re.compile("|".join(f"(?i:{re.escape(first)})(?={'|'.join(rest)})" for first, rest in tails.items()))
 
     def neutralise(text: str) -> str:
         # Most texts hold no such character at all, and `in` is far faster than a regular expression.
-        if not text.isascii() and (UNSEEN.search(text) or not unicodedata.is_normalized("NFKC", text)):
-            return _disguised(text, pattern)
         for start in starts:
             if start in text:
-                return pattern.sub(rf"\g<0>{MARK}", text)
-        return text
+                break
+        else:
+            if known or text.isascii():
+                return text
+        if text.isascii() or (unicodedata.is_normalized("NFKC", text) and not UNSEEN.search(text)):
+            return pattern.sub(rf"\g<0>{MARK}", text)
+        return _disguised(text, pattern)
 
     return neutralise
 

@@ -16,12 +16,13 @@ from typing import Any
 import jinja2
 import jinja2.meta
 import jinja2.nodes
-import jinja2.sandbox
 
 from simfarm.backends.base import Message
 from simfarm.errors import InputError
+from simfarm.harmless import one_line
 from simfarm.judges.neutral import neutraliser
 from simfarm.records import Comparison
+from simfarm.sandbox import BROKEN, Bounded
 
 __all__ = ["VARIABLES", "Template", "compile_template"]
 
@@ -35,12 +36,16 @@ class Template:
     def __init__(self, source: str, delimiters: tuple[str, ...], where: str) -> None:
         self.where = where
         self.neutralise = neutraliser(delimiters)
-        environment = _environment()
+        self._environment = environment = _environment()
         try:
             tree = environment.parse(source)
             self._compiled = environment.from_string(source)
         except jinja2.TemplateSyntaxError as error:
             raise InputError(f"{where}, line {error.lineno}: {error.message}") from error
+        except BROKEN as error:
+            raise InputError(
+                f"{where} cannot be read: it is nested too deeply, or a number in it is too long"
+            ) from error
         self.variables = frozenset(jinja2.meta.find_undeclared_variables(tree)) - environment.globals.keys()
         _check(tree, self.variables, where)
         self.literals = tuple(node.data for node in tree.find_all(jinja2.nodes.TemplateData))
@@ -59,10 +64,13 @@ class Template:
             "criteria": criteria,
         }
         try:
+            self._environment.begin()
             context = self._compiled.new_context(values)
-            texts = [(role, "".join(self._compiled.blocks[role](context))) for role in self._roles]
+            texts = [(role, self._environment.concat(self._compiled.blocks[role](context))) for role in self._roles]
+        except RecursionError as error:
+            raise InputError(f"{self.where} cannot be rendered: it calls itself without end") from error
         except (jinja2.TemplateError, ArithmeticError, TypeError, ValueError) as error:
-            raise InputError(f"{self.where} cannot be rendered: {error}") from error
+            raise InputError(f"{self.where} cannot be rendered: {one_line(error)[:300]}") from error
         return tuple({"role": role, "content": text} for role, text in texts if text.strip() or role == "user")
 
 
@@ -72,10 +80,8 @@ def compile_template(source: str, delimiters: tuple[str, ...], where: str) -> Te
     return Template(source, delimiters, where)
 
 
-def _environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
-    )
+def _environment() -> Bounded:
+    environment = Bounded(undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)
     # Both draw at random: a prompt must be the same every time, or nothing could be resumed.
     del environment.globals["lipsum"]
     del environment.filters["random"]
