@@ -35,6 +35,7 @@ Source: TypeAlias = Union[str, "os.PathLike[str]", Readable]
 _TEXT_FORMATS = {".json", ".jsonl", ".csv"}
 _COMPRESSIONS = {".gz", ".zst"}
 _FORMATS = ".json, .jsonl, .csv (each also .gz or .zst), .parquet or hf://owner/name:split"
+_SMALL = 1_000_000
 _ROWS = 1024
 _SLIM_ROWS = 1 << 16
 _TEXTS = {"instruction", "messages", "output", "output_1", "output_2"}
@@ -130,12 +131,23 @@ def _is_of_rows(path: Path) -> bool:
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """A file of plain text (a chat template). Raises `InputError` where it is missing or no UTF-8."""
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file")
-    name = os.fspath(path)
-    with _opened(name) as stream:
-        return "".join(decoded(blocks(stream, name), name))
+    """A small file of plain text: a template, a judge. Raises `InputError` where it is missing, no UTF-8, or too long.
+
+    What never ends (`/dev/zero`) is read no further than any such file is long.
+    """
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(_SMALL + 1)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); name a file of plain text") from None
+    if len(data) > _SMALL:
+        raise InputError(f"{path}: is longer than a template or a judge can be (1 MB); is it the right file?")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
 
 
 Part: TypeAlias = Columns | list[Row]

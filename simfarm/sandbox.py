@@ -103,7 +103,7 @@ class Bounded(ImmutableSandboxedEnvironment):
         if isinstance(owner, bytes | int | float):
             raise TooMuch(f"{name} of a number or of bytes is not available in a template")
         if isinstance(owner, str) and name == "join":
-            return _join(__context.eval_ctx, *args, d=owner)
+            return _join(__context.eval_ctx, args[0] if len(args) == 1 else (), owner)
         if isinstance(owner, str) and name in _GROWING_METHODS:
             _check_growth(name, owner, *args, *kwargs.values())
         return super().call(__context, __obj, *args, **kwargs)
@@ -167,7 +167,8 @@ def _joining(node: Any) -> Any:
             setattr(node, field, _joining(value))
     if isinstance(node, nodes.Concat):
         items = nodes.List(node.nodes, lineno=node.lineno)
-        return nodes.Filter(items, "joined", [], [], None, None, lineno=node.lineno).set_environment(node.environment)
+        joined = nodes.Filter(items, "joined", [], [], None, None, lineno=node.lineno)
+        return joined.set_environment(node.environment) if node.environment else joined
     return node
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from simfarm.errors import InputError
 from simfarm.judges.parsers import MEANINGS, PARSERS, VerdictSpec
+from simfarm.reading import read_text
 
 __all__ = [
     "choice",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 SAMPLING = ("temperature", "top_p", "max_tokens", "logprobs", "seed", "effort", "stop")
+NODES, DEPTH, DIGITS = 10_000, 50, 100
 VERDICT = {
     "token_logprobs": ("parser", "labels"),
     "label": ("parser", "labels", "delimiters"),
@@ -36,27 +38,49 @@ VERDICT = {
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds one mapping. A key given twice is an error: YAML itself would keep the last, unseen."""
+    """A YAML file that holds one mapping. A key given twice is an error: YAML itself would keep the last, unseen.
+
+    A file from a stranger may be a bomb: it is read no further than a judge is long, deep, and many.
+    """
     import yaml
 
     class Loader(yaml.SafeLoader):
+        nodes = depth = 0
+
+        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+            if self.check_event(yaml.AliasEvent):
+                raise InputError(f"{path}: YAML's aliases (*name) are not taken; write the value out")
+            self.nodes, self.depth = self.nodes + 1, self.depth + 1
+            if self.nodes > NODES or self.depth > DEPTH:
+                raise InputError(f"{path}: has more than {NODES:,} values, or more than {DEPTH} one in the other")
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
+        def compose_scalar_node(self, anchor: dict[Any, yaml.Node]) -> yaml.ScalarNode:
+            node = super().compose_scalar_node(anchor)
+            if len(node.value) > DIGITS and node.tag.endswith((":int", ":float")):
+                raise InputError(f"{path}: the number {node.value[:20]}… is too long; put a text in quotes")
+            return node
+
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-            for key in keys:
-                if keys.count(key) > 1:
+            seen = set()
+            for key in [self.construct_object(key, deep=True) for key, _ in node.value]:
+                if key in seen:
                     line = node.start_mark.line + 1
                     raise InputError(f"{path}: the key {key!r} is given twice (mapping at line {line}); keep one")
+                seen.add(key)
             return super().construct_mapping(node, deep=deep)
 
     try:
         # A subclass of SafeLoader: it builds plain values only.
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as UTF-8 text: {error}") from error
+        data = yaml.load(read_text(path), Loader=Loader)
     except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())[:300]}") from error
     except TypeError as error:
         raise InputError(f"{path}: a key is not a text ({error}); keys are plain words") from error
+    except ValueError as error:
+        raise InputError(f"{path}: a value is no date or number ({error}); put it in quotes") from error
     if not isinstance(data, dict):
         raise InputError(f"{path} holds no judge: it must be a mapping with protocol, template, verdict … or rule")
     return data

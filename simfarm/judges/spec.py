@@ -20,6 +20,7 @@ from simfarm.errors import InputError
 from simfarm.judges import fields
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.parsers import VerdictSpec
+from simfarm.reading import read_text
 from simfarm.resources import prompts_dir
 
 if TYPE_CHECKING:
@@ -174,11 +175,9 @@ def _required(path: Path, data: Mapping[str, Any], key: str) -> Any:
 def _template(path: Path, value: Any) -> str:
     file = path.parent / fields.text(f"{path}: template", value)
     try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path}: template: {file} cannot be read as UTF-8 text; name a file beside the judge"
-        ) from error
+        return read_text(file)
+    except InputError as error:
+        raise InputError(f"{path}: template: {error}; name a file beside the judge") from error
 
 
 def _check_logprobs(where: str, verdict: VerdictSpec | None, sampling: Mapping[str, Any]) -> None:
