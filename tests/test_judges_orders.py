@@ -56,6 +56,12 @@ def test_hashed_order_looks_at_everything_that_tells_comparisons_apart() -> None
     assert 60 < same < 140
 
 
+def test_a_hashed_order_stays_what_it_was() -> None:
+    """Another order is another question: whoever judged with an earlier version would pay for all of them again."""
+    assert "".join(orders("hashed", pair)[0][0] for pair in MANY[:24]) == "221122222122122211122211"
+    assert "".join(str(int(stable_bit("random judge", pair))) for pair in MANY[:24]) == "101010010101010110011011"
+
+
 def test_hashes_are_the_same_in_every_process() -> None:
     code = (
         "from simfarm.judges import list_judges\n"

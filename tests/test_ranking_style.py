@@ -10,12 +10,14 @@ from scipy.special import expit
 from simfarm.errors import InputError
 from simfarm.ranking import (
     Comparisons,
+    Estimate,
     control_names,
     controlled_bradley_terry,
     controlled_win_rates,
     style_differences,
     text_features,
 )
+from simfarm.ranking.style import _as_rate
 
 ANSWER = """# Title
 
@@ -178,6 +180,17 @@ def test_controlled_ranking_takes_the_effect_of_lists_out() -> None:
     assert lists.value / style.spread[0] == pytest.approx(0.8, abs=3 * lists.standard_error / style.spread[0])
     assert lists.interval()[0] > 0
     assert found.controlled.slopes["bold"].interval()[0] < 0 < found.controlled.slopes["bold"].interval()[1]
+
+
+def test_a_rate_has_the_errors_of_its_rating() -> None:
+    """Delta method: what moves the rating by a little moves the rate by its slope times that, whatever the source."""
+    gap = Estimate(-120.0, np.array([3.0, -1.0]), np.array([0, 1]), shared=np.array([2.0, 0.5]))
+    rate = _as_rate(gap)
+    step = 1e-4
+    slope = (1 / (1 + 10 ** ((120.0 - step) / 400)) - 1 / (1 + 10 ** ((120.0 + step) / 400))) / (2 * step)
+    assert rate.value == pytest.approx(1 / (1 + 10 ** (120 / 400)))
+    assert rate.influence == pytest.approx(slope * gap.influence)
+    assert rate.shared == pytest.approx(slope * gap.shared)
 
 
 def test_a_fixed_trait_of_each_model_is_refused() -> None:

@@ -136,6 +136,17 @@ def test_power_in_words_and_its_inverse() -> None:
     assert power(models, plan.detectable).needed == pytest.approx(805, abs=2)
 
 
+def test_an_even_chance_needs_fewer_instructions_and_less_than_that_is_no_plan() -> None:
+    models = [
+        mean_estimate(np.random.default_rng(k).binomial(1, 0.5, 805).astype(float), np.arange(805)) for k in (1, 2)
+    ]
+    even, usual = power(models, chance=0.5).needed, power(models).needed
+    # with an even chance the difference lies on the limit itself
+    assert even / usual == pytest.approx((1.95996 / (1.95996 + 0.84162)) ** 2, rel=0.02)
+    with pytest.raises(InputError, match="cannot be planned for"):
+        power(models, chance=0.49)
+
+
 def test_no_number_of_instructions_beats_a_prior() -> None:
     influence = np.random.default_rng(9).standard_normal(100)
     a = Estimate(0.5, influence, np.arange(100), shared=np.array([0.05]))

@@ -11,7 +11,7 @@ from simfarm.errors import InputError
 from simfarm.files import write_rows
 from simfarm.inputs import comparisons_for, read_for_evaluation
 from simfarm.pairing import pair_with_baseline
-from simfarm.records import comparisons_from_rows, kind_of_rows, outputs_from_rows
+from simfarm.records import Output, comparisons_from_rows, kind_of_rows, outputs_from_rows
 from simfarm.tables import annotations_frame
 
 
@@ -119,6 +119,21 @@ def test_samples_meet_the_same_sample_or_the_first() -> None:
 def test_finish_reasons_keep_their_side() -> None:
     (pair,) = pair_with_baseline(read("m", ["a"], finish_reason="length"), read("base", ["a"], finish_reason="stop"))
     assert pair.extra == {"finish_reason_1": "stop", "finish_reason_2": "length"}
+
+
+def test_columns_of_an_output_go_along_except_how_it_was_made() -> None:
+    made = {"model": "m", "engine": "openai", "sampling": {"seed": 1}, "system": "Be brief.", "thinking": "hm"}
+    one = Output("Why?", "Because.", "a", extra={**made, "price": None, "category": "clocks", "weight": 1})
+    two = Output("Why?", "So.", "b", extra={**made, "price": 0.5, "weight": 2, "mine": True})
+    (pair,) = pair_with_baseline([two], [one])
+    assert pair.extra == {
+        "weight": 2,
+        "mine": True,
+        "model_1": "m",
+        "model_2": "m",
+        "price_2": 0.5,
+        "category": "clocks",
+    }
 
 
 def test_inputs_choose_the_baseline_by_file_or_name(tmp_path: Path) -> None:
