@@ -128,7 +128,7 @@ def test_constant_lengths_leave_the_raw_win_rate() -> None:
 def test_blocks_of_instructions_give_the_same_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     p, delta = plant(np.random.default_rng(6), 200)
     whole = [e.value for e in fit_joint(p, delta).estimates]
-    monkeypatch.setattr("simfarm.ranking.length_control._BLOCK", 15 * 41 * 37)
+    monkeypatch.setattr("simfarm.ranking.marginal._BLOCK", 15 * 41 * 37)
     # two orders of summation, one convergence tolerance (1e-7)
     assert [e.value for e in fit_joint(p, delta).estimates] == pytest.approx(whole, abs=1e-7)
 

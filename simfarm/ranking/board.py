@@ -124,9 +124,9 @@ def leaderboard(
 
 def _require_met(data: pd.DataFrame, baseline: str) -> None:
     """Raise `InputError` for a model that was never compared with the baseline: it would vanish from the board."""
-    sides = data[["generator_1", "generator_2"]].to_numpy()
-    met = (sides == baseline).any(axis=1)
-    lost = sorted({*sides.ravel()} - {*sides[met].ravel()}, key=str)
+    first, second = data["generator_1"], data["generator_2"]
+    met = {*pd.unique(second[first == baseline]), *pd.unique(first[second == baseline])}
+    lost = sorted({*pd.unique(first), *pd.unique(second)} - met - {baseline}, key=str)
     if lost:
         raise InputError(
             f"{', '.join(map(str, lost[:4]))} was never compared with the baseline {baseline}; "
@@ -174,7 +174,7 @@ def _board(
     panel_hash = hashlib.sha256("\n".join([units.baseline, *panel]).encode()).hexdigest()[:12]
     slope: Slope | None = None
     lc_estimates: dict[str, dict[str, Estimate]] = {}
-    cells = _cells(table, panel)
+    cells = _cells(table, panel) if controls else pd.DataFrame()
     if controls and cells.empty:
         warnings.append(f"no length-controlled win rate: {_why_no_cells(table, units.baseline)}")
     for name in controls:
@@ -280,8 +280,11 @@ def _order_notes(orders: Orders) -> list[str]:
 def _cells(table: pd.DataFrame, panel: Sequence[str]) -> pd.DataFrame:
     """One row per (model, cluster) with a verdict and both lengths: mean p, mean delta, first of the rest."""
     known = table[table["model"].isin(panel) & table["p"].notna()]
-    known = known.assign(delta=known["length"] - known["length_baseline"]).dropna(subset=["delta"])
     rest = {c: "first" for c in ("instruction_sha256", "instruction_id", "dataset") if c in known}
+    known = known.assign(delta=known["length"] - known["length_baseline"]).dropna(subset=["delta"])
+    known = known[["model", "cluster", "p", "delta", *rest]]
+    if not known.duplicated(["model", "cluster"]).any():
+        return known.sort_values(["model", "cluster"], ignore_index=True)
     return known.groupby(["model", "cluster"], sort=True).agg({"p": "mean", "delta": "mean", **rest}).reset_index()
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "Comparisons",
     "bootstrap_ratings",
     "bradley_terry",
+    "compact",
     "rank_intervals",
 ]
 
@@ -126,7 +127,7 @@ def bradley_terry(comparisons: Comparisons, *, drop_ties: bool = False) -> Bradl
     n_models = len(used.models)
     pair = used.model_1 * n_models + used.model_2
     require_connected(pair, used.models)
-    cluster, ids = _compact(used.cluster)
+    cluster, ids = compact(used.cluster)
     if len(ids) < 2:
         raise InputError(f"all comparisons belong to {plural(len(ids), 'instruction')}; an interval needs at least two")
     rows, names = _rows(used, pair)
@@ -159,11 +160,14 @@ def bootstrap_ratings(comparisons: Comparisons, *, replicates: int = 500, seed: 
     n_models = len(used.models)
     pair = used.model_1 * n_models + used.model_2
     require_connected(pair, used.models)
-    cluster, ids = _compact(used.cluster)
+    cluster, ids = compact(used.cluster)
     rows, names = _rows(used, pair)
     cell, head = _cells(rows.pair, used.order, n_models)
     shape = (len(head.pair), len(ids))
-    weight, won = (csr_matrix((values, (cell, cluster)), shape=shape) for values in (rows.weight, rows.won))
+    # of most verdicts one of the two is nought, and costs nothing here
+    won, lost = (csr_matrix((v, (cell, cluster)), shape=shape) for v in (rows.won, rows.weight - rows.won))
+    for points in (won, lost):
+        points.eliminate_zeros()
     unit = float(rows.weight.mean())
     whole = fit_rows(_summed(rows, used.order, n_models), n_models, names, unit=unit)
     rng = np.random.default_rng(seed)
@@ -172,9 +176,10 @@ def bootstrap_ratings(comparisons: Comparisons, *, replicates: int = 500, seed: 
         stop = min(start + _REPLICATES_AT_ONCE, replicates)
         drawn = [np.bincount(rng.integers(len(ids), size=len(ids)), minlength=len(ids)) for _ in range(start, stop)]
         times = np.array(drawn, dtype=float).T
-        weights, wins = weight @ times, won @ times
+        wins, losses = won @ times, lost @ times
         for b in range(start, stop):
-            sums = Rows(head.pair, weights[:, b - start], wins[:, b - start], head.x)
+            wins_b = wins[:, b - start]
+            sums = Rows(head.pair, wins_b + losses[:, b - start], wins_b, head.x)
             ratings[b] = fit_rows(sums, n_models, names, unit=unit, start=whole.params).params[:n_models]
     return ELO_CENTRE + ELO_SCALE * ratings
 
@@ -269,7 +274,7 @@ def _summed(rows: Rows, order: Codes | None, n_models: int) -> Rows:
     return replace(head, weight=weight, won=won)
 
 
-def _compact(cluster: Codes) -> tuple[Codes, Codes]:
+def compact(cluster: Codes) -> tuple[Codes, Codes]:
     """Clusters as 0 … G−1 and the ids they stand for; without sorting where they are dense already."""
     if cluster.min() >= 0 and cluster.max() < 4 * len(cluster) + 1000:
         present = np.bincount(cluster) > 0

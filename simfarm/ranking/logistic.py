@@ -241,6 +241,9 @@ def _strength_differences(params: Array, n_models: int) -> Array:
 
 def _separated(rows: Rows, n_models: int) -> bool:
     """Whether some models took every point from the others: the graph of "took something from" is not one circuit."""
+    least = 1e-12 * float(rows.weight.max())
+    if (rows.won > least).all() and (rows.weight - rows.won > least).all():
+        return False
     cells = n_models**2
     weight = np.bincount(rows.pair, rows.weight, minlength=cells)
     won = np.bincount(rows.pair, rows.won, minlength=cells).reshape(n_models, n_models)

@@ -7,16 +7,15 @@ not, it is all on the Condorcet winner where there is one, and where preferences
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import null_space
-from scipy.optimize import linprog, nnls
 from scipy.sparse import csr_matrix
 from scipy.special import expit
 
 from simfarm.errors import InputError, SimfarmError
-from simfarm.ranking.bradley_terry import Comparisons, bradley_terry
+from simfarm.ranking.bradley_terry import BradleyTerry, Comparisons, bradley_terry, compact
 from simfarm.ranking.estimate import Array
 from simfarm.words import plural
 
@@ -24,7 +23,7 @@ __all__ = ["CyclicTriads", "Lottery", "cyclic_triads", "lottery", "maximal_lotte
 
 _ZERO = 1e-9
 """Below this a weight or a margin is rounding."""
-_REPLICATES_AT_ONCE = 64
+_REPLICATES_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,8 @@ def maximal_lottery(rates: Array) -> Array:
     ahead = (margins > 0).sum(axis=1)
     if ahead.max() == n - 1:
         return np.asarray(np.eye(n)[ahead.argmax()], dtype=np.float64)
+    from scipy.optimize import linprog  # it takes a third of a board's import time, and few boards come here
+
     # Maximise t with w >= 0, w'margins >= 0, w + w'margins >= t, sum w = 1.
     free = np.zeros((n, 1))
     found = linprog(
@@ -93,6 +94,9 @@ def maximal_lottery(rates: Array) -> Array:
 
 def _least_norm(inside: Array, outside: Array, start: Array) -> Array:
     """Least-norm w ≥ 0 with w'inside = 0, w'outside ≥ 0 and sum 1, given one such w in the relative interior."""
+    from scipy.linalg import null_space
+    from scipy.optimize import nnls
+
     basis = null_space(np.vstack([inside.T, np.ones(len(start))]), rcond=_ZERO)
     exact = np.vstack([inside.T, np.ones(len(start))])
     nearest = np.linalg.lstsq(exact, np.append(np.zeros(len(start)), 1.0), rcond=_ZERO)[0]
@@ -145,8 +149,11 @@ def pair_rates(comparisons: Comparisons) -> Array:
     return np.asarray(cells.rates(np.ones((1, cells.n_clusters)))[0], dtype=np.float64)
 
 
-def cyclic_triads(comparisons: Comparisons, *, replicates: int = 500, seed: int = 0) -> CyclicTriads:
-    """The share of triples that run in a circle, beside what Bradley-Terry expects of the same data.
+def cyclic_triads(
+    comparisons: Comparisons, fitted: BradleyTerry | None = None, *, replicates: int = 500, seed: int = 0
+) -> CyclicTriads:
+    """The share of triples that run in a circle, beside what Bradley-Terry (`fitted`, where it is at hand) expects of
+    the same data.
 
     Sampling noise closes circles among near-equals by itself. So each replicate takes Bradley-Terry's rates and adds
     noise with the covariance that the clusters show (Gaussian weights on their deviations from the pairs' rates).
@@ -159,14 +166,16 @@ def cyclic_triads(comparisons: Comparisons, *, replicates: int = 500, seed: int 
     n_triads = round(float(np.trace(np.linalg.matrix_power(met.astype(float), 3))) / 6)
     if not n_triads:
         raise InputError("no three models were all compared with each other, so there is no circle to look for")
-    strengths = bradley_terry(comparisons).strengths
+    strengths = (fitted or bradley_terry(comparisons)).strengths
     model = expit(strengths[:, None] - strengths[None, :])
     share = _circles(np.where(met, rates, 0.5)) / n_triads
+    noises = cells.noises(rates)
     rng = np.random.default_rng(seed)
     shares = np.empty(replicates)
-    for b in range(replicates):
-        noise = cells.noise(rng.standard_normal(cells.n_clusters), rates)
-        shares[b] = _circles(np.where(met, model + noise, 0.5)) / n_triads
+    for start in range(0, replicates, _REPLICATES_AT_ONCE):
+        stop = min(start + _REPLICATES_AT_ONCE, replicates)
+        for b, noise in enumerate(noises(rng.standard_normal((stop - start, cells.n_clusters))), start):
+            shares[b] = _circles(np.where(met, model + noise, 0.5)) / n_triads
     p_value = (1 + (shares >= share - _ZERO).sum()) / (replicates + 1)
     return CyclicTriads(share, float(shares.mean()), float(p_value), n_triads)
 
@@ -195,24 +204,24 @@ class _Cells:
     def of(cls, comparisons: Comparisons) -> _Cells:
         n = len(comparisons.models)
         keep = comparisons.model_1 != comparisons.model_2
+        if comparisons.weight is not None:
+            keep &= comparisons.weight > 0
         a, b, p = comparisons.model_1[keep], comparisons.model_2[keep], comparisons.p[keep]
         weight = np.ones(len(p)) if comparisons.weight is None else comparisons.weight[keep]
-        ids, cluster = np.unique(comparisons.cluster[keep], return_inverse=True)
+        cluster, ids = compact(comparisons.cluster[keep])
         if len(ids) < 2:
             raise InputError(
                 f"all comparisons belong to {plural(len(ids), 'instruction')}; a ranking needs at least two"
             )
         low, high = np.minimum(a, b), np.maximum(a, b)
         won = np.where(a < b, 1 - p, p)
-        pairs, pair = np.unique(low * n + high, return_inverse=True)
-        cells, cell = np.unique(pair * len(ids) + cluster, return_inverse=True)
-        total = np.bincount(cell, weight)
-        counts = total > 0
-        mean = np.bincount(cell, weight * won)[counts] / total[counts]
-        where = (cells[counts] // len(ids), cells[counts] % len(ids))
+        pair, pairs = compact(low * n + high)
         shape = (len(pairs), len(ids))
-        met = csr_matrix((np.ones(len(mean)), where), shape=shape)
-        return cls(n, pairs // n, pairs % n, met, csr_matrix((mean, where), shape=shape))
+        # several rows of a pair on one instruction are summed here
+        total, taken = (csr_matrix((values, (pair, cluster)), shape=shape) for values in (weight, weight * won))
+        cells = (np.ones_like(total.data), taken.data / total.data)
+        met, mean = (csr_matrix((values, total.indices, total.indptr), shape) for values in cells)
+        return cls(n, pairs // n, pairs % n, met, mean)
 
     def rates(self, weights: Array) -> Array:
         """Pair rates (B × M × M) under cluster weights (B × G); NaN for pairs that never met and on the diagonal."""
@@ -223,11 +232,18 @@ class _Cells:
         result[:, self.second, self.first] = 1 - rate.T
         return result
 
-    def noise(self, weights: Array, rates: Array) -> Array:
-        """Antisymmetric (M × M) deviations of the pair rates under cluster weights (G,) of mean 0 and variance 1."""
-        count = self.met.sum(axis=1).A1
-        deviation = (self.won @ weights - rates[self.first, self.second] * (self.met @ weights)) / count
-        result = np.zeros_like(rates)
-        result[self.first, self.second] = deviation
-        result[self.second, self.first] = -deviation
-        return result
+    def noises(self, rates: Array) -> Callable[[Array], Array]:
+        """Cluster weights (B × G) of mean 0 and variance 1 into antisymmetric (B × M × M) deviations of pair rates."""
+        pair = np.repeat(np.arange(len(self.first)), np.diff(self.met.indptr))
+        expected, count = rates[self.first, self.second], np.bincount(pair, self.met.data)
+        deviations = self.won.copy()
+        deviations.data = (self.won.data - expected[pair] * self.met.data) / count[pair]
+
+        def drawn(weights: Array) -> Array:
+            noise = deviations @ np.ascontiguousarray(weights.T)
+            result = np.zeros((len(weights), self.n_models, self.n_models))
+            result[:, self.first, self.second] = noise.T
+            result[:, self.second, self.first] = -noise.T
+            return result
+
+        return drawn

@@ -16,7 +16,9 @@ import pandas as pd
 from simfarm.errors import InputError
 from simfarm.ranking.board import Board
 from simfarm.ranking.bradley_terry import BradleyTerry, Comparisons, bootstrap_ratings, bradley_terry, rank_intervals
+from simfarm.ranking.each import each_or_why
 from simfarm.ranking.estimate import Array, Estimate
+from simfarm.ranking.logistic import Codes
 from simfarm.ranking.lottery import CyclicTriads, cyclic_triads, lottery
 from simfarm.ranking.position import first_shown, position_warnings
 from simfarm.ranking.style import (
@@ -55,7 +57,8 @@ class Ratings:
 
     `rating` is Elo for bradley-terry and the weight for lottery, which has no standard error: low and high are missing.
     `rank_low` and `rank_high` are the interval of the rank by Bradley-Terry, from a bootstrap over instructions.
-    `lottery` is model -> weight where that was asked for; `slopes` are in logits for one spread of a feature."""
+    `lottery` is model -> weight where that was asked for; `slopes` are in logits for one spread of a feature. An
+    annotator that could not be rated, beside others that could, has no models, and `warnings` say why."""
 
     annotator: str
     rank: str
@@ -80,17 +83,27 @@ def rate_models(
     """Ratings of each annotator in annotation rows; `rank` is `bradley-terry` or `lottery`.
 
     `control` names style features (`length,markdown`), for bradley-terry alone. Raises `InputError` for one model,
-    fewer than two instructions, a disconnected graph (its parts are named), a lottery where two models never met.
+    fewer than two instructions, a disconnected graph (its parts are named), a lottery where two models never met; with
+    several annotators only where that holds for all of them.
     """
     if rank not in ("bradley-terry", "lottery"):
         raise InputError(f"unknown ranking {rank!r}; choose bradley-terry or lottery")
     if control is not None and rank == "lottery":
         raise InputError("a lottery takes no covariates; drop --control, or rank by bradley-terry")
-    data = prepare(rows)
-    return [
-        _rated(part, str(name), judge_hash_of(part, str(name), allow_mixed), rank=rank, control=control, level=level)
-        for name, part in by_annotator(data)
-    ]
+    if control is not None:
+        control_names(control)
+    found = each_or_why(
+        by_annotator(prepare(rows)),
+        lambda name, part: _rated(
+            part, name, judge_hash_of(part, name, allow_mixed), rank=rank, control=control, level=level
+        ),
+    )
+    return [_unrated(name, rank, level, one) if isinstance(one, str) else one for name, one in found]
+
+
+def _unrated(annotator: str, rank: str, level: float, why: str) -> Ratings:
+    empty = pd.DataFrame(columns=list(RATING_COLUMNS))
+    return Ratings(annotator, rank, level, empty, {}, None, {}, 0, (), (f"{annotator} is not ranked: {why}",))
 
 
 def _rated(
@@ -99,22 +112,22 @@ def _rated(
     head, p, _ = averaged(part)
     known = ~np.isnan(p)
     warnings = [f"{plural(int((~known).sum()), 'comparison')} without a verdict left out"] if not known.all() else []
-    head, p = head[known], p[known]
+    if not known.all():
+        head, p = head[known], p[known]
     if head.empty:
         raise InputError(
             f"annotator {annotator!r} has no verdict at all; run annotate again to ask for the missing ones"
         )
-    names, codes = np.unique(head[["generator_1", "generator_2"]].to_numpy().astype(str), return_inverse=True)
-    codes = codes.reshape(-1, 2)
-    other = codes[:, 0] != codes[:, 1]
+    names, first, second = _coded(head["generator_1"], head["generator_2"])
+    used = np.flatnonzero(first != second)
     comparisons = Comparisons(
-        models=tuple(str(n) for n in names),
-        model_1=codes[other, 0],
-        model_2=codes[other, 1],
-        p=p[other],
-        cluster=head["cluster"].to_numpy()[other],
+        models=names,
+        model_1=first[used],
+        model_2=second[used],
+        p=p[used],
+        cluster=head["cluster"].to_numpy()[used],
     )
-    style = None if control is None else style_of(head[other], "1", "2", control)
+    style = None if control is None else style_of(head.iloc[used], "1", "2", control)
     raw, fitted, slopes = _fit(comparisons, style)
     notes = _notes(comparisons, fitted, style, level)
     weights: Array | None = None
@@ -128,7 +141,7 @@ def _rated(
         ]
         notes.append(f"{found.winner} beats every other model" if found.winner else "no model beats every other one")
     if len(names) > 2:
-        notes += _circles(comparisons)
+        notes += _circles(comparisons, raw)
     return Ratings(
         annotator=annotator,
         rank=rank,
@@ -139,7 +152,7 @@ def _rated(
         estimates=fitted.ratings,
         lottery=None if weights is None else {m: float(w) for m, w in zip(comparisons.models, weights, strict=True)},
         slopes=slopes,
-        n_clusters=len(np.unique(comparisons.cluster)),
+        n_clusters=raw.ratings[names[0]].n_clusters,
         notes=tuple(notes),
         warnings=(
             *warnings,
@@ -147,6 +160,15 @@ def _rated(
             *(["verdicts without any doubt: a weak prior keeps ratings finite"] if fitted.prior else []),
         ),
     )
+
+
+def _coded(first: pd.Series[Any], second: pd.Series[Any]) -> tuple[tuple[str, ...], Codes, Codes]:
+    """(the names on either side, sorted; the code of each row's name on the first side; on the second)."""
+    sides = [pd.factorize(side) for side in (first, second)]
+    names = sorted({str(name) for _, found in sides for name in found})
+    place = {name: k for k, name in enumerate(names)}
+    one, other = (np.array([place[str(name)] for name in found], dtype=np.int64)[codes] for codes, found in sides)
+    return tuple(names), one, other
 
 
 def style_win_rates(rows: pd.DataFrame, board: Board, control: str) -> ControlledWinRates:
@@ -214,9 +236,9 @@ def _notes(comparisons: Comparisons, fitted: BradleyTerry, style: StyleDifferenc
     return notes
 
 
-def _circles(comparisons: Comparisons) -> list[str]:
+def _circles(comparisons: Comparisons, fitted: BradleyTerry) -> list[str]:
     try:
-        found: CyclicTriads = cyclic_triads(comparisons)
+        found: CyclicTriads = cyclic_triads(comparisons, fitted)
     except InputError:
         # a star or a sparse graph has no three models that all met
         return []

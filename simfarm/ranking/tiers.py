@@ -21,7 +21,8 @@ from simfarm.words import plural
 
 __all__ = ["Power", "Tiers", "power", "tiers"]
 
-_CELLS_AT_ONCE = 4_000_000
+_CELLS_AT_ONCE = 1 << 17
+"""Pairs × replicates in one block: it stays in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def tiers(estimates: Sequence[Estimate], *, level: float = 0.95, replicates: int
     first, second = np.triu_indices(len(estimates), 1)
     values = np.array([e.value for e in estimates])
     difference = np.abs(values[first] - values[second])
-    errors = np.linalg.norm(root[first] - root[second], axis=1)
+    errors = _pair_errors(root)
     noisy = errors > 1e-12
     scale = np.divide(1.0, errors, out=np.zeros_like(errors), where=noisy)
     by_size = np.argsort(-difference * scale, kind="stable")
@@ -68,15 +69,18 @@ def tiers(estimates: Sequence[Estimate], *, level: float = 0.95, replicates: int
     rng = np.random.default_rng(seed)
     exceeded = np.zeros(len(size))
     largest = np.empty(replicates)
-    step = max(1, _CELLS_AT_ONCE // len(size))
+    step = max(8, _CELLS_AT_ONCE // len(size))
     for start in range(0, replicates, step):
         n = min(step, replicates - start)
-        noise = rng.standard_normal((n, root.shape[1])) @ root.T
-        drawn = np.abs(noise[:, one] - noise[:, other]) * scale
+        noise = root @ rng.standard_normal((n, root.shape[1])).T
+        drawn = noise[one]
+        drawn -= noise[other]
+        np.abs(drawn, out=drawn)
+        drawn *= scale[:, None]
         # Step-down: the k-th largest |t| is held against the maximum over itself and all smaller ones.
-        drawn = np.maximum.accumulate(drawn[:, ::-1], axis=1)[:, ::-1]
-        exceeded += (drawn >= size).sum(axis=0)
-        largest[start : start + n] = drawn[:, 0]
+        np.maximum.accumulate(drawn[::-1], axis=0, out=drawn[::-1])
+        exceeded += (drawn >= size[:, None]).sum(axis=1)
+        largest[start : start + n] = drawn[0]
     adjusted = np.empty(len(size))
     adjusted[by_size] = np.maximum.accumulate((exceeded + 1) / (replicates + 1))
     # Two unanimous models have no spread to studentise by: the sign test of their clusters, Bonferroni over all pairs.
@@ -122,7 +126,7 @@ def power(estimates: Sequence[Estimate], points: float = 0.02, *, level: float =
         raise InputError(f"level {level} or chance {chance} cannot be planned for; 0.95 and 0.8 are the usual ones")
     root = _covariance_root(estimates)
     first, second = np.triu_indices(len(estimates), 1)
-    by_error = np.argsort(np.linalg.norm(root[first] - root[second], axis=1), kind="stable")
+    by_error = np.argsort(_pair_errors(root), kind="stable")
     middle = by_error[(len(by_error) - 1) // 2]
     pair = estimates[int(first[middle])] - estimates[int(second[middle])]
     have = pair.n_clusters
@@ -166,6 +170,11 @@ def _covariance_root(estimates: Sequence[Estimate]) -> Array:
         terms[row, np.searchsorted(clusters, e.clusters)] = e.influence / math.sqrt(e.n_clusters * (e.n_clusters - 1))
         terms[row, len(clusters) : len(clusters) + len(e.shared)] = e.shared
     return np.asarray(np.linalg.qr(terms.T, mode="r"), dtype=np.float64).T
+
+
+def _pair_errors(root: Array) -> Array:
+    """Standard error of the difference of each pair, in the order of `np.triu_indices`, a model's pairs at a time."""
+    return np.concatenate([np.linalg.norm(root[m + 1 :] - root[m], axis=1) for m in range(len(root) - 1)])
 
 
 def _levels(values: Array, told_apart: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -130,18 +130,19 @@ def find_baseline(data: pd.DataFrame, baseline: str | None = None) -> str:
 def units_by_annotator(data: pd.DataFrame, baseline: str, *, allow_mixed: bool = False) -> list[Units]:
     """Units of each annotator in `data` (from `prepare`), in order of first appearance; raises as `judge_hash_of`."""
     return [
-        _units(part, str(annotator), baseline, judge_hash_of(part, str(annotator), allow_mixed))
+        _units(part, annotator, baseline, judge_hash_of(part, annotator, allow_mixed))
         for annotator, part in by_annotator(data)
     ]
 
 
-def by_annotator(data: pd.DataFrame) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """Each annotator and its rows, in order of first appearance."""
+def by_annotator(data: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """(annotator, its rows) in order of first appearance; a lone annotator's rows are not copied."""
     names = pd.unique(data["annotator"])
     if len(names) == 1:
-        yield names[0], data
-    else:
-        yield from data.groupby("annotator", sort=False, observed=True)
+        yield str(names[0]), data
+        return
+    for name, part in data.groupby("annotator", sort=False, observed=True):
+        yield str(name), part
 
 
 def _units(part: pd.DataFrame, annotator: str, baseline: str, judge_hash: str) -> Units:
