@@ -180,15 +180,18 @@ def _rehearse(
 
 def _extras(
     arguments: argparse.Namespace, frame: pd.DataFrame, boards: Sequence[Board], labels: pd.DataFrame | None
-) -> tuple[list[ControlledWinRates | None], list[Mapping[str, Calibrated]]]:
-    """(style-controlled win rates, human-calibrated win rates) of each board, where they are asked for."""
-    from simfarm.ranking import calibrated_win_rates, style_win_rates
+) -> tuple[Sequence[Board], list[ControlledWinRates | None], list[Mapping[str, Calibrated] | None]]:
+    """(the boards, style-controlled and human-calibrated win rates of each), where they are asked for; a board that has
+    none of them says why."""
+    from simfarm.ranking import calibrated_win_rates, each_board, style_win_rates
 
-    styles = [style_win_rates(frame, board, arguments.control) if arguments.control else None for board in boards]
-    people: list[Mapping[str, Calibrated]] = [
-        calibrated_win_rates(frame, labels, board) if labels is not None else {} for board in boards
-    ]
-    return styles, people
+    styles: list[ControlledWinRates | None] = [None] * len(boards)
+    people: list[Mapping[str, Calibrated] | None] = [None] * len(boards)
+    if control := arguments.control:
+        boards, styles = each_board(boards, "rates at equal style", lambda b: style_win_rates(frame, b, control))
+    if labels is not None:
+        boards, people = each_board(boards, "calibrated rates", lambda b: calibrated_win_rates(frame, labels, b))
+    return boards, styles, people
 
 
 def _board(
@@ -204,11 +207,12 @@ def _board(
     from simfarm.report.ratings import calibrated_json, calibrated_lines, style_json, style_lines, with_rates
 
     boards = ranking.boards(frame, name)
-    styles, people = _extras(arguments, frame, boards, labels)
+    boards, styles, people = _extras(arguments, frame, boards, labels)
     if arguments.add_to:
         boards = [_added(arguments, ranking, frame, boards)]
     sheets = []
-    for style, found, board in zip(styles, people, boards, strict=True):
+    for style, given, board in zip(styles, people, boards, strict=True):
+        found = given or {}
         for warning in (line for one in found.values() for line in one.warnings):
             say(f"warning: {warning}")
         told = [*style_lines(style, board), *calibrated_lines(found, board.level)]

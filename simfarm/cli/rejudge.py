@@ -56,7 +56,7 @@ def _part(found: Rejudged, level: float) -> Part:
         ]
         for row in found.table.to_dict("records")
     ]
-    spearman = "needs three models" if found.spearman != found.spearman else f"{found.spearman:.3f}"
+    spearman = f"– ({found.no_spearman})" if found.no_spearman else f"{found.spearman:.3f}"
     told = [
         f"A: {found.annotator_a}",
         f"B: {found.annotator_b}",

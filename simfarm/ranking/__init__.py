@@ -4,6 +4,7 @@ from simfarm.ranking.board import COLUMNS, LENGTH_CONTROLS, Board, Slope, leader
 from simfarm.ranking.bradley_terry import BradleyTerry, Comparisons, bootstrap_ratings, bradley_terry, rank_intervals
 from simfarm.ranking.calibrated import Calibrated, align_labels, calibrate
 from simfarm.ranking.difference import Difference, differences
+from simfarm.ranking.each import each_board
 from simfarm.ranking.estimate import Estimate
 from simfarm.ranking.human import calibrated_win_rates
 from simfarm.ranking.lottery import CyclicTriads, Lottery, cyclic_triads, lottery, maximal_lottery, pair_rates
@@ -56,6 +57,7 @@ __all__ = [
     "controlled_win_rates",
     "cyclic_triads",
     "differences",
+    "each_board",
     "flip_corrected",
     "leaderboard",
     "lottery",

@@ -15,6 +15,7 @@ import pandas as pd
 from simfarm.errors import InputError
 from simfarm.ranking import alpaca_eval, guard
 from simfarm.ranking.columns import COLUMNS, best_first, board_table, plain, records, tiered
+from simfarm.ranking.each import each_or_else, warned
 from simfarm.ranking.estimate import Array, Estimate
 from simfarm.ranking.length_control import SMALL_PANEL, JointFit, fit_joint
 from simfarm.ranking.position import position_warnings
@@ -119,7 +120,11 @@ def leaderboard(
     _require_met(data, reference)
     published = alpaca_eval.load_data(lc_data) if "alpaca-eval-2" in controls else None
     raised = guard.flags(data)
-    return [_board(u, raised, controls, published, level) for u in units]
+    return each_or_else(
+        ((u.annotator, u) for u in units),
+        lambda _, u: _board(u, raised, controls, published, level),
+        lambda name, u, why: warned(_board(u, raised, [], None, level), f"no length control for {name}: {why}"),
+    )
 
 
 def _require_met(data: pd.DataFrame, baseline: str) -> None:

@@ -6,32 +6,57 @@ more than the sentence alone. Where nobody can be estimated there is no answer, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 from simfarm.errors import InputError
 
-__all__ = ["each_or_why"]
+if TYPE_CHECKING:
+    from simfarm.ranking.board import Board
+
+__all__ = ["each_board", "each_or_else", "warned"]
 
 Of = TypeVar("Of")
 Made = TypeVar("Made")
 
 
-def each_or_why(parts: Iterable[tuple[str, Of]], make: Callable[[str, Of], Made]) -> list[tuple[str, Made | str]]:
-    """(annotator, what is made of its part, or why nothing can be: the words of an `InputError`), for each annotator.
+def each_or_else(
+    parts: Iterable[tuple[str, Of]], make: Callable[[str, Of], Made], otherwise: Callable[[str, Of, str], Made]
+) -> list[Made]:
+    """`make(annotator, part)` for each annotator; where that is an `InputError`, `otherwise` of it and the reason.
 
     Raises the `InputError` where no annotator has a result; with several annotators it is the first one's.
     """
-    found: list[tuple[str, Made | str]] = []
-    first: InputError | None = None
+    found: list[Made] = []
+    reasons: list[tuple[str, InputError]] = []
     for annotator, part in parts:
         try:
-            found.append((annotator, make(annotator, part)))
+            found.append(make(annotator, part))
         except InputError as error:
-            first = first or error
-            found.append((annotator, str(error)))
-    if first is not None and all(isinstance(one, str) for _, one in found):
+            reasons.append((annotator, error))
+            found.append(otherwise(annotator, part, str(error)))
+    if reasons and len(reasons) == len(found):
+        annotator, first = reasons[0]
         if len(found) == 1:
             raise first
-        raise InputError(f"none of the {len(found)} annotators can be estimated; {found[0][0]}: {first}") from first
+        raise InputError(f"none of the {len(found)} annotators can be estimated; {annotator}: {first}") from first
     return found
+
+
+def each_board(
+    boards: Sequence[Board], what: str, make: Callable[[Board], Made]
+) -> tuple[list[Board], list[Made | None]]:
+    """(the boards, what is made of each). A board of which nothing can be made has None and a warning that begins with
+    "no `what`" and says why; raises as `each_or_else`."""
+    made: list[tuple[Board, Made | None]] = each_or_else(
+        ((board.annotator, board) for board in boards),
+        lambda _, board: (board, make(board)),
+        lambda name, board, why: (warned(board, f"no {what} for {name}: {why}"), None),
+    )
+    return [board for board, _ in made], [one for _, one in made]
+
+
+def warned(board: Board, line: str) -> Board:
+    """The board with one more warning."""
+    return replace(board, warnings=(*board.warnings, line))

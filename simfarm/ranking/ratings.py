@@ -16,7 +16,7 @@ import pandas as pd
 from simfarm.errors import InputError
 from simfarm.ranking.board import Board
 from simfarm.ranking.bradley_terry import BradleyTerry, Comparisons, bootstrap_ratings, bradley_terry, rank_intervals
-from simfarm.ranking.each import each_or_why
+from simfarm.ranking.each import each_or_else
 from simfarm.ranking.estimate import Array, Estimate
 from simfarm.ranking.logistic import Codes
 from simfarm.ranking.lottery import CyclicTriads, cyclic_triads, lottery
@@ -92,13 +92,13 @@ def rate_models(
         raise InputError("a lottery takes no covariates; drop --control, or rank by bradley-terry")
     if control is not None:
         control_names(control)
-    found = each_or_why(
+    return each_or_else(
         by_annotator(prepare(rows)),
         lambda name, part: _rated(
             part, name, judge_hash_of(part, name, allow_mixed), rank=rank, control=control, level=level
         ),
+        lambda name, _, why: _unrated(name, rank, level, why),
     )
-    return [_unrated(name, rank, level, one) if isinstance(one, str) else one for name, one in found]
 
 
 def _unrated(annotator: str, rank: str, level: float, why: str) -> Ratings:

@@ -21,6 +21,9 @@ from simfarm.ranking.estimate import Estimate, mean_estimate
 
 __all__ = ["Flip", "Rejudged", "compare_judges"]
 
+_ALIKE = 9
+"""Decimals of a percentage: what differs only beyond them is one rate, summed in two orders."""
+
 
 @dataclass(frozen=True)
 class Flip:
@@ -36,7 +39,8 @@ class Flip:
 @dataclass(frozen=True)
 class Rejudged:
     """How two boards of the same models compare. `table` has model, win_rate_a, win_rate_b, difference, difference_low
-    and difference_high, in percent; `spearman` is NaN below three models; `n_pairs` counts pairs of models."""
+    and difference_high, in percent; `spearman` is NaN where `no_spearman` says why; `n_pairs` counts pairs of
+    models."""
 
     annotator_a: str
     annotator_b: str
@@ -46,6 +50,16 @@ class Rejudged:
     flips: tuple[Flip, ...]
     n_pairs: int
 
+    @property
+    def no_spearman(self) -> str | None:
+        """Why there is no rank correlation: fewer than three models, or a judge that ranks none above another."""
+        if len(self.table) < 3:
+            return "a rank correlation needs three models"
+        for side, judge in (("a", "first"), ("b", "second")):
+            if self.table[f"win_rate_{side}"].round(_ALIKE).nunique() == 1:
+                return f"the {judge} judge gives every model the same rate: no ranking to compare"
+        return None
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; a number that does not exist is null."""
         return {
@@ -53,6 +67,7 @@ class Rejudged:
             "annotator_b": self.annotator_b,
             "models": records(self.table),
             "spearman": plain(self.spearman),
+            "no_spearman": self.no_spearman,
             "mean_absolute_difference": self.mean_absolute_difference,
             "flips": [vars(flip) for flip in self.flips],
             "n_pairs": self.n_pairs,
@@ -120,4 +135,5 @@ def _flip(a: Board, b: Board, first: str, second: str) -> Flip | None:
 
 
 def _spearman(a: pd.Series[float], b: pd.Series[float]) -> float:
-    return float(a.rank().corr(b.rank())) if len(a) > 2 else math.nan
+    one, other = a.round(_ALIKE).rank(), b.round(_ALIKE).rank()
+    return float(one.corr(other)) if len(a) > 2 and one.nunique() > 1 < other.nunique() else math.nan

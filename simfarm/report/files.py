@@ -43,7 +43,8 @@ def write_sheets(path: str | os.PathLike[str], sheets: Sequence[Sheet]) -> None:
 
     suffix = Path(path).suffix
     if suffix == ".csv":
-        text = csv_text(pd.concat([sheet.table for sheet in sheets], ignore_index=True))
+        tables = [sheet.table for sheet in sheets]
+        text = csv_text(pd.concat([t for t in tables if not t.empty] or tables, ignore_index=True))
     elif suffix == ".md":
         text = "\n\n".join(_markdown(sheet) for sheet in sheets) + "\n"
     else:

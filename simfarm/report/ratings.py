@@ -66,7 +66,8 @@ def ratings_sheet(found: Ratings) -> Sheet:
     }
     slopes = _slope_columns(found.slopes, found.level)
     main = Part(title, headings, rows, remarks, least=["comparisons", "tier", "raw"])
-    return Sheet([main], found.table.assign(**slopes), record, found.warnings)
+    # an annotator that could not be rated has no table, only the warning that says why
+    return Sheet([main] if rows else [], found.table.assign(**slopes), record, found.warnings)
 
 
 def with_rates(board: Board, style: ControlledWinRates | None, people: Mapping[str, Calibrated]) -> Board:
