@@ -184,6 +184,13 @@ def _unusable(error: sqlite3.Error) -> str:
     """What is the matter with the file, and what to do."""
     if is_busy(error):
         return "another program keeps it locked; end that, or name another file with --store"
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR):
+        # the file may be sound, and what is in it was paid for
+        return (
+            f"cannot be used as a store ({error}): make room, see that the file and its folder can be written and that "
+            "enough files may be open (ulimit -n), or name another with --store"
+        )
     return f"cannot be used as a store ({error}); move it away or name another with --store"
 
 
