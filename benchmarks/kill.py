@@ -3,7 +3,7 @@
 A loopback server with some latency counts every request. Each run is killed at a random moment (kill -9 mostly, else
 SIGTERM, SIGHUP, Ctrl-C) and begun again, until one ends by itself; then its file is compared with that of a run nobody
 disturbed. Runs are forked from this process, which has imported simfarm, so that most kills hit the work and not the
-start of Python; every tenth is a fresh `python -m simfarm`. Exits 1 where a row was lost, more was asked again than was
+start of Python; one in twenty is a fresh `python -m simfarm`. Exits 1 where a row was lost, more was asked again than was
 in flight at a kill, a temporary file stayed, a store failed its integrity check, or a run did not end.
 
     python benchmarks/kill.py                # 1,000 kills
@@ -34,6 +34,9 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 CONCURRENCY = 8
+FRESH = 0.05
+"""The share of runs that start Python anew."""
+
 DEADLINE = 60.0
 """Seconds within which a run that was told to end must have ended."""
 
@@ -199,12 +202,12 @@ class Round:
 
     def attempt(self, seen: Seen, chance: random.Random, *, leave_alone: bool) -> None:
         """One start of every run that has not ended, a signal to those still running, and the counts after it."""
-        fresh = chance.random() < 0.1
+        fresh = chance.random() < FRESH
         left_before = left(self.folder)
         runs = self.begin(fresh=fresh)
         number = None
         if not leave_alone:
-            time.sleep(chance.uniform(0.0, 2.5 if fresh else 0.9))
+            time.sleep(chance.uniform(0.0, 2.5 if fresh else 0.6))
             number = chance.choices(list(SIGNALS), list(SIGNALS.values()))[0]
         killed = {key for key, run in runs.items() if number is not None and self.kill(seen, key, run, number)}
         told = time.monotonic()
@@ -294,10 +297,14 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--kills", type=int, default=1000)
     options.add_argument("--items", type=int, default=400, help="in each file: requests, or pairs in both orders")
+    options.add_argument("--minutes", type=float, default=60.0, help="begin no further round after so long")
     options.add_argument("--latency-ms", type=float, default=10.0)
     options.add_argument("--seed", type=int, default=0)
     chosen = options.parse_args()
     os.environ["OPENAI_API_KEY"] = "loopback"
+    # a shell that starts this in the background has both ignored, and what is ignored here is so in the runs
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     chance, seen, begun = random.Random(chosen.seed), Seen(), time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -306,7 +313,7 @@ def main() -> int:
         server = Server(chosen.latency_ms)
         try:
             wanted: dict[str, list[Any]] = {}
-            while sum(seen.kills.values()) < chosen.kills:
+            while sum(seen.kills.values()) < chosen.kills and time.monotonic() - begun < 60 * chosen.minutes:
                 verbs, suffix = ROUNDS[seen.rounds % len(ROUNDS)], SUFFIXES[seen.rounds % len(SUFFIXES)]
                 files = [inputs[verb][number] for number, verb in enumerate(verbs)]
                 for verb, path in zip(verbs, files, strict=True):
