@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeGuard, Union
 
 from simfarm.errors import InputError
 from simfarm.harmless import one_line
@@ -50,7 +50,7 @@ Sources: TypeAlias = Source | Sequence[Source]
 """One file or table, or several."""
 
 
-def is_path(source: object) -> bool:
+def is_path(source: object) -> TypeGuard[str | os.PathLike[str]]:
     """Whether a source is named and not given."""
     return isinstance(source, str | os.PathLike)
 

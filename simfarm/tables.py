@@ -99,7 +99,9 @@ def frame_columns(frame: pd.DataFrame, source: str) -> Iterator[Columns]:
     wanted = frame[[column for column in frame.columns if column in READ]]
     for start in range(0, len(wanted), _ROWS):
         part = wanted.iloc[start : start + _ROWS]
-        values = {str(c): part[c].astype(object).where(part[c].notna(), None).tolist() for c in part}
+        values: dict[str, Sequence[Any]] = {
+            str(c): part[c].astype(object).where(part[c].notna(), None).tolist() for c in part
+        }
         yield Columns(values, len(part))
 
 
@@ -227,17 +229,17 @@ def fill_baseline(table: pd.DataFrame, rows: Iterable[Mapping[str, Any]], source
             else:
                 del lengths[key]
     columns = {"instruction": "instruction_sha256", "instruction_id": "instruction_id"}
-    key = next((k for k in lengths if columns[k] in table), None)
-    if key is None:
+    shared = next((k for k in lengths if columns[k] in table), None)
+    if shared is None:
         raise InputError(f"{source}: shares neither 'instruction' nor 'instruction_id' with the annotations; add one")
     (name,) = names
-    found = lengths[key]
-    keys = table[columns[key]]
-    by_row = _mapped(keys, found.get if key == "instruction" else lambda value: found.get(_key(value, "")))
+    found = lengths[shared]
+    keys = table[columns[shared]]
+    by_row = _mapped(keys, found.get if shared == "instruction" else lambda value: found.get(_key(value, "")))
     known_lengths = by_row.astype(float)
     ours = table["generator_1"].eq(name) | table["generator_2"].eq(name)
     if ours.any() and known_lengths[ours].isna().all():
-        raise InputError(f"{source}: none of its outputs has the {key} of an annotation; is it the right baseline?")
+        raise InputError(f"{source}: none of its outputs has the {shared} of an annotation; is it the right baseline?")
     table = table.copy(deep=False)
     for side in ("1", "2"):
         lacking = table[f"generator_{side}"].eq(name) & table[f"length_{side}"].isna()

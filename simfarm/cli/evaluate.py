@@ -206,8 +206,7 @@ def _board(
     from simfarm.report.published import place_among, placed_json
     from simfarm.report.ratings import calibrated_json, calibrated_lines, style_json, style_lines, with_rates
 
-    boards = ranking.boards(frame, name)
-    boards, styles, people = _extras(arguments, frame, boards, labels)
+    boards, styles, people = _extras(arguments, frame, ranking.boards(frame, name), labels)
     if arguments.add_to:
         boards = [_added(arguments, ranking, frame, boards)]
     sheets = []

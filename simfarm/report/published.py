@@ -82,7 +82,8 @@ def _marks(board: Board, own: pd.DataFrame, manifest: Mapping[str, str], publish
     if board.baseline != manifest["baseline"]:
         marks.append(f"baseline {board.baseline}, not {manifest['baseline']}")
     usual = int(published["n_total"].max())
-    for n_total, models in own.groupby("n_total", sort=False)["model"]:
+    for n_total in own["n_total"].unique():
+        models = own.loc[own["n_total"] == n_total, "model"]
         if n_total != usual:
             whose = (
                 "" if len(models) == len(own) else f" of {', '.join(map(str, models[:3]))}" + " …" * (len(models) > 3)

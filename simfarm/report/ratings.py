@@ -103,7 +103,7 @@ def _rate_columns(
 
 def _slope_columns(slopes: Mapping[str, Estimate], level: float) -> dict[str, float]:
     """The judge's slope on each feature with its limits: one number, and so the same in every row."""
-    made = {}
+    made: dict[str, float] = {}
     for name, slope in slopes.items():
         low, high = slope.interval(level)
         made |= {f"style_slope_{name}": slope.value, f"style_slope_{name}_low": low, f"style_slope_{name}_high": high}
