@@ -275,7 +275,7 @@ def test_a_stopped_driver_leaves_whole_parts_and_no_noise(cluster: Path) -> None
         )
         interrupt = partial(driver.send_signal, signal.SIGINT)
         stopper = when(lambda: len(list(Path("out").glob("*.parquet"))) >= 2, interrupt)
-        out, err = driver.communicate(timeout=60)
+        out, err = driver.communicate(timeout=180)
         stopper.join()
         assert (driver.returncode, out) == (130, "")
         assert err == "simfarm: stopped; answers already given are kept, run the same command to go on\n"
