@@ -97,6 +97,8 @@ class LiteLLMBackend:
             ) from None
         except openai.APIConnectionError as error:
             raise connection_error(error, self.name, self.base_url) from None
+        except openai.APIError as error:
+            raise TransientError(f"litellm: the answer cannot be read ({type(error).__name__})") from None
         answer = response.model_dump()
         try:
             choice = answer["choices"][0]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from contextlib import closing
+from hashlib import sha256
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -24,6 +26,9 @@ __all__ = ["add_cluster", "annotate_on_cluster", "check_cluster", "generate_on_c
 
 PARTITION_ROWS = 1000
 """Records in a part, where the user names no number: some minutes' work, so that a lost worker loses no more."""
+
+PLAIN = re.compile(r"[A-Za-z]{0,12}|v\d+")
+"""A part of an address's path that is a word (v1, openai) and no key."""
 
 CLUSTER_ONLY = ("workers", "ray_address", "gpus_per_worker", "partition_rows")
 
@@ -171,8 +176,9 @@ def _run(arguments: argparse.Namespace, job: Job, folder: Folder, run: Generatio
 
 
 def _server(base_url: str | None) -> str | None:
-    """The address without a user name or password."""
+    """The address without a user name, password or query; a part of its path that may be a key is its hash."""
     if base_url is None:
         return None
     parts = urlsplit(base_url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+    path = (p if PLAIN.fullmatch(p) else sha256(p.encode()).hexdigest()[:8] for p in parts.path.rstrip("/").split("/"))
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{'/'.join(path)}"
