@@ -68,7 +68,7 @@ def json_value(sheets: Sequence[Sheet]) -> Any:
 
 def csv_text(table: pd.DataFrame) -> str:
     """The table as CSV whose texts no spreadsheet takes for formulas (an apostrophe stands before them)."""
-    safe = table.rename(columns=csv_cell)
+    safe = table.copy()
     for name, column in safe.items():
         if column.dtype == object or column.dtype.kind not in "biuf":
             safe[name] = column.map(csv_cell)
