@@ -65,11 +65,10 @@ def generate(
     `generator` is the name outputs are filed under, `system` a message before every instruction. The rest is as in
     `annotate`. Raises `InputError` for bad input; an output that cannot be made has no row and is named in a warning.
     """
-    import pandas as pd
-
     from simfarm.generation.run import Generation
     from simfarm.generation.sampling import Sampling
     from simfarm.inputs import instructions_for
+    from simfarm.tables import rows_frame
 
     sampling = Sampling(
         n=n,
@@ -101,7 +100,7 @@ def generate(
         instructions = instructions_for(sources, limit)
     rows = collected(lambda: rows_of(run.outputs(instructions)))
     tell_all(run.closing_lines(), bad=bool(run.failed))
-    return pd.DataFrame(rows)
+    return rows_frame(rows)
 
 
 @nearest_named
@@ -186,12 +185,12 @@ def _introduce(session: Session) -> None:
 
 def annotated(session: Session, pairs: Sequence[Comparison]) -> pd.DataFrame:
     """The rows of a run; what it has to say is told."""
-    import pandas as pd
+    from simfarm.tables import rows_frame
 
     tell_all(session.notes(pairs))
     rows = collected(lambda: rows_of(session.annotations(pairs)))
     tell_all(session.closing_lines(), bad=bool(session.summary.missing))
-    return pd.DataFrame(rows)
+    return rows_frame(rows)
 
 
 @nearest_named
@@ -236,10 +235,9 @@ def select(
     column of true scores, the best-of-n curve is in the result's `attrs["curve"]`, a row for every n. The rest is as in
     `annotate`. Raises `InputError` for bad input and for an option that the method would ignore.
     """
-    import pandas as pd
-
     from simfarm.choosing import Choice, Selection
     from simfarm.engine.session import Session
+    from simfarm.tables import rows_frame
 
     names = ("method", "n", "by", "rivals", "score", "seed", "generator", "gold", "level", "limit", "allow_missing")
     given, asking = dict(locals()), asking_options(locals())
@@ -267,7 +265,7 @@ def select(
         else:
             scores, manner = selection.free()
         rows, told = selection.chosen(scores, manner, stopped=stopped)
-        made = pd.DataFrame(list(rows))
+        made = rows_frame(rows)
         tell_all(told)
         if gold is not None:
             made.attrs["curve"] = [row for curve in selection.curve(scores) for row in curve]

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simfarm.reading import Columns
+from simfarm.values import encodable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -204,7 +205,7 @@ class _Shared:
             return self._coded([v if v is None or isinstance(v, str | int | float) else str(v) for v in values])
 
     def _values(self) -> list[Any]:
-        return [None if isinstance(value, float) and math.isnan(value) else value for value in self._index]
+        return [None if isinstance(v, float) and math.isnan(v) else encodable(v) for v in self._index]
 
     def latest(self, missing: Any) -> list[Any]:
         """The values of the rows that came last."""

@@ -16,12 +16,20 @@ from numpy.typing import NDArray
 from simfarm.errors import InputError
 from simfarm.evidence import READ, Floats, Gathered, Texts, text_digest
 from simfarm.reading import Columns, columns_of
-from simfarm.values import plain
+from simfarm.values import encodable, plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["annotations_frame", "annotations_table", "fill_baseline", "frame_columns", "frame_rows", "row_columns"]
+__all__ = [
+    "annotations_frame",
+    "annotations_table",
+    "fill_baseline",
+    "frame_columns",
+    "frame_rows",
+    "row_columns",
+    "rows_frame",
+]
 
 _JUDGED_BY = 100
 """Rows after which a file without a preference is known to hold no verdicts."""
@@ -254,6 +262,13 @@ def _key(value: Any, column: str) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip()
+
+
+def rows_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as a table; a lone surrogate in them stands there as its escape."""
+    import pandas as pd
+
+    return pd.DataFrame([{encodable(name): encodable(value) for name, value in row.items()} for row in rows])
 
 
 def frame_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

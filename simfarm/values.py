@@ -10,7 +10,7 @@ import json
 import math
 from typing import Any
 
-__all__ = ["ESCAPE", "as_text", "cell", "dump", "plain", "stable_digest"]
+__all__ = ["ESCAPE", "as_text", "cell", "dump", "encodable", "plain", "stable_digest"]
 
 ESCAPE = "backslashreplace"
 """A lone surrogate is written as its JSON escape: it has no UTF-8 form."""
@@ -55,6 +55,11 @@ def cell(value: Any) -> Any:
     """A value as a CSV cell: nested ones as JSON text."""
     made = plain(value)
     return dump(made) if isinstance(made, dict | list) else made
+
+
+def encodable(value: Any) -> Any:
+    """The value; of a text its lone surrogates as escapes, since a table's text columns have no form for them."""
+    return value.encode("utf-8", ESCAPE).decode() if isinstance(value, str) and not value.isascii() else value
 
 
 def as_text(value: Any) -> str | None:
