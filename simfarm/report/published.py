@@ -88,5 +88,5 @@ def _marks(board: Board, own: pd.DataFrame, manifest: Mapping[str, str], publish
             whose = (
                 "" if len(models) == len(own) else f" of {', '.join(map(str, models[:3]))}" + " …" * (len(models) > 3)
             )
-            marks.append(f"{plural(int(n_total), 'instruction')}{whose}, not {usual}")
+            marks.append(f"{plural(int(str(n_total)), 'instruction')}{whose}, not {usual}")
     return marks
