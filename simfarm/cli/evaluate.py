@@ -47,7 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     board.add_argument("--board", metavar="NAME", help="place the models among a published board's (alpaca-eval-2)")
     board.add_argument("--add-to", type=Path, metavar="BOARD", help="keep the board in files that later models join")
     board.add_argument(
-        "-o", "--output", metavar="FILE", help="write the board as .csv, .json or .md too (-: CSV to stdout instead)"
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write the board as .csv (an apostrophe before names that are formulas), .json or .md too (-: CSV to "
+        "stdout instead)",
     )
     add_judging(parser)
 

@@ -16,6 +16,7 @@ from simfarm.backends.base import CallError, Completion, TransientError
 from simfarm.backends.failures import Unreachable
 from simfarm.engine.stats import Stats
 from simfarm.errors import ProviderError
+from simfarm.words import plural
 
 __all__ = ["Patience"]
 
@@ -92,7 +93,8 @@ class Patience:
                 if not self._answered:
                     count = self._refusals[str(error)]
                     self.refused = ProviderError(
-                        f"{error}; nothing was answered, and {count} calls were refused in these words: {remedy}"
+                        f"{error}; nothing was answered, and {plural(count, 'call was', 'calls were')} "
+                        f"refused in these words: {remedy}"
                     )
             finally:
                 self._open.set()

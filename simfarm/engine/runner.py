@@ -278,7 +278,7 @@ class Engine:
             raise
         except OutOfFiles as error:
             if self._limits.lower():
-                self._tell("note", f"{error}: {self._limits.most} calls at a time from here on")
+                self._tell("note", f"{error}: {plural(self._limits.most, 'call')} at a time from here on")
             raise
         except TransientError as error:
             if error.throttled:
@@ -295,7 +295,9 @@ class Engine:
         possible, files = affordable(concurrency)
         if possible < concurrency:
             self._tell(
-                "note", f"{possible} calls at a time, not {concurrency}: a process may open {files} files (ulimit -n)"
+                "note",
+                f"{plural(possible, 'call')} at a time, not {concurrency}: a process may open "
+                f"{files} files (ulimit -n)",
             )
         return possible
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from simfarm.errors import InputError
+from simfarm.words import plural
 
 if TYPE_CHECKING:
     from simfarm.ranking.board import Board
@@ -40,7 +41,7 @@ def each_or_else(
         annotator, first = reasons[0]
         if len(found) == 1:
             raise first
-        raise InputError(f"none of the {len(found)} annotators can be estimated; {annotator}: {first}") from first
+        raise InputError(f"none of {plural(len(found), 'annotator')} can be estimated; {annotator}: {first}") from first
     return found
 
 
