@@ -143,6 +143,9 @@ def test_routine_lines_are_logged_and_warnings_warned_of(files: Path, caplog: py
 def test_a_rule_says_what_it_is_in_python_and_on_the_command_line(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    write_rows(
+        "s.json", [row | {"sample": s, "output": f"{s} {row['output']}"} for row in outputs("m") for s in (0, 1)]
+    )
     Path("mine.yaml").write_text("protocol: pairwise\nrule: surface\ndescription: a copy\n")
     for judge, rule in (("surface", "surface"), (None, "surface"), ("mine.yaml", "surface"), ("first", "first")):
         with pytest.warns(simfarm.SimfarmWarning) as record:
@@ -153,6 +156,11 @@ def test_a_rule_says_what_it_is_in_python_and_on_the_command_line(
         assert banner(rule) in capsys.readouterr().err.splitlines()
         assert main(["evaluate", "a.jsonl"]) == 0
         assert banner(rule) in capsys.readouterr().out.replace("\n", " ")
+        assert main(["select", "s.json", "--method", "win-share", *named, "-o", "c.jsonl"]) == 0
+        assert banner(rule) in capsys.readouterr().err.splitlines()
+        with pytest.warns(simfarm.SimfarmWarning) as record:
+            simfarm.select("s.json", "win-share", judge=judge)
+        assert banner(rule) in told(record)
         with pytest.warns(simfarm.SimfarmWarning) as record:
             simfarm.evaluate(verdicts)
         assert told(record).count(banner(rule)) == 1
