@@ -204,14 +204,14 @@ def test_the_board_warns_with_the_example() -> None:
 
 
 def test_an_output_leaves_few_bytes_behind() -> None:
-    texts = [attacks.noise(n, 400) for n in range(50)]
+    texts = [attacks.noise(n, 60) for n in range(50)]
     tracemalloc.start()
     watch = Watch()
-    for number in range(5_000):
+    for number in range(3_000):
         watch.see("m", number, f"{number} {texts[number % 50]}")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 300 * 5_000 + 10**6
+    assert peak < 300 * 3_000 + 10**5
 
 
 def test_thinned_sketches_still_show_a_near_constant(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +223,7 @@ def test_thinned_sketches_still_show_a_near_constant(monkeypatch: pytest.MonkeyP
     found = watch.flags()
     assert found["honest"] == ()
     assert found["cheat"] == ("constant-output",)
-    assert "of 1000 outputs" in found["cheat"][0].example
+    assert "(instruction 0; 1000 of 1,000 outputs)" in found["cheat"][0].example
 
 
 HUMAN = ("alpacafarm_cross", "llmbar", "pandalm", "vicuna80")

@@ -97,7 +97,7 @@ class Repeats:
         near = kept[(all_runs > 0) & (common_runs >= HALF * all_runs)]
         if len(near) < NEAR * len(kept) or len(np.unique(clusters[near])) < COUNT:
             near = near[:0]
-        count = int(same.sum()) + self._every * int((~same[near]).sum())
+        count = min(len(texts), int(same.sum()) + self._every * int((~same[near]).sum()))
         if not count:
             return None
         same[near] = True
