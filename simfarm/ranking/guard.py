@@ -147,8 +147,8 @@ def flags(data: pd.DataFrame) -> dict[str, tuple[Flag, ...]]:
         column = data[f"generator_{side}"]
         names |= dict.fromkeys(pd.unique(column))
         if f"flags_{side}" in data:
-            known = data[[f"generator_{side}", f"flags_{side}"]].dropna().drop_duplicates(f"generator_{side}")
-            seen |= dict(zip(*(known[c] for c in known), strict=True))
+            told = data[[f"generator_{side}", f"flags_{side}"]].dropna().drop_duplicates(f"generator_{side}")
+            seen |= dict(zip(*(told[c] for c in told), strict=True))
         if f"output_{side}" in data:
             outputs = data[f"output_{side}"]
             known = outputs.notna().to_numpy()
