@@ -56,7 +56,8 @@ class Watch:
         self._of: dict[str, _Seen] = {}
 
     def see(self, generator: str, cluster: Hashable, text: str, where: object = None) -> None:
-        """One output to one instruction (`cluster`), which warnings name as `where`, or as the cluster if that is None.
+        """One output to one instruction (`cluster`), which warnings name as `where`, or as the cluster if that is None:
+        an id, or (id, dataset).
 
         The same text for the same instruction counts once.
         """
@@ -113,7 +114,13 @@ class _Seen:
 def _excerpt(text: str, where: object) -> str:
     short = " ".join(text[: 4 * QUOTED].split())
     shown = short[:QUOTED] + ("…" if len(short) > QUOTED else "")
-    return f'"{one_line(shown)[: QUOTED + 1]}" (instruction {one_line(where).removesuffix(".0")[:20]}'
+    return f'"{one_line(shown)[: QUOTED + 1]}" (instruction {_named(where)}'
+
+
+def _named(where: object) -> str:
+    """An instruction as a warning names it: its id, or its id and its dataset."""
+    parts = where if isinstance(where, tuple) else (where,)
+    return " of ".join(one_line(part).removesuffix(".0")[:24] for part in parts if part is not None)
 
 
 def _example(excerpt: str, count: int, n: int) -> str:
