@@ -87,6 +87,7 @@ CONSTANTS: dict[str, Callable[[Sequence[str]], list[str]]] = {
     "five constants in rotation": each(lambda _, n: OTHERS[n % 5]),
     "ten constants in rotation": each(lambda _, n: OTHERS[n % 10]),
     "ten near-constants in rotation": each(lambda _, n: f"{noise(n, 3)} {OTHERS[n % 10]} {noise(n + 999, 3)}"),
+    "forty short constants in rotation": each(lambda _, n: noise(n % 40, 4)),
     "shuffled sentences": each(lambda _, n: shuffled(n)),
     "words dropped": each(lambda _, n: " ".join(w for i, w in enumerate(CONSTANT.split()) if (i + n) % 12)),
     "a constant in a fourth of the outputs": lambda honest: some(honest, 0.25, lambda text: f"{CONSTANT} {text[:20]}"),

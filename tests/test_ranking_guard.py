@@ -99,7 +99,7 @@ def test_a_slim_file_is_not_checked() -> None:
 
 @pytest.mark.parametrize("cheat", attacks.CONSTANTS.values(), ids=attacks.CONSTANTS)
 def test_a_disguised_constant_is_seen(cheat: Cheat) -> None:
-    assert "constant-output" in raised(cheat(honest(120)))
+    assert "constant-output" in raised(cheat(honest(240)))
 
 
 @pytest.mark.parametrize(
