@@ -3,8 +3,8 @@
 A loopback server with some latency counts every request. Each run is killed at a random moment (kill -9 mostly, else
 SIGTERM, SIGHUP, Ctrl-C) and begun again, until one ends by itself; then its file is compared with that of a run nobody
 disturbed. Runs are forked from this process, which has imported simfarm, so that most kills hit the work and not the
-start of Python; one in twenty is a fresh `python -m simfarm`. Exits 1 where a row was lost, more was asked again than was
-in flight at a kill, a temporary file stayed, a store failed its integrity check, or a run did not end.
+start of Python; one in twenty is a fresh `python -m simfarm`. Exits 1 where a row was lost, more was asked again than
+was in flight at a kill, a temporary file stayed, a store failed its integrity check, or a run did not end.
 
     python benchmarks/kill.py                # 1,000 kills
     python benchmarks/kill.py --kills 50

@@ -22,8 +22,12 @@ ROWS = 3000
 DEADLINE = 60.0
 """Seconds; a run that ends does so in one or two."""
 
-SIMFARM = "import sys; from simfarm.cli import main; sys.exit(main(sys.argv[1:]))"
-PYTHON = """
+HEEDS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+"""Where the suite runs in a shell's background, Ctrl-C is ignored, and so in all that it starts."""
+
+SIMFARM = HEEDS + "import sys; from simfarm.cli import main; sys.exit(main(sys.argv[1:]))"
+PYTHON = f"""
+{HEEDS}
 import asyncio, sys
 import simfarm
 
@@ -184,7 +188,7 @@ def test_a_locked_store_is_said_and_ctrl_c_still_ends_the_run(server: Loopback, 
 
 def test_a_full_disk_under_the_store_ends_the_run(server: Loopback, folder: Path) -> None:
     """The limit on a file's size stands for the disk's."""
-    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000)); " + SIMFARM
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))\n" + SIMFARM
     command = [sys.executable, "-c", limited, *ANNOTATE, "--base-url", f"{server.url}/v1"]
     command += ["--concurrency", str(CONCURRENCY)]
     client = subprocess.Popen(

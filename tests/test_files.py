@@ -292,7 +292,11 @@ def test_what_the_rows_come_from_may_fail_in_its_own_words(tmp_path: Path) -> No
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_terminated_run_leaves_no_temporary_file(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "pairs.json").write_text(json.dumps([{"instruction": "i", "output_1": "a", "output_2": "b"}]))
-    code = "import sys; from simfarm.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = (
+        # a shell that runs the suite under nohup has it ignored
+        "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); from simfarm.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
     with Loopback(latency=60) as server:
         command = ["annotate", "pairs.json", "--judge", "pairwise-reasoned", "--model", "openai/m", "-o", "out.jsonl"]
         client = subprocess.Popen(
