@@ -39,34 +39,41 @@ def temporary(name: str, *, folder: bool = False) -> Iterator[str]:
     where, stem = os.path.split(os.path.abspath(name))
     prefix = f".{stem}{_MARK}"
     _remove_left(where, prefix)
+    paths: list[str] = []
+    locks: list[int] = []
     with _removed_when_ended():
-        path, held = _made(os.path.join(where, prefix), folder)
         try:
-            yield path
+            yield _made(os.path.join(where, prefix), folder, paths, locks)
         finally:
-            _removed(path)
-            _ours.discard(path)
-            if held is not None:
-                os.close(held)
+            for path in paths:
+                _removed(path)
+                _ours.discard(path)
+            for lock in locks:
+                os.close(lock)
 
 
-def _made(prefix: str, folder: bool) -> tuple[str, int | None]:
-    """(the new file or folder, the lock that shows that it is in use)."""
+def _made(prefix: str, folder: bool, paths: list[str], locks: list[int]) -> str:
+    """The new file or folder. It is in `paths` before it is there, since Ctrl-C may come at any moment; what shows that
+    it is in use is in `locks`."""
     while True:
         path = prefix + secrets.token_hex(4)
+        paths.append(path)
         _ours.add(path)
-        with suppress(FileExistsError):
+        try:
             if folder:
                 os.mkdir(path, 0o700)
             else:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-            held = _locked(path, wait=True)
-            # another run may have taken it for a left one before it was locked
-            if os.path.exists(path):
-                return path, held
-            if held is not None:
-                os.close(held)
-        _ours.discard(path)
+        except FileExistsError:
+            paths.remove(path)
+            _ours.discard(path)
+            continue
+        lock = _locked(path, wait=True)
+        if lock is not None:
+            locks.append(lock)
+        # another run may have taken it for a left one before it was locked
+        if os.path.exists(path):
+            return path
 
 
 def _locked(path: str, *, wait: bool) -> int | None:

@@ -85,6 +85,20 @@ def test_a_signal_removes_all_that_is_open(tmp_path: Path, number: signal.Signal
         assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
+def test_ctrl_c_at_the_very_beginning_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: bool
+) -> None:
+    def interrupted(path: str, *, wait: bool) -> None:
+        assert len(names(tmp_path)) == 1
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("simfarm.temporary._locked", interrupted)
+    with pytest.raises(KeyboardInterrupt), temporary(str(tmp_path / "a"), folder=folder):
+        pass
+    assert names(tmp_path) == []
+
+
 def test_nohup_is_heeded(tmp_path: Path) -> None:
     with writer(tmp_path, "deaf") as running:
         running.send_signal(signal.SIGHUP)
