@@ -100,6 +100,34 @@ def test_style_control_takes_a_planted_love_of_length_out(capsys: pytest.Capture
     assert raw_gap["long"] - raw_gap["short"] > 100
 
 
+def test_style_control_is_the_same_whichever_side_the_baseline_is_on(capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(5)
+    rows = []
+    for i in range(200):
+        one, other = (int(rng.integers(5, 60)) for _ in range(2))
+        chance = 1 / (1 + np.exp(-0.4 - 2 * (other - one) / (other + one)))
+        row = {"instruction": f"Question {i}?", "generator_1": "base", "generator_2": "m", "annotator": "j"}
+        rows.append(
+            row | {"output_1": "x" * one, "output_2": "y" * other, "preference": 1 + int(rng.random() < chance)}
+        )
+    turned = [
+        row
+        | {"generator_1": "m", "generator_2": "base", "output_1": row["output_2"], "output_2": row["output_1"]}
+        | {"preference": 3 - row["preference"]}
+        if k % 3
+        else row
+        for k, row in enumerate(rows)
+    ]
+    write_rows("straight.jsonl", rows)
+    write_rows("turned.jsonl", turned)
+    asked = ("--baseline", "base", "--control", "length", "--length-control", "none")
+    straight, other_way = (evaluated(capsys, f"{name}.jsonl", *asked) for name in ("straight", "turned"))
+    assert straight["slopes"]["length"]["low"] > 0
+    assert straight["style_controlled"]["m"]["value"] > 0.5
+    for part, name in (("slopes", "length"), ("style_controlled", "m")):
+        assert other_way[part][name] == pytest.approx(straight[part][name], abs=1e-9)
+
+
 def test_human_labels_pull_a_biased_judge_to_the_truth(capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(2)
     people = rng.uniform(size=1000) < 0.4
@@ -174,7 +202,8 @@ def test_compare_looks_at_shared_instructions_alone(capsys: pytest.CaptureFixtur
 
 def test_unanimous_models_are_told_apart_by_the_sign_test(capsys: pytest.CaptureFixture[str]) -> None:
     pair = {"generator_1": "base", "generator_2": "m", "output_1": "x", "output_2": "y", "preference": 2}
-    for n, verdict in ((2, "may be chance"), (20, "is real")):
+    # two-sided: five of five is p = 1/16, six of six 1/32
+    for n, verdict in ((2, "may be chance"), (5, "may be chance"), (6, "is real"), (20, "is real")):
         write_rows("v.jsonl", [pair | {"instruction": str(i)} for i in range(n)])
         assert main(["compare", "v.jsonl", "m", "base", "--length-control", "none"]) == 0
         assert f"the difference {verdict}" in capsys.readouterr().out

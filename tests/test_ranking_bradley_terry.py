@@ -264,6 +264,18 @@ def test_a_model_that_never_lost_gets_a_finite_rating_from_the_stated_prior() ->
     assert gap.value > 500
 
 
+def test_the_priors_pull_is_no_clusters() -> None:
+    """Under the prior the scores do not sum to nought; what remains is not the instructions' noise."""
+    rng = np.random.default_rng(17)
+    n = 60
+    first, second = np.tile([0, 0, 1], n), np.tile([1, 2, 2], n)
+    p = np.where(first == 0, 0.0, rng.binomial(1, 0.5, 3 * n)).astype(float)
+    fitted = bradley_terry(Comparisons(("best", "one", "other"), first, second, p, np.repeat(np.arange(n), 3)))
+    assert fitted.prior
+    for rating in fitted.ratings.values():
+        assert abs(rating.influence.mean()) < 1e-9 * np.abs(rating.influence).max()
+
+
 def test_the_prior_does_not_act_where_every_model_lost_something() -> None:
     # A beats B beats C beats A: no one is undefeated, though every single pair is one-sided.
     c = Comparisons(("a", "b", "c"), np.array([0, 1, 2] * 5), np.array([1, 2, 0] * 5), np.zeros(15), np.arange(15))

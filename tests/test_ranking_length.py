@@ -133,6 +133,20 @@ def test_blocks_of_instructions_give_the_same_fit(monkeypatch: pytest.MonkeyPatc
     assert [e.value for e in fit_joint(p, delta).estimates] == pytest.approx(whole, abs=1e-7)
 
 
+def test_short_lines_are_added_up_to_what_the_whole_table_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each instruction answered by three of twenty models: products cell by cell, or as matrices with empty cells."""
+    rng = np.random.default_rng(10)
+    p, delta = plant(rng, 600)
+    p[np.argsort(rng.random(p.shape), axis=1) >= 3] = np.nan
+    short = fit_joint(p, delta)
+    monkeypatch.setattr("simfarm.ranking.marginal._SPARSE", 1000)
+    whole = fit_joint(p, delta)
+    for one, other in zip(short.estimates, whole.estimates, strict=True):
+        assert one.value == pytest.approx(other.value, abs=1e-7)
+        assert one.standard_error == pytest.approx(other.standard_error, rel=1e-6)
+    assert short.pooled.value == pytest.approx(whole.pooled.value, abs=1e-6)
+
+
 def slim(n_models: int, n: int, **columns: object) -> pd.DataFrame:
     """A slim annotation file of planted verdicts."""
     p, delta = plant(np.random.default_rng(7), n, np.linspace(-1, 1, n_models))

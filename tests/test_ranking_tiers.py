@@ -99,6 +99,14 @@ def test_clones_are_equal_and_unanimous_opposites_are_not() -> None:
     assert tiers([won, lost]).p_values[0, 1] == 0.25  # three tosses, two-sided
 
 
+def test_two_unanimous_models_need_as_many_instructions_as_the_sign_test() -> None:
+    """Two-sided: five of five is p = 1/16, six of six 1/32."""
+    for n, p_value, told_apart in ((5, 1 / 16, [1, 1]), (6, 1 / 32, [2, 1])):
+        found = tiers([mean_estimate(np.full(n, value), np.arange(n)) for value in (0.0, 1.0)])
+        assert found.p_values[0, 1] == p_value
+        assert found.tier.tolist() == told_apart
+
+
 def test_shared_noise_cancels_where_a_prior_error_does_not() -> None:
     rng = np.random.default_rng(6)
     base = rng.standard_normal(300)
@@ -159,6 +167,10 @@ def test_no_number_of_instructions_beats_a_prior() -> None:
     quantiles = stats.t.ppf(0.975, plan.needed - 1) + stats.norm.ppf(0.8)
     assert quantiles * reached == pytest.approx(0.3, rel=0.01)
     assert "no number of instructions" in str(power([a, b], 0.02))
+    # what the instructions at hand can tell apart includes the prior's part too
+    assert plan.detectable == pytest.approx(
+        (stats.t.ppf(0.975, 99) + stats.norm.ppf(0.8)) * (a - b).standard_error, rel=1e-9
+    )
 
 
 def test_bad_input_is_one_line() -> None:

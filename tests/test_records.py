@@ -116,6 +116,30 @@ def test_samples_meet_the_same_sample_or_the_first() -> None:
     assert [p.extra.get("sample", 0) for p in pairs] == [0, 1, 2]
 
 
+def test_sample_s_is_shown_beside_the_baselines_sample_s() -> None:
+    def answers(generator: str, n: int) -> list[Any]:
+        asked = {"instruction": "a", "generator": generator}
+        return outputs_from_rows([asked | {"output": f"{generator} {s}", "sample": s} for s in range(n)], generator)
+
+    pairs = pair_with_baseline(answers("m", 3), answers("base", 2))
+    assert [(p.output_1, p.output_2) for p in pairs] == [("base 0", "m 0"), ("base 1", "m 1"), ("base 0", "m 2")]
+
+
+def test_one_instruction_in_two_datasets_is_no_repetition() -> None:
+    row = {"instruction": "a", "output": "x", "generator": "m"}
+    rows = [row | {"dataset": name} for name in ("one", "two")]
+    assert [o.dataset for o in outputs_from_rows(rows, "f")] == ["one", "two"]
+    with pytest.raises(InputError, match="row 3 repeats row 1"):
+        outputs_from_rows([*rows, rows[0]], "f")
+
+
+def test_equal_answers_of_two_samples_are_judged_anew_as_two() -> None:
+    row = {"instruction": "a", "output_1": "x", "output_2": "y", "generator_1": "base", "generator_2": "m"}
+    calls = [row | {"annotator": "j", "preference": 1, "order": o, "sample": s} for s in (0, 1) for o in ("12", "21")]
+    pairs = comparisons_for([pd.DataFrame(calls)])
+    assert [p.extra["sample"] for p in pairs] == [0, 1]
+
+
 def test_finish_reasons_keep_their_side() -> None:
     (pair,) = pair_with_baseline(read("m", ["a"], finish_reason="length"), read("base", ["a"], finish_reason="stop"))
     assert pair.extra == {"finish_reason_1": "stop", "finish_reason_2": "length"}

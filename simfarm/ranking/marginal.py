@@ -68,7 +68,7 @@ class Panel:
     @property
     def sparse(self) -> bool:
         """Whether the lines are much shorter than the models are many."""
-        return self.n_models >= _SPARSE * self.model.shape[1]
+        return bool(self.n_models >= _SPARSE * self.model.shape[1])
 
     def unpacked(self, rows: slice, cells: Array) -> Array:
         """Cells (g × … × K) as a table (g × … × M), 0 where a line has none."""
@@ -82,8 +82,8 @@ class Panel:
 
     def by_model(self, cells: Array) -> Array:
         """Sums (M,) of cells (G × K)."""
-        total: Array = np.bincount(self.model.ravel(), cells.ravel(), self.n_models + 1)[: self.n_models]
-        return total
+        total = np.bincount(self.model.ravel(), cells.ravel(), self.n_models + 1)[: self.n_models]
+        return np.asarray(total, dtype=np.float64)
 
 
 @dataclass(frozen=True)
