@@ -115,6 +115,7 @@ def test_a_constant_second_judge_is_named_as_what_it_is(
     found = json.loads(capsys.readouterr().out)
     assert found["spearman"] is None
     assert found["no_spearman"].startswith("the first judge")
-    write_rows("two.jsonl", [row for row in first if row["k"] < 2])
-    assert main(["rejudge", "two.jsonl", "two.jsonl"]) == 0
+    for name in ("two", "again"):
+        write_rows(f"{name}.jsonl", [row for row in first if row["k"] < 2])
+    assert main(["rejudge", "two.jsonl", "again.jsonl"]) == 0
     assert "needs three models" in capsys.readouterr().out
