@@ -79,11 +79,11 @@ class Texts:
         """The first characters of what has these numbers, None for -1."""
         return np.array([*self._starts, None], dtype=object)[codes]
 
-    def answered(self, generator: str, cluster: Hashable, text: str | None) -> int:
-        """The hash of an output, 0 for none; the guard sees it."""
+    def answered(self, generator: str, cluster: Hashable, text: str | None, where: Any) -> int:
+        """The hash of an output, 0 for none; the guard sees it, and calls its instruction `where`."""
         if text is None:
             return 0
-        self._watch.see(generator, cluster, text)
+        self._watch.see(generator, cluster, text, where)
         key = hash(text) or 1
         if self._style is not None and key not in self._styles:
             self._styles[key] = self._style(text)
@@ -123,15 +123,16 @@ class Gathered:
             texts = _as_texts(values.get(name), message_text if name == "messages" else str)
             codes = np.full(n, -1) if texts is None else np.fromiter(map(self._texts.asked, texts), np.int32, n)
             self._asked[name].append(codes.astype(np.int32))
-        clusters: list[Hashable] | None = None
+        clusters: list[Hashable] = []
+        where: list[Any] = []
         for side in ("1", "2"):
             texts = _as_texts(values.get(f"output_{side}"), str)
             if texts is None:
                 self._hashes[side].append(np.zeros(n, dtype=np.int64))
                 continue
-            clusters = self._clusters() if clusters is None else clusters
+            clusters, where = (clusters, where) if clusters else self._clusters()
             names = self._shared[f"generator_{side}"].latest(f"output_{side}")
-            hashes = map(self._texts.answered, map(str, names), clusters, texts)
+            hashes = map(self._texts.answered, map(str, names), clusters, texts, where)
             self._hashes[side].append(np.fromiter(hashes, np.int64, n))
             lengths = np.array([math.nan if text is None else len(text) for text in texts])
             self._numbers[f"length_{side}"][-1] = np.where(
@@ -139,14 +140,16 @@ class Gathered:
             )
         self.length += n
 
-    def _clusters(self) -> list[Hashable]:
-        """What tells the instructions of the latest rows apart for the guard: the id, with its dataset, or the text."""
+    def _clusters(self) -> tuple[list[Hashable], list[Any]]:
+        """What tells the latest rows' instructions apart for the guard (the id, with its dataset, or the text), and
+        what it calls them (the id, or their number)."""
         asked = np.where(
             self._asked["instruction"][-1] >= 0, self._asked["instruction"][-1], self._asked["messages"][-1]
         )
         ids, datasets = self._shared["instruction_id"].latest(None), self._shared["dataset"].latest(None)
         known = self._texts.digests(asked)
-        return [k if i is None else (i, d) for i, d, k in zip(ids, datasets, known, strict=True)]
+        clusters = [k if i is None else (i, d) for i, d, k in zip(ids, datasets, known, strict=True)]
+        return clusters, [code + 1 if i is None else i for i, code in zip(ids, asked.tolist(), strict=True)]
 
     def coded(self, name: str) -> tuple[Codes, list[Any]]:
         """A column of recurring values as (which of them each row has, the values, None for what is missing)."""

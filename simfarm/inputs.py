@@ -6,26 +6,28 @@ The one place that decides what a file is (by its columns) and what `--baseline`
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simfarm.errors import InputError
 from simfarm.files import MANIFEST, Row, read_rows
 from simfarm.pairing import pair_with_baseline, split_baseline
-from simfarm.reading import Columns, iter_columns
+from simfarm.reading import Columns, iter_columns, iter_rows
 from simfarm.records import (
     Comparison,
     Instruction,
     Output,
-    comparisons_from_rows,
+    each_comparison,
+    each_output,
     instructions_from_rows,
     kind_of_rows,
-    outputs_from_rows,
 )
 from simfarm.refusals import refuse, spelled
 from simfarm.sources import Source, called, frame_of, is_path, same_source, table_rows
+from simfarm.spool import spooled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +41,19 @@ def named_rows(source: Source, position: int = 1, role: str = "table") -> tuple[
     return name, read_rows(name) if is_path(source) else table_rows(source, name)
 
 
+class _Rows(Iterator[Row]):
+    """The rows of a source as they are read; `first` are those that tell what it holds, and come again."""
+
+    def __init__(self, source: Source, position: int = 1, role: str = "table") -> None:
+        self.name = called(source, position, role)
+        rows = iter_rows(source) if is_path(source) else iter(table_rows(source, self.name))
+        self.first = list(islice(rows, 100))
+        self._rows = chain(self.first, rows)
+
+    def __next__(self) -> Row:
+        return next(self._rows)
+
+
 def _is_file(baseline: str) -> bool:
     """Whether `--baseline` names a file (or a hub dataset, or a folder of parts) and not a generator."""
     path = Path(baseline)
@@ -46,9 +61,9 @@ def _is_file(baseline: str) -> bool:
     return baseline.startswith("hf://") or there or path.suffix in {".json", ".jsonl"}
 
 
-def _kind(sources: Sequence[tuple[str, list[Row]]]) -> str:
+def _kind(sources: Sequence[_Rows]) -> str:
     """The one kind that all files are of; raises `InputError` for a mixture."""
-    kinds = {name: kind_of_rows(rows, name) for name, rows in sources}
+    kinds = {rows.name: kind_of_rows(rows.first, rows.name) for rows in sources}
     if len(set(kinds.values())) > 1:
         told = ", ".join(f"{name} holds {kind}" for name, kind in list(kinds.items())[:4])
         raise InputError(f"the files are of different kinds ({told}); give one kind at a time")
@@ -62,7 +77,7 @@ def comparisons_for(
     allow_missing: bool = False,
     limit: int | None = None,
     note: Callable[[str], None] | None = None,
-) -> list[Comparison]:
+) -> Sequence[Comparison]:
     """The comparisons to judge: of output files each output beside the baseline's, of comparison files their rows.
 
     Annotation files are read as comparisons (their pairs are judged anew). `limit` keeps the first N instructions.
@@ -70,20 +85,22 @@ def comparisons_for(
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit is {limit}; it must be at least 1")
-    named = [named_rows(s, i) for i, s in enumerate(sources, 1) if not same_source(s, baseline)]
+    named = [_Rows(s, i) for i, s in enumerate(sources, 1) if not same_source(s, baseline)]
     if not named and sources:
         raise InputError("the only output file is the baseline itself; name another model's output file")
     if not named:
         raise InputError("there is no input; name a file of outputs or of comparisons")
     kind = _kind(named)
     if kind == "outputs":
-        pairs = _pair(named, baseline, allow_missing, note)
+        pairs: Iterable[Comparison] = _pair(named, baseline, allow_missing, note)
     else:
-        refuse({"baseline": baseline, "allow_missing": allow_missing}, f"with {named[0][0]}, which already holds pairs")
-        pairs = [pair for name, rows in named for pair in comparisons_from_rows(rows, name)]
+        told = f"with {named[0].name}, which already holds pairs"
+        refuse({"baseline": baseline, "allow_missing": allow_missing}, told)
+        pairs = (pair for rows in named for pair in each_comparison(rows, rows.name))
         if kind == "annotations":
             pairs = _once(pairs)
-    return pairs if limit is None else _first(pairs, limit)
+    pairs = pairs if limit is None else _first(pairs, limit)
+    return pairs if isinstance(pairs, Sequence) else spooled(pairs)
 
 
 def instructions_for(sources: Sequence[Source], limit: int | None = None) -> list[Instruction]:
@@ -98,7 +115,8 @@ def instructions_for(sources: Sequence[Source], limit: int | None = None) -> lis
     asked: list[Instruction] = []
     home: dict[tuple[str, str | None], tuple[int, str]] = {}
     for position, source in enumerate(sources, 1):
-        name, rows = named_rows(source, position)
+        rows = _Rows(source, position)
+        name = rows.name
         for one in instructions_from_rows(rows, name):
             first, where = home.setdefault((one.instruction.strip(), one.dataset), (position, name))
             if first != position:
@@ -108,23 +126,26 @@ def instructions_for(sources: Sequence[Source], limit: int | None = None) -> lis
 
 
 def _pair(
-    named: list[tuple[str, list[Row]]], baseline: Source | None, allow_missing: bool, note: Callable[[str], None] | None
-) -> list[Comparison]:
-    outputs: list[Output] = []
-    home: dict[str, str] = {}
-    for name, rows in named:
-        made = outputs_from_rows(rows, name)
-        for generator in dict.fromkeys(o.generator for o in made):
-            if home.setdefault(generator, name) != name:
-                raise InputError(
-                    f"{name}: the generator {generator!r} is also in {home[generator]}; give each model its own name"
-                )
-        outputs += made
-    base, outputs = split_outputs(outputs, baseline)
+    named: list[_Rows], baseline: Source | None, allow_missing: bool, note: Callable[[str], None] | None
+) -> Sequence[Comparison]:
+    base, outputs = split_outputs(spooled(_each_of_one_file(named)), baseline)
     return pair_with_baseline(outputs, base, allow_missing=allow_missing, note=note)
 
 
-def split_outputs(outputs: list[Output], baseline: Source | None) -> tuple[list[Output], list[Output]]:
+def _each_of_one_file(named: list[_Rows]) -> Iterator[Output]:
+    """The outputs of all files; raises `InputError` for a model that two of them hold."""
+    home: dict[str, str] = {}
+    for rows in named:
+        for output in each_output(rows, rows.name):
+            if home.setdefault(output.generator, rows.name) != rows.name:
+                raise InputError(
+                    f"{rows.name}: the generator {output.generator!r} is also in {home[output.generator]}; give each "
+                    "model its own name"
+                )
+            yield output
+
+
+def split_outputs(outputs: Sequence[Output], baseline: Source | None) -> tuple[Sequence[Output], Sequence[Output]]:
     """(the baseline's outputs, everybody else's); the baseline is a file, a DataFrame or a generator among `outputs`.
 
     Raises `InputError` where it is none of these.
@@ -137,30 +158,30 @@ def split_outputs(outputs: list[Output], baseline: Source | None) -> tuple[list[
         )
     if isinstance(baseline, str) and not _is_file(baseline):
         return split_baseline(outputs, baseline)
-    name, rows = named_rows(baseline, role="baseline table")
-    if kind_of_rows(rows, name) != "outputs":
-        raise InputError(f"{name}: the baseline must be a file of outputs (instruction, output, generator)")
-    return outputs_from_rows(rows, name), outputs
+    rows = _Rows(baseline, role="baseline table")
+    if kind_of_rows(rows.first, rows.name) != "outputs":
+        raise InputError(f"{rows.name}: the baseline must be a file of outputs (instruction, output, generator)")
+    return spooled(each_output(rows, rows.name)), outputs
 
 
-def _once(pairs: list[Comparison]) -> list[Comparison]:
+def _once(pairs: Iterable[Comparison]) -> Iterator[Comparison]:
     """Each pair of an annotation file once: its rows are calls, two or more to a pair."""
-    seen = {
-        (p.instruction, p.dataset, p.output_1, p.output_2, p.generator_1, p.generator_2, str(p.extra.get("sample"))): p
-        for p in reversed(pairs)
-    }
-    return [*reversed(seen.values())]
+    seen: set[int] = set()
+    for p in pairs:
+        names = (p.generator_1, p.generator_2, str(p.extra.get("sample")))
+        key = hash((p.instruction, p.dataset, p.output_1, p.output_2, *names))
+        if key not in seen:
+            seen.add(key)
+            yield p
 
 
-def _first(pairs: list[Comparison], limit: int) -> list[Comparison]:
-    wanted: set[str] = set()
-    kept = []
+def _first(pairs: Iterable[Comparison], limit: int) -> Iterator[Comparison]:
+    wanted: set[int] = set()
     for pair in pairs:
-        key = pair.instruction.strip()
+        key = hash(pair.instruction.strip())
         if key in wanted or len(wanted) < limit:
             wanted.add(key)
-            kept.append(pair)
-    return kept
+            yield pair
 
 
 def read_for_evaluation(
@@ -178,12 +199,10 @@ def read_for_evaluation(
     named = (_named_columns(source, position) for position, source in enumerate(sources, 1))
     with _uncollected():
         table = annotations_table(named, control)
-    if table is None:
-        return None
-    if baseline is None or (isinstance(baseline, str) and not _is_file(baseline)):
-        return table, baseline
-    name, rows = named_rows(baseline, role="baseline table")
-    return fill_baseline(table, rows, name)
+    if table is None or baseline is None or (isinstance(baseline, str) and not _is_file(baseline)):
+        return None if table is None else (table, baseline)
+    rows = _Rows(baseline, role="baseline table")
+    return fill_baseline(table, rows, rows.name)
 
 
 @contextmanager

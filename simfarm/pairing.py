@@ -7,30 +7,28 @@ leaderboard.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from simfarm.errors import InputError
 from simfarm.records import ANNOTATION_COLUMNS, GENERATION_COLUMNS, Comparison, Output
+from simfarm.spool import spooled
 from simfarm.words import plural
 
 __all__ = ["pair_with_baseline", "split_baseline"]
 
 
-def _key(output: Output) -> tuple[str, str | None]:
-    return output.instruction.strip(), output.dataset
-
-
-def split_baseline(outputs: Iterable[Output], name: str) -> tuple[list[Output], list[Output]]:
+def split_baseline(outputs: Iterable[Output], name: str) -> tuple[Sequence[Output], Sequence[Output]]:
     """(the baseline's outputs, everybody else's); raises `InputError` when no output is by `name`."""
-    everything = list(outputs)
-    baseline = [o for o in everything if o.generator == name]
+    everything = spooled(outputs)
+    baseline = spooled(o for o in everything if o.generator == name)
     if not baseline:
         names = sorted({o.generator for o in everything})
         raise InputError(
             f"--baseline {name}: neither a file nor a generator in the files; they hold {', '.join(names[:8])}"
         )
-    return baseline, [o for o in everything if o.generator != name]
+    return baseline, spooled(o for o in everything if o.generator != name)
 
 
 def pair_with_baseline(
@@ -39,7 +37,7 @@ def pair_with_baseline(
     *,
     allow_missing: bool = False,
     note: Callable[[str], None] | None = None,
-) -> list[Comparison]:
+) -> Sequence[Comparison]:
     """Comparisons with the baseline as output_1, in the order of `outputs`.
 
     A sample s of a model meets the baseline's sample s, or its first where it has none such. Raises `InputError` with
@@ -55,26 +53,32 @@ def pair_with_baseline(
         raise InputError(
             f"{names[0]!r} is the baseline's generator and also that of an output file; give each model its own name"
         )
-    by_key: dict[tuple[str, str | None], dict[int, Output]] = {}
-    for output in baseline:
-        by_key.setdefault(_key(output), {})[output.sample] = output
-        by_key.setdefault((output.instruction.strip(), None), {}).setdefault(output.sample, output)
+    # instructions by their hashes, outputs by their places: neither texts nor records are held
+    by_key: dict[int, dict[int, int]] = {}
+    keys = array("q")
+    for place, output in enumerate(baseline):
+        keys.append(_key(output, output.dataset))
+        by_key.setdefault(keys[-1], {})[output.sample] = place
+        by_key.setdefault(_key(output, None), {}).setdefault(output.sample, place)
     datasets = {o.dataset for o in baseline}
 
-    def partner(output: Output) -> Output | None:
-        text, dataset = _key(output)
+    def partner(output: Output) -> int:
         # a dataset that the baseline never names is another word for the same questions
-        samples = by_key.get((text, dataset if dataset in datasets else None))
-        return (samples.get(output.sample) or samples[min(samples)]) if samples else None
+        samples = by_key.get(_key(output, output.dataset if output.dataset in datasets else None))
+        return samples.get(output.sample, samples[min(samples)]) if samples else -1
 
-    pairs = [(output, partner(output)) for output in outputs]
-    matched = [(output, found) for output, found in pairs if found is not None]
-    lonely = len(pairs) - len(matched)
-    wanted = {_key(o) for o in baseline}
-    gaps = 0
-    for name in dict.fromkeys(o.generator for o in outputs):
-        answered = {_key(found) for output, found in matched if output.generator == name}
-        gaps += len(wanted - answered)
+    partners = array("q")
+    answered: dict[str, set[int]] = {}
+    for output in outputs:
+        found = partner(output)
+        partners.append(found)
+        of_model = answered.setdefault(output.generator, set())
+        if found >= 0:
+            of_model.add(keys[found])
+    matched = sum(found >= 0 for found in partners)
+    lonely = len(partners) - matched
+    wanted = set(keys)
+    gaps = sum(len(wanted - of_model) for of_model in answered.values())
     if not matched:
         raise InputError(
             f"none of the outputs answers an instruction of the baseline {names[0]!r}; "
@@ -87,11 +91,17 @@ def pair_with_baseline(
         )
     if (lonely or gaps) and not allow_missing:
         raise InputError(
-            f"{plural(len(matched), 'output')} with a baseline output, {plural(lonely, 'output')} without one, "
+            f"{plural(matched, 'output')} with a baseline output, {plural(lonely, 'output')} without one, "
             f"{plural(gaps, 'baseline output')} without an answer; mend the files or give "
             "--allow-missing to compare the rest"
         )
-    return [_compare(found, output) for output, found in matched]
+    return spooled(
+        _compare(baseline[found], output) for output, found in zip(outputs, partners, strict=True) if found >= 0
+    )
+
+
+def _key(output: Output, dataset: str | None) -> int:
+    return hash((output.instruction.strip(), dataset))
 
 
 _RESERVED = {*ANNOTATION_COLUMNS, *GENERATION_COLUMNS}

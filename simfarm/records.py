@@ -7,7 +7,7 @@ afterwards. Columns simfarm does not know travel in `extra`, untouched, to the a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,8 @@ __all__ = [
     "Instruction",
     "Output",
     "comparisons_from_rows",
+    "each_comparison",
+    "each_output",
     "instructions_from_rows",
     "kind_of_rows",
     "outputs_from_rows",
@@ -279,8 +281,12 @@ def instructions_from_rows(rows: Iterable[Row], source: str) -> list[Instruction
 
 def outputs_from_rows(rows: Iterable[Row], source: str) -> list[Output]:
     """Validated outputs, in file order; raises `InputError` naming the row, also for one asked twice."""
-    outputs: list[Output] = []
-    seen: dict[tuple[str, str, str | None, int], int] = {}
+    return list(each_output(rows, source))
+
+
+def each_output(rows: Iterable[Row], source: str) -> Iterator[Output]:
+    """The same, one at a time: what was seen is remembered by its hash."""
+    seen: dict[int, int] = {}
     for number, row in enumerate(rows, 1):
         instruction, messages = _instruction(row, source, number)
         made = Output(
@@ -293,15 +299,14 @@ def outputs_from_rows(rows: Iterable[Row], source: str) -> list[Output]:
             messages=messages,
             extra={k: v for k, v in row.items() if k not in _OUTPUT_COLUMNS},
         )
-        key = (instruction.strip(), made.generator, made.dataset, made.sample)
+        key = hash((instruction.strip(), made.generator, made.dataset, made.sample))
         if key in seen:
             raise InputError(
                 f"{source}: row {number} repeats row {seen[key]} (same instruction and generator {made.generator!r}); "
                 f"drop one, or number several answers in a column 'sample'"
             )
         seen[key] = number
-        outputs.append(made)
-    return outputs
+        yield made
 
 
 def comparisons_from_rows(rows: Iterable[Row], source: str) -> list[Comparison]:
@@ -310,18 +315,22 @@ def comparisons_from_rows(rows: Iterable[Row], source: str) -> list[Comparison]:
     Rows of an annotation file are comparisons too: the verdict columns are left behind, so that another judge can
     be asked about the same pairs.
     """
+    return list(each_comparison(rows, source))
+
+
+def each_comparison(rows: Iterable[Row], source: str) -> Iterator[Comparison]:
+    """The same, one at a time."""
     known = set(ANNOTATION_COLUMNS) | {"input"}
-    return [
-        Comparison(
-            *_instruction(row, source, number)[:1],
+    for number, row in enumerate(rows, 1):
+        instruction, messages = _instruction(row, source, number)
+        yield Comparison(
+            instruction,
             output_1=_text(row, "output_1", source, number),
             output_2=_text(row, "output_2", source, number),
             generator_1=_name(row, "generator_1", source, number) if row.get("generator_1") is not None else None,
             generator_2=_name(row, "generator_2", source, number) if row.get("generator_2") is not None else None,
             instruction_id=row.get("instruction_id"),
             dataset=_dataset(row, source, number),
-            messages=_instruction(row, source, number)[1],
+            messages=messages,
             extra={k: v for k, v in row.items() if k not in known},
         )
-        for number, row in enumerate(rows, 1)
-    ]

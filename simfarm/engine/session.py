@@ -151,13 +151,18 @@ class Session:
                     f"warning: the judge and {', '.join(kin[:5])}{' …' if len(kin) > 5 else ''} are of one family "
                     f"({family}); judges favour their own, so check with a judge of another family"
                 )
-        texts = {
-            (p.instruction, getattr(p, f"generator_{s}"), getattr(p, f"output_{s}")): p.extra.get(f"finish_reason_{s}")
+        texts = (
+            ((p.instruction, generator, text), p.extra.get(f"finish_reason_{side}"))
             for p in pairs
-            for s in "12"
+            for side, generator, text in (("1", p.generator_1, p.output_1), ("2", p.generator_2, p.output_2))
+        )
+        # an output counts once, however often it is compared; hashes, because the texts may be many
+        odd = {
+            (hash(about), reason == "length", not about[2].strip())
+            for about, reason in texts
+            if reason == "length" or not about[2].strip()
         }
-        cut = sum(reason == "length" for reason in texts.values())
-        empty = sum(not text.strip() for _, _, text in texts)
+        cut, empty = sum(c for _, c, _ in odd), sum(e for _, _, e in odd)
         if cut:
             told.append(
                 f"warning: {plural(cut, 'output was', 'outputs were')} cut off by the token limit (finish_reason "
