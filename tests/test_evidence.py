@@ -1,0 +1,117 @@
+"""Annotations read as streams: the same board as from a table in memory, without the texts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from simfarm import spool
+from simfarm.cli import main
+from simfarm.errors import InputError
+from simfarm.files import write_rows
+from simfarm.inputs import comparisons_for, read_for_evaluation
+from simfarm.ranking import leaderboard, rate_models, style_win_rates
+from simfarm.reading import iter_rows
+from simfarm.spool import spooled
+from simfarm.tables import annotations_frame
+
+RNG = np.random.default_rng(1)
+WORDS = ["one", "two", "# three\n", "**four**", "- five\n", "ünf", "[[A]]", "```\nsix\n```\n"]
+
+
+def verdicts(model: str, n: int = 40, **columns: Any) -> list[dict[str, Any]]:
+    rows = []
+    for i in range(n):
+        text = "the same" if model == "constant" else " ".join(RNG.choice(WORDS, 6)) + f" {i}"
+        for order in ("12", "21"):
+            rows.append(
+                {"instruction": f" question {i}? ", "output_1": f"baseline {i}", "output_2": text}
+                | {"generator_1": "base", "generator_2": model, "annotator": "j", "judge_hash": "h"}
+                | {"preference": float(RNG.choice([1, 1.2, 1.5, 2])), "order": order, "repeat": 0}
+                | {"category": f"c{i % 2}", "raw_completion": {"text": "m" * 200}}
+                | columns
+            )
+    return rows
+
+
+def boards(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [board.to_json() for board in leaderboard(frame, baseline="base")]
+
+
+def test_a_mixed_bag_of_files_gives_the_board_of_the_table_in_memory(tmp_path: Path) -> None:
+    bag = {f"{m}{s}": verdicts(m) for m, s in zip("abcd", (".jsonl.gz", ".json", ".parquet", ".csv.zst"), strict=True)}
+    bag["constant.jsonl"] = verdicts("constant", status="verdict")
+    for name, rows in bag.items():
+        write_rows(tmp_path / name, rows)
+    whole = pd.DataFrame([row for rows in bag.values() for row in rows])
+    read = read_for_evaluation([tmp_path / name for name in bag], control="style")
+    assert read is not None
+    table = read[0]
+    assert not {"instruction", "output_1", "output_2", "raw_completion"} & set(table)
+    assert boards(table) == boards(whole)
+    assert [b["models"][0]["flags"] for b in boards(table)] != ["not checked"]
+    assert "constant-output" in json.dumps(boards(table))
+    slim, full = (style_win_rates(f, leaderboard(f, baseline="base")[0], "style") for f in (table, whole))
+    assert {k: e.value for k, e in slim.controlled.items()} == {k: e.value for k, e in full.controlled.items()}
+    slim_rates, full_rates = (rate_models(f, "bradley-terry", control="length,lists")[0].table for f in (table, whole))
+    pd.testing.assert_frame_equal(slim_rates, full_rates)
+
+
+def test_a_folder_of_parts_is_an_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = verdicts("m") + verdicts("k")
+    (tmp_path / "parts").mkdir()
+    for part in range(20):
+        write_rows(tmp_path / "parts" / f"part-{part:02}.parquet", rows[8 * part : 8 * part + 8])
+    write_rows(tmp_path / "whole.jsonl", rows)
+    told = []
+    for name in (tmp_path / "parts", tmp_path / "whole.jsonl"):
+        assert main(["evaluate", str(name), "--json"]) == 0
+        told.append(json.loads(capsys.readouterr().out))
+    assert told[0] == told[1]
+
+
+def test_two_outputs_of_one_length_are_two_comparisons_without_their_texts() -> None:
+    rows = [r | {"output_2": t} for t in ("aa", "bb") for r in verdicts("m", 2)]
+    table = annotations_frame(pd.DataFrame(rows), "f")
+    (board,) = leaderboard(table, baseline="base", length_control=())
+    assert board.table["n_total"].tolist() == [4]
+
+
+@pytest.mark.parametrize("value", [True, False])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet"])
+def test_truth_values_are_no_preferences(tmp_path: Path, name: str, value: bool) -> None:
+    write_rows(tmp_path / name, [row | {"preference": value} for row in verdicts("m", 2)])
+    with pytest.raises(InputError, match=r"row 1 has the unknown preference '?(True|False)"):
+        read_for_evaluation([tmp_path / name])
+
+
+def test_a_column_that_stands_twice_in_a_frame_is_refused() -> None:
+    frame = pd.DataFrame([[1, 2, "q"]], columns=["preference", "preference", "instruction"])
+    with pytest.raises(InputError, match="'preference' twice"):
+        annotations_frame(frame, "f")
+
+
+def test_one_id_for_two_instructions_is_told_with_their_words(tmp_path: Path) -> None:
+    rows = [row | {"instruction_id": 7} for row in verdicts("m", 2)]
+    write_rows(tmp_path / "a.jsonl", rows)
+    read = read_for_evaluation([tmp_path / "a.jsonl"])
+    assert read is not None
+    with pytest.raises(InputError, match=r"'7' stands for two .* 'question 0\?' and 'question 1\?'"):
+        leaderboard(read[0])
+
+
+def test_records_on_disk_are_those_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    outputs = [{"instruction": f"q{i}", "output": f"o{i}" * 9, "generator": g} for g in ("m", "b") for i in range(50)]
+    write_rows(tmp_path / "a.jsonl", outputs)
+    held = comparisons_for([tmp_path / "a.jsonl"], "b")
+    monkeypatch.setattr(spool, "_HELD", 1000)
+    on_disk = comparisons_for([tmp_path / "a.jsonl"], "b")
+    assert isinstance(held, list)
+    assert not isinstance(on_disk, list)
+    assert list(on_disk) == held
+    assert on_disk[7:9] == held[7:9]
+    assert on_disk[-1] == held[-1]
+    assert [*spooled(iter_rows(tmp_path / "a.jsonl"))] == outputs
