@@ -13,7 +13,7 @@ from simfarm.cli import main
 from simfarm.errors import InputError
 from simfarm.files import write_rows
 from simfarm.inputs import comparisons_for, read_for_evaluation
-from simfarm.ranking import leaderboard, rate_models, style_win_rates
+from simfarm.ranking import leaderboard, rank_partitions, rate_models, style_win_rates
 from simfarm.reading import iter_rows
 from simfarm.spool import spooled
 from simfarm.tables import annotations_frame
@@ -71,6 +71,23 @@ def test_a_folder_of_parts_is_an_input(tmp_path: Path, capsys: pytest.CaptureFix
         assert main(["evaluate", str(name), "--json"]) == 0
         told.append(json.loads(capsys.readouterr().out))
     assert told[0] == told[1]
+
+
+def test_partitions_that_simfarm_wrote_are_ranked_as_the_table_is(tmp_path: Path) -> None:
+    pytest.importorskip("duckdb")
+    rows = verdicts("m") + verdicts("k")
+    files = [tmp_path / f"part-{part}.parquet" for part in range(5)]
+    for part, file in enumerate(files):
+        write_rows(file, rows[32 * part : 32 * part + 32])
+    found = rank_partitions(files).estimates
+    whole = rate_models(pd.DataFrame(rows), "bradley-terry")[0].estimates
+    assert list(found) == list(whole)
+    for name, estimate in whole.items():
+        assert found[name].value == pytest.approx(estimate.value, abs=1e-6)
+        assert found[name].standard_error == pytest.approx(estimate.standard_error, rel=1e-6)
+    write_rows(files[0], [row | {"annotator": "another"} for row in rows[:32]])
+    with pytest.raises(InputError, match="2 judges"):
+        rank_partitions(files)
 
 
 def test_two_outputs_of_one_length_are_two_comparisons_without_their_texts() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ from simfarm.errors import InputError
 from simfarm.ranking.bradley_terry import SHOWN_FIRST, elo_scale
 from simfarm.ranking.estimate import Array, Estimate
 from simfarm.ranking.logistic import Fit, Rows, cluster_scores, fit_rows, prior_spread, require_connected
+from simfarm.ranking.regrouped import regrouped
 from simfarm.words import plural
 
 if TYPE_CHECKING:
@@ -63,7 +65,9 @@ class PartitionedRanking:
 def rank_partitions(files: Sequence[str | Path], *, memory_limit: str = "1GB") -> PartitionedRanking:
     """Ratings from Parquet files with columns model_1, model_2, p, cluster and, where known, weight and order.
 
-    The columns mean what they mean in `Comparisons`, models by name. Beyond DuckDB's `memory_limit` the memory is that
+    The columns mean what they mean in `Comparisons`, models by name. Annotation files of one judge are taken too, their
+    orders and repeats averaged, whichever file an instruction lies in (see `regrouped`).
+    Beyond DuckDB's `memory_limit` the memory is that
     of the M² counts and of one batch of rows. Raises `InputError` without the extra `duckdb`, for files that lack a
     column, for values no fit could use, for a cluster found in two files, and as `bradley_terry` does.
     """
@@ -76,11 +80,18 @@ def rank_partitions(files: Sequence[str | Path], *, memory_limit: str = "1GB") -
     except ModuleNotFoundError as error:
         raise InputError("ranking from partitions needs DuckDB: pip install 'simfarm[duckdb]'") from error
     try:
-        with duckdb.connect(config={"memory_limit": memory_limit}) as connection:
+        with duckdb.connect(config={"memory_limit": memory_limit}) as connection, TemporaryDirectory() as folder:
+            if _holds_annotations(connection, paths[0]):
+                paths = regrouped(paths, Path(folder))
             return _rank(connection, paths)
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"DuckDB cannot rank these files with a memory limit of {memory_limit}: {reason}") from error
+
+
+def _holds_annotations(connection: duckdb.DuckDBPyConnection, path: str) -> bool:
+    described = connection.execute("DESCRIBE SELECT * FROM read_parquet($1)", [[path]]).fetchall()
+    return "preference" in {row[0] for row in described} and "p" not in {row[0] for row in described}
 
 
 def _rank(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> PartitionedRanking:

@@ -1,0 +1,69 @@
+"""Annotation files as partitions to rank: every instruction in one file, its calls averaged, whatever held it before.
+
+simfarm's own parts follow the input, so an instruction's comparisons lie in as many parts as there are models. They are
+dealt out by instruction first; then a group is averaged as `units` does, with one group in memory at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+
+from simfarm.errors import InputError
+from simfarm.ranking.units import averaged, judge_hash_of, prepare
+
+__all__ = ["regrouped"]
+
+
+def regrouped(files: Sequence[str], folder: Path, groups: int = 16) -> list[str]:
+    """Parquet files in `folder` with model_1, model_2, p and cluster, from annotation files of one judge.
+
+    Raises `InputError` for wrong annotations, two annotators or two judges, and where nothing has a verdict.
+    """
+    from simfarm.evidence import READ
+    from simfarm.reading import iter_columns
+    from simfarm.tables import annotations_table
+
+    dealt: list[list[Path]] = [[] for _ in range(groups)]
+    for number, file in enumerate(files):
+        table = annotations_table([(file, iter_columns(file, READ - {"messages"}))])
+        if table is None:
+            raise InputError(f"{file}: has no verdicts and no columns model_1, model_2, p, cluster")
+        table = table.drop(columns=[c for c in table if str(c).startswith("flags_")]).assign(
+            cluster_of=_keys(table, file)
+        )
+        group = table["cluster_of"].map(lambda key: crc32(key.encode()) % groups)
+        for k, part in table.groupby(group):
+            dealt[int(k)].append(folder / f"dealt-{k}-{number}.parquet")
+            part.to_parquet(dealt[int(k)][-1])
+    made, judges = [], set()
+    for k, parts in enumerate(dealt):
+        if parts:
+            data = prepare(pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True))
+            judges |= {(str(n), judge_hash_of(part, str(n), False)) for n, part in data.groupby("annotator")}
+            if len(judges) > 1:
+                raise InputError(f"the files hold {len(judges)} judges ({sorted(judges)[:4]}); rank the parts of one")
+            head, p, _ = averaged(data)
+            ranked = pd.DataFrame({"model_1": head["generator_1"], "model_2": head["generator_2"], "p": p})
+            ranked["cluster"] = head["cluster_of"]
+            ranked = ranked[~np.isnan(p) & (ranked["model_1"] != ranked["model_2"]).to_numpy()]
+            if len(ranked):
+                made.append(str(folder / f"group-{k}.parquet"))
+                ranked.to_parquet(made[-1])
+    if not made:
+        raise InputError("the files hold no verdict; there is nothing to rank")
+    return made
+
+
+def _keys(table: pd.DataFrame, file: str) -> pd.Series[str]:
+    """What tells instructions apart in all files: the id (with its dataset), else the text's digest."""
+    if "instruction_id" in table and table["instruction_id"].notna().all():
+        ids = table["instruction_id"].astype(str)
+        return ids + " " + table["dataset"].fillna("").astype(str) if "dataset" in table else ids
+    if "instruction_sha256" in table and table["instruction_sha256"].notna().all():
+        return table["instruction_sha256"].astype(str)
+    raise InputError(f"{file}: has neither instruction_id nor instruction in every row; add one")
