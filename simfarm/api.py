@@ -167,7 +167,7 @@ def opened_session(
     limit: int | None,
     allow_missing: bool,
     options: Mapping[str, Any],
-) -> tuple[Session, list[Comparison]]:
+) -> tuple[Session, Sequence[Comparison]]:
     """A judge that is ready, and what it is to judge."""
     from simfarm.engine.session import Session
 

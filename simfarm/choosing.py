@@ -127,7 +127,7 @@ class Selection:
     rows: list[Row]
     outputs: list[Output]
     groups: Groups
-    baseline: list[Output]
+    baseline: Sequence[Output]
     gold: Scores | None
     tell: Tell
 
@@ -139,7 +139,7 @@ class Selection:
 
         name, rows = named_rows(source)
         outputs = outputs_from_rows(rows, name)
-        baseline: list[Output] = []
+        baseline: Sequence[Output] = []
         if choice.score_by == "judge":
             baseline, _ = split_outputs(outputs, choice.baseline)
         inside = bool(baseline) and any(output is baseline[0] for output in outputs)

@@ -199,8 +199,10 @@ def read_for_evaluation(
     named = (_named_columns(source, position) for position, source in enumerate(sources, 1))
     with _uncollected():
         table = annotations_table(named, control)
-    if table is None or baseline is None or (isinstance(baseline, str) and not _is_file(baseline)):
-        return None if table is None else (table, baseline)
+    if table is None:
+        return None
+    if baseline is None or (isinstance(baseline, str) and not _is_file(baseline)):
+        return table, baseline
     rows = _Rows(baseline, role="baseline table")
     return fill_baseline(table, rows, rows.name)
 

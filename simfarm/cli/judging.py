@@ -31,7 +31,7 @@ def open_session(arguments: argparse.Namespace) -> Session:
     return Session.open(**session_options(arguments))
 
 
-def open_run(arguments: argparse.Namespace) -> tuple[Session, list[Comparison]]:
+def open_run(arguments: argparse.Namespace) -> tuple[Session, Sequence[Comparison]]:
     """The session that the options describe, and the comparisons it is to judge."""
     session = open_session(arguments)
     pairs = comparisons_for(

@@ -93,7 +93,7 @@ def _fit(panel: Panel, with_gamma: bool, prior: float) -> tuple[State, Pass]:
         information = current.observed + penalty
         if not _positive(information):
             information = current.complete + penalty
-        step: Array = np.linalg.solve(information, gradient)
+        step: Array = np.asarray(np.linalg.solve(information, gradient), dtype=np.float64)
         if state.spread_instruction <= _MIN_SPREAD and step[-1] < 0:
             step[-1] = 0.0
         step *= min(1.0, 2.0 / np.abs(step).max()) if np.abs(step).max() > 0 else 1.0
