@@ -168,7 +168,7 @@ def test_too_few_files_are_told_before_the_first_call(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("odd", "text"),
     [
-        (Completion("half of a pair \ud800"), "half of a pair \ud800"),
+        (Completion("half of a pair \ud800"), "half of a pair \ufffd"),
         (Completion("m", input_tokens=10**5000), "m"),
         (Completion("m", seconds=float("nan")), "m"),
         (Completion("m", (TokenLogprob("m", float("inf"), {"m": float("-inf")}),)), "m"),
