@@ -191,18 +191,5 @@ def _say_warnings() -> None:
         ours.addHandler(Said(logging.WARNING))
 
 
-def _say_warnings() -> None:
-    """What a run's threads have to say (a store that is locked) goes the way of every other line."""
-    import logging
-
-    class Said(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            say(f"warning: {record.getMessage()}")
-
-    ours = logging.getLogger("simfarm")
-    if not ours.handlers:
-        ours.addHandler(Said(logging.WARNING))
-
-
 if __name__ == "__main__":
     raise SystemExit(main())
