@@ -142,7 +142,7 @@ class Selection:
         baseline: Sequence[Output] = []
         if choice.score_by == "judge":
             baseline, _ = split_outputs(outputs, choice.baseline)
-        inside = bool(baseline) and any(output is baseline[0] for output in outputs)
+        inside = bool(baseline) and any(output == baseline[0] for output in outputs)
         everything = sample_groups(outputs, choice.n, leave_out=baseline[0].generator if inside else None)
         groups = first_instructions(everything, outputs, choice.limit)
         if choice.limit:
