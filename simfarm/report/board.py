@@ -108,6 +108,8 @@ def _main(board: Board, remarked: Sequence[str]) -> Part:
     title = f"{board.annotator} · against {board.baseline} · {plural(instructions, 'instruction')}"
     headings, rows = _columns(board)
     least = ["length", "won–lost–tied", "tier", *(h for h in headings if h.startswith("LC ")), "error", "unparseable"]
+    # names that nobody can read are worse than one rate less: the one that does not lead goes last of all
+    least += [h for h in headings if h.startswith(tuple(_RATES[by][0] for by in _RATES if by != board.headline))]
     return Part(f"{title} · sorted by {_RATES[board.headline][0]}", headings, rows, remarked, least)
 
 
