@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,23 +18,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from simfarm.engine.session import Session
-    from simfarm.ranking import Board, Rejudged
+    from simfarm.ranking import Board, Calibrated, ControlledWinRates, Ratings, Rejudged
     from simfarm.records import Comparison
 
-__all__ = ["Ranking", "annotations_in", "rehearsed", "rejudged"]
+__all__ = ["RANKS", "Ranking", "annotations_in", "rejudged"]
 
 LENGTH_CONTROLS = ("joint", "alpaca-eval-2")
+RANKS = ("win-rate", "bradley-terry", "lottery")
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """How verdicts become boards. `length_control` names definitions, none where empty; `lc_data` is the folder of
-    AlpacaEval's two files; `level` is that of the intervals; `mix_judges` accepts two hashes under one annotator."""
+    AlpacaEval's two files; `level` is that of the intervals; `mix_judges` accepts two hashes under one annotator;
+    `rank` is what is ranked by (None: what the verdicts suggest); `control` names features of style to hold equal."""
 
     length_control: tuple[str, ...] = ("joint",)
     lc_data: Path | None = None
     level: float = 0.95
     mix_judges: bool = False
+    rank: str | None = None
+    control: str | None = None
 
     @classmethod
     def of(
@@ -45,6 +49,7 @@ class Ranking:
         mix_judges: bool = False,
         *,
         rank: str | None = None,
+        control: str | None = None,
         **more: Any,
     ) -> Ranking:
         """The options as a user gave them, checked against each other, against `rank` and against `more` (those of one
@@ -56,9 +61,15 @@ class Ranking:
                 raise InputError(f"{spelled('length_control')} {name!r} is not known; choose from {choices}")
         if isinstance(level, bool) or not isinstance(level, int | float) or not 0.5 <= level < 1:
             raise InputError(f"{spelled('level')} is {level!r}; it must be from 0.5 to below 1, for example 0.95")
-        refuse_ranking({"length_control": named, "lc_data": lc_data, **more}, rank)
+        if rank not in (None, *RANKS):
+            raise InputError(f"{spelled('rank')} {rank!r} is not known; choose from {', '.join(RANKS)}")
+        refuse_ranking({"length_control": named, "lc_data": lc_data, "control": control, **more}, rank)
+        if control is not None:
+            from simfarm.ranking import control_names
+
+            control_names(control)
         controls = tuple(name for name in dict.fromkeys(named or ("joint",)) if name != "none")
-        return cls(controls, None if lc_data is None else Path(lc_data), level, mix_judges)
+        return cls(controls, None if lc_data is None else Path(lc_data), level, mix_judges, rank, control)
 
     def boards(self, frame: pd.DataFrame, baseline: str | None) -> list[Board]:
         """One board for each annotator; raises `InputError` where there is nothing to rank."""
@@ -80,12 +91,66 @@ class Ranking:
             raise InputError("all verdicts are about one instruction; an interval needs at least two, annotate more")
         return boards
 
-    def without_joint(self) -> Ranking:
-        """The same without the length control that needs nothing but the verdicts (and the most time)."""
-        return replace(self, length_control=tuple(name for name in self.length_control if name != "joint"))
+    def by_rating(self, frame: pd.DataFrame, baseline: str | None, options: Mapping[str, Any]) -> bool:
+        """Whether models are rated on the graph of their comparisons and not against a baseline; raises `InputError`
+        for `options` that then mean nothing."""
+        if self.rank is not None:
+            return self.rank != "win-rate"
+        chosen = baseline is None and frame["generator_1"].nunique() > 1
+        if chosen:
+            refuse_ranking(options, "bradley-terry")
+        return chosen
+
+    def rated(self, frame: pd.DataFrame) -> list[Ratings]:
+        """Bradley-Terry or the lottery, for each annotator."""
+        from simfarm.ranking import rate_models
+
+        return rate_models(
+            frame,
+            self.rank or "bradley-terry",
+            control=self.control,
+            level=self.level,
+            allow_mixed=self.mix_judges,
+        )
+
+    def extras(
+        self, frame: pd.DataFrame, boards: Sequence[Board], labels: pd.DataFrame | None
+    ) -> tuple[Sequence[Board], list[ControlledWinRates | None], list[Mapping[str, Calibrated] | None]]:
+        """(the boards, style-controlled and human-calibrated win rates of each), where they are asked for; a board that
+        has none of them says why."""
+        from simfarm.ranking import calibrated_win_rates, each_board, style_win_rates
+
+        styles: list[ControlledWinRates | None] = [None] * len(boards)
+        people: list[Mapping[str, Calibrated] | None] = [None] * len(boards)
+        if control := self.control:
+            boards, styles = each_board(boards, "rates at equal style", lambda b: style_win_rates(frame, b, control))
+        if labels is not None:
+            boards, people = each_board(boards, "calibrated rates", lambda b: calibrated_win_rates(frame, labels, b))
+        return boards, styles, people
+
+    def rehearse(
+        self,
+        session: Session,
+        pairs: Sequence[Comparison],
+        labels: pd.DataFrame | None,
+        options: Mapping[str, Any],
+        also: Callable[[pd.DataFrame, Sequence[Board]], object] = lambda frame, boards: None,
+    ) -> None:
+        """Rank made-up verdicts and throw the result away: whatever is refused then (by `also` too) is refused before
+        the judge is paid. The length control that needs nothing but the verdicts, and the most time, is left out."""
+        if session.backend is None:
+            return
+        frame = rehearsed(session, pairs, self.control)
+        if self.by_rating(frame, None, options):
+            self.rated(frame)
+            return
+        quick = replace(self, length_control=tuple(name for name in self.length_control if name != "joint"))
+        boards = quick.boards(frame, None)
+        self.extras(frame, boards, labels)
+        also(frame, boards)
 
 
-def annotations_in(inputs: Sequence[Source], baseline: Source | None) -> tuple[pd.DataFrame, str | None]:
+def annotations_in(inputs: Sequence[Source], baseline: Source | None = None) -> tuple[pd.DataFrame, str | None]:
     """(annotations, the baseline's name where one was given); raises `InputError` for files without verdicts."""
     read = read_for_evaluation(inputs, baseline)
     if read is None:

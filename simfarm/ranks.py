@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from simfarm.backends.base import Backend
+    from simfarm.boards import Ranking
     from simfarm.judges import Judge
     from simfarm.ranking import Board, Rejudged
 
@@ -31,7 +32,7 @@ def leaderboards(
     inputs: Sources,
     *,
     baseline: Source | None = None,
-    length_control: str | Sequence[str] = ("joint",),
+    length_control: str | Sequence[str] | None = None,
     lc_data: str | os.PathLike[str] | None = None,
     level: float = 0.95,
     mix_judges: bool = False,
@@ -58,29 +59,38 @@ def leaderboards(
     """One board for each annotator: its table, estimates, warnings and breakdowns.
 
     `inputs` are annotations, or anything that `annotate` takes: then it annotates first, with the options as there.
-    `length_control` is `joint`, `alpaca-eval-2` (`lc_data`: the folder of its two files), several of them, or `none`;
-    `mix_judges` accepts two judge hashes under one annotator. Raises `InputError` for bad input, and for options of
-    `annotate` where the verdicts are given already; what cannot be ranked is refused before the judge is asked.
+    `length_control` is `joint` (the default), `alpaca-eval-2` (`lc_data`: the folder of its two files), several of
+    them, or `none`; `mix_judges` accepts two judge hashes under one annotator. Raises `InputError` for bad input, and
+    for options of `annotate` where the verdicts are given already; what cannot be ranked is refused before the judge is
+    asked.
     """
-    from simfarm.boards import Ranking, rehearsed
+    from simfarm.boards import Ranking
+
+    asking = asking_options(locals()) | {"limit": limit, "allow_missing": allow_missing}
+    ranking = Ranking.of(length_control, lc_data, level, mix_judges, rank="win-rate")
+    boards = ranking.boards(*_verdicts(inputs, baseline, None, ranking, asking)[:2])
+    _warn_of(boards)
+    return boards
+
+
+def _verdicts(
+    inputs: Sources, baseline: Source | None, human: Source | None, ranking: Ranking, asking: dict[str, Any]
+) -> tuple[pd.DataFrame, str | None, pd.DataFrame | None]:
+    """(annotations, the baseline's name, human labels), where `inputs` hold outputs of a judge that is asked now."""
+    from simfarm.boards import annotations_in
     from simfarm.refusals import refuse_asking
     from simfarm.tables import annotations_frame
 
-    options = asking_options(locals())
-    ranking = Ranking.of(length_control, lc_data, level, mix_judges)
-    with opened(inputs, baseline) as (sources, (base,)):
-        read = read_for_evaluation(sources, base)
-        if read is None:
-            session, pairs = opened_session(sources, base, limit, allow_missing, options)
-            if session.backend is not None:
-                ranking.without_joint().boards(rehearsed(session, pairs), None)
-            read = annotations_frame(annotated(session, pairs), "annotations"), None
-        else:
-            given = options | {"limit": limit, "allow_missing": allow_missing}
-            refuse_asking(given, called(sources[0], 1, "the input"))
-        boards = ranking.boards(*read)
-    _warn_of(boards)
-    return boards
+    with opened(inputs, baseline, human) as (sources, (base, people)):
+        labels = None if people is None else annotations_in([people])[0]
+        read = read_for_evaluation(sources, base, ranking.control)
+        if read is not None:
+            refuse_asking(asking, called(sources[0], 1, "the input"))
+            return *read, labels
+        options = {k: v for k, v in asking.items() if k not in ("limit", "allow_missing")}
+        session, pairs = opened_session(sources, base, asking["limit"], asking["allow_missing"], options)
+        ranking.rehearse(session, pairs, labels, {"human": human})
+        return annotations_frame(annotated(session, pairs), "annotations", ranking.control), None, labels
 
 
 def _warn_of(boards: Sequence[Board]) -> None:
@@ -99,7 +109,10 @@ def evaluate(
     inputs: Sources,
     *,
     baseline: Source | None = None,
-    length_control: str | Sequence[str] = ("joint",),
+    rank: str | None = None,
+    control: str | None = None,
+    human: Source | None = None,
+    length_control: str | Sequence[str] | None = None,
     lc_data: str | os.PathLike[str] | None = None,
     level: float = 0.95,
     mix_judges: bool = False,
@@ -123,12 +136,33 @@ def evaluate(
     store: str | os.PathLike[str] | None = None,
     retry_unparseable: bool = False,
 ) -> pd.DataFrame:
-    """The leaderboard as a DataFrame (all annotators' boards one below the other); options as in `leaderboards`."""
-    options = dict(locals())
+    """The leaderboard as a DataFrame, all annotators' one below the other; the columns are those of `-o board.csv`.
+
+    `rank` is `win-rate` (over the baseline), `bradley-terry` or `lottery`, by default the first where there is a
+    baseline and the second where there is none. `control` names features of style to hold equal (`length,markdown`),
+    `human` labels of some of the comparisons: their rates are columns of their own. The rest is as in `leaderboards`.
+    """
     import pandas as pd
 
-    boards = leaderboards(options.pop("inputs"), **options)
-    return pd.concat([board.table for board in boards], ignore_index=True)
+    from simfarm.boards import Ranking
+    from simfarm.report.ratings import ratings_sheet, with_rates
+
+    asking = asking_options(locals()) | {"limit": limit, "allow_missing": allow_missing}
+    ranking = Ranking.of(length_control, lc_data, level, mix_judges, rank=rank, control=control, human=human)
+    frame, name, labels = _verdicts(inputs, baseline, human, ranking, asking)
+    if ranking.by_rating(frame, name, {"human": human, "length_control": length_control, "lc_data": lc_data}):
+        found = ranking.rated(frame)
+        for line in (line for one in found for line in one.warnings):
+            warn(line)
+        tables = [ratings_sheet(one).table for one in found]
+        return pd.concat([table for table in tables if not table.empty] or tables, ignore_index=True)
+    boards, styles, people = ranking.extras(frame, ranking.boards(frame, name), labels)
+    _warn_of(boards)
+    for one in (one for found in people if found for one in found.values()):
+        for line in one.warnings:
+            warn(line)
+    rated = [with_rates(b, style, found or {}) for b, style, found in zip(boards, styles, people, strict=True)]
+    return pd.concat([board.table for board in rated], ignore_index=True)
 
 
 @nearest_named
@@ -138,7 +172,7 @@ def compare(
     b: str,
     *,
     baseline: Source | None = None,
-    length_control: str | Sequence[str] = ("joint",),
+    length_control: str | Sequence[str] | None = None,
     lc_data: str | os.PathLike[str] | None = None,
     level: float = 0.95,
     mix_judges: bool = False,

@@ -266,3 +266,23 @@ def test_the_sampling_of_a_judge_changes_what_is_sent_and_its_hash(
         assert main(["annotate", "m.json", "--baseline", "base.json", *command, *sampling]) == 0
         assert server.received == received
     assert {row["judge_hash"] for row in read_rows("a.jsonl")} == set(other["judge_hash"])
+
+
+def test_evaluate_ranks_controls_and_calibrates_as_the_command_line(tmp_path: Path) -> None:
+    recorded = str(Path(__file__).parents[1] / "examples/recordings/pairwise-letter.jsonl.zst")
+    verdicts = pd.DataFrame(simfarm.read_rows(recorded))
+    board = simfarm.evaluate(verdicts, control="length,markdown", length_control="none")
+    assert {"style_controlled_winrate", "style_low", "style_slope_length"} <= set(board.columns)
+    ratings = simfarm.evaluate(verdicts, rank="bradley-terry")
+    written = tmp_path / "ratings.csv"
+    assert main(["evaluate", recorded, "--rank", "bradley-terry", "-o", str(written)]) == 0
+    pd.testing.assert_frame_equal(ratings, pd.read_csv(written), check_dtype=False, rtol=1e-9)
+    labels = verdicts[verdicts["generator_2"] == "restater"].assign(annotator="people")
+    calibrated = simfarm.evaluate(verdicts, human=labels, length_control="none").set_index("model")
+    assert calibrated["human_winrate"].notna().to_dict()["restater"]
+    with pytest.raises(simfarm.InputError, match="human needs win rates over a baseline"):
+        simfarm.evaluate(verdicts, rank="lottery", human=labels)
+    with pytest.raises(simfarm.InputError, match="no style feature 'foo'"):
+        simfarm.evaluate("not-read.jsonl", control="foo")
+    with pytest.raises(simfarm.InputError, match="rank 'elo' is not known"):
+        simfarm.evaluate("not-read.jsonl", rank="elo")

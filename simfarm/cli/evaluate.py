@@ -6,7 +6,7 @@ compared with). Intervals are at the level of --level, with the instruction as t
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from simfarm.boards import Ranking
     from simfarm.engine.session import Session
-    from simfarm.ranking import Board, Calibrated, ControlledWinRates, Ratings
+    from simfarm.ranking import Board
     from simfarm.records import Comparison
     from simfarm.report.tables import Sheet
 
@@ -75,22 +75,21 @@ def _checked(arguments: argparse.Namespace) -> Ranking:
     from simfarm.boards import Ranking
     from simfarm.errors import InputError
     from simfarm.files import check_writable
-    from simfarm.ranking import control_names
     from simfarm.report.files import check_target
     from simfarm.report.kept import kept_table
     from simfarm.report.published import published_names
 
-    names = ("length_control", "lc_data", "level", "mix_judges", "rank", "add_to", "board", "human", "breakdown")
-    ranking = Ranking.of(**{name: getattr(arguments, name) for name in names}, control=arguments.control)
     for name in ("output", "board", "human", "control", "baseline"):
         if getattr(arguments, name) == "":
             raise InputError(f"{spelled(name)} is empty; give it a value or leave it out")
+    names = ("length_control", "lc_data", "level", "mix_judges", "rank", "control")
+    ranking = Ranking.of(
+        **{name: getattr(arguments, name) for name in (*names, "add_to", "board", "human", "breakdown")}
+    )
     if arguments.output == "-" and arguments.json:
         raise InputError("-o - and --json both write to standard output; leave one of them out")
     if arguments.output and arguments.output != "-":
         check_target(arguments.output)
-    if arguments.control:
-        control_names(arguments.control)
     if arguments.board and arguments.board not in published_names():
         raise InputError(f"--board {arguments.board}: no such board; there is {', '.join(published_names())}")
     if arguments.add_to:
@@ -107,7 +106,7 @@ def _evaluated(arguments: argparse.Namespace, ranking: Ranking) -> int:
     from simfarm.sources import called
 
     read = read_for_evaluation(arguments.inputs, arguments.baseline, arguments.control)
-    labels = annotations_in([arguments.human], None)[0] if arguments.human else None
+    labels = annotations_in([arguments.human])[0] if arguments.human else None
     if read is None:
         if arguments.dry_run:
             return dry_run(arguments, lambda session, pairs: _rehearse(arguments, ranking, session, pairs, labels))
@@ -120,82 +119,15 @@ def _evaluated(arguments: argparse.Namespace, ranking: Ranking) -> int:
             refuse({"baseline": name}, f"with --rank {arguments.rank}, which needs none")
     if frame["preference"].isna().all():
         status = status or 4
-    if _by_rating(arguments, frame, name):
-        _rate(arguments, frame)
+    if ranking.by_rating(frame, name, vars(arguments)):
+        from simfarm.report.ratings import ratings_sheet
+
+        _show(arguments, [ratings_sheet(one) for one in ranking.rated(frame)])
     else:
         _board(arguments, ranking, frame, name, labels)
     if arguments.output and arguments.output != "-":
         say(f"wrote {arguments.output}")
     return status
-
-
-def _by_rating(arguments: argparse.Namespace, frame: pd.DataFrame, name: str | None) -> bool:
-    """Whether models are rated on the graph of their comparisons and not against a baseline."""
-    from simfarm.refusals import refuse_ranking
-
-    if arguments.rank:
-        return bool(arguments.rank != "win-rate")
-    chosen = name is None and frame["generator_1"].nunique() > 1
-    if chosen:
-        refuse_ranking(vars(arguments), "bradley-terry")
-    return chosen
-
-
-def _rate(arguments: argparse.Namespace, frame: pd.DataFrame) -> None:
-    """Bradley-Terry or the lottery, printed and written."""
-    from simfarm.report.ratings import ratings_sheet
-
-    _show(arguments, [ratings_sheet(one) for one in _rated(arguments, frame)])
-
-
-def _rated(arguments: argparse.Namespace, frame: pd.DataFrame) -> list[Ratings]:
-    from simfarm.ranking import rate_models
-
-    return rate_models(
-        frame,
-        arguments.rank or "bradley-terry",
-        control=arguments.control,
-        level=arguments.level,
-        allow_mixed=arguments.mix_judges,
-    )
-
-
-def _rehearse(
-    arguments: argparse.Namespace,
-    ranking: Ranking,
-    session: Session,
-    pairs: Sequence[Comparison],
-    labels: pd.DataFrame | None,
-) -> None:
-    """Rank made-up verdicts and throw the result away: whatever is refused then is refused before the judge is paid."""
-    from simfarm.boards import rehearsed
-
-    if session.backend is None:
-        return
-    frame = rehearsed(session, pairs, arguments.control)
-    if _by_rating(arguments, frame, None):
-        _rated(arguments, frame)
-        return
-    boards = ranking.without_joint().boards(frame, None)
-    _extras(arguments, frame, boards, labels)
-    if arguments.add_to:
-        _joined(arguments, frame, boards)
-
-
-def _extras(
-    arguments: argparse.Namespace, frame: pd.DataFrame, boards: Sequence[Board], labels: pd.DataFrame | None
-) -> tuple[Sequence[Board], list[ControlledWinRates | None], list[Mapping[str, Calibrated] | None]]:
-    """(the boards, style-controlled and human-calibrated win rates of each), where they are asked for; a board that has
-    none of them says why."""
-    from simfarm.ranking import calibrated_win_rates, each_board, style_win_rates
-
-    styles: list[ControlledWinRates | None] = [None] * len(boards)
-    people: list[Mapping[str, Calibrated] | None] = [None] * len(boards)
-    if control := arguments.control:
-        boards, styles = each_board(boards, "rates at equal style", lambda b: style_win_rates(frame, b, control))
-    if labels is not None:
-        boards, people = each_board(boards, "calibrated rates", lambda b: calibrated_win_rates(frame, labels, b))
-    return boards, styles, people
 
 
 def _board(
@@ -210,7 +142,7 @@ def _board(
     from simfarm.report.published import place_among, placed_json
     from simfarm.report.ratings import calibrated_json, calibrated_lines, style_json, style_lines, with_rates
 
-    boards, styles, people = _extras(arguments, frame, ranking.boards(frame, name), labels)
+    boards, styles, people = ranking.extras(frame, ranking.boards(frame, name), labels)
     if arguments.add_to:
         boards = [_added(arguments, ranking, frame, boards)]
     sheets = []
@@ -243,6 +175,22 @@ def _show(arguments: argparse.Namespace, sheets: Sequence[Sheet]) -> None:
             print_sheet(sheet)
     if arguments.output:
         write_sheets(arguments.output, sheets)
+
+
+def _rehearse(
+    arguments: argparse.Namespace,
+    ranking: Ranking,
+    session: Session,
+    pairs: Sequence[Comparison],
+    labels: pd.DataFrame | None,
+) -> None:
+    """What cannot be ranked, or does not belong on the kept board, is refused before the judge is paid."""
+
+    def kept(frame: pd.DataFrame, boards: Sequence[Board]) -> None:
+        if arguments.add_to:
+            _joined(arguments, frame, boards)
+
+    ranking.rehearse(session, pairs, labels, vars(arguments), kept)
 
 
 def _joined(arguments: argparse.Namespace, frame: pd.DataFrame, boards: Sequence[Board]) -> pd.DataFrame:
