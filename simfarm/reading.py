@@ -114,7 +114,7 @@ def files_of(folder: str | os.PathLike[str]) -> list[str]:
             raise InputError(f"{name}: its {MANIFEST} is damaged; name the files in it") from error
         missing = len(set(listed) - set(files))
         if missing:
-            raise InputError(f"{name}: {missing} of its {plural(len(listed), 'part')} missing; run its command again")
+            raise InputError(f"{name}: lacks {missing} of its {plural(len(listed), 'part')}; run its command again")
     if not files:
         raise InputError(f"{name}: is a folder without files of rows ({_FORMATS}); name files")
     return [os.path.join(name, file) for file in files]

@@ -56,7 +56,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def command(server: Loopback, *more: str, out: str = "out", over: str = "--engine ray --workers 2") -> list[str]:
     """A generation run over the cluster: four parts of five."""
     given = ["generate", "prompts.parquet", "--model", "openai/m", "--base-url", f"{server.url}/v1", "-o", out]
-    return [*given, *over.split(), *(["--partition-rows", "5"] if over else []), *more]
+    rows = ["--partition-rows", "5"] if over and "--partition-rows" not in more else []
+    return [*given, *over.split(), *rows, *more]
 
 
 def without_time(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -134,7 +135,7 @@ def test_equals_a_plain_run_and_restarts_by_part(
         # a part that is gone is made again, it alone, from the store
         before = {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in parts}
         (tmp_path / "out" / parts[3]).unlink()
-        with pytest.raises(InputError, match="1 of its 4 parts missing"):
+        with pytest.raises(InputError, match="lacks 1 of its 4 parts"):
             read_rows("out")
         assert main(command(server)) == 0
         assert "5 outputs by m\n0 new answers, 5 from the store" in capfd.readouterr().err
@@ -198,7 +199,7 @@ def test_a_part_that_kills_its_workers_is_given_up(cluster: Path, capfd: pytest.
         assert main(run) == 4
         told = capfd.readouterr().err
         assert "wrote out (3 of 4 parts)" in told
-        assert "1 parts could not be made" in told
+        assert "1 part could not be made" in told
         assert len(set(died)) == TRIES
         server.plan.refuse = lambda call: None
         assert main(run) == 0

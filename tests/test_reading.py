@@ -226,7 +226,7 @@ def test_a_folder_of_parts_in_any_format(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("about")
     assert [row["a"] for row in iter_rows(tmp_path)] == ["0", "x", "1", "x", "2", "x", "3", "x"]
     (tmp_path / reading.MANIFEST).write_text(json.dumps({"parts": [{"file": "part-4.parquet"}]}))
-    with pytest.raises(InputError, match="1 of its 1 parts are missing"):
+    with pytest.raises(InputError, match="lacks 1 of its 1 part"):
         list(iter_rows(tmp_path))
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="folder without files of rows"):
