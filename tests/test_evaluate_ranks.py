@@ -51,6 +51,18 @@ def test_no_baseline_means_bradley_terry(capsys: pytest.CaptureFixture[str]) -> 
     assert {m["tier"] for m in by_name["models"]} == {1, 2}
 
 
+def test_ranks_never_say_more_than_tiers(capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows("r.jsonl", round_robin({"a": 0.35, "b": 0.0, "c": 0.0, "d": -0.1, "e": -1.0}, n=60, seed=2))
+    for more in ([], ["--control", "length"], ["--rank", "lottery"]):
+        models = evaluated(capsys, "r.jsonl", *more)["models"]
+        assert len({m["tier"] for m in models}) < len(models)
+        for one in models:
+            assert (one["rank_low"] == 1) == (one["tier"] == 1)
+            for other in models:
+                if one["tier"] == other["tier"]:
+                    assert one["rank_low"] <= other["rank_high"]
+
+
 def test_a_circle_gives_the_even_lottery(capsys: pytest.CaptureFixture[str]) -> None:
     beats = {("rock", "scissors"), ("scissors", "paper"), ("paper", "rock")}
     names = ("rock", "paper", "scissors", "weak")

@@ -186,3 +186,49 @@ def test_bad_input_is_one_line() -> None:
         tiers([good, good], level=95)
     with pytest.raises(InputError, match="positive"):
         power([good, good], 0.0)
+
+
+def test_ranks_leave_room_for_all_who_are_shown_to_be_better_or_worse() -> None:
+    rng = np.random.default_rng(3)
+    values = [0.50, 0.80, 0.79, 0.20, 0.49]
+    models = [Estimate(v, 0.3 * rng.standard_normal(1000), np.arange(1000)) for v in values]
+    assert tiers(models).ranks.tolist() == [[3, 4], [1, 2], [1, 2], [5, 5], [3, 4]]
+
+
+def test_ranks_and_tiers_never_contradict_each_other() -> None:
+    """Near-equals of very different errors: nobody's rank is above the tier, and those of one tier may change places."""
+    rng = np.random.default_rng(4)
+    spread = [0.02, 1.5, 0.1, 0.9, 0.02, 2.0, 0.3, 0.1]
+    for values in rng.normal(0.5, 0.06, (30, 8)):
+        models = [
+            Estimate(v, s * rng.standard_normal(400), np.arange(400), rate=False)
+            for v, s in zip(values, spread, strict=True)
+        ]
+        found = tiers(models, replicates=500)
+        best, worst = found.ranks.T
+        assert (best >= found.tier).all()
+        assert ((found.tier == 1) == (best == 1)).all()
+        assert (best[:, None] <= worst)[found.tier[:, None] == found.tier].all()
+
+
+def test_ranks_follow_a_chain_whose_ends_are_not_told_apart_themselves() -> None:
+    """Six verdicts each way are too few for the sign test of two unanimous models, but not for one between them."""
+    clusters = np.arange(6)
+    between = 0.5 + 0.001 * np.array([1, -1, 1, -1, 1, -1])
+    found = tiers([mean_estimate(v, clusters) for v in (np.ones(6), between, np.zeros(6))])
+    assert found.p_values[0, 2] > 0.05
+    assert found.tier.tolist() == [1, 2, 3]
+    assert found.ranks.tolist() == [[1, 1], [2, 2], [3, 3]]
+
+
+def test_ranks_of_equals_and_of_all_pairs_hold_together() -> None:
+    """Planted equals: any of them may be first. Ranks of ten models cover all ten true ranks at once."""
+    rng = np.random.default_rng(5)
+    held = 0
+    for _ in range(100):
+        theta = np.repeat([0.9, 0.2, -0.6], [4, 3, 3])
+        ranks = tiers(_judged(theta, 60, rng), replicates=500).ranks
+        best = 1 + (theta > theta[:, None]).sum(axis=1)
+        worst = len(theta) - (theta < theta[:, None]).sum(axis=1)
+        held += bool((ranks[:, 0] <= best).all() and (ranks[:, 1] >= worst).all())
+    assert held >= 90

@@ -100,7 +100,6 @@ def _checked(arguments: argparse.Namespace) -> Ranking:
 def _evaluated(arguments: argparse.Namespace, ranking: Ranking) -> int:
     """What `run` does once its inputs are at hand."""
     from simfarm.boards import annotations_in
-    from simfarm.cli.judging import dry_run
     from simfarm.inputs import read_for_evaluation
     from simfarm.refusals import refuse, refuse_asking
     from simfarm.sources import called
@@ -109,6 +108,8 @@ def _evaluated(arguments: argparse.Namespace, ranking: Ranking) -> int:
     labels = annotations_in([arguments.human])[0] if arguments.human else None
     if read is None:
         if arguments.dry_run:
+            from simfarm.cli.judging import dry_run  # with it comes all that asks a judge
+
             return dry_run(arguments, lambda session, pairs: _rehearse(arguments, ranking, session, pairs, labels))
         frame, name, status = _annotated(arguments, ranking, labels)
     else:

@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from simfarm.errors import InputError
 from simfarm.ranking.estimate import Array, Estimate
@@ -154,6 +153,8 @@ def bootstrap_ratings(comparisons: Comparisons, *, replicates: int = 500, seed: 
     copied and a refit costs the same whatever the number of comparisons. Style features have no such sums: fits with
     them are compared by influences (`a - b`). In a replicate where a model wins all, or is absent, the prior acts.
     """
+    from scipy.sparse import csr_matrix
+
     if comparisons.features is not None:
         raise InputError("the bootstrap works on pair counts, which style features do not have; leave features out")
     used, _ = _used(comparisons, drop_ties=False)

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
 from scipy.special import expit
 
 from simfarm.errors import InputError, SimfarmError
@@ -119,8 +117,12 @@ def prior_spread(found: Fit, covariance: Array) -> Array:
 def require_connected(pair: Codes, models: tuple[str, ...]) -> None:
     """Raises `InputError`, naming the parts, where some models were never compared with others, even indirectly."""
     first, second = np.divmod(np.flatnonzero(np.bincount(pair, minlength=len(models) ** 2)), len(models))
-    graph = csr_matrix((np.ones(len(first)), (first, second)), shape=(len(models), len(models)))
-    n_parts, part = connected_components(graph, directed=False)
+    graph = np.zeros((len(models), len(models)), dtype=bool)
+    graph[first, second] = graph[second, first] = True
+    part, n_parts = np.full(len(models), -1), 0
+    while (part < 0).any():
+        part[_reached(graph, int((part < 0).argmax()))] = n_parts
+        n_parts += 1
     if n_parts > 1:
         raise InputError(
             f"the models fall into {n_parts} parts with no comparison between them: {named_parts(models, part)}; "
@@ -128,7 +130,17 @@ def require_connected(pair: Codes, models: tuple[str, ...]) -> None:
         )
 
 
-def named_parts(models: tuple[str, ...], part: NDArray[np.int32]) -> str:
+def _reached(graph: NDArray[np.bool_], start: int) -> NDArray[np.bool_]:
+    """The models that the graph (M × M, from the row's to the column's) leads to from `start`, itself among them."""
+    seen = np.arange(len(graph)) == start
+    new = seen
+    while new.any():
+        new = graph[new].any(axis=0) & ~seen
+        seen = seen | new
+    return seen
+
+
+def named_parts(models: tuple[str, ...], part: NDArray[np.int64]) -> str:
     """{a, b} and {c}: the models of each part, long lists cut."""
 
     def short(items: list[str], most: int) -> list[str]:
@@ -249,8 +261,8 @@ def _separated(rows: Rows, n_models: int) -> bool:
     won = np.bincount(rows.pair, rows.won, minlength=cells).reshape(n_models, n_models)
     lost = weight.reshape(n_models, n_models) - won
     least = 1e-12 * float(weight.max())
-    took_something = csr_matrix(np.maximum(won.T, lost) > least, dtype=np.float64)
-    return int(connected_components(took_something, directed=True, connection="strong")[0]) > 1
+    took_something = np.maximum(won.T, lost) > least
+    return not (_reached(took_something, 0).all() and _reached(took_something.T, 0).all())
 
 
 def _require_identified(information: Array, n_models: int, names: tuple[str, ...]) -> None:

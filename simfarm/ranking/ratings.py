@@ -15,7 +15,7 @@ import pandas as pd
 
 from simfarm.errors import InputError
 from simfarm.ranking.board import Board
-from simfarm.ranking.bradley_terry import BradleyTerry, Comparisons, bootstrap_ratings, bradley_terry, rank_intervals
+from simfarm.ranking.bradley_terry import BradleyTerry, Comparisons, bradley_terry
 from simfarm.ranking.each import each_or_else
 from simfarm.ranking.estimate import Array, Estimate
 from simfarm.ranking.logistic import Codes
@@ -56,7 +56,7 @@ class Ratings:
     """One annotator's ratings. `table` has `RATING_COLUMNS` (with style control also `rating_raw`), best first.
 
     `rating` is Elo for bradley-terry and the weight for lottery, which has no standard error: low and high are missing.
-    `rank_low` and `rank_high` are the interval of the rank by Bradley-Terry, from a bootstrap over instructions.
+    `rank_low` and `rank_high` are the ranks by Bradley-Terry that the same comparisons leave which make the tiers.
     `lottery` is model -> weight where that was asked for; `slopes` are in logits for one spread of a feature. An
     annotator that could not be rated, beside others that could, has no models, and `warnings` say why."""
 
@@ -265,13 +265,8 @@ def _table(
         lines |= {"rating_low": [b[0] for b in bounds], "rating_high": [b[1] for b in bounds]}
     else:
         lines |= {"rating": weights, "rating_se": np.nan, "rating_low": np.nan, "rating_high": np.nan}
-    ranks = rank_intervals(bootstrap_ratings(comparisons) if raw is None else _drawn(estimates), level)
-    lines |= {
-        "tier": tiers(estimates, level=level).tier,
-        "rank_low": ranks[:, 0],
-        "rank_high": ranks[:, 1],
-        "n_total": met,
-    }
+    found = tiers(estimates, level=level)
+    lines |= {"tier": found.tier, "rank_low": found.ranks[:, 0], "rank_high": found.ranks[:, 1], "n_total": met}
     if raw is not None:
         lines["rating_raw"] = [raw.ratings[m].value for m in models]
     table = pd.DataFrame(lines)
@@ -281,12 +276,3 @@ def _table(
         ["rating", "strength", "model"], ascending=[False, False, True]
     )
     return table.loc[order.index].reset_index(drop=True)
-
-
-def _drawn(estimates: list[Estimate], replicates: int = 2000) -> Array:
-    """Ratings (replicates × M) around the fitted ones with their joint covariance: for ranks at equal style."""
-    influence = np.stack([e.influence for e in estimates])
-    n = influence.shape[1]
-    noise = np.random.default_rng(0).standard_normal((replicates, n)) @ influence.T / np.sqrt(n * (n - 1))
-    drawn: Array = np.array([e.value for e in estimates]) + noise
-    return drawn

@@ -27,16 +27,21 @@ _CELLS_AT_ONCE = 1 << 17
 
 @dataclass(frozen=True)
 class Tiers:
-    """`tier` (M,), 1 the best; `p_values` (M × M), adjusted for all pairs; `quantile`, for intervals of all pairs.
+    """`tier` (M,), 1 the best; `ranks` (M × 2), the lowest and highest that each model can have; `p_values` (M × M),
+    adjusted for all pairs; `quantile`, for intervals of all pairs.
 
     A model's tier is one more than the lowest tier of the models shown to be better than it. So nobody in a tier is
     told apart from anybody else in it, and every model of tier k + 1 is shown to be worse than some model of tier k.
     It does not say that all of tier k are better than all of tier k + 1: that is in `p_values`.
+    A rank is at least one more than the models shown to be better, directly or through others between them, and leaves
+    room for those shown to be worse; so it is never below the tier, and the ranks of all models hold together with the
+    level asked for (Mogstad, Romano, Shaikh and Wilhelm 2024), where a bootstrap's hold one at a time.
     `value ± quantile · standard_error` of all differences hold together with the level asked for; with one of their
     intervals alone, plain `Estimate.interval`, only that pair does.
     """
 
     tier: NDArray[np.int64]
+    ranks: NDArray[np.int64]
     p_values: Array
     quantile: float
 
@@ -88,9 +93,8 @@ def tiers(estimates: Sequence[Estimate], *, level: float = 0.95, replicates: int
     adjusted[~noisy] = np.where(certain[~noisy], min(1.0, 2.0 ** (-df) * len(size)), 1.0)
     p_values = np.ones((len(estimates), len(estimates)))
     p_values[first, second] = p_values[second, first] = adjusted
-    return Tiers(
-        _levels(values, p_values <= 1 - level), p_values, float(stdtrit(df, ndtr(np.quantile(largest, level))))
-    )
+    quantile = float(stdtrit(df, ndtr(np.quantile(largest, level))))
+    return Tiers(*_levels(values, p_values <= 1 - level), p_values, quantile)
 
 
 @dataclass(frozen=True)
@@ -177,11 +181,12 @@ def _pair_errors(root: Array) -> Array:
     return np.concatenate([np.linalg.norm(root[m + 1 :] - root[m], axis=1) for m in range(len(root) - 1)])
 
 
-def _levels(values: Array, told_apart: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """1 + the longest chain of models shown to be better, one above the other."""
+def _levels(values: Array, told_apart: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(1 + the longest chain of models shown to be better, one above the other; the ranks that leaves, M × 2)."""
     tier = np.ones(len(values), dtype=np.int64)
+    above = told_apart & (values > values[:, None])
     for m in np.argsort(-values, kind="stable"):
-        better = told_apart[m] & (values > values[m])
-        if better.any():
-            tier[m] = 1 + tier[better].max()
-    return tier
+        if above[m].any():
+            tier[m] = 1 + tier[above[m]].max()
+            above[m] |= above[above[m]].any(axis=0)
+    return tier, np.stack([1 + above.sum(axis=1), len(values) - above.sum(axis=0)], axis=1)
