@@ -196,7 +196,7 @@ def test_ranks_leave_room_for_all_who_are_shown_to_be_better_or_worse() -> None:
 
 
 def test_ranks_and_tiers_never_contradict_each_other() -> None:
-    """Near-equals of very different errors: nobody's rank is above the tier, and those of one tier may change places."""
+    """Near-equals of very different errors: no rank is above its tier, and those of one tier may change places."""
     rng = np.random.default_rng(4)
     spread = [0.02, 1.5, 0.1, 0.9, 0.02, 2.0, 0.3, 0.1]
     for values in rng.normal(0.5, 0.06, (30, 8)):
