@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from simfarm.ranking.guard import Watch
 
-__all__ = ["READ", "Floats", "Gathered", "Texts", "message_text", "text_digest"]
+__all__ = ["READ", "Floats", "Gathered", "Texts", "categories", "message_text", "text_digest"]
 
 _SHARED = (
     *("instruction_id", "dataset", "category", "generator_1", "generator_2", "annotator", "status", "order"),
@@ -221,16 +221,26 @@ class _Shared:
         return self._codes[0], self._values()
 
     def column(self) -> pd.Series[Any]:
-        """The values by row, None where there is none; whole numbers stay such where every row has one."""
+        """The values by row, missing where there is none; whole numbers stay such where every row has one."""
         import pandas as pd
 
         codes, listed = self.coded()
-        values = np.empty(len(listed), dtype=object)
-        values[:] = listed
-        kinds = {type(value) for value in values[np.unique(codes)]}
+        used = np.flatnonzero(np.bincount(codes, minlength=len(listed)))
+        kinds = {type(listed[code]) for code in used}
         if kinds == {int} and all(-(2**63) <= value < 2**63 for value in listed if value is not None):
             return pd.Series(np.array([value or 0 for value in listed], dtype=np.int64)[codes])
-        return pd.Series(values[codes], dtype=object)
+        return pd.Series(categories(listed, codes))
+
+
+def categories(values: Sequence[Any], codes: Codes) -> pd.Categorical:
+    """Rows of recurring values by their codes, None for what is missing: whatever asks for equal rows compares numbers,
+    and a million rows are a megabyte."""
+    import pandas as pd
+
+    listed = np.empty(len(values), dtype=object)
+    listed[:] = values
+    places, each = pd.factorize(listed, sort={*map(type, values)} <= {str, type(None)})
+    return pd.Categorical.from_codes(places[codes], pd.Index(each, dtype=object))
 
 
 def _as_numbers(values: Any, length: int) -> tuple[Floats, tuple[int, Any] | None]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simfarm.errors import InputError
-from simfarm.evidence import READ, Floats, Gathered, Texts, text_digest
+from simfarm.evidence import READ, Floats, Gathered, Texts, categories, text_digest
 from simfarm.reading import Columns, columns_of
 from simfarm.values import encodable, plain
 
@@ -141,21 +141,12 @@ def _validated(gathered: Gathered, source: str) -> pd.DataFrame:
             values = [default] * len(values)
         elif missing.any():
             raise InputError(f"{source}: row {int(missing.argmax()) + 1} has no {column!r}; fill it in or drop the row")
-        table[column] = _taken([str(value) for value in values], codes)
+        table[column] = categories([str(value) for value in values], codes)
     table["status"] = _status(gathered, np.isnan(table["preference"].to_numpy()), source)
     if "order" in table:
         codes, values = gathered.coded("order")
-        table["order"] = _taken([None if value is None else _order(value) for value in values], codes)
+        table["order"] = categories([None if value is None else _order(value) for value in values], codes)
     return table
-
-
-def _taken(values: Sequence[Any], codes: NDArray[np.int32]) -> pd.Series[Any]:
-    """The values by their codes, as they are: equal ones are one object."""
-    import pandas as pd
-
-    each = np.empty(len(values), dtype=object)
-    each[:] = values
-    return pd.Series(each[codes], dtype=object)
 
 
 def _mapped(column: pd.Series[Any], made: Callable[[Any], Any]) -> pd.Series[Any]:
@@ -195,7 +186,7 @@ def _preference(values: Floats, odd: tuple[int, Any] | None, source: str) -> Flo
     return values
 
 
-def _status(gathered: Gathered, no_verdict: NDArray[np.bool_], source: str) -> pd.Series[Any]:
+def _status(gathered: Gathered, no_verdict: NDArray[np.bool_], source: str) -> pd.Categorical:
     codes, values = gathered.coded("status")
     told = [*values, "verdict", "unparseable"]
     absent = np.array([value is None for value in values])[codes]
@@ -213,7 +204,7 @@ def _status(gathered: Gathered, no_verdict: NDArray[np.bool_], source: str) -> p
         raise InputError(
             f"{source}: row {row + 1} has status {status!r} but its preference says otherwise; mend one of the two"
         )
-    return _taken(told, codes)
+    return categories(told, codes)
 
 
 def fill_baseline(table: pd.DataFrame, rows: Iterable[Mapping[str, Any]], source: str) -> tuple[pd.DataFrame, str]:

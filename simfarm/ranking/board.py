@@ -290,7 +290,11 @@ def _cells(table: pd.DataFrame, panel: Sequence[str]) -> pd.DataFrame:
     known = known[["model", "cluster", "p", "delta", *rest]]
     if not known.duplicated(["model", "cluster"]).any():
         return known.sort_values(["model", "cluster"], ignore_index=True)
-    return known.groupby(["model", "cluster"], sort=True).agg({"p": "mean", "delta": "mean", **rest}).reset_index()
+    return (
+        known.groupby(["model", "cluster"], sort=True, observed=True)
+        .agg({"p": "mean", "delta": "mean", **rest})
+        .reset_index()
+    )
 
 
 def _extreme(p: Array) -> bool:
@@ -335,7 +339,7 @@ def _alpaca_eval(
 ) -> dict[str, Estimate]:
     cells = cells.assign(position=alpaca_eval.positions(cells))
     found = {}
-    for model, part in cells.groupby("model"):
+    for model, part in cells.groupby("model", observed=True):
         p = part["p"].to_numpy()
         if _extreme(p):
             found[str(model)] = raw[str(model)]

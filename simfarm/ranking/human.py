@@ -38,7 +38,7 @@ def calibrated_win_rates(rows: pd.DataFrame, labels: pd.DataFrame, board: Board)
     hashes = sorted(own["judge_hash"].astype(str).unique())
     found = {}
     few = {}
-    for model, part in judged.assign(label=aligned).groupby("model", sort=False):
+    for model, part in judged.assign(label=aligned).groupby("model", sort=False, observed=True):
         n_labels = int(part["label"].notna().sum())
         if n_labels < 30:
             few[str(model)] = n_labels

@@ -60,12 +60,14 @@ def comparison_codes(part: pd.DataFrame, slim: np.ndarray[Any, Any]) -> np.ndarr
 def row_codes(columns: Sequence[Any]) -> np.ndarray[Any, Any]:
     """A number for each different row of the columns, in order of first appearance; missing values are values.
 
-    The columns are combined two at a time: whatever their number, one number a row is held, and one that never changes
-    costs nothing.
+    The columns are combined two at a time: whatever their number, one number a row is held; one that never changes
+    costs nothing, nor does one after all rows differ.
     """
     codes: np.ndarray[Any, Any] = np.zeros(len(columns[0]), dtype=np.int64)
     count = 1
     for column in columns:
+        if count == len(codes):
+            break
         found, values = pd.factorize(column, use_na_sentinel=False)
         if len(values) > 1:
             codes, seen = pd.factorize(codes * len(values) + found) if count > 1 else (found, values)

@@ -132,7 +132,7 @@ def require_connected(pair: Codes, models: tuple[str, ...]) -> None:
 
 def _reached(graph: NDArray[np.bool_], start: int) -> NDArray[np.bool_]:
     """The models that the graph (M × M, from the row's to the column's) leads to from `start`, itself among them."""
-    seen = np.arange(len(graph)) == start
+    seen: NDArray[np.bool_] = np.arange(len(graph)) == start
     new = seen
     while new.any():
         new = graph[new].any(axis=0) & ~seen

@@ -21,9 +21,9 @@ BLIND = 0.90
 def first_shown(part: pd.DataFrame) -> float | None:
     """The share of verdicts for the output shown first, the mean of both orders, of one annotator's rows (from
     `prepare`); a tie counts a half. None under `CALLS` verdicts, or where one order has next to none."""
-    order = part["order"].to_numpy()
+    order = part["order"]
     side = np.sign(part["preference"].to_numpy() - 1.5) / 2 + 0.5
-    for_second = {name: side[(order == name) & ~np.isnan(side)] for name in ("12", "21")}
+    for_second = {name: side[(order == name).to_numpy() & ~np.isnan(side)] for name in ("12", "21")}
     if min(len(values) for values in for_second.values()) < CALLS // 2:
         return None
     return float(1 - for_second["12"].mean() + for_second["21"].mean()) / 2

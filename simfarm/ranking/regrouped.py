@@ -44,7 +44,9 @@ def regrouped(files: Sequence[str], folder: Path, groups: int = 16) -> list[str]
     for k, parts in enumerate(dealt):
         if parts:
             data = prepare(pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True))
-            judges |= {(str(n), judge_hash_of(part, str(n), False)) for n, part in data.groupby("annotator")}
+            judges |= {
+                (str(n), judge_hash_of(part, str(n), False)) for n, part in data.groupby("annotator", observed=True)
+            }
             if len(judges) > 1:
                 raise InputError(f"the files hold {len(judges)} judges ({sorted(judges)[:4]}); rank the parts of one")
             head, p, _ = averaged(data)

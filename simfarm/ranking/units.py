@@ -98,12 +98,12 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
         data[f"generator_{side}"] = _filled(data, f"generator_{side}", f"output_{side}")
         data[f"length_{side}"] = _lengths(data, side)
         data[f"output_{side}_hash"] = output_hashes(data, side)
-    derived = np.where(np.isnan(preference), "unparseable", "verdict").astype(object)
-    status = data["status"].to_numpy(dtype=object) if "status" in data else derived
-    missing = pd.isna(status)
-    data["status"] = objects(np.where(missing, derived, status) if missing.any() else status)
-    data["preference"] = np.where(data["status"].to_numpy() == "verdict", preference, np.nan)
-    data["order"] = data["order"].astype(object) if "order" in data else objects(np.full(len(data), None))
+    if "status" not in data or data["status"].isna().any():
+        derived = np.where(np.isnan(preference), "unparseable", "verdict").astype(object)
+        status = _column(data, "status").to_numpy(dtype=object)
+        data["status"] = objects(np.where(pd.isna(status), derived, status))
+    data["preference"] = np.where((data["status"] == "verdict").to_numpy(), preference, np.nan)
+    data["order"] = _column(data, "order")
     for column in ("repeat", "sample"):
         data[column] = identifiers(data[column], 0) if column in data else 0
     data["judge_hash"] = _filled(data, "judge_hash", "unknown")
@@ -154,7 +154,7 @@ def _units(part: pd.DataFrame, annotator: str, baseline: str, judge_hash: str) -
     table = pd.DataFrame(
         {
             "cluster": head["cluster"].to_numpy(),
-            "model": np.where(flipped, head["generator_1"], head["generator_2"]),
+            "model": _turned(head["generator_2"], head["generator_1"], flipped),
             "p": np.where(flipped, 1 - p, p),
             "length": np.where(flipped, head["length_1"], head["length_2"]),
             "length_baseline": np.where(flipped, head["length_2"], head["length_1"]),
@@ -162,11 +162,11 @@ def _units(part: pd.DataFrame, annotator: str, baseline: str, judge_hash: str) -
     )
     for column in (*GROUPS, "instruction_sha256", "instruction_id"):
         if column in head:
-            table[column] = head[column].to_numpy()
-    model = np.where(part["generator_2"] == baseline, part["generator_1"], part["generator_2"])
-    status = part["status"].to_numpy()
+            table[column] = head[column].values
+    model = _turned(part["generator_2"], part["generator_1"], (part["generator_2"] == baseline).to_numpy())
+    unparseable = part["status"] == "unparseable"
     calls = pd.DataFrame(
-        {"n_unparseable": status == "unparseable", "n_error": ~np.isin(status, ["verdict", "unparseable"])}
+        {"n_unparseable": unparseable.to_numpy(), "n_error": ((part["status"] != "verdict") & ~unparseable).to_numpy()}
     )
     empty = (table["length"] == 0).sum() + (table.drop_duplicates("cluster")["length_baseline"] == 0).sum()
     return Units(
@@ -174,13 +174,18 @@ def _units(part: pd.DataFrame, annotator: str, baseline: str, judge_hash: str) -
         baseline=baseline,
         judge_hash=judge_hash,
         table=table,
-        calls=calls.groupby(model).sum(),
+        calls=calls.groupby(model, observed=True).sum(),
         orders=orders,
         left_out=left_out,
         empty_outputs=int(empty),
         cut_off_outputs=_cut_off(head),
         first_shown=first_shown(part),
     )
+
+
+def _turned(column: pd.Series[Any], other: pd.Series[Any], flipped: np.ndarray[Any, Any]) -> Any:
+    """The column's values, those of the other column in the rows that are flipped."""
+    return np.where(flipped, other, column) if flipped.any() else column.values
 
 
 def averaged(part: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray[Any, Any], Orders]:
@@ -191,9 +196,12 @@ def averaged(part: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray[Any, Any], Or
     p, orders = _average_calls(part, comparison)
     if len(p) == len(part):
         return part, p, orders
-    texts_first = np.argsort(slim, kind="stable")
-    _, first = np.unique(comparison[texts_first], return_index=True)
-    return part.iloc[texts_first[first]], p, orders
+    last = np.argsort(slim, kind="stable")[::-1]
+    first = np.empty(len(p), dtype=np.int64)
+    first[comparison[last]] = (
+        last  # of equal ones the last that is written stays: the first, one with texts before others
+    )
+    return part.iloc[first], p, orders
 
 
 def judge_hash_of(part: pd.DataFrame, annotator: str, allow_mixed: bool) -> str:
@@ -211,20 +219,21 @@ def judge_hash_of(part: pd.DataFrame, annotator: str, allow_mixed: bool) -> str:
 def _average_calls(part: pd.DataFrame, comparison: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Orders]:
     """p of each comparison (mean over its complete repeats, NaN without any), and what the orders did to it."""
     n = int(comparison.max()) + 1 if len(comparison) else 0
-    order = part["order"].to_numpy()
+    order = part["order"]
     p = part["preference"].to_numpy() - 1
-    if n == len(part) and part["order"].isna().all():
+    if n == len(part) and order.isna().all():
         values = np.full(n, np.nan)
         values[comparison] = p
         return values, Orders()
     question = row_codes([comparison, part["repeat"]])
     of_question = np.zeros(int(question.max()) + 1, dtype=np.int64)
     of_question[question] = comparison
-    called = {name: np.bincount(question[order == name], minlength=len(of_question)) > 0 for name in ("12", "21")}
+    in_order = {name: (order == name).to_numpy() for name in ("12", "21")}
+    called = {name: np.bincount(question[rows], minlength=len(of_question)) > 0 for name, rows in in_order.items()}
     either, both = called["12"] | called["21"], called["12"] & called["21"]
     values, orders = _group_mean(question, p, len(of_question)), Orders()
     if both.any():
-        means = {name: _group_mean(question[order == name], p[order == name], len(of_question)) for name in called}
+        means = {name: _group_mean(question[rows], p[rows], len(of_question)) for name, rows in in_order.items()}
         values = np.where(either, (means["12"] + means["21"]) / 2, values)
         sides = np.sign(np.column_stack([means["12"], means["21"]])[~np.isnan(means["12"] + means["21"])] - 0.5)
         half_asked = np.setdiff1d(of_question[either], of_question[both])
@@ -252,8 +261,8 @@ def _lengths(data: pd.DataFrame, side: str) -> np.ndarray[Any, Any]:
 
 
 def _filled(data: pd.DataFrame, name: str, default: str) -> pd.Series[Any]:
-    column = _column(data, name).astype(object)
-    return column.where(column.notna(), default) if column.isna().any() else column
+    column = _column(data, name)
+    return column.astype(object).where(column.notna(), default) if column.isna().any() else column
 
 
 def _cut_off(head: pd.DataFrame) -> int:
@@ -262,7 +271,10 @@ def _cut_off(head: pd.DataFrame) -> int:
 
 
 def _column(data: pd.DataFrame, name: str) -> pd.Series[Any]:
-    return data[name] if name in data else pd.Series(None, index=data.index, dtype=object)
+    """A column; where it is absent, one in which nothing is there."""
+    if name in data:
+        return data[name]
+    return pd.Series(pd.Categorical.from_codes(np.full(len(data), -1), pd.Index([], dtype=object)))
 
 
 def _names(values: Sequence[Any]) -> str:

@@ -15,7 +15,7 @@ def win_rates(table: pd.DataFrame) -> dict[str, Estimate]:
     """Win rate of each model: mean p over clusters, ties a half, as a fraction. `table` is `Units.table`."""
     return {
         str(model): mean_estimate(part["p"].to_numpy(), part["cluster"].to_numpy())
-        for model, part in table.groupby("model", sort=False)
+        for model, part in table.groupby("model", sort=False, observed=True)
     }
 
 
@@ -35,10 +35,10 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
             "n_total": p.notna(),
         }
     )
-    result = known.groupby("model", sort=False).sum()
+    result = known.groupby("model", sort=False, observed=True).sum()
     total = result["n_total"].where(result["n_total"] > 0, np.nan)
     result["discrete_win_rate"] = (result["n_wins"] + result["n_draws"] / 2) / total * 100
-    length = table.groupby("model", sort=False)["length"].mean()
+    length = table.groupby("model", sort=False, observed=True)["length"].mean()
     result["avg_length"] = np.floor(length).astype("Int64")
     return result
 
@@ -54,7 +54,7 @@ def breakdown(table: pd.DataFrame, level: float) -> pd.DataFrame:
     for by in GROUPS:
         if by not in table or table[by].nunique() < 2:
             continue
-        for (group, model), part in table.groupby([by, "model"]):
+        for (group, model), part in table.groupby([by, "model"], observed=True):
             estimate = mean_estimate(part["p"].to_numpy(), part["cluster"].to_numpy())
             low, high = estimate.interval(level)
             percent = [100 * x for x in (estimate.value, estimate.standard_error, low, high)]
