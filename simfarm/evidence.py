@@ -251,6 +251,8 @@ def _as_numbers(values: Any, length: int) -> tuple[Floats, tuple[int, Any] | Non
         kind = str(values.type)
         if kind.startswith(("int", "uint", "float", "double")):
             return values.to_numpy(zero_copy_only=False).astype(float), None
+        if kind.startswith("dictionary"):
+            return _of_each(values, length)
         values = values.to_pylist()
     try:
         if {*map(type, values)} <= {int, float, str, type(None)}:
@@ -260,6 +262,17 @@ def _as_numbers(values: Any, length: int) -> tuple[Floats, tuple[int, Any] | Non
     numbers = [_number(v) for v in values]
     odd = next(((i, values[i]) for i, number in enumerate(numbers) if number is None), None)
     return np.array([math.nan if number is None else number for number in numbers]), odd
+
+
+def _of_each(values: Any, length: int) -> tuple[Floats, tuple[int, Any] | None]:
+    """`_as_numbers` of an Arrow dictionary, each of its values made a number once."""
+    each = values.dictionary.to_pylist()
+    places = values.indices.fill_null(len(each)).to_numpy(zero_copy_only=False)
+    numbers = [_number(value) for value in (*each, None)]
+    made = np.array([math.nan if number is None else number for number in numbers])[places]
+    wrong = np.array([number is None for number in numbers])[places]
+    row = int(wrong.argmax())
+    return made, (row, each[places[row]]) if wrong[row] else None
 
 
 def _number(value: Any) -> float | None:

@@ -10,11 +10,12 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, TypeAlias, TypeVar
 
 from simfarm.errors import InputError
+from simfarm.unquoted import unquoted_columns
 
 __all__ = ["ROW_LIMIT", "Row", "csv_columns", "json_rows", "jsonl_rows"]
 
@@ -253,13 +254,39 @@ def _match_end(text: str, at: int) -> int:
     return found.end()
 
 
-def csv_columns(texts: Iterable[str], name: str) -> Iterator[tuple[list[str], list[list[str]]]]:
-    """(the header, some rows of as many cells), again and again; raises `InputError` naming the row at fault."""
+def csv_columns(
+    texts: Iterable[str], name: str, wanted: Collection[str] | None = None
+) -> Iterator[tuple[dict[str, Sequence[Any]], int]]:
+    """(the `wanted` columns of some rows, how many rows), again and again; raises `InputError` naming the row at fault.
+
+    Cells are strings, empty ones None, but for those of outputs. As long as nothing is quoted and no texts are wanted
+    Arrow cuts the cells, in a fifth of the time, and the columns are its arrays.
+    """
+    pieces = _whole_lines(texts, name)
+    head, number = "", 0
+    for piece in pieces:
+        lines = piece
+        if not head:
+            first, newline, lines = piece.lstrip("\n").partition("\n")
+            head = first + newline
+        columns = None if wanted is None else unquoted_columns(head, lines, wanted)
+        if columns is None:
+            yield from _quoted_columns(chain([head + lines], pieces), name, wanted, number)
+            return
+        if columns and (n := len(next(iter(columns.values())))):
+            yield columns, n
+            number += n
+
+
+def _quoted_columns(
+    pieces: Iterable[str], name: str, wanted: Collection[str] | None, number: int
+) -> Iterator[tuple[dict[str, Sequence[Any]], int]]:
+    """`csv_columns` of any cells, behind the first `number` rows."""
     csv.field_size_limit(ROW_LIMIT)
-    pieces = _Counted(_whole_lines(texts, name))
-    reader = csv.reader(chain.from_iterable(io.StringIO(piece, newline="") for piece in pieces))
+    counted = _Counted(pieces)
+    reader = csv.reader(chain.from_iterable(io.StringIO(piece, newline="") for piece in counted))
     filled = filter(None, reader)
-    number = 0
+    skipped = number
     try:
         header = next(filled, None)
         if header is None:
@@ -267,11 +294,16 @@ def csv_columns(texts: Iterable[str], name: str) -> Iterator[tuple[list[str], li
         twice = next((c for i, c in enumerate(header) if c and c in header[:i]), None)
         if twice is not None:
             raise InputError(f"{name}: has the column {twice!r} twice; rename or drop one")
-        for rows in filter(None, _by_piece(filled, pieces)):
+        for rows in filter(None, _by_piece(filled, counted)):
             if set(map(len, rows)) != {len(header)}:
                 wrong = next(i for i, row in enumerate(rows, 1) if len(row) != len(header))
                 raise InputError(f"{name}: row {number + wrong} does not have the header's {len(header)} cells")
             number += len(rows)
-            yield header, rows
+            columns: dict[str, Sequence[Any]] = {
+                column: [cell or None for cell in cells] if "" in cells and column[:6] != "output" else list(cells)
+                for column, cells in zip(header, zip(*rows, strict=True), strict=True)
+                if wanted is None or column in wanted
+            }
+            yield columns, len(rows)
     except csv.Error as error:
-        raise InputError(f"{name}: line {reader.line_num} is not valid CSV: {error}") from error
+        raise InputError(f"{name}: line {skipped + reader.line_num} is not valid CSV: {error}") from error

@@ -23,6 +23,7 @@ from typing import Any, TypeAlias, Union, cast
 from simfarm.errors import InputError
 from simfarm.parsing import Row, csv_columns, json_rows, jsonl_rows
 from simfarm.unpacking import Readable, blocks, compression_of, decoded, unpacked
+from simfarm.unquoted import TEXTS
 from simfarm.words import plural
 
 __all__ = ["MANIFEST", "Columns", "columns_of", "files_of", "format_of", "iter_columns", "iter_rows", "read_text"]
@@ -38,12 +39,11 @@ _FORMATS = ".json, .jsonl, .csv (each also .gz or .zst), .parquet or hf://owner/
 _SMALL = 1_000_000
 _ROWS = 1024
 _SLIM_ROWS = 1 << 16
-_TEXTS = {"instruction", "messages", "output", "output_1", "output_2"}
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Some consecutive rows of a file, by column: `values` are lists, or Arrow's arrays where the file is Parquet."""
+    """Some consecutive rows of a file, by column: `values` are lists, or Arrow's arrays (Parquet, plain CSV)."""
 
     values: dict[str, Sequence[Any]]
     length: int
@@ -236,16 +236,8 @@ def _text_parts(kind: str, texts: Iterator[str], name: str, wanted: Collection[s
     if kind != ".csv":
         yield from (json_rows if kind == ".json" else jsonl_rows)(texts, name)
         return
-    for header, rows in csv_columns(texts, name):
-        columns = dict(zip(header, zip(*rows, strict=True), strict=True))
-        yield Columns(
-            {
-                column: [cell or None for cell in cells] if "" in cells and column[:6] != "output" else list(cells)
-                for column, cells in columns.items()
-                if wanted is None or column in wanted
-            },
-            len(rows),
-        )
+    for columns, n in csv_columns(texts, name, wanted):
+        yield Columns(columns, n)
 
 
 def _parquet_parts(file: Any, name: str, wanted: Collection[str] | None) -> Iterator[Columns]:
@@ -260,7 +252,7 @@ def _parquet_parts(file: Any, name: str, wanted: Collection[str] | None) -> Iter
             if twice is not None:
                 raise InputError(f"{name}: has the column {twice!r} twice; rename or drop one")
             read = [c for c in names if wanted is None or c in wanted]
-            size = _SLIM_ROWS if wanted is not None and not _TEXTS & set(read) else _ROWS
+            size = _SLIM_ROWS if wanted is not None and not TEXTS & set(read) else _ROWS
             for batch in found.iter_batches(size, columns=read):
                 if batch.num_rows:
                     yield Columns(dict(zip(read, batch.columns, strict=True)), batch.num_rows)

@@ -4,12 +4,14 @@ import gzip
 import io
 import json
 import os
+import random
 import re
 import resource
 import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -68,6 +70,59 @@ def test_columns_and_rows_of_a_file_and_of_a_stream(
         assert set(columns.values) == {"id", "output_1"}
     made = [c.lists() for c in iter_columns(tmp_path / name, {"id"})]
     assert [v for c in made for v in c["id"]] == [row["id"] for row in rows]
+
+
+def test_cells_are_the_same_whoever_cuts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain cells, and what is odd from some line on, in pieces of any size: as Python's csv reads the whole."""
+    plain = ["a", "", " b ", "1.50", "nan", "é\u2028", "'x'", "\\N", "NULL", "\ttab", "x;y"]
+    odd = ['"q"', '"a,\nb"', '"a""b"', 'a"b', "\r\n", "\0"]
+    rng = random.Random(0)
+    for number in range(60):
+        lines = []
+        for line in range(40):
+            cells = [rng.choice(plain) or "1" if column == 0 else rng.choice(plain) for column in range(3)]
+            if number % 2 and line > 25 and rng.random() < 0.2:
+                cells[1] = rng.choice(odd[:4] if number % 3 else odd)
+            lines.append(",".join(cells) + ("\n\n" if rng.random() < 0.1 else "\n"))
+        text = "\n" * (number % 4 == 0) + "id,order,preference\n" + "".join(lines)
+        (tmp_path / "a.csv").write_bytes(text.encode())
+        monkeypatch.setattr(unpacking, "BLOCK", rng.choice([7, 100, 1 << 20]))
+        columns = iter_columns(tmp_path / "a.csv", {"id", "order"})
+        rows = iter_rows(tmp_path / "a.csv")
+        assert _all_or_error(v for c in columns for v in c.lists()["order"]) == _all_or_error(r["order"] for r in rows)
+
+
+def _all_or_error(values: Iterable[object]) -> list[object] | str:
+    try:
+        return list(values)
+    except InputError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,preference\n1,1\n\n2,1,3\n", "row 2 does not have the header's 2 cells"),
+        ("id,preference\n1,1\n2\n", "row 2 does not have the header's 2 cells"),
+        ("id,preference,id\n1,1,1\n", "has the column 'id' twice"),
+        ("id,preference\n", "has no rows"),
+    ],
+)
+def test_faults_of_plain_csv_are_told_by_row(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        list(iter_columns(tmp_path / "a.csv", {"id", "preference"}))
+
+
+def test_plain_csv_is_cut_by_arrow_until_something_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpacking, "BLOCK", 50)
+    (tmp_path / "a.csv").write_text("id,preference\n" + "1,2\n" * 50 + '"1",2\n' + "1,2\n" * 50)
+    kinds = [type(c.values["id"]).__name__ for c in iter_columns(tmp_path / "a.csv", {"id"})]
+    assert {*kinds} == {"DictionaryArray", "list"}
+    assert kinds == sorted(kinds)
+    # a text that is wanted is no name: it goes the other way
+    (tmp_path / "b.csv").write_text("id,output_1\n1,\n")
+    assert [c.values for c in iter_columns(tmp_path / "b.csv", {"id", "output_1"})] == [{"id": ["1"], "output_1": [""]}]
 
 
 def test_a_file_of_any_size_takes_the_memory_of_its_rows(tmp_path: Path) -> None:
