@@ -3,8 +3,9 @@
     pip install evalica
     python benchmarks/million.py -o figures.json
 
-Processor seconds and peak memory of each process. evalica reads three columns and gives ratings without errors;
-simfarm gives intervals, tiers, ranks and circles too. The contenders take turns, one BLAS thread each.
+Processor seconds and peak memory of each process. evalica reads three columns by pandas and gives ratings without
+errors; simfarm gives intervals, tiers, ranks and circles too. The contenders take turns, one BLAS thread each, and a
+format is held against evalica on the same format. Three runs take five minutes; `-o` writes Markdown where it ends so.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
 import tempfile
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +28,20 @@ from scipy.special import expit
 
 PEER = """
 import sys, evalica, numpy as np, pandas as pd
-rows = pd.read_parquet(sys.argv[1], columns=["generator_1", "generator_2", "preference"])
+path, columns = sys.argv[1], ["generator_1", "generator_2", "preference"]
+if path.endswith(".parquet"):
+    rows = pd.read_parquet(path, columns=columns)
+elif path.endswith(".csv"):
+    rows = pd.read_csv(path, usecols=columns)
+else:
+    rows = pd.read_json(path, lines=True)
 sides = [rows.preference < 1.5, rows.preference > 1.5]
 winner = np.select(sides, [evalica.Winner.X, evalica.Winner.Y], evalica.Winner.Draw).tolist()
 print(evalica.bradley_terry(rows.generator_1, rows.generator_2, winner).scores)
 """
+
+
+FORMATS = ("parquet", "csv", "jsonl")
 
 
 def plant(shape: str, path: Path) -> None:
@@ -50,7 +63,11 @@ def plant(shape: str, path: Path) -> None:
     p = np.where(rng.random(n) < 0.1, 0.5, rng.random(n) < chance)
     rows = {"instruction_id": asked, "generator_1": names[first] if shape == "robin" else "baseline"}
     rows |= {"generator_2": names[second], "annotator": "judge", "preference": 1 + p}
-    pd.DataFrame(rows | {"length_1": lengths[0], "length_2": lengths[1]}).to_parquet(path, compression="zstd")
+    frame = pd.DataFrame(rows | {"length_1": lengths[0], "length_2": lengths[1]})
+    frame.to_parquet(path, compression="zstd")
+    if shape != "sparse":
+        frame.to_csv(path.with_suffix(".csv"), index=False)
+        frame.to_json(path.with_suffix(".jsonl"), orient="records", lines=True)
 
 
 def measured(command: list[str]) -> tuple[float, float]:
@@ -65,7 +82,7 @@ def measured(command: list[str]) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("-o", "--output", type=Path, help="write the figures as JSON")
+    parser.add_argument("-o", "--output", type=Path, help="write the figures as JSON, or as .md")
     options = parser.parse_args()
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     ours = [sys.executable, "-m", "simfarm", "evaluate"]
@@ -74,24 +91,45 @@ def main() -> None:
         files = {shape: str(Path(folder) / f"{shape}.parquet") for shape in ("win", "sparse", "robin")}
         for shape, path in files.items():
             plant(shape, Path(path))
-        contenders = {
-            "evalica": [sys.executable, "-c", PEER, files["robin"]],
-            "bradley-terry": [*ours, files["robin"], "--rank", "bradley-terry"],
-            "win rate": [*ours, files["win"], "--length-control", "none"],
-            "joint, 50 of 50 models": [*ours, files["win"]],
-            "joint, 10 of 50 models": [*ours, files["sparse"]],
-        }
+        contenders = {}
+        for kind in FORMATS:
+            robin, win = (str(Path(files[shape]).with_suffix(f".{kind}")) for shape in ("robin", "win"))
+            contenders[f"evalica, {kind}"] = [sys.executable, "-c", PEER, robin]
+            contenders[f"bradley-terry, {kind}"] = [*ours, robin, "--rank", "bradley-terry"]
+            contenders[f"win rate, {kind}"] = [*ours, win, "--length-control", "none"]
+        contenders["joint, 50 of 50 models, parquet"] = [*ours, files["win"]]
+        contenders["joint, 10 of 50 models, parquet"] = [*ours, files["sparse"]]
         taken: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
         for _ in range(options.runs):
             for name, command in contenders.items():
                 taken[name].append(measured(command))
         for name, figures in taken.items():
             seconds = statistics.median(figure[0] for figure in figures)
+            peer = statistics.median(figure[0] for figure in taken[f"evalica, {name.rpartition(', ')[2]}"])
             found[name] = {"seconds": seconds, "peak_mb": max(figure[1] for figure in figures)}
-            found[name]["times_evalica"] = seconds / found["evalica"]["seconds"]
-            print(f"{name:24}{seconds:7.2f} s  {found[name]['peak_mb']:6.0f} MB  {found[name]['times_evalica']:6.2f} ×")
+            found[name]["times_evalica"] = seconds / peer
+            print(f"{name:34}{seconds:7.2f} s  {found[name]['peak_mb']:6.0f} MB  {seconds / peer:6.2f} ×", flush=True)
     if options.output:
-        options.output.write_text(json.dumps(found, indent=1) + "\n")
+        options.output.write_text(
+            markdown(found, options.runs) if options.output.suffix == ".md" else json.dumps(found, indent=1) + "\n"
+        )
+
+
+def markdown(found: dict[str, dict[str, float]], runs: int) -> str:
+    """The figures as the page in `results/`."""
+    machine = f"{os.cpu_count()} cores, load {os.getloadavg()[2]:.1f} over the last quarter of an hour"
+    software = f"Python {platform.python_version()}, evalica {version('evalica')}, pandas {pd.__version__}"
+    head = f"""# Boards of 1,000,000 slim verdicts, {date.today().isoformat()}
+
+`python benchmarks/million.py --runs {runs}`: whole processes, processor seconds (median of {runs}) and peak memory (the
+largest of {runs}), one BLAS thread, {software},
+{machine}. "×" is against evalica's process on a file of the same format.
+
+| process | seconds | peak MB | × |
+|---|---|---|---|
+"""
+    lines = [f"| {n} | {f['seconds']:.2f} | {f['peak_mb']:.0f} | {f['times_evalica']:.2f} |" for n, f in found.items()]
+    return head + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -199,6 +199,8 @@ def rejudged(a: Source, b: Source, baseline: Source | None, ranking: Ranking) ->
         level=ranking.level,
         allow_mixed=ranking.mix_judges,
     )
+    if whys := [why for board in boards if not board.estimates for why in board.warnings]:
+        raise InputError(whys[0])
     by_name = {board.annotator: board for board in boards}
     return compare_judges(by_name[names[0]], by_name[names[1]])
 

@@ -191,7 +191,7 @@ def compare(
     ranking = Ranking.of(length_control, lc_data, level, mix_judges)
     with opened(inputs, baseline) as (sources, (base,)):
         boards = ranking.boards(*annotations_in(sources, base))
-    found = [difference.to_json() for board in boards for difference in differences(board, a, b)]
+    found = [difference.to_json() for board in boards if board.estimates for difference in differences(board, a, b)]
     _warn_of(boards)
     return pd.DataFrame(found)
 

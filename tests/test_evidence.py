@@ -11,12 +11,13 @@ import pytest
 from simfarm import spool
 from simfarm.cli import main
 from simfarm.errors import InputError
+from simfarm.evidence import READ
 from simfarm.files import write_rows
 from simfarm.inputs import comparisons_for, read_for_evaluation
 from simfarm.ranking import leaderboard, rank_partitions, rate_models, style_win_rates
-from simfarm.reading import iter_rows
+from simfarm.reading import iter_columns, iter_rows
 from simfarm.spool import spooled
-from simfarm.tables import annotations_frame
+from simfarm.tables import annotations_frame, annotations_table
 
 RNG = np.random.default_rng(1)
 WORDS = ["one", "two", "# three\n", "**four**", "- five\n", "ünf", "[[A]]", "```\nsix\n```\n"]
@@ -95,6 +96,18 @@ def test_two_outputs_of_one_length_are_two_comparisons_without_their_texts() -> 
     table = annotations_frame(pd.DataFrame(rows), "f")
     (board,) = leaderboard(table, baseline="base", length_control=())
     assert board.table["n_total"].tolist() == [4]
+
+
+@pytest.mark.parametrize("odd", ["m", "True", "1;2"])
+def test_a_preference_that_is_no_number_is_told_by_its_row_in_a_file_of_plain_cells(tmp_path: Path, odd: str) -> None:
+    (tmp_path / "a.csv").write_text(f"instruction_id,preference\n1,2\n2, \n3,\n4,{odd}\n5,{odd}\n")
+    with pytest.raises(InputError, match=f"row 4 has the unknown preference '{odd}'"):
+        annotations_table([("a", iter_columns(tmp_path / "a.csv", READ))])
+    (tmp_path / "a.csv").write_text("instruction_id,preference,length_1\n1, 2.0,7\n2, ,\n1e3,1.5,1e2\n")
+    table = annotations_table([("a", iter_columns(tmp_path / "a.csv", READ))])
+    assert table is not None
+    np.testing.assert_array_equal(table["preference"], [2.0, np.nan, 1.5])
+    np.testing.assert_array_equal(table["length_1"], [7.0, np.nan, 100.0])
 
 
 @pytest.mark.parametrize("value", [True, False])

@@ -361,3 +361,22 @@ def test_bad_input_is_one_line(change: dict[str, object], message: str) -> None:
 def test_the_bootstrap_refuses_style_features() -> None:
     with pytest.raises(InputError, match="leave features out"):
         bootstrap_ratings(plant(10, np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_who_is_reached_against_the_direction_of_comparisons_is_connected(turned: bool) -> None:
+    first, second = np.array([1, 2, 3]), np.array([0, 1, 2])
+    pair = (second * 4 + first) if turned else (first * 4 + second)
+    logistic.require_connected(pair, ("a", "b", "c", "d"))
+    with pytest.raises(InputError, match=r"2 parts .*\{a, b\} and \{c, d\}"):
+        logistic.require_connected(np.delete(pair, 1), ("a", "b", "c", "d"))
+
+
+@pytest.mark.parametrize("unbeaten", [0, 2])
+def test_a_model_that_won_or_lost_everything_needs_the_prior_wherever_it_stands(unbeaten: int) -> None:
+    rng = np.random.default_rng(0)
+    first, second = np.repeat([0, 0, 1], 40), np.repeat([1, 2, 2], 40)
+    for always in (0.0, 1.0):
+        p = (rng.random(120) < 0.5).astype(float)
+        p = np.where(first == unbeaten, always, np.where(second == unbeaten, 1 - always, p))
+        assert bradley_terry(Comparisons(("a", "b", "c"), first, second, p, np.arange(120))).prior

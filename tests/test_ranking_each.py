@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import simfarm
 from simfarm.cli import main
 from simfarm.files import write_rows
 
@@ -119,3 +120,57 @@ def test_a_constant_second_judge_is_named_as_what_it_is(
         write_rows(f"{name}.jsonl", [row for row in first if row["k"] < 2])
     assert main(["rejudge", "two.jsonl", "again.jsonl"]) == 0
     assert "needs three models" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("more", [["--baseline", "base"], ["--rank", "bradley-terry"]])
+def test_one_annotators_two_judges_cost_no_others_board(capsys: pytest.CaptureFixture[str], more: list[str]) -> None:
+    rows = [
+        row | {"judge_hash": "a" if name == "one" or i % 2 else "b"}
+        for name in ("two", "one", "other")
+        for i, row in enumerate(star(name))
+    ]
+    rows = [row | {"judge_hash": "a"} if row["annotator"] == "other" else row for row in rows]
+    write_rows("v.jsonl", rows)
+    boards, told = shown(capsys, "v.jsonl", *more)
+    assert [board["annotator"] for board in boards] == ["two", "one", "other"]
+    assert [len(board["models"]) > 0 for board in boards] == [False, True, True]
+    why = "two is not ranked: annotator 'two' mixes 2 judges (judge_hash 'b', 'a'); evaluate them apart, or give --mix-"
+    assert boards[0]["warnings"][0].startswith(why)
+    for output in ("b.csv", "b.json", "b.md"):
+        assert main(["evaluate", "v.jsonl", *more, "-o", output]) == 0
+        told = capsys.readouterr()
+        assert told.err.count(why) == 1
+        assert "two ·" not in told.out
+    assert "two" not in Path("b.csv").read_text()
+    assert len(shown(capsys, "v.jsonl", *more, "--mix-judges")[0][0]["models"]) > 0
+    write_rows("alone.jsonl", [row for row in rows if row["annotator"] == "two"])
+    assert main(["evaluate", "alone.jsonl", *more]) == 2
+    assert "annotator 'two' mixes 2 judges" in capsys.readouterr().err
+
+
+def test_rates_at_equal_style_are_not_those_of_two_judges_mixed(capsys: pytest.CaptureFixture[str]) -> None:
+    mixed = [row | {"judge_hash": "ab"[i % 2]} for i, row in enumerate(star("two"))]
+    write_rows("v.jsonl", [*mixed, *star("one"), *star("other")])
+    boards, _ = shown(capsys, "v.jsonl", "--baseline", "base", "--control", "bold", "--length-control", "none")
+    assert ["style_controlled" in board for board in boards] == [False, True, True]
+    assert main(["compare", "v.jsonl", "m", "k", "--baseline", "base", "--length-control", "none"]) == 0
+    told = capsys.readouterr()
+    assert "mixes 2 judges" in told.err
+    assert "judge one:" in told.out
+    assert "judge two:" not in told.out
+    with pytest.warns(simfarm.SimfarmWarning, match="mixes 2 judges"):
+        assert len(simfarm.compare("v.jsonl", "m", "k", baseline="base", length_control="none")) == 2
+    with pytest.warns(simfarm.SimfarmWarning, match="mixes 2 judges"):
+        assert {*simfarm.evaluate("v.jsonl", baseline="base", length_control="none")["annotator"]} == {"one", "other"}
+    write_rows("two.jsonl", mixed)
+    write_rows("one.jsonl", star("one"))
+    assert main(["rejudge", "one.jsonl", "two.jsonl"]) == 2
+    assert "mixes 2 judges" in capsys.readouterr().err
+
+
+def test_a_file_without_names_is_told_once_and_not_for_each_annotator(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [row for name in ("one", "two", "three") for row in star(name) if row["generator_2"] == "m"]
+    write_rows("v.jsonl", [{k: v for k, v in row.items() if k != "generator_2"} for row in rows])
+    assert main(["evaluate", "v.jsonl", "--length-control", "none"]) == 0
+    told = capsys.readouterr().err
+    assert told.count("the file does not say in generator_2 which model wrote what") == 1

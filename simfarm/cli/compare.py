@@ -30,13 +30,14 @@ def run(arguments: argparse.Namespace) -> int:
     ranking = Ranking.of(**{name: getattr(arguments, name) for name in names})
     with opened(arguments.inputs, arguments.baseline) as (inputs, (baseline,)):
         boards = ranking.boards(*annotations_in(inputs, baseline))
-    told = {board.annotator: difference_lines(board, arguments.a, arguments.b) for board in boards}
+    ranked = [board for board in boards if board.estimates]
+    told = {board.annotator: difference_lines(board, arguments.a, arguments.b) for board in ranked}
     for board in boards:
         for warning in board.warnings:
             say(f"warning: {warning}")
     if arguments.json:
         answer_json(told)
         return 0
-    for board in boards:
+    for board in ranked:
         answer_lines([f"judge {board.annotator}:", *told[board.annotator], *remarks(board)])
     return 0

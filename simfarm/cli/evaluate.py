@@ -152,7 +152,7 @@ def _board(
         for warning in (line for one in found.values() for line in one.warnings):
             say(f"warning: {warning}")
         told = [*style_lines(style, board), *calibrated_lines(found, board.level)]
-        placed = [place_among(board, arguments.board)] if arguments.board else []
+        placed = [place_among(board, arguments.board)] if arguments.board and board.estimates else []
         more = style_json(style, board) | calibrated_json(found, board) | placed_json(placed)
         rated = with_rates(board, style, found)
         sheets.append(board_sheet(rated, more, told, placed, breakdown=arguments.breakdown))

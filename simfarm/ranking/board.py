@@ -18,9 +18,9 @@ from simfarm.ranking.columns import COLUMNS, best_first, board_table, plain, rec
 from simfarm.ranking.each import each_or_else, warned
 from simfarm.ranking.estimate import Array, Estimate
 from simfarm.ranking.length_control import SMALL_PANEL, JointFit, fit_joint
-from simfarm.ranking.position import position_warnings
+from simfarm.ranking.remarks import UNCHECKED, remarks, unnamed
 from simfarm.ranking.tiers import power
-from simfarm.ranking.units import Orders, Units, find_baseline, prepare, units_by_annotator
+from simfarm.ranking.units import Units, by_annotator, find_baseline, prepare, units_of
 from simfarm.ranking.winrate import breakdown, win_rates
 from simfarm.words import plural
 
@@ -28,9 +28,6 @@ __all__ = ["COLUMNS", "LENGTH_CONTROLS", "UNCHECKED", "Board", "Slope", "leaderb
 
 LENGTH_CONTROLS = ("joint", "alpaca-eval-2")
 THIN_SIDE = 0.10
-UNCHECKED = "the file has no texts: constant outputs and outputs that address the judge were not checked"
-UNNAMED = ("output_1", "output_2")
-"""What stands for a model where the file has no generator columns."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +103,8 @@ def leaderboard(
 
     `length_control` names definitions from `LENGTH_CONTROLS`; the first fills `length_controlled_winrate`, others get a
     column of their own; empty or "none" means none. `lc_data` is the folder of AlpacaEval's two files for
-    `alpaca-eval-2`. Raises `InputError` for anything that would make a number mean something else than its name.
+    `alpaca-eval-2`. An annotator that mixes two judges has a board without models that says so, where there are others.
+    Raises `InputError` for anything that would make a number mean something else than its name.
     """
     controls = [name for name in dict.fromkeys(length_control) if name != "none"]
     for name in controls:
@@ -116,14 +114,43 @@ def leaderboard(
         raise InputError(f"level must lie between 0 and 1, not {level}; 0.95 is usual")
     data = prepare(rows)
     reference = find_baseline(data, baseline)
-    units = units_by_annotator(data, reference, allow_mixed=allow_mixed)
+    found = each_or_else(
+        by_annotator(data),
+        lambda name, part: units_of(part, name, reference, allow_mixed=allow_mixed),
+        lambda name, _, why: _unranked(name, reference, level, why),
+    )
     _require_met(data, reference)
     published = alpaca_eval.load_data(lc_data) if "alpaca-eval-2" in controls else None
     raised = guard.flags(data)
-    return each_or_else(
-        ((u.annotator, u) for u in units),
+    ranked = each_or_else(
+        ((u.annotator, u) for u in found if isinstance(u, Units)),
         lambda _, u: _board(u, raised, controls, published, level),
         lambda name, u, why: warned(_board(u, raised, [], None, level), f"no length control for {name}: {why}"),
+    )
+    in_order = iter(ranked)
+    first, *others = [board if isinstance(board, Board) else next(in_order) for board in found]
+    for line in unnamed({*(m for board in ranked for m in board.estimates), reference}):
+        first = warned(first, line)
+    return [first, *others]
+
+
+def _unranked(annotator: str, baseline: str, level: float, why: str) -> Board:
+    """A board without models, and why that is so."""
+    return Board(
+        annotator=annotator,
+        baseline=baseline,
+        level=level,
+        headline="win_rate",
+        table=pd.DataFrame(columns=[*COLUMNS, "tier"]),
+        breakdown=breakdown(pd.DataFrame(), level),
+        estimates={},
+        lc_estimates={},
+        slope=None,
+        panel_size=0,
+        panel_hash="",
+        counts={},
+        warnings=(f"{annotator} is not ranked: {why}",),
+        notes=(),
     )
 
 
@@ -174,7 +201,7 @@ def _board(
 ) -> Board:
     table = units.table
     estimates = win_rates(table)
-    warnings, notes = _remarks(units, estimates, raised)
+    warnings, notes = remarks(units, estimates, raised)
     panel = sorted(m for m in estimates if m != units.baseline and estimates[m].n_clusters)
     panel_hash = hashlib.sha256("\n".join([units.baseline, *panel]).encode()).hexdigest()[:12]
     slope: Slope | None = None
@@ -230,56 +257,6 @@ def _board(
         warnings=tuple(warnings),
         notes=tuple(notes),
     )
-
-
-def _remarks(
-    units: Units, estimates: Mapping[str, Estimate], raised: Mapping[str, tuple[guard.Flag, ...]]
-) -> tuple[list[str], list[str]]:
-    """(warnings, notes): what could mislead a reader, and what a reader may want to know."""
-    warnings, notes = [], []
-    for model in sorted({*estimates, units.baseline}):
-        for flag in raised.get(model, ()):
-            if flag in guard.MEANINGS:
-                warnings.append(f"{model} {guard.MEANINGS[flag]} ({flag}): {flag.example}")
-    warnings += position_warnings(units.first_shown, units.orders.reversals)
-    unnamed = [name for name in UNNAMED if name in estimates or name == units.baseline]
-    if unnamed:
-        columns = " and ".join(name.replace("output", "generator") for name in unnamed)
-        warnings.append(
-            f"the file does not say in {columns} which model wrote what: {' and '.join(unnamed)} stands for a model "
-            "here; add the column, or annotate output files"
-        )
-    for model, estimate in estimates.items():
-        if estimate.n_clusters == 0:
-            warnings.append(f"{model} has no verdict at all; run annotate again to ask for the missing ones")
-        elif estimate.n_clusters == 1:
-            warnings.append(f"{model} was judged on one instruction alone: no interval can be given")
-    if units.left_out:
-        notes.append(f"{plural(units.left_out, 'row')} without the baseline {units.baseline} left out")
-    if units.empty_outputs:
-        notes.append(f"{plural(units.empty_outputs, 'output is', 'outputs are')} empty, judged like any other")
-    if units.cut_off_outputs:
-        which = plural(units.cut_off_outputs, "comparison has", "comparisons have")
-        notes.append(f"{which} an output cut off by its token limit")
-    notes += _order_notes(units.orders)
-    if any(guard.NOT_CHECKED in raised.get(m, ()) for m in estimates):
-        notes.append(UNCHECKED)
-    return warnings, notes
-
-
-def _order_notes(orders: Orders) -> list[str]:
-    notes = []
-    if orders.reversals is not None and orders.tie_changes is not None:
-        notes.append(
-            f"asked in both orders, the judge reverses itself in {100 * orders.reversals:.1f} % of the comparisons and "
-            f"turns a tie into a choice or back in {100 * orders.tie_changes:.1f} %"
-        )
-    if orders.half_asked:
-        notes.append(
-            f"{plural(orders.half_asked, 'comparison was', 'comparisons were')} asked in one order only, others in "
-            "both: no verdict; run annotate again to ask for the missing order"
-        )
-    return notes
 
 
 def _cells(table: pd.DataFrame, panel: Sequence[str]) -> pd.DataFrame:

@@ -49,10 +49,10 @@ def each_board(
     boards: Sequence[Board], what: str, make: Callable[[Board], Made]
 ) -> tuple[list[Board], list[Made | None]]:
     """(the boards, what is made of each). A board of which nothing can be made has None and a warning that begins with
-    "no `what`" and says why; raises as `each_or_else`."""
+    "no `what`" and says why; one without models stays as it is. Raises as `each_or_else`."""
     made: list[tuple[Board, Made | None]] = each_or_else(
         ((board.annotator, board) for board in boards),
-        lambda _, board: (board, make(board)),
+        lambda _, board: (board, make(board) if board.estimates else None),
         lambda name, board, why: (warned(board, f"no {what} for {name}: {why}"), None),
     )
     return [board for board, _ in made], [one for _, one in made]

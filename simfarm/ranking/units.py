@@ -37,6 +37,7 @@ __all__ = [
     "judge_hash_of",
     "prepare",
     "units_by_annotator",
+    "units_of",
 ]
 
 GROUPS = ("dataset", "category")
@@ -129,10 +130,7 @@ def find_baseline(data: pd.DataFrame, baseline: str | None = None) -> str:
 
 def units_by_annotator(data: pd.DataFrame, baseline: str, *, allow_mixed: bool = False) -> list[Units]:
     """Units of each annotator in `data` (from `prepare`), in order of first appearance; raises as `judge_hash_of`."""
-    return [
-        _units(part, annotator, baseline, judge_hash_of(part, annotator, allow_mixed))
-        for annotator, part in by_annotator(data)
-    ]
+    return [units_of(part, annotator, baseline, allow_mixed=allow_mixed) for annotator, part in by_annotator(data)]
 
 
 def by_annotator(data: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -145,7 +143,9 @@ def by_annotator(data: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield str(name), part
 
 
-def _units(part: pd.DataFrame, annotator: str, baseline: str, judge_hash: str) -> Units:
+def units_of(part: pd.DataFrame, annotator: str, baseline: str, *, allow_mixed: bool = False) -> Units:
+    """Units of one annotator's rows (from `prepare`); raises as `judge_hash_of`."""
+    judge_hash = judge_hash_of(part, annotator, allow_mixed)
     involved = (part["generator_1"] == baseline) | (part["generator_2"] == baseline)
     left_out = int((~involved).sum())
     part = part[involved] if left_out else part

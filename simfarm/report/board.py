@@ -166,7 +166,9 @@ def board_sheet(
     if breakdown and not groups:
         remarked.append("no breakdown: the rows name no dataset or category, or only one")
     whole = _wide(board) if breakdown else board.table
-    return Sheet([_main(board, remarked), *groups, *parts], whole, record, board.warnings)
+    # an annotator that could not be ranked has no table, only the warning that says why
+    tables = [_main(board, remarked), *groups, *parts] if board.estimates else []
+    return Sheet(tables, whole, record, board.warnings)
 
 
 def difference_lines(board: Board, a: str, b: str) -> list[str]:

@@ -1,0 +1,72 @@
+"""What stands beside a board's numbers: what could mislead a reader, and what a reader may want to know."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from simfarm.ranking import guard
+from simfarm.ranking.estimate import Estimate
+from simfarm.ranking.position import position_warnings
+from simfarm.ranking.units import Orders, Units
+from simfarm.words import plural
+
+__all__ = ["UNCHECKED", "remarks", "unnamed"]
+
+UNCHECKED = "the file has no texts: constant outputs and outputs that address the judge were not checked"
+UNNAMED = ("output_1", "output_2")
+"""What stands for a model where the file has no generator columns."""
+
+
+def unnamed(models: Collection[str]) -> list[str]:
+    """A warning where the file did not name its models; it is about the file, whoever judged."""
+    names = [name for name in UNNAMED if name in models]
+    if not names:
+        return []
+    columns = " and ".join(name.replace("output", "generator") for name in names)
+    return [
+        f"the file does not say in {columns} which model wrote what: {' and '.join(names)} stands for a model "
+        "here; add the column, or annotate output files"
+    ]
+
+
+def remarks(
+    units: Units, estimates: Mapping[str, Estimate], raised: Mapping[str, tuple[guard.Flag, ...]]
+) -> tuple[list[str], list[str]]:
+    """(warnings, notes): what could mislead a reader, and what a reader may want to know."""
+    warnings, notes = [], []
+    for model in sorted({*estimates, units.baseline}):
+        for flag in raised.get(model, ()):
+            if flag in guard.MEANINGS:
+                warnings.append(f"{model} {guard.MEANINGS[flag]} ({flag}): {flag.example}")
+    warnings += position_warnings(units.first_shown, units.orders.reversals)
+    for model, estimate in estimates.items():
+        if estimate.n_clusters == 0:
+            warnings.append(f"{model} has no verdict at all; run annotate again to ask for the missing ones")
+        elif estimate.n_clusters == 1:
+            warnings.append(f"{model} was judged on one instruction alone: no interval can be given")
+    if units.left_out:
+        notes.append(f"{plural(units.left_out, 'row')} without the baseline {units.baseline} left out")
+    if units.empty_outputs:
+        notes.append(f"{plural(units.empty_outputs, 'output is', 'outputs are')} empty, judged like any other")
+    if units.cut_off_outputs:
+        which = plural(units.cut_off_outputs, "comparison has", "comparisons have")
+        notes.append(f"{which} an output cut off by its token limit")
+    notes += _order_notes(units.orders)
+    if any(guard.NOT_CHECKED in raised.get(m, ()) for m in estimates):
+        notes.append(UNCHECKED)
+    return warnings, notes
+
+
+def _order_notes(orders: Orders) -> list[str]:
+    notes = []
+    if orders.reversals is not None and orders.tie_changes is not None:
+        notes.append(
+            f"asked in both orders, the judge reverses itself in {100 * orders.reversals:.1f} % of the comparisons and "
+            f"turns a tie into a choice or back in {100 * orders.tie_changes:.1f} %"
+        )
+    if orders.half_asked:
+        notes.append(
+            f"{plural(orders.half_asked, 'comparison was', 'comparisons were')} asked in one order only, others in "
+            "both: no verdict; run annotate again to ask for the missing order"
+        )
+    return notes
