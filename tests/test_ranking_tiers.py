@@ -1,14 +1,18 @@
 """Tiers and power: the studentised range and the t test as oracles, planted family-wise error, plans that come true."""
 
+import importlib
 import math
 
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import ndtri, stdtr
 
 from simfarm.errors import InputError
 from simfarm.ranking import Estimate, power, tiers
 from simfarm.ranking.estimate import mean_estimate
+
+module = importlib.import_module("simfarm.ranking.tiers")
 
 
 def _judged(theta: np.ndarray, n: int, rng: np.random.Generator) -> list[Estimate]:
@@ -232,3 +236,33 @@ def test_ranks_of_equals_and_of_all_pairs_hold_together() -> None:
         worst = len(theta) - (theta < theta[:, None]).sum(axis=1)
         held += bool((ranks[:, 0] <= best).all() and (ranks[:, 1] >= worst).all())
     assert held >= 90
+
+
+def test_many_models_are_told_apart_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step-down maximum goes on from block to block, also past blocks of pairs that no draw comes near."""
+    rng = np.random.default_rng(6)
+    shared = rng.standard_normal(300)
+    models = [
+        Estimate(v, 0.5 * shared + rng.standard_normal(300), np.arange(300), rate=False)
+        for v in np.concatenate([rng.normal(0, 0.1, 20), rng.normal(4, 0.1, 15)])
+    ]
+    whole = tiers(models, replicates=300)
+    for pairs, replicates in ((7, 64), (50, 300), (1 << 11, 1)):
+        monkeypatch.setattr(module, "_PAIRS_AT_ONCE", pairs)
+        monkeypatch.setattr(module, "_REPLICATES_AT_ONCE", replicates)
+        found = tiers(models, replicates=300)
+        np.testing.assert_allclose(found.p_values, whole.p_values, atol=1.01 / 301)
+        np.testing.assert_array_equal(found.ranks, whole.ranks)
+        assert found.quantile == pytest.approx(whole.quantile)
+    # by hand, the pairs all at once
+    root = module._covariance_root(models)
+    first, second = np.triu_indices(35, 1)
+    scale = 1 / np.linalg.norm(root[first] - root[second], axis=1)
+    noise = root @ np.random.default_rng(0).standard_normal((300, root.shape[1])).T
+    drawn = np.abs(noise[first] - noise[second]) * scale[:, None]
+    values = np.array([m.value for m in models])
+    size = -ndtri(stdtr(299, -np.abs(values[first] - values[second]) * scale))
+    order = np.argsort(-size, kind="stable")
+    exceeded = [(drawn[order[k:]].max(axis=0) >= size[order[k]]).sum() for k in range(len(order))]
+    adjusted = np.maximum.accumulate((np.array(exceeded) + 1) / 301)
+    np.testing.assert_allclose(whole.p_values[first[order], second[order]], adjusted, atol=1.01 / 301)

@@ -21,8 +21,9 @@ from simfarm.words import plural
 
 __all__ = ["Power", "Tiers", "power", "tiers"]
 
-_CELLS_AT_ONCE = 1 << 17
-"""Pairs × replicates in one block: it stays in the processor's cache."""
+_REPLICATES_AT_ONCE = 64
+_PAIRS_AT_ONCE = 1 << 11
+"""A block of both is a megabyte: it stays in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -74,18 +75,24 @@ def tiers(estimates: Sequence[Estimate], *, level: float = 0.95, replicates: int
     rng = np.random.default_rng(seed)
     exceeded = np.zeros(len(size))
     largest = np.empty(replicates)
-    step = max(8, _CELLS_AT_ONCE // len(size))
-    for start in range(0, replicates, step):
-        n = min(step, replicates - start)
+    for start in range(0, replicates, _REPLICATES_AT_ONCE):
+        n = min(_REPLICATES_AT_ONCE, replicates - start)
         noise = root @ rng.standard_normal((n, root.shape[1])).T
-        drawn = noise[one]
-        drawn -= noise[other]
-        np.abs(drawn, out=drawn)
-        drawn *= scale[:, None]
-        # Step-down: the k-th largest |t| is held against the maximum over itself and all smaller ones.
-        np.maximum.accumulate(drawn[::-1], axis=0, out=drawn[::-1])
-        exceeded += (drawn >= size[:, None]).sum(axis=1)
-        largest[start : start + n] = drawn[0]
+        reached = np.zeros(n)
+        for first_pair in reversed(range(0, len(size), _PAIRS_AT_ONCE)):
+            part = slice(first_pair, first_pair + _PAIRS_AT_ONCE)
+            drawn = noise[one[part]]
+            drawn -= noise[other[part]]
+            np.abs(drawn, out=drawn)
+            drawn *= scale[part, None]
+            below, reached = reached, np.maximum(reached, drawn.max(axis=0))
+            if reached.max() < size[part][-1]:
+                continue  # pairs so far apart that no draw comes near them
+            # Step-down: the k-th largest |t| is held against the maximum over itself and all smaller ones.
+            np.maximum(drawn[-1], below, out=drawn[-1])
+            np.maximum.accumulate(drawn[::-1], axis=0, out=drawn[::-1])
+            exceeded[part] += (drawn >= size[part, None]).sum(axis=1)
+        largest[start : start + n] = reached
     adjusted = np.empty(len(size))
     adjusted[by_size] = np.maximum.accumulate((exceeded + 1) / (replicates + 1))
     # Two unanimous models have no spread to studentise by: the sign test of their clusters, Bonferroni over all pairs.
