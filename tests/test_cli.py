@@ -443,3 +443,8 @@ def test_a_model_that_never_met_the_baseline_is_named(files: Path, capsys: pytes
     write_rows("v.jsonl", [*met, pair | {"instruction": "0", "generator_1": "m", "generator_2": "lost"}])
     assert main(["evaluate", "v.jsonl", "--baseline", "base"]) == 2
     assert "lost was never compared with the baseline base" in capsys.readouterr().err
+
+
+def test_usage_names_the_options_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert capsys.readouterr().out.count("[options]") == 1

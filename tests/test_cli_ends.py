@@ -221,3 +221,32 @@ def test_a_store_that_cannot_be_used_is_refused_before_the_first_call(
         assert "name another" in told
     assert server.received == before
     assert not list(folder.glob("*out*"))
+
+
+def in_bash(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a line of shell, `$0` being this Python."""
+    words = ["bash", "-c", command, sys.executable]
+    return subprocess.run(words, check=False, cwd=folder, timeout=DEADLINE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full", "2>&1 | true"], ids=["closed", "full", "unread"])
+def test_remarks_that_nobody_can_read_cost_no_answers(folder: Path, stderr: str) -> None:
+    command = f'set -o pipefail; "$0" -m simfarm annotate a.jsonl --baseline b.jsonl -o out.jsonl {stderr}'
+    done = in_bash(command, folder)
+    assert done.returncode == 0
+    assert len((folder / "out.jsonl").read_text().splitlines()) == ROWS
+
+
+@pytest.mark.parametrize("verb", ["annotate a.jsonl --baseline b.jsonl", "judges list"])
+def test_an_answer_to_a_closed_standard_output_is_an_error(folder: Path, verb: str) -> None:
+    command = f'"$0" -m simfarm {verb} >&-'
+    done = in_bash(command, folder)
+    assert done.returncode == 1
+    assert "Bad file descriptor" in done.stderr.splitlines()[-1]
+
+
+def test_a_closed_standard_input_is_empty(folder: Path) -> None:
+    command = '"$0" -m simfarm evaluate - <&-'
+    done = in_bash(command, folder)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "standard input: has no rows" in done.stderr

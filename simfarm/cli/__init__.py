@@ -139,6 +139,7 @@ def _overview() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit status."""
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         # a terminal or pipe in a narrow encoding shows an escape instead of ending in a traceback
         getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
@@ -176,6 +177,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"simfarm: a defect of ours ({type(error).__name__}: {error}); run it with --debug and report that")
         return 1
     return status
+
+
+def _open_what_is_closed() -> None:
+    """A service may start a command without stdin, stdout or stderr (`2>&-`). What is said then goes nowhere; an answer
+    that would go nowhere is an error, as on a full disk."""
+    for name, mode, flags in (("stdin", "r", os.O_RDONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode))
 
 
 def _say_warnings() -> None:

@@ -38,9 +38,16 @@ def answer_json(value: Any, indent: int | None = 1) -> None:
 
 
 def say(line: object) -> None:
-    """Progress, counts and remarks, on stderr, a line each; nothing under `--quiet`, warnings and errors apart."""
+    """Progress, counts and remarks, on stderr, a line each; nothing under `--quiet`, warnings and errors apart.
+
+    Where stderr cannot be written (`2>&1 | head`, a log on a full disk) the rest stays unsaid: no remark is worth the
+    answers of a run."""
     if not _silent or str(line).startswith(("warning", "simfarm:")):
-        print("\n".join(wrapped(one_line(line), width_of(sys.stderr))), file=sys.stderr, flush=True)
+        try:
+            print("\n".join(wrapped(one_line(line), width_of(sys.stderr))), file=sys.stderr, flush=True)
+        except OSError:
+            # what is still buffered must not fail again at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def width_of(stream: TextIO) -> int | None:
