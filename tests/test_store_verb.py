@@ -10,7 +10,7 @@ import pytest
 from loopback import Loopback
 
 from simfarm.cli import main
-from simfarm.engine.stored import Chosen, contents, prune
+from simfarm.engine.stored import Chosen, contents, prune, remember
 from simfarm.errors import InputError
 from simfarm.files import write_rows
 from simfarm.judges import load_judge
@@ -168,3 +168,8 @@ def test_prune_wants_to_know_what(store: Path) -> None:
         prune(store, Chosen())
     assert main(["store", "--prune"]) == 2
     assert rows(store) == 15
+
+
+def test_a_store_that_was_removed_meanwhile_is_not_left_as_a_file_that_is_none(tmp_path: Path) -> None:
+    remember(tmp_path / "gone.sqlite", [b"key"], "judge (hash)")
+    assert not list(tmp_path.iterdir())

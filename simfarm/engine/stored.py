@@ -85,11 +85,12 @@ class Chosen:
 
 def remember(path: Path, keys: Iterable[bytes], judge: str) -> None:
     """Write beside the answers `keys` which judge asked. It is a note: where it cannot be written, the answers are
-    `unknown`."""
+    `unknown`, and a store that was removed meanwhile is not made again, as a file that is none."""
     rows = [(key, judge) for key in keys]
     if not rows:
         return
-    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=1.0)) as connection, connection:
+    address = _address(path, "rw")
+    with suppress(sqlite3.Error), closing(sqlite3.connect(address, uri=True, timeout=1.0)) as connection, connection:
         connection.execute(_TABLE)
         connection.executemany("INSERT OR IGNORE INTO judges VALUES (?, ?)", rows)
 
@@ -146,7 +147,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     name = one_line(path)
     if not path.is_file():
         raise InputError(f"{name}: no such store; name another with --store")
-    address = f"file:{quote(str(path.absolute()))}?mode={'rw' if os.access(path, os.W_OK) else 'ro'}"
+    address = _address(path, "rw" if os.access(path, os.W_OK) else "ro")
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=WAIT, isolation_level=None)) as connection:
             (marked,) = connection.execute("PRAGMA application_id").fetchone()
@@ -157,6 +158,11 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         raise SimfarmError(f"{name}: cannot be used ({error}); is another process writing to it? try again") from error
     except sqlite3.DatabaseError as error:
         raise InputError(f"{name}: cannot be read as a store ({error}); name another with --store") from error
+
+
+def _address(path: Path, mode: str) -> str:
+    """The URI with which SQLite opens a file that is there, and creates none."""
+    return f"file:{quote(str(path.absolute()))}?mode={mode}"
 
 
 def _size(path: Path) -> int:
