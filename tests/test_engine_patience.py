@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import Call, Loopback
+from loopback import WORDS, Call, Loopback
 
 from simfarm.backends import open_backend
 from simfarm.backends.base import CallError, Completion, Request, TransientError
@@ -88,6 +88,25 @@ async def test_refusals_in_different_words_stop_nothing(engine: Open, server: Lo
     server.plan.refuse = lambda call: f"400:row {number(call)} is too long"
     async with engine(concurrency=4) as one:
         assert {type(r) for r in await answers(one, range(30))} == {CallError}
+
+
+async def test_the_number_of_a_request_makes_no_other_words(engine: Open, server: Loopback) -> None:
+    server.plan.refuse = lambda call: f"400:no such model (request id: {call.hash[:8]}-{server.received:04d})"
+    async with engine(concurrency=4) as one:
+        results = await answers(one, range(200))
+    assert server.received <= patience.SAME_REFUSALS + 4
+    assert "nothing was answered" in str(results[-1])
+
+
+@pytest.mark.parametrize("code", ["content_filter", "context_length_exceeded"])
+async def test_a_row_that_is_refused_for_what_it_says_tells_nothing_of_others(
+    engine: Open, server: Loopback, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    monkeypatch.setitem(WORDS, "400", ("Refused", code, None))
+    server.plan.refuse = lambda call: "400" if number(call) < 30 else None
+    async with engine(concurrency=4) as one:
+        results = await answers(one, range(40))
+    assert [type(r) for r in results] == [CallError] * 30 + [tuple] * 10
 
 
 async def test_the_rows_that_an_earlier_run_left_may_all_be_refused(

@@ -180,7 +180,13 @@ def whole_text(text: str) -> str:
 
 
 class CallError(Exception):
-    """This call failed and asking again will not help (400, no recording): its row is an error, the run goes on."""
+    """This call failed and asking again will not help (400, no recording): its row is an error, the run goes on.
+
+    `own`: it lies in what the row says (a content filter), so that it tells nothing about other rows."""
+
+    def __init__(self, message: str, *, own: bool = False) -> None:
+        super().__init__(message)
+        self.own = own
 
 
 class TransientError(Exception):

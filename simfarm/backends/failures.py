@@ -41,6 +41,9 @@ QUOTE = 24
 WORDS = 200
 """Characters of a provider's message that are passed on."""
 
+OF_THE_ROW = {"content_filter", "content_policy_violation", "context_length_exceeded", "invalid_prompt"}
+"""Codes of refusals for what a prompt holds."""
+
 
 class Unreachable(TransientError):
     """No connection could be made at all: a wrong address or a missing network as likely as a moment's trouble."""
@@ -202,7 +205,7 @@ def status_error(
     told = f"{provider} answered {status}" + (f": {words}" if words else "")
     if status in (408, 409, 429) or status >= 500:
         return TransientError(told, throttled=status == 429, retry_after=retry_after(headers))
-    return CallError(told)
+    return CallError(told, own=fields["code"] in OF_THE_ROW)
 
 
 def _stop(status: int, fields: Mapping[str, str], where: str, key_variable: str, model: str) -> str | None:

@@ -8,6 +8,7 @@ then one call knocks while all others wait, so that a hundred thousand rows do n
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ __all__ = ["Patience"]
 
 SAME_REFUSALS = 5
 """Refusals in the same words, and no answer, after which no further row is sent."""
+
+_NUMBERED = re.compile(r"\b(?=[\w-]*\d)[\w-]{8,}")
+"""A request's number, a trace, a time: what differs where the words are the same. Shorter ones count something."""
 
 GONE = 4
 """Connections in a row that could not be made, over all calls, before everybody waits for one that can."""
@@ -77,21 +81,25 @@ class Patience:
         self._unreached = 0
 
     async def refusal(self, error: CallError, remedy: str) -> None:
-        """Counts a refused row. Raises `ProviderError` where all rows of this run are refused alike.
+        """Counts a refused row. Raises `ProviderError` where all rows of this run are refused alike, the number that
+        each request gets apart.
 
         A refusal is quicker than an answer: before the run ends, every call under way is waited for. Where an earlier
         run has answers from this server, the rows that are left may be the ones it always refuses.
         """
         self._unreached = 0
-        self._refusals[str(error)] += 1
-        if self._answered or self._refusals[str(error)] < SAME_REFUSALS:
+        if error.own:
+            return
+        words = _NUMBERED.sub("…", str(error))
+        self._refusals[words] += 1
+        if self._answered or self._refusals[words] < SAME_REFUSALS:
             return
         if self._open.is_set():
             self._open.clear()
             try:
                 await self._landed.wait()
                 if not self._answered:
-                    count = self._refusals[str(error)]
+                    count = self._refusals[words]
                     self.refused = ProviderError(
                         f"{error}; nothing was answered, and {plural(count, 'call was', 'calls were')} "
                         f"refused in these words: {remedy}"
