@@ -1,5 +1,6 @@
 """`simfarm store`: what is there, of which model and judge, and pruning that says how much."""
 
+import asyncio
 import json
 import sqlite3
 import time
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 from loopback import Loopback
 
+from simfarm.backends.base import Completion
 from simfarm.cli import main
+from simfarm.engine.store import Store
 from simfarm.engine.stored import Chosen, contents, prune, remember
 from simfarm.errors import InputError
 from simfarm.files import write_rows
@@ -173,3 +176,14 @@ def test_prune_wants_to_know_what(store: Path) -> None:
 def test_a_store_that_was_removed_meanwhile_is_not_left_as_a_file_that_is_none(tmp_path: Path) -> None:
     remember(tmp_path / "gone.sqlite", [b"key"], "judge (hash)")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_list_for_machines_is_json_whatever_a_model_is_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "s.sqlite"
+    opened = Store(path)
+    asyncio.run(opened.put(b"key", Completion("A", model="\x9b31m\x7f")))
+    opened.close()
+    assert main(["store", "--store", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["groups"][0]["model"] == "\x9b31m\x7f"

@@ -3,6 +3,7 @@
 The files are written with JSON escapes, so that lone surrogates reach the program as they would from a real file.
 """
 
+import asyncio
 import json
 import os
 import pty
@@ -15,6 +16,10 @@ from typing import Any
 
 import pytest
 from loopback import Loopback
+
+from simfarm.backends.base import Completion
+from simfarm.engine.store import Store
+from simfarm.engine.stored import remember
 
 EVIL = (
     "\x1b]0;owned\x07\x1b[2J\x1b[1A\x1b]8;;http://evil.example\x1b\\here\x9b31m\u202egpj\rOVER\ud83d\u2028\x7f\x08\U000e0041"
@@ -141,6 +146,7 @@ def test_no_verb_lets_a_hostile_text_through(tmp_path: Path) -> None:
             ["evaluate", made["first"], "--rank", "bradley-terry", "-o", "r.json"],
             ["evaluate", made["first"], "--rank", "lottery"],
             ["evaluate", made["first"], "--baseline", NAME],
+            ["evaluate", made["first"], "-o", "-"],
             ["compare", made["first"], "one" + NAME, "two" + NAME, "--baseline", base],
             ["compare", made["first"], "one" + NAME, NAME, "--baseline", base, "--json"],
             ["rejudge", made["first"], made["second"], "--baseline", base],
@@ -178,9 +184,16 @@ def test_no_line_of_a_table_is_wider_than_the_terminal(tmp_path: Path, columns: 
 
     name = "组织/名字很长的模型-" + "x" * 90
     made = files(tmp_path, name, name)
+    paid = tmp_path / "paid.sqlite"
+    store = Store(paid)
+    asyncio.run(store.put(b"key", Completion("A", model="组织/名字很长的模型")))
+    store.close()
+    remember(paid, [b"key"], f"pairwise-reasoned ({64 * 'f'})")
     rank = ["evaluate", made["first"], "--baseline", "base" + name, "--control", "length"]
     commands = [
         [*rank, "--breakdown", "--board", "alpaca-eval-2"],
+        [*rank[:-1], "style"],
+        ["store", "--store", str(paid)],
         ["rejudge", made["first"], made["second"], "--baseline", "base" + name],
         ["evaluate", made["first"], "--rank", "bradley-terry"],
         ["show", made["first"], "-n", "2"],
@@ -194,4 +207,6 @@ def test_no_line_of_a_table_is_wider_than_the_terminal(tmp_path: Path, columns: 
     lines = [line for line in shown.splitlines() if not line.startswith("$$$")]
     # an option's own name, a path or a URL is not broken
     assert [line for line in lines if cell_len(line) > columns] == []
+    # half a number is a wrong one
+    assert not re.search(r"\d…|…\d", shown), shown
     assert "not shown for want of width: length" in shown

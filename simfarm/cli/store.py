@@ -6,13 +6,14 @@ A request whose answer is in the store is never asked again. --prune deletes the
 from __future__ import annotations
 
 import argparse
-import json
 import re
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simfarm.report.terminal import answer, say
+from simfarm.report.tables import table_lines
+from simfarm.report.terminal import answer, answer_json, answer_lines, say, width_of
 from simfarm.words import plural
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print what the store holds, or prune it; gives the exit status."""
     from simfarm.engine.store import default_store_path
-    from simfarm.engine.stored import Chosen, contents, prune
+    from simfarm.engine.stored import Chosen, Contents, contents, prune
     from simfarm.errors import InputError
     from simfarm.refusals import refuse
 
@@ -53,11 +54,11 @@ def run(arguments: argparse.Namespace) -> int:
     path = arguments.store or default_store_path()
     if not arguments.prune:
         refuse(pruning, "without --prune")
-        if arguments.store is None and not path.exists():
-            answer(json.dumps({"path": str(path), "answers": 0}) if arguments.json else f"{path}: holds no answer yet")
-            return 0
-        found = contents(path)
-        answer(json.dumps(found.to_json(), ensure_ascii=False, indent=1) if arguments.json else _told(found))
+        found = Contents(str(path), 0, 0, ()) if arguments.store is None and not path.exists() else contents(path)
+        if arguments.json:
+            answer_json(found.to_json())
+        else:
+            answer_lines(_told(found))
         return 0
     if arguments.json:
         raise InputError("--json goes with the list, not with --prune; leave one of them out")
@@ -75,24 +76,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _told(found: Contents) -> str:
-    lines = [f"{found.path}: {plural(found.answers, 'answer')}, {_size(found.bytes)}"]
-    if found.groups:
-        table = [("model", "judge", "answers", "size", "from", "to")]
-        table += [
-            (g.model, g.judge, f"{g.answers:,}", _size(g.bytes), _day(g.first), _day(g.last)) for g in found.groups
-        ]
-        widths = [max(len(row[column]) for row in table) for column in range(6)]
-        left = {0, 1}
-        lines.append("")
-        lines += [
-            "  ".join(
-                cell.ljust(width) if at in left else cell.rjust(width)
-                for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in table
-        ]
-    return "\n".join(lines)
+def _told(found: Contents) -> list[str]:
+    if not found.groups:
+        return [f"{found.path}: holds no answer yet"]
+    headings = ("model", "judge", "answers", "size", "from", "to")
+    rows = [(g.model, g.judge, f"{g.answers:,}", _size(g.bytes), _day(g.first), _day(g.last)) for g in found.groups]
+    lines, narrow = table_lines(headings, rows, width_of(sys.stdout), least=("from", "size", "to"))
+    return [f"{found.path}: {plural(found.answers, 'answer')}, {_size(found.bytes)}", "", *lines, *narrow]
 
 
 def _size(count: int) -> str:

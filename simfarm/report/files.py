@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simfarm.errors import InputError
-from simfarm.harmless import csv_cell, markdown_cell
+from simfarm.harmless import csv_cell, markdown_cell, visible
 from simfarm.ranking.columns import records
 from simfarm.report.tables import Sheet
 from simfarm.targets import standard_output, write_text
@@ -53,11 +54,12 @@ def write_sheets(path: str | os.PathLike[str], sheets: Sequence[Sheet]) -> None:
 
 
 def write_csv(sheets: Sequence[Sheet]) -> None:
-    """All annotators' sheets on standard output, as `write_sheets` writes them to a .csv file."""
+    """All annotators' sheets on standard output, as a .csv file has them, harmless where that is a terminal."""
     import pandas as pd
 
+    text = csv_text(pd.concat([sheet.table for sheet in sheets], ignore_index=True))
     with standard_output() as stream:
-        stream.write(csv_text(pd.concat([sheet.table for sheet in sheets], ignore_index=True)))
+        stream.write(visible(text) if sys.stdout.isatty() else text)
 
 
 def json_value(sheets: Sequence[Sheet]) -> Any:

@@ -29,6 +29,7 @@ NAMES = (
     "name",
     "description",
     "generator",
+    "judge",
     "first",
     "second",
 )
@@ -86,7 +87,8 @@ def table_lines(
 ) -> tuple[list[str], list[str]]:
     """(the heading, a rule and a line a row, none wider than `width`; what was cut or left out, in words).
 
-    The columns in `least` go where there is no room, the first one first. All cells are made harmless here.
+    The columns in `least` go where there is no room, the first one first, and where numbers still do not fit side by
+    side, those furthest to the right: half a number is a wrong one. All cells are made harmless here.
     """
     from rich.cells import cell_len
 
@@ -95,8 +97,10 @@ def table_lines(
     shown = list(range(len(headings)))
     gone: list[str] = []
     cut, enough = _shared(headings, widths, shown, width)
-    for heading in least:
-        if enough or heading not in headings:
+    numbers = [heading for heading in headings if heading not in NAMES]
+    for heading in (*least, *reversed(numbers[1:])):
+        fits = width is None or sum(cut.values()) + _GAP * (len(cut) - 1) <= width
+        if heading in gone or heading not in headings or enough or (fits and heading not in least):
             continue
         shown = [k for k in shown if headings[k] != heading]
         gone.append(heading)
