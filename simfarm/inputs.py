@@ -195,7 +195,7 @@ def read_for_evaluation(
     from simfarm.tables import annotations_table, fill_baseline
 
     if not sources:
-        raise InputError("there is no input; name an annotation file, or output files with --baseline")
+        raise InputError(f"there is no input; name an annotation file, or output files with {spelled('baseline')}")
     named = (_named_columns(source, position) for position, source in enumerate(sources, 1))
     with _uncollected():
         table = annotations_table(named, control)

@@ -211,6 +211,8 @@ def _expanded(source: Any) -> list[Any]:
     if not is_path(source):
         return [source]
     name = os.fspath(source)
+    if not name:
+        raise InputError("the name of an input is empty; was it a variable that is not set?")
     if name.startswith("hf://"):
         return [source]
     if glob.has_magic(name) and not os.path.exists(name):

@@ -243,6 +243,9 @@ def test_tables_of_polars_and_datasets(files: Path) -> None:
         ([], "there is no input"),
         (iter([]), "there is no input"),
         ("nothing.json", "nothing.json: no such file"),
+        # not the folder that one stands in
+        ("", "the name of an input is empty"),
+        (["m.json", ""], "the name of an input is empty"),
     ],
 )
 def test_anything_else_names_what_is_taken(files: Path, given: Any, told: str) -> None:
