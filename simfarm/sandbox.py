@@ -100,8 +100,9 @@ class Bounded(ImmutableSandboxedEnvironment):
         """A call of anything: macros call themselves, and methods of texts make longer ones."""
         __self._meter.tick()
         owner, name = getattr(__obj, "__self__", None), getattr(__obj, "__name__", "")
-        if isinstance(owner, bytes | int | float):
-            raise TooMuch(f"{name} of a number or of bytes is not available in a template")
+        if isinstance(owner, bytes | int | float) or (isinstance(owner, str) and name == "encode"):
+            # bytes grow as texts do, and no prompt holds any
+            raise TooMuch(f"{name} of a number or to bytes is not available in a template")
         if isinstance(owner, str) and name == "join":
             return _join(__context.eval_ctx, args[0] if len(args) == 1 else (), owner)
         if isinstance(owner, str) and name in _GROWING_METHODS:

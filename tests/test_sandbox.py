@@ -33,6 +33,8 @@ BOMBS = {
     "zfill": "{{ first.zfill(1000000000) }}",
     "expandtabs": "{{ '\t'.expandtabs(1000000000) }}",
     "to_bytes": "{{ (5).to_bytes(10**9, 'big') | length }}",
+    "a product of bytes": "{{ 'a'.encode() * 10**9 }}",
+    "a wide field of bytes": "{{ ('%1000000000d'.encode() % 1) | length }}",
     "translate": "{{ ('a' * 10**6).translate({97: 'b' * 10**6}) }}",
     "replace": "{{ ('a' * 10**6) | replace('a', 'b' * 10**6) }}",
     "str.replace": "{{ ('a' * 10**6).replace('a', 'b' * 10**6) }}",
@@ -98,6 +100,12 @@ def test_a_template_that_cannot_be_read_is_refused(source: str) -> None:
     with pytest.raises(InputError, match=r"^t.* cannot be (read|rendered): ") as caught:
         compile_template(user(source), (), "t").render(Comparison("i", "a", "b"), "12")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mishap", ["{{ '{0}'.format() }}", "{{ '{x}'.format() }}", "{{ first | dictsort }}"])
+def test_a_template_that_fails_is_one_line_and_no_defect(mishap: str) -> None:
+    with pytest.raises(InputError, match=r"^t cannot be rendered: "):
+        compile_template(user(mishap), (), "t").render(Comparison("i", "a", "b"), "12")
 
 
 HONEST = {

@@ -69,7 +69,7 @@ class Template:
             texts = [(role, self._environment.concat(self._compiled.blocks[role](context))) for role in self._roles]
         except RecursionError as error:
             raise InputError(f"{self.where} cannot be rendered: it calls itself without end") from error
-        except (jinja2.TemplateError, ArithmeticError, TypeError, ValueError) as error:
+        except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise InputError(f"{self.where} cannot be rendered: {one_line(error)[:300]}") from error
         return tuple({"role": role, "content": text} for role, text in texts if text.strip() or role == "user")
 
