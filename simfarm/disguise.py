@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
-__all__ = ["UNSEEN", "bare", "latin", "letters", "plain"]
+__all__ = ["UNSEEN", "bare", "latin", "letters", "plain", "readings"]
 
 UNSEEN = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c-\u200f\u202a-\u202e\u2060-\u206f"
@@ -25,8 +26,13 @@ _ALIKE = str.maketrans(
 )
 """Small letters of Cyrillic, Greek, Armenian and phonetic script, and the Latin one that each passes for."""
 
+_FOREIGN = re.compile(f"[{''.join(map(chr, _ALIKE))}]")
+_TYPESET = {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-", "\u2022": "*"}
+_TYPESET |= {"\u2026": "...", "\u00a0": " "}
+"""What an editor sets for a typist's marks: in most texts that are not ASCII there is nothing else."""
+
 _LOWER = bytes(ord(chr(code).lower()) if code < 128 else code for code in range(256))
-_NO_ALNUM = bytes(code for code in range(128) if not chr(code).isalnum())
+_NO_ALNUM = bytes(code for code in range(1, 128) if not chr(code).isalnum())
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _NOT_ALNUM = re.compile(r"[\W_]+")
 _NOT_LETTER = re.compile(r"[\W\d_]+")
@@ -41,18 +47,31 @@ def plain(text: str) -> str:
 
 def latin(text: str) -> str:
     """A plain text with Latin letters for those that pass for them, and without accents."""
-    return text if text.isascii() else _ACCENTS.sub("", unicodedata.normalize("NFKD", text)).translate(_ALIKE)
-
-
-def bare(text: str) -> str:
-    """Letters and digits alone, small, in Latin where they pass for it: what jitter of any kind leaves the same."""
     if text.isascii():
-        return text.encode().translate(_LOWER, _NO_ALNUM).decode()
-    return _NOT_ALNUM.sub("", latin(plain(text)))
+        return text
+    bases = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+    return bases.translate(_ALIKE) if _FOREIGN.search(bases) else bases
 
 
-def letters(bare_text: str) -> str:
-    """The letters of a bare text: counters, dates and seeds go too."""
-    if bare_text.isascii():
-        return bare_text.encode().translate(None, b"0123456789").decode()
-    return _NOT_LETTER.sub("", bare_text)
+def readings(text: str) -> tuple[str, str]:
+    """(the text in its plain form, in its Latin one), both with a typist's quotes, dashes and bullets."""
+    if not text.isascii():
+        for mark, typed in _TYPESET.items():
+            text = text.replace(mark, typed)
+    shown = plain(text)
+    return shown, latin(shown)
+
+
+def bare(latin_texts: Sequence[str]) -> list[str]:
+    """Letters and digits alone of each of these texts in Latin letters: what jitter of any kind leaves the same."""
+    # all in one go; what is not ASCII has marks that only a regular expression knows
+    solid = [_NOT_ALNUM.sub("", text) if "\0" in text or not text.isascii() else text for text in latin_texts]
+    joined = "\0".join(solid).encode("utf-8", "surrogatepass").translate(_LOWER, _NO_ALNUM)
+    return joined.decode("utf-8", "surrogatepass").split("\0") if solid else []
+
+
+def letters(bare_texts: Sequence[str]) -> list[str]:
+    """The letters of bare texts: counters, dates and seeds go too."""
+    joined = "\0".join(bare_texts).encode("utf-8", "surrogatepass").translate(None, b"0123456789")
+    found = joined.decode("utf-8", "surrogatepass").split("\0") if bare_texts else []
+    return [text if text.isascii() else _NOT_LETTER.sub("", text) for text in found]

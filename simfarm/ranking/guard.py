@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from simfarm.disguise import readings
 from simfarm.harmless import one_line
-from simfarm.ranking.hints import PROOF, sign
-from simfarm.ranking.repeats import Commons, Repeats
+from simfarm.ranking.hints import PROOF, Sign, sign
+from simfarm.ranking.repeats import Commons, Repeats, Trace, traces
+from simfarm.ranking.suspects import suspects
 from simfarm.words import plural
 
 __all__ = ["CONSTANT_OUTPUT", "MEANINGS", "NOT_CHECKED", "SPEAKS_TO_JUDGE", "Flag", "Watch", "flags"]
@@ -30,6 +32,9 @@ MEANINGS = {
 HINT_COUNT = 3
 HINT_SHARE = 0.03
 """Hints are a sign in so many outputs, and in so large a share of them. Honest models have them in .1 % at most."""
+
+_TOGETHER = 1 << 22
+"""Characters of outputs that are looked at in one go, which is many times faster than one by one."""
 
 QUOTED = 60
 """Characters of an output that a warning shows."""
@@ -49,11 +54,13 @@ class Flag(str):
 class Watch:
     """Outputs seen one by one, in any order and from any number of files; `flags` says at any time what they show.
 
-    No text is kept but a few excerpts: an output leaves some 200 bytes behind.
+    No text is kept for long, but a few excerpts: an output leaves some 200 bytes behind.
     """
 
     def __init__(self) -> None:
         self._of: dict[str, _Seen] = {}
+        self._waiting: list[tuple[_Seen, int, str, object]] = []
+        self._length = 0
 
     def see(self, generator: str, cluster: Hashable, text: str, where: object = None) -> None:
         """One output to one instruction (`cluster`), which warnings name as `where`, or as the cluster if that is None:
@@ -64,13 +71,28 @@ class Watch:
         seen = self._of.get(generator)
         if seen is None:
             seen = self._of[generator] = _Seen()
-        seen.add(cluster, text, cluster if where is None else where)
+        if not seen.new(hash((cluster, text))):
+            return
+        self._waiting.append((seen, hash(cluster), text, cluster if where is None else where))
+        self._length += len(text)
+        if self._length >= _TOGETHER:
+            self._look()
+
+    def _look(self) -> None:
+        """Look at what waits."""
+        waiting, self._waiting, self._length = self._waiting, [], 0
+        texts = [text for _, _, text, _ in waiting]
+        read = [readings(text) for text in texts]
+        traced = traces([latin for _, latin in read])
+        for (seen, cluster, text, where), trace, suspect in zip(waiting, traced, suspects(texts, read), strict=True):
+            seen.add(cluster, trace, text, where, sign(text) if suspect else None)
 
     def flags(self) -> dict[str, tuple[Flag, ...]]:
         """The flags of every generator seen, empty where it is clean.
 
         What every generator repeats is the instructions' doing ("yes" or "no", one sum after the other), and no flag.
         """
+        self._look()
         commons = {generator: seen.repeats.commons() for generator, seen in self._of.items()}
         shared = _shared(list(commons.values()))
         return {
@@ -88,14 +110,15 @@ class _Seen:
         self._weight = 0
         self._example = ""
 
-    def add(self, cluster: Hashable, text: str, where: object) -> None:
-        key = hash((cluster, text))
-        if key in self._known:
-            return
+    def new(self, key: int) -> bool:
+        """Whether an output was not seen yet, by its hash."""
+        known = len(self._known)
         self._known.add(key)
-        if self.repeats.add(hash(cluster), text):
+        return len(self._known) > known
+
+    def add(self, cluster: int, trace: Trace, text: str, where: object, found: Sign | None) -> None:
+        if self.repeats.add(cluster, trace):
             self.repeats.show(_excerpt(text, where))
-        found = sign(text)
         if found is not None:
             self._hinting += 1
             if found.weight > self._weight:

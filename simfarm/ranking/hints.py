@@ -16,7 +16,7 @@ from simfarm.disguise import latin, plain
 from simfarm.ranking import tongues
 from simfarm.ranking.decode import decoded
 
-__all__ = ["PROOF", "Sign", "sign"]
+__all__ = ["COMMENT", "PROOF", "RULES", "Sign", "sign"]
 
 PROOF = 2
 _ITEM = "(?:answer|output|response|reply|candidate|assistant|model|completion)"
@@ -28,7 +28,7 @@ _TOKEN = "|".join(
 )
 """Tokens of turns and roles; those that a model thinks or calls tools with are its own, and left in many an output."""
 
-_RULES: tuple[tuple[str, str, str], ...] = (
+RULES: tuple[tuple[str, str, str], ...] = (
     # Pieces of judge templates (AlpacaEval, Arena-Hard, MT-bench, LLMBar, simfarm).
     ("proof", "model_identifier", r'"?model_identifier"?\s*["\']?\s*:'),
     ("proof", "output", r"^#+\s*(?:unordered\s+)?model outputs\b"),
@@ -90,8 +90,8 @@ _RULES: tuple[tuple[str, str, str], ...] = (
 """(kind, cues, pattern): a rule is tried where one of its cues stands, a word's beginning or a piece of another kind.
 Every match has one, and to look for words in a set is far faster than a regular expression."""
 
-_COMMENT = re.compile(r"<!--(.*?)(?:-->|\Z)", re.DOTALL)
-_COMPILED = tuple((kind, re.compile(normalize("NFKC", pattern), re.MULTILINE)) for kind, _, pattern in _RULES)
+COMMENT = re.compile(r"<!--(.*?)(?:-->|\Z)", re.DOTALL)
+_COMPILED = tuple((kind, re.compile(normalize("NFKC", pattern), re.MULTILINE)) for kind, _, pattern in RULES)
 _STEM = 5
 _BETWEEN = bytes(code if code >= 128 or chr(code).isalpha() else ord(" ") for code in range(256))
 
@@ -100,7 +100,7 @@ def _cues() -> tuple[dict[bytes, list[int]], dict[str, list[int]]]:
     """(rules by the first letters of a word, rules by a piece of text): no script but ours writes words apart."""
     stems: dict[bytes, list[int]] = {}
     pieces: dict[str, list[int]] = {}
-    for number, (_, cues, _) in enumerate(_RULES):
+    for number, (_, cues, _) in enumerate(RULES):
         for cue in normalize("NFKC", cues).split():
             if cue.isalpha() and cue < "\u0530":
                 stems.setdefault(cue.encode()[:_STEM], []).append(number)
@@ -130,7 +130,7 @@ def sign(text: str) -> Sign | None:
         return Sign(PROOF, found.quote)
     hidden = [] if found is not None else [latin(shown), *decoded(text, shown)]
     if "<!--" in shown:
-        hidden += _COMMENT.findall(shown)
+        hidden += COMMENT.findall(shown)
     for view in hidden:
         if view != shown and (inside := _found(view)) is not None:
             return Sign(PROOF, inside.quote)

@@ -9,6 +9,8 @@ one such output in a hundred (sums done digit by digit apart); a constant with a
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,14 +18,17 @@ import numpy.typing as npt
 
 from simfarm.disguise import bare, letters
 
-__all__ = ["Commons", "Repeats"]
+__all__ = ["Commons", "Repeats", "Trace", "traces"]
 
 Hashes: TypeAlias = npt.NDArray[Any]
+Trace: TypeAlias = tuple[int, Hashes]
+"""What an output leaves: the hash of all its letters and digits, and the lowest hashes of its runs of letters."""
+
 Commons: TypeAlias = tuple[Hashes, Hashes]
 """(whole texts, runs of letters) that occur in a generator's outputs to many instructions, as hashes."""
 
 GRAM = 16
-SKETCH = 16
+SKETCH = 32
 SHORTEST = 32
 LONGEST = 1 << 16
 """Letters: a shorter output is compared as a whole only ("the answer is 12"), of a longer one the beginning is read."""
@@ -41,9 +46,9 @@ KEPT = 1 << 16
 SHOWN = 128
 """At most so many outputs keep a sketch, and so many an excerpt: when it is full, every second one goes."""
 
-_BASE = 0x9E3779B97F4A7C15
-_UP = np.cumprod(np.full(LONGEST + 1, _BASE, np.uint64), dtype=np.uint64)
-_DOWN = np.cumprod(np.full(LONGEST + 1, pow(_BASE, -1, 1 << 64), np.uint64), dtype=np.uint64)
+_BASE = 0x9E3779B1
+_BLOCK = 1 << 16
+"""Letters that are hashed at a time: what a processor's cache holds."""
 
 
 class Repeats:
@@ -55,17 +60,15 @@ class Repeats:
         self._examples: list[tuple[int, str]] = []
         self._every, self._show_every = 1, 1
 
-    def add(self, cluster: int, text: str) -> bool:
-        """An output to the instruction of that hash; true where an excerpt of it is wanted (see `show`)."""
-        plain = bare(text)
+    def add(self, cluster: int, trace: Trace) -> bool:
+        """What an output to the instruction of that hash leaves; true where an excerpt of it is wanted (see `show`)."""
         number = len(self._clusters)
         self._clusters.append(cluster)
-        self._texts.append(hash(plain or text))
+        self._texts.append(trace[0])
         if number % self._every == 0:
-            grams = _sketch(letters(plain))
             self._of.append(number)
-            self._sizes.append(len(grams))
-            self._grams.frombytes(grams.tobytes())
+            self._sizes.append(len(trace[1]))
+            self._grams.frombytes(trace[1].tobytes())
             if len(self._of) >= KEPT:
                 self._thin()
         return number % self._show_every == 0
@@ -132,21 +135,49 @@ def _common(clusters: Hashes, values: Hashes, n_clusters: int) -> Hashes:
     return found[counts >= max(COUNT, COMMON * n_clusters)]
 
 
-def _sketch(text: str) -> Hashes:
-    """The lowest hashes of the runs of `GRAM` letters: a rolling polynomial modulo 2⁶⁴, its upper half kept."""
-    if len(text) < SHORTEST:
-        return np.zeros(0, np.uint32)
-    text = text[:LONGEST]
-    if text.isascii():
-        codes = np.frombuffer(text.encode(), np.uint8)
-    else:
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    total = np.zeros(len(codes) + 1, np.uint64)
-    np.cumsum(codes * _UP[: len(codes)], out=total[1:])
-    rolled = (total[GRAM:] - total[:-GRAM]) * _DOWN[: len(codes) - GRAM + 1]
-    rolled ^= rolled >> np.uint64(32)
-    rolled *= np.uint64(0xD6E8FEB86659FD93)
-    runs = (rolled >> np.uint64(32)).astype(np.uint32)
-    if len(runs) > 2 * SKETCH:
-        runs = np.partition(runs, 2 * SKETCH)[: 2 * SKETCH]
-    return np.unique(runs)[:SKETCH]
+def traces(latin_texts: Sequence[str]) -> list[Trace]:
+    """What outputs in Latin letters leave behind, one for each."""
+    plain = bare(latin_texts)
+    wholes = [hash(own or text) for own, text in zip(plain, latin_texts, strict=True)]
+    return list(zip(wholes, _sketches([text[:LONGEST] for text in letters(plain)]), strict=True))
+
+
+def _sketches(texts: Sequence[str]) -> list[Hashes]:
+    """Of each text the lowest hashes of its runs of `GRAM` letters.
+
+    All texts are hashed as one. Of each are taken the hashes below a bound that twice `SKETCH` of its runs keep to, of
+    these the lowest: no text is sorted.
+    """
+    sizes = np.array([len(text) for text in texts], dtype=np.int64)
+    runs = np.where(sizes < SHORTEST, 0, sizes - GRAM + 1)
+    bounds = np.minimum((2 * SKETCH << 32) / np.maximum(runs, 1), 2**32 - 1).astype(np.uint32)
+    joined = "".join(texts)
+    ascii_only = joined.isascii()
+    data = joined.encode() if ascii_only else joined.encode("utf-32-le", "surrogatepass")
+    codes = np.frombuffer(data, np.uint8 if ascii_only else np.uint32)
+    starts = np.cumsum(sizes) - sizes
+    of = np.repeat(np.arange(len(texts)), sizes)
+    found: list[Hashes] = []
+    for at in range(0, len(codes), _BLOCK):
+        hashes = _hashes(codes[at : at + _BLOCK + GRAM - 1])
+        low = np.flatnonzero(hashes <= bounds[of[at : at + len(hashes)]])
+        own = of[at + low]
+        within = at + low < (starts + runs)[own]
+        found.append(own[within].astype(np.uint64) << np.uint64(32) | hashes[low[within]])
+    kept = np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint64)
+    edges = np.searchsorted(kept, np.arange(len(texts) + 1, dtype=np.uint64) << np.uint64(32))
+    lowest = kept.astype(np.uint32)
+    return [lowest[start : min(end, start + SKETCH)] for start, end in pairwise(edges.tolist())]
+
+
+def _hashes(codes: Hashes) -> Hashes:
+    """A hash of each run of `GRAM` letters: of runs of 2, then of 4, 8 and 16 out of two halves."""
+    hashes = codes.astype(np.uint32)
+    base, width = _BASE, 1
+    while width < GRAM:
+        hashes = hashes[:-width] * np.uint32(base) + hashes[width:]
+        base, width = base * base % 2**32, 2 * width
+    hashes ^= hashes >> np.uint32(15)
+    hashes *= np.uint32(0x85EBCA6B)
+    hashes ^= hashes >> np.uint32(13)
+    return hashes

@@ -1,0 +1,85 @@
+"""Which of many outputs may hold a sign: a first look at all of them together, so that few need a close one.
+
+Python's `re` reads some megabytes a second, RE2 (pyarrow has it) some hundred. It knows no look-around and only ASCII's
+words, so each rule of `hints` is loosened for it, never narrowed: what has a sign is a suspect, and `sign` says which
+suspects have one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+from unicodedata import normalize
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow
+import pyarrow.compute
+
+from simfarm.ranking.decode import decoded
+from simfarm.ranking.hints import COMMENT, RULES
+from simfarm.ranking.tongues import RULES as TONGUES
+
+__all__ = ["suspects"]
+
+_LOOK = re.compile(r"\(\?[=!](?:[^()]|\([^()]*\))*\)")
+_CODE_POINT = re.compile(r"\\u([0-9a-f]{4})")
+_NARROW = re.compile(r"\[(?:\\.|[^\]\\])+\]|\\[bwWsS]|\{0,\d\d+\}|\\.")
+_LOOSE = {r"\b": "", r"\w": r"[^ \n]", r"\W": r"[^a-z0-9_]", r"\s": r"[^!-~]", r"\S": r"[^ \n]"}
+_CODED = (
+    r"<!--|[a-z0-9+/_-]{22}|[a-z\x{80}-\x{10ffff}][0134578@$]{1,2}[a-z\x{80}-\x{10ffff}]"
+    r"|(?:[a-z0-9_\x{80}-\x{10ffff}][ .\-_*|]{1,2}){8}"
+    "|whqtr|rinyhngbe|vtaber|nafjre|bhgchg|egduj|rotaulave|erongi|rewsna|tuptuo"
+)
+"""Where something may be hidden: a comment, or what `decode` reads."""
+
+
+def loose(pattern: str) -> str:
+    """A pattern that RE2 knows and that matches wherever this one does in small letters."""
+    spelled = _CODE_POINT.sub(lambda match: chr(int(match[1], 16)), _LOOK.sub("", normalize("NFKC", pattern)))
+    return _NARROW.sub(lambda match: _LOOSE.get(match[0], "*" if match[0][0] == "{" else match[0]), spelled)
+
+
+def _any_of(patterns: Sequence[str]) -> str:
+    return "(?m)" + "|".join(f"(?:{pattern})" for pattern in patterns)
+
+
+def _patterns() -> tuple[str, ...]:
+    """The rules in three parts: all in one would be an automaton larger than RE2 holds, and read at Python's pace."""
+    ours = RULES[: len(RULES) - len(TONGUES)]
+    wishes = ("ignore", "order", "praise")
+    parts = ([r for r in ours if r[0] not in wishes], [r for r in ours if r[0] in wishes], TONGUES)
+    return tuple(_any_of([loose(pattern) for _, _, pattern in part]) for part in parts)
+
+
+_PATTERNS = _patterns()
+
+
+def suspects(texts: Sequence[str], readings: Sequence[tuple[str, str]]) -> list[bool]:
+    """Whether each text may hold a sign; `readings` are what `disguise.readings` gives of each."""
+    found = np.zeros(len(texts), dtype=bool)
+    views = [(number, view) for number, pair in enumerate(readings) for view in dict.fromkeys(pair)]
+    found[_matching(views, _PATTERNS)] = True
+    shown = [(number, pair[0]) for number, pair in enumerate(readings)]
+    hidden = [
+        (number, view)
+        for number in np.unique(_matching(shown, [_CODED])).tolist()
+        for view in (*decoded(texts[number], shown[number][1]), *COMMENT.findall(shown[number][1]))
+    ]
+    found[_matching(hidden, _PATTERNS)] = True
+    return [bool(one) for one in found]
+
+
+def _matching(views: Sequence[tuple[int, str]], patterns: Sequence[str]) -> npt.NDArray[np.int64]:
+    """The numbers of the views that any pattern matches."""
+    if not views:
+        return np.zeros(0, dtype=np.int64)
+    # half a surrogate pair has no UTF-8
+    read = [view if view.isascii() else view.encode("utf-8", "replace").decode() for _, view in views]
+    column = pyarrow.array(read, pyarrow.large_string())
+    matched = np.zeros(len(views), dtype=bool)
+    for pattern in patterns:
+        found: Any = pyarrow.compute.match_substring_regex(column, pattern)
+        matched |= found.to_numpy(zero_copy_only=False)
+    return np.array([number for number, _ in views])[matched]
