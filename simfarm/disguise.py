@@ -64,14 +64,19 @@ def readings(text: str) -> tuple[str, str]:
 
 def bare(latin_texts: Sequence[str]) -> list[str]:
     """Letters and digits alone of each of these texts in Latin letters: what jitter of any kind leaves the same."""
-    # all in one go; what is not ASCII has marks that only a regular expression knows
-    solid = [_NOT_ALNUM.sub("", text) if "\0" in text or not text.isascii() else text for text in latin_texts]
-    joined = "\0".join(solid).encode("utf-8", "surrogatepass").translate(_LOWER, _NO_ALNUM)
-    return joined.decode("utf-8", "surrogatepass").split("\0") if solid else []
+    return _stripped(latin_texts, _NO_ALNUM, _NOT_ALNUM)
 
 
 def letters(bare_texts: Sequence[str]) -> list[str]:
     """The letters of bare texts: counters, dates and seeds go too."""
-    joined = "\0".join(bare_texts).encode("utf-8", "surrogatepass").translate(None, b"0123456789")
-    found = joined.decode("utf-8", "surrogatepass").split("\0") if bare_texts else []
-    return [text if text.isascii() else _NOT_LETTER.sub("", text) for text in found]
+    return _stripped(bare_texts, b"0123456789", _NOT_LETTER)
+
+
+def _stripped(texts: Sequence[str], drop: bytes, others: re.Pattern[str]) -> list[str]:
+    """The texts in small letters without the ASCII to `drop`, all in one go, and without `others` where they are more
+    than ASCII."""
+    if not texts:
+        return []
+    joined = "\0".join(text.replace("\0", "") if "\0" in text else text for text in texts)
+    left = joined.encode("utf-8", "surrogatepass").translate(_LOWER, drop).decode("utf-8", "surrogatepass")
+    return [text if text.isascii() else others.sub("", text) for text in left.split("\0")]

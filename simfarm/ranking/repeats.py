@@ -164,7 +164,8 @@ def _sketches(texts: Sequence[str]) -> list[Hashes]:
         own = of[at + low]
         within = at + low < (starts + runs)[own]
         found.append(own[within].astype(np.uint64) << np.uint64(32) | hashes[low[within]])
-    kept = np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint64)
+    kept = np.sort(np.concatenate([np.zeros(0, np.uint64), *found]))
+    kept = kept[np.diff(kept, prepend=~np.uint64(0)) != 0]
     edges = np.searchsorted(kept, np.arange(len(texts) + 1, dtype=np.uint64) << np.uint64(32))
     lowest = kept.astype(np.uint32)
     return [lowest[start : min(end, start + SKETCH)] for start, end in pairwise(edges.tolist())]

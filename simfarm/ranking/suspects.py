@@ -25,8 +25,9 @@ __all__ = ["suspects"]
 
 _LOOK = re.compile(r"\(\?[=!](?:[^()]|\([^()]*\))*\)")
 _CODE_POINT = re.compile(r"\\u([0-9a-f]{4})")
-_NARROW = re.compile(r"\[(?:\\.|[^\]\\])+\]|\\[bwWsS]|\{0,\d\d+\}|\\.")
+_NARROW = re.compile(r"\[(?:\\.|[^\]\\])+\]|\\[bwWsS]|\{[01],\d\d+\}|\\.")
 _LOOSE = {r"\b": "", r"\w": r"[^ \n]", r"\W": r"[^a-z0-9_]", r"\s": r"[^!-~]", r"\S": r"[^ \n]"}
+_GAPS = {"{0,": "*", "{1,": "+"}
 _CODED = (
     r"<!--|[a-z0-9+/_-]{22}|[a-z\x{80}-\x{10ffff}][0134578@$]{1,2}[a-z\x{80}-\x{10ffff}]"
     r"|(?:[a-z0-9_\x{80}-\x{10ffff}][ .\-_*|]{1,2}){8}"
@@ -38,48 +39,52 @@ _CODED = (
 def loose(pattern: str) -> str:
     """A pattern that RE2 knows and that matches wherever this one does in small letters."""
     spelled = _CODE_POINT.sub(lambda match: chr(int(match[1], 16)), _LOOK.sub("", normalize("NFKC", pattern)))
-    return _NARROW.sub(lambda match: _LOOSE.get(match[0], "*" if match[0][0] == "{" else match[0]), spelled)
+    return _NARROW.sub(lambda match: _LOOSE.get(match[0], _GAPS.get(match[0][:3], match[0])), spelled)
 
 
-def _any_of(patterns: Sequence[str]) -> str:
-    return "(?m)" + "|".join(f"(?:{pattern})" for pattern in patterns)
-
-
-def _patterns() -> tuple[str, ...]:
+def _patterns(rules: Sequence[tuple[str, str, str]]) -> list[str]:
     """The rules in three parts: all in one would be an automaton larger than RE2 holds, and read at Python's pace."""
-    ours = RULES[: len(RULES) - len(TONGUES)]
     wishes = ("ignore", "order", "praise")
-    parts = ([r for r in ours if r[0] not in wishes], [r for r in ours if r[0] in wishes], TONGUES)
-    return tuple(_any_of([loose(pattern) for _, _, pattern in part]) for part in parts)
+    ours = [rule for rule in rules if rule not in TONGUES]
+    parts = (
+        [rule for rule in ours if rule[0] not in wishes],
+        [rule for rule in ours if rule[0] in wishes],
+        [rule for rule in rules if rule in TONGUES],
+    )
+    return ["(?m)" + "|".join(f"(?:{loose(pattern)})" for _, _, pattern in part) for part in parts]
 
 
-_PATTERNS = _patterns()
+_ALL = _patterns(RULES)
+_OF_ASCII = _patterns([rule for rule in RULES if any(cue.isascii() for cue in rule[1].split())])
+"""Those that an ASCII text can match: one of a rule's cues stands in every match."""
 
 
 def suspects(texts: Sequence[str], readings: Sequence[tuple[str, str]]) -> list[bool]:
     """Whether each text may hold a sign; `readings` are what `disguise.readings` gives of each."""
     found = np.zeros(len(texts), dtype=bool)
     views = [(number, view) for number, pair in enumerate(readings) for view in dict.fromkeys(pair)]
-    found[_matching(views, _PATTERNS)] = True
+    found[_matching(views, _ALL, _OF_ASCII)] = True
     shown = [(number, pair[0]) for number, pair in enumerate(readings)]
     hidden = [
         (number, view)
-        for number in np.unique(_matching(shown, [_CODED])).tolist()
+        for number in _matching(shown, [_CODED], [_CODED]).tolist()
         for view in (*decoded(texts[number], shown[number][1]), *COMMENT.findall(shown[number][1]))
     ]
-    found[_matching(hidden, _PATTERNS)] = True
+    found[_matching(hidden, _ALL, _OF_ASCII)] = True
     return [bool(one) for one in found]
 
 
-def _matching(views: Sequence[tuple[int, str]], patterns: Sequence[str]) -> npt.NDArray[np.int64]:
-    """The numbers of the views that any pattern matches."""
-    if not views:
-        return np.zeros(0, dtype=np.int64)
-    # half a surrogate pair has no UTF-8
-    read = [view if view.isascii() else view.encode("utf-8", "replace").decode() for _, view in views]
-    column = pyarrow.array(read, pyarrow.large_string())
-    matched = np.zeros(len(views), dtype=bool)
-    for pattern in patterns:
-        found: Any = pyarrow.compute.match_substring_regex(column, pattern)
-        matched |= found.to_numpy(zero_copy_only=False)
-    return np.array([number for number, _ in views])[matched]
+def _matching(
+    views: Sequence[tuple[int, str]], patterns: Sequence[str], of_ascii: Sequence[str]
+) -> npt.NDArray[np.int64]:
+    """The numbers of the views that any pattern matches, and those of ASCII any of `of_ascii`."""
+    found = []
+    for ascii_only, own in ((True, of_ascii), (False, patterns)):
+        numbers = np.array([number for number, view in views if view.isascii() == ascii_only], dtype=np.int64)
+        # half a surrogate pair has no UTF-8
+        read = [view.encode("utf-8", "replace") for _, view in views if view.isascii() == ascii_only]
+        column = pyarrow.array(read, pyarrow.large_string())
+        for pattern in own if read else ():
+            matched: Any = pyarrow.compute.match_substring_regex(column, pattern)
+            found.append(numbers[matched.to_numpy(zero_copy_only=False)])
+    return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
