@@ -14,6 +14,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, TypeAlias, TypeVar
 
+import orjson
+
 from simfarm.errors import InputError
 from simfarm.unquoted import unquoted_columns
 
@@ -23,6 +25,12 @@ ROW_LIMIT = 1 << 26
 """Characters of a row: 64 million. A row with a whole book in it has one."""
 
 Row: TypeAlias = dict[str, Any]
+
+_LONG = 500
+"""Characters from which on a line is decoded by orjson: in a short one the look for numbers that it changes costs more
+than it gains."""
+
+_NUMBERS_IN = {float, dict, list}
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _WRAPPED = re.compile(r'\{[ \t\n\r]*"(?:[^"\\]|\\.)*"[ \t\n\r]*:[ \t\n\r]*\[')
@@ -78,6 +86,9 @@ def jsonl_rows(texts: Iterable[str], name: str) -> Iterator[list[Row]]:
             if not line or line.isspace():
                 continue
             try:
+                if len(line) > _LONG:
+                    rows.append(_object(_fast(line), name, f"line {number}"))
+                    continue
                 value, end = _DECODE(line)
                 if end != len(line):
                     # a space around it, or a fault
@@ -87,6 +98,22 @@ def jsonl_rows(texts: Iterable[str], name: str) -> Iterator[list[Row]]:
             rows.append(_object(value, name, f"line {number}"))
         yield rows
         number -= text.endswith("\n")
+
+
+def _fast(line: str) -> Any:
+    """A long line decoded by orjson, which takes half the time, and by `json` where the two would differ: NaN, halves
+    of surrogate pairs, and whole numbers beyond 64 bits, which come as floats."""
+    try:
+        value = orjson.loads(line)
+    except ValueError:
+        return json.loads(line)
+    return json.loads(line) if _huge([value]) else value
+
+
+def _huge(value: Any) -> bool:
+    inside = value.values() if isinstance(value, dict) else value
+    found = [one for one in inside if type(one) in _NUMBERS_IN]
+    return any(_huge(one) if isinstance(one, dict | list) else abs(one) >= 2**63 for one in found)
 
 
 def json_rows(texts: Iterable[str], name: str) -> Iterator[list[Row]]:
