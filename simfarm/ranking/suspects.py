@@ -27,7 +27,9 @@ _LOOK = re.compile(r"\(\?[=!](?:[^()]|\([^()]*\))*\)")
 _CODE_POINT = re.compile(r"\\u([0-9a-f]{4})")
 _NARROW = re.compile(r"\[(?:\\.|[^\]\\])+\]|\\[bwWsS]|\{[01],\d\d+\}|\\.")
 _LOOSE = {r"\b": "", r"\w": r"[^ \n]", r"\W": r"[^a-z0-9_]", r"\s": r"[^!-~]", r"\S": r"[^ \n]"}
+_GAP = re.compile(r"(?:\[\^\.\\n\]|\.)\*")
 _GAPS = {"{0,": "*", "{1,": "+"}
+_WISHES = {"ignore", "order", "praise"}
 _CODED = (
     r"<!--|[a-z0-9+/_-]{22}|[a-z\x{80}-\x{10ffff}][0134578@$]{1,2}[a-z\x{80}-\x{10ffff}]"
     r"|(?:[a-z0-9_\x{80}-\x{10ffff}][ .\-_*|]{1,2}){8}"
@@ -42,21 +44,22 @@ def loose(pattern: str) -> str:
     return _NARROW.sub(lambda match: _LOOSE.get(match[0], _GAPS.get(match[0][:3], match[0])), spelled)
 
 
-def _patterns(rules: Sequence[tuple[str, str, str]]) -> list[str]:
-    """The rules in three parts: all in one would be an automaton larger than RE2 holds, and read at Python's pace."""
-    wishes = ("ignore", "order", "praise")
-    ours = [rule for rule in rules if rule not in TONGUES]
-    parts = (
-        [rule for rule in ours if rule[0] not in wishes],
-        [rule for rule in ours if rule[0] in wishes],
-        [rule for rule in rules if rule in TONGUES],
-    )
-    return ["(?m)" + "|".join(f"(?:{loose(pattern)})" for _, _, pattern in part) for part in parts]
+def _patterns(ascii_only: bool) -> list[str]:
+    """The rules in parts: all in one would be an automaton larger than RE2 holds, and read at Python's pace.
+
+    For a text of ASCII only the rules that may match one: in every match one of their cues stands. Of those of other
+    languages what follows the last gap will do there.
+    """
+    rules = [rule for rule in RULES if not ascii_only or any(cue.isascii() for cue in rule[1].split())]
+    others = [loose(rule[2]) for rule in rules if rule in TONGUES]
+    wishes = [loose(rule[2]) for rule in rules if rule[0] in _WISHES and rule not in TONGUES]
+    signs = [loose(rule[2]) for rule in rules if rule[0] not in _WISHES and rule not in TONGUES]
+    ends = [_GAP.split(pattern)[-1] for pattern in others]
+    parts = [signs, wishes + ends] if ascii_only else [signs, wishes, others]
+    return ["(?m)" + "|".join(f"(?:{pattern})" for pattern in part) for part in parts]
 
 
-_ALL = _patterns(RULES)
-_OF_ASCII = _patterns([rule for rule in RULES if any(cue.isascii() for cue in rule[1].split())])
-"""Those that an ASCII text can match: one of a rule's cues stands in every match."""
+_OF_ASCII, _ALL = _patterns(True), _patterns(False)
 
 
 def suspects(texts: Sequence[str], readings: Sequence[tuple[str, str]]) -> list[bool]:
