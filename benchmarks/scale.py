@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 PEER = """
 import sys, pandas, evalica
@@ -41,12 +42,23 @@ def took(command: list[str]) -> tuple[float, float]:
     return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
+def apart(make: Callable[..., None], *given: object) -> None:
+    """Make a file in a process of its own: the memory of this one would count as that of those it starts."""
+    process = multiprocessing.get_context("spawn").Process(target=make, args=given)
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"failed: {make.__name__}")
+
+
 def told(name: str, ours: tuple[float, float], peer: tuple[float, float] | None = None) -> None:
     ratio = f"   × {ours[0] / peer[0]:.2f} of {peer[0]:.2f} s, {peer[1]:.0f} MB" if peer else ""
     print(f"{name:34}{ours[0]:8.2f} s {ours[1]:7.0f} MB{ratio}", flush=True)
 
 
-def slim_rows(folder: Path, n: int) -> list[Path]:
+def slim_rows(files: list[Path], n: int) -> None:
+    import pandas as pd
+
     rng = np.random.default_rng(0)
     models, questions = 50, n // 50
     frame = pd.DataFrame(
@@ -62,11 +74,9 @@ def slim_rows(folder: Path, n: int) -> list[Path]:
             "judge_hash": "abc",
         }
     )
-    files = [folder / f"slim.{suffix}" for suffix in ("parquet", "csv", "jsonl")]
     frame.to_parquet(files[0])
     frame.to_csv(files[1], index=False)
     frame.to_json(files[2], orient="records", lines=True)
-    return files
 
 
 class Writer:
@@ -107,22 +117,26 @@ def pairs(path: Path, n: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", help="where the files are made")
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="0 leaves them out")
     parser.add_argument("--pairs", type=int, default=100_000)
     parser.add_argument("--megabytes", type=int, default=166)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as made:
         folder = Path(made)
-        for file in slim_rows(folder, options.rows):
+        files = [folder / f"slim.{suffix}" for suffix in ("parquet", "csv", "jsonl")] if options.rows else []
+        if files:
+            apart(slim_rows, files, options.rows)
+        for file in files:
             peer = took([sys.executable, "-c", PEER, str(file)])
             told(f"board of {file.name}", took([*EVALUATE, str(file), "--length-control", "none"]), peer)
-        told("joint length control", took([*EVALUATE, str(folder / "slim.parquet")]))
+        if files:
+            told("joint length control", took([*EVALUATE, str(files[0])]))
         file = folder / "texts.jsonl"
         for size in (options.megabytes, 4 * options.megabytes):
-            annotations(file, size * 10**6)
+            apart(annotations, file, size * 10**6)
             ours = took([*EVALUATE, str(file), "--length-control", "none"])
             told(f"board of {size} MB with texts", ours, took([sys.executable, "-c", PLAIN, str(file)]))
-        pairs(file, options.pairs)
+        apart(pairs, file, options.pairs)
         annotate = [sys.executable, "-m", "simfarm", "annotate", str(file), "--judge", "longest"]
         told(f"annotate {options.pairs} pairs", took([*annotate, "-o", str(folder / "out.jsonl")]))
 

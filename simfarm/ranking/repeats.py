@@ -168,7 +168,11 @@ def _sketches(texts: Sequence[str]) -> list[Hashes]:
     kept = kept[np.diff(kept, prepend=~np.uint64(0)) != 0]
     edges = np.searchsorted(kept, np.arange(len(texts) + 1, dtype=np.uint64) << np.uint64(32))
     lowest = kept.astype(np.uint32)
-    return [lowest[start : min(end, start + SKETCH)] for start, end in pairwise(edges.tolist())]
+    made = [lowest[start : min(end, start + SKETCH)] for start, end in pairwise(edges.tolist())]
+    for number in np.flatnonzero((np.diff(edges) < SKETCH) & (runs > SKETCH)).tolist():
+        # it repeats itself, or most of its hashes are high
+        made[number] = np.unique(_hashes(codes[starts[number] : starts[number] + sizes[number]]))[:SKETCH]
+    return made
 
 
 def _hashes(codes: Hashes) -> Hashes:

@@ -25,10 +25,18 @@ __all__ = ["suspects"]
 
 _LOOK = re.compile(r"\(\?[=!](?:[^()]|\([^()]*\))*\)")
 _CODE_POINT = re.compile(r"\\u([0-9a-f]{4})")
-_NARROW = re.compile(r"\[(?:\\.|[^\]\\])+\]|\\[bwWsS]|\{[01],\d\d+\}|\\.")
-_LOOSE = {r"\b": "", r"\w": r"[^ \n]", r"\W": r"[^a-z0-9_]", r"\s": r"[^!-~]", r"\S": r"[^ \n]"}
+_NARROW = re.compile(r"\[(?:\\.|[^\]\\])+\]|\\[bdwWsS]|\{[01],\d\d+\}|\\.")
+_LOOSE = {
+    r"\b": "",
+    r"\d": r"[0-9\x{80}-\x{10ffff}]",
+    r"\w": r"[^ \n]",
+    r"\W": r"[^a-z0-9_]",
+    r"\s": r"[^!-~]",
+    r"\S": r"[^ \n]",
+}
 _GAP = re.compile(r"(?:\[\^\.\\n\]|\.)\*")
 _GAPS = {"{0,": "*", "{1,": "+"}
+_OTHERS = r"\x{80}-\x{10ffff}"
 _WISHES = {"ignore", "order", "praise"}
 _CODED = (
     r"<!--|[a-z0-9+/_-]{22}|[a-z\x{80}-\x{10ffff}][0134578@$]{1,2}[a-z\x{80}-\x{10ffff}]"
@@ -41,7 +49,18 @@ _CODED = (
 def loose(pattern: str) -> str:
     """A pattern that RE2 knows and that matches wherever this one does in small letters."""
     spelled = _CODE_POINT.sub(lambda match: chr(int(match[1], 16)), _LOOK.sub("", normalize("NFKC", pattern)))
-    return _NARROW.sub(lambda match: _LOOSE.get(match[0], _GAPS.get(match[0][:3], match[0])), spelled)
+    return _NARROW.sub(_loosened, spelled)
+
+
+def _loosened(match: re.Match[str]) -> str:
+    found = match[0]
+    if found.startswith("[") and found[1] != "^":
+        return (
+            found.replace(r"\d", rf"\d{_OTHERS}")
+            .replace(r"\w", rf"\w{_OTHERS}")
+            .replace(r"\s", rf"\s\x0b\x1c-\x1f{_OTHERS}")
+        )
+    return _LOOSE.get(found, _GAPS.get(found[:3], found))
 
 
 def _patterns(ascii_only: bool) -> list[str]:
