@@ -286,3 +286,29 @@ def test_a_folder_of_parts_in_any_format(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="folder without files of rows"):
         list(iter_rows(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("18446744073709551616", 2**64),
+        ('{"deep": [-9223372036854775809]}', {"deep": [-(2**63) - 1]}),
+        ("1e300", 1e300),
+        ("Infinity", float("inf")),
+        ('"\\ud83d"', "\ud83d"),
+        ("18446744073709551615", 2**64 - 1),
+    ],
+)
+def test_a_long_line_is_decoded_as_a_short_one(tmp_path: Path, written: str, value: object) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(f'{{"a": {written}}}\n{{"a": {written}, "text": "{"x" * 1000}"}} \n')
+    short, long = iter_rows(file)
+    assert short["a"] == long["a"] == value
+    assert type(short["a"]) is type(long["a"])
+
+
+def test_a_fault_in_a_long_line_is_told_as_in_a_short_one(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(f'{{"a": 1}}\n{{"a": "{"x" * 1000}" "b"}}\n')
+    with pytest.raises(InputError, match="line 2 is not valid JSON: Expecting ',' delimiter"):
+        list(iter_rows(file))
