@@ -148,3 +148,31 @@ def test_a_run_in_another_thread_can_be_interrupted() -> None:
     assert (ended, stream.closed) == ([asyncio.CancelledError], thread.ident)
     # there is none any more
     interrupt(thread.ident)
+
+
+def test_an_interrupt_between_two_looks_at_the_loop_closes_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the runner sets itself up: a batch is begun that nobody waits for."""
+    closed: list[str] = []
+
+    async def numbers() -> AsyncGenerator[int]:
+        try:
+            for number in range(1000):
+                await asyncio.sleep(0.001)
+                yield number
+        finally:
+            closed.append("closed")
+
+    class Interrupted(asyncio.Runner):
+        runs = 0
+
+        def run(self, coro: Coroutine[object, object, object], *, context: object = None) -> object:
+            self.runs += 1
+            if self.runs == 2:
+                self.get_loop().create_task(coro)
+                raise KeyboardInterrupt
+            return super().run(coro)
+
+    monkeypatch.setattr(asyncio, "Runner", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(drained(numbers()))
+    assert closed == ["closed"]

@@ -261,3 +261,27 @@ def test_the_store_says_nothing_while_all_is_well(tmp_path: Path, caplog: pytest
         asyncio.run(store.put(key(1), Completion("m")))
         store.close()
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_store_removed_under_a_run_stops_the_asking(tmp_path: Path, replaced: bool) -> None:
+    store = Store(tmp_path / "s.sqlite")
+    await store.put(key(1), Completion("m"))
+    for path in tmp_path.glob("s.sqlite*"):
+        path.unlink()
+    if replaced:
+        Store(tmp_path / "s.sqlite").close()
+    with pytest.raises(SimfarmError, match="was removed or replaced while it was in use"):
+        await asyncio.wait_for(store.put(key(2), Completion("m")), 60)
+    with pytest.raises(SimfarmError, match="removed or replaced"):
+        await store.ready()
+    store.close()
+
+
+def test_a_lock_is_told_before_the_first_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "OPENING", 0.5)
+    Store(tmp_path / "s.sqlite").close()
+    with closing(sqlite3.connect(tmp_path / "s.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(InputError, match="another program keeps it locked"):
+            Store(tmp_path / "s.sqlite")

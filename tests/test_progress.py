@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -83,3 +84,16 @@ def test_rows_go_to_their_file_beside_a_bar_on_a_terminal() -> None:
     assert done.stdout == b"a row\n" * 3
     assert b"judge[red]" in shown
     assert not any(found in shown for found in (b"\x1b]", b"\x07", b"\x1b[2J", b"a row"))
+
+
+def test_a_step_that_takes_longer_than_a_minute_is_told_of(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simfarm.cli.progress.LINE_SECONDS", 0.05)
+    with progress("judge", 3):
+        until = time.monotonic() + 30
+        told = ""
+        while "judge: 0 of 3" not in told and time.monotonic() < until:
+            time.sleep(0.05)
+            told += capsys.readouterr().err
+    assert "judge: 0 of 3" in told

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ class Progress:
     """`step` after each of `total` steps, `note` for what holds the run up.
 
     A note stands until another takes its place; the empty one takes it away. Both are cheap, may be called thousands of
-    times a second, and from the thread of the run alone.
+    times a second.
     """
 
     def __init__(self, name: str, total: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,6 +35,7 @@ class Progress:
         self._clock = clock
         self._told, self._note = "", ""
         self._last, self._done_then = clock(), 0
+        self._lock = threading.Lock()
 
     def step(self, told: str = "") -> None:
         """One step is done; `told` is what to say beside the count (what it cost so far)."""
@@ -60,13 +62,31 @@ class Progress:
 
     def _show(self) -> None:
         """A line, where a minute has gone since the last."""
-        now = self._clock()
-        if now - self._last < LINE_SECONDS:
-            return
-        pace = (self.done - self._done_then) / (now - self._last)
-        self._last, self._done_then = now, self.done
+        with self._lock:
+            now = self._clock()
+            if now - self._last < LINE_SECONDS:
+                return
+            pace = (self.done - self._done_then) / (now - self._last)
+            self._last, self._done_then = now, self.done
         left = _minutes((self.total - self.done) / pace) if pace > 0 and self.done < self.total else ""
         say(" · ".join(filter(None, (f"{self.name}: {self.done:,} of {self.total:,}", self.beside(), left))))
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """While the block runs, a step that takes longer than a minute is told of too."""
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(LINE_SECONDS / 4):
+                self._show()
+
+        thread = threading.Thread(target=watch, name="simfarm-progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
 
 def _minutes(seconds: float) -> str:
@@ -78,7 +98,9 @@ def _minutes(seconds: float) -> str:
 def progress(name: str, total: int, clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
     """The `Progress` of a run of `total` steps, shown while the block runs (`name` says what runs)."""
     if is_quiet() or not sys.stderr.isatty():
-        yield Progress(name, total, clock)
+        made = Progress(name, total, clock)
+        with made.watched():
+            yield made
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn

@@ -95,7 +95,7 @@ class Store:
         self.damaged: set[bytes] = set()
         self._reader = self._opened()
         # here and not in its thread, so that a file that cannot be opened twice is told before the first call
-        self._writer = Writer(self._name, self._opened(), self.damaged)
+        self._writer = Writer(self.path, self._opened(), self.damaged)
 
     def _opened(self) -> sqlite3.Connection:
         until = time.monotonic() + OPENING
@@ -115,6 +115,9 @@ class Store:
             self._check(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
+            # a lock that another program holds is told before the first call
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
         except BaseException:
             connection.close()
             raise

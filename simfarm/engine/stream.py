@@ -86,7 +86,7 @@ def _drained(stream: AsyncGenerator[T]) -> Generator[T]:
                 while batch := runner.run(_next_batch(stream)):
                     yield from batch
             finally:
-                runner.run(stream.aclose())
+                runner.run(_close(stream))
     finally:
         _loops.pop(thread, None)
         gc.unfreeze()
@@ -109,6 +109,16 @@ def _close_the_open() -> None:
         # one that a thread is in (ValueError), or whose loop needs a thread that may not start any more (RuntimeError)
         with suppress(ValueError, RuntimeError):
             made.close()
+
+
+async def _close(stream: AsyncGenerator[T]) -> None:
+    """Ends the stream, and before it what takes from it: Ctrl-C in the moment in which the runner sets itself up leaves
+    a batch begun that nobody waits for, and a generator that runs cannot be closed."""
+    for task in asyncio.all_tasks():
+        if getattr(task.get_coro(), "__name__", "") == _next_batch.__name__:
+            task.cancel()
+            await asyncio.wait([task])
+    await stream.aclose()
 
 
 async def _next_batch(stream: AsyncGenerator[T], size: int = 64, seconds: float = 0.2) -> list[T]:

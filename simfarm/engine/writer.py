@@ -16,8 +16,10 @@ import threading
 import time
 from collections.abc import Set
 from contextlib import suppress
+from pathlib import Path
 
 from simfarm.errors import SimfarmError
+from simfarm.harmless import one_line
 
 __all__ = ["PATIENCE", "Row", "Writer", "is_busy"]
 
@@ -44,11 +46,12 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 
 class Writer:
-    """Writes rows to `connection`, which it takes over. `name` is what errors call the file. The first answer to a
+    """Writes rows to `connection`, which it takes over and which has the file `path` open. The first answer to a
     request stays, unless its key is among the `damaged`."""
 
-    def __init__(self, name: str, connection: sqlite3.Connection, damaged: Set[bytes] = frozenset()) -> None:
-        self._name = name
+    def __init__(self, path: Path, connection: sqlite3.Connection, damaged: Set[bytes] = frozenset()) -> None:
+        self._name = one_line(path)
+        self._path, self._file = path, _identity(path)
         self._damaged = damaged
         self._connection = connection
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
@@ -111,6 +114,14 @@ class Writer:
     def _commit(self, rows: list[Row]) -> SimfarmError | None:
         """Writes `rows`; what came of it."""
         while rows:
+            if _identity(self._path) != self._file:
+                # SQLite would go on writing into a file that nobody finds again
+                self._failure = SimfarmError(
+                    f"{self._name}: was removed or replaced while it was in use; run the same command again: what was "
+                    "kept in it is lost, unless you put it back"
+                )
+                self._unwritten += rows
+                return self._failure
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 damaged = [(row[0],) for row in rows if row[0] in self._damaged]
@@ -154,6 +165,15 @@ class Writer:
                 item = self._queue.get_nowait()
                 if item is not None:
                     _settle([item[1]], failure)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a path names, None where it names none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _unwritable(error: sqlite3.Error) -> str:
