@@ -40,6 +40,7 @@ def generate(
     repetition_penalty: float | None = None,
     max_tokens: int = MAX_TOKENS,
     seed: int | None = None,
+    effort: str | None = None,
     stop: Sequence[str] = (),
     chat_template: str | None = None,
     template_args: Mapping[str, Any] | None = None,
@@ -77,6 +78,7 @@ def generate(
         repetition_penalty=repetition_penalty,
         max_tokens=max_tokens,
         seed=seed,
+        effort=effort,
         stop=(stop,) if isinstance(stop, str) else stop,
         chat_template=chat_template,
         template_args=template_args or {},
@@ -117,6 +119,7 @@ def annotate(
     max_tokens: int | None = None,
     temperature: float | None = None,
     top_p: float | None = None,
+    effort: str | None = None,
     limit: int | None = None,
     allow_missing: bool = False,
     concurrency: int | None = None,
@@ -134,9 +137,10 @@ def annotate(
     glob, a folder, `-`), a list or iterator of dicts, a table of pandas, polars, pyarrow or datasets, or a list of any
     of these. `judge` is a name or a file, by default the embedded one; `model` is `openai/…`, `anthropic/…`,
     `litellm/…`, `replay/FILE`, a model on this machine (as in `generate`), or one opened with `open_model`.
-    `max_tokens`, `temperature` and `top_p` replace the judge's own, and so change its hash. `limit` keeps the first N
-    instructions. `budget` is in US dollars, `price` (IN, OUT) in dollars a million tokens, `timeout` in seconds, `rpm`
-    and `tpm` a minute; `engine` holds the options of a model in this process.
+    `max_tokens`, `temperature`, `top_p` and `effort` (how much a model thinks: none, low, medium …) replace the judge's
+    own, and so change its hash. `limit` keeps the first N instructions. `budget` is in US
+    dollars, `price` (IN, OUT) in dollars a million tokens, `timeout` in seconds, `rpm` and `tpm` a minute; `engine`
+    holds the options of a model in this process.
 
     Raises `InputError` for bad input and for an option that would do nothing, `ProviderError` when the provider refuses
     every call; a call that fails, or that the budget did not allow, is a row with status `error`.
@@ -151,8 +155,8 @@ def annotate(
 def asking_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options of `Session.open` among a function's arguments."""
     names = (
-        "judge", "model", "base_url", "engine", "order", "repeats", "max_tokens", "temperature", "top_p", "concurrency",
-        "rpm", "tpm", "timeout", "budget", "price", "store", "retry_unparseable",
+        "judge", "model", "base_url", "engine", "order", "repeats", "max_tokens", "temperature", "top_p", "effort",
+        "concurrency", "rpm", "tpm", "timeout", "budget", "price", "store", "retry_unparseable",
     )  # fmt: skip
     return {name: given[name] for name in names} | {"store": _path(given["store"])}
 
@@ -217,6 +221,7 @@ def select(
     max_tokens: int | None = None,
     temperature: float | None = None,
     top_p: float | None = None,
+    effort: str | None = None,
     limit: int | None = None,
     allow_missing: bool = False,
     concurrency: int | None = None,

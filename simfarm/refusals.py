@@ -28,7 +28,7 @@ __all__ = [
 ASKING = ("concurrency", "rpm", "tpm", "timeout", "budget", "price", "store")
 """How hard a server is asked, and at what price."""
 
-SAMPLING = ("max_tokens", "temperature", "top_p")
+SAMPLING = ("max_tokens", "temperature", "top_p", "effort")
 
 JUDGING = (
     "judge", "model", "base_url", "engine", "engine_arg", "order", "repeats", "limit", "allow_missing", *SAMPLING,

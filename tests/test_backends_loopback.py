@@ -15,7 +15,8 @@ from simfarm.backends import open_backend
 from simfarm.backends.anthropic import AnthropicBackend
 from simfarm.backends.base import CallError, Completion, Request, TransientError
 from simfarm.backends.failures import provider_words, retry_after
-from simfarm.backends.openai import OpenAIBackend, is_reasoning_model
+from simfarm.backends.openai import OpenAIBackend
+from simfarm.backends.traits import ROOM, traits
 from simfarm.errors import InputError, ProviderError
 
 PROMPT = "Which answer is better, the long one about the badger or the short one about the fox?"
@@ -94,7 +95,7 @@ async def test_openai_wire_and_log_probabilities(openai: OpenAIBackend, server: 
         "temperature": 0,
         "max_tokens": 1,
         "logprobs": True,
-        "top_logprobs": 5,
+        "top_logprobs": 20,
         "seed": 7,
         "stop": ["\n"],
     }
@@ -227,22 +228,22 @@ async def test_another_models_name_is_recorded(backend: OpenAIBackend | Anthropi
 async def test_reasoning_models_by_name(openai: OpenAIBackend, server: Loopback) -> None:
     await openai.complete(ask("gpt-5-mini", temperature=0, max_tokens=500, effort="low"))
     body = server.calls[0].body
-    assert (body["max_completion_tokens"], body["reasoning_effort"]) == (500, "low")
+    assert (body["max_completion_tokens"], body["reasoning_effort"]) == (500 + ROOM, "low")
     assert "temperature" not in body
     assert "max_tokens" not in body
     with pytest.raises(InputError, match="log probabilities"):
         await openai.complete(ask("gpt-5-mini", logprobs=5))
     assert len(server.calls) == 1
     await openai.complete(ask("gpt-5.4", temperature=0, max_tokens=1, logprobs=5, effort="none"))
-    assert server.calls[1].body["top_logprobs"] == 5
+    assert server.calls[1].body["top_logprobs"] == 20
     assert server.calls[1].body["max_completion_tokens"] == 1
 
 
 def test_which_names_reason() -> None:
     reasoning = ["o1", "o3-mini", "o4-mini-2025-04-16", "gpt-5", "gpt-5.4-mini", "gpt-6-sol", "openai/gpt-5-nano"]
     plain = ["gpt-4.1", "gpt-4o-mini", "gpt-5-chat-latest", "ft:gpt-4.1:me", "omni-1", "gpt-oss-120b", "gpt-3.5-turbo"]
-    assert [m for m in reasoning if not is_reasoning_model(m)] == []
-    assert [m for m in plain if is_reasoning_model(m)] == []
+    assert [m for m in reasoning if traits(m).drawn] == []
+    assert [m for m in plain if not traits(m).drawn] == []
 
 
 async def test_an_unknown_reasoning_model_is_learnt_once(openai: OpenAIBackend, server: Loopback) -> None:
@@ -268,10 +269,12 @@ async def test_a_model_that_keeps_refusing_is_a_row_error_not_a_loop(openai: Ope
 
 async def test_claude_that_deprecates_temperature(anthropic: AnthropicBackend, server: Loopback) -> None:
     server.script("400:`temperature` is deprecated for this model.")
-    await anthropic.complete(ask("claude-next", temperature=0))
+    await anthropic.complete(ask("claude-opus-4-6", temperature=0))
     assert ["temperature" in call.body for call in server.calls] == [True, False]
-    await anthropic.complete(ask("claude-next", temperature=0))
+    await anthropic.complete(ask("claude-opus-4-6", temperature=0))
     assert "temperature" not in server.calls[2].body
+    await anthropic.complete(ask("claude-opus-4-8", temperature=0))
+    assert "temperature" not in server.calls[3].body, "by its name"
 
 
 async def test_no_log_probabilities_stops_before_or_at_the_first_answer(

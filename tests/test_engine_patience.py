@@ -187,8 +187,9 @@ async def test_a_throttled_run_says_that_it_waits(
 ) -> None:
     monkeypatch.setattr(patience, "SAID_AFTER", 0.1)
     monkeypatch.setattr(patience, "SAID_EVERY", 0.2)
-    server.script(*["429-after:1.4"] * 6)
     async with engine(concurrency=6) as one:
+        await one.complete(ask(99))
+        server.script(*["429-after:1.4"] * 6)
         await answers(one, range(6))
         await asyncio.sleep(0.5)
     kinds, lines = zip(*told, strict=True)
@@ -283,6 +284,10 @@ class Stub:
         self.results = list(results)
 
     def check(self, model: str, sampling: object) -> None: ...
+
+    def most_tokens(self, request: Request) -> int | None:
+        limit: int | None = request.sampling.get("max_tokens")
+        return limit
 
     async def complete(self, request: Request) -> Completion:
         result = self.results.pop(0) if len(self.results) > 1 else self.results[0]

@@ -189,7 +189,7 @@ async def test_concurrency_is_kept(engine: Open, server: Loopback) -> None:
 async def test_256_at_a_time(engine: Open, server: Loopback) -> None:
     server.plan.latency = 1.0
     async with engine(concurrency=256) as one:
-        await asyncio.gather(*(one.complete(ask(n)) for n in range(256)))
+        await asyncio.gather(*(one.complete(ask(n)) for n in range(257)))
     assert server.most_running == 256
 
 

@@ -15,10 +15,11 @@ import pytest
 from loopback import Call, Loopback
 
 import simfarm
+from simfarm.backends.traits import split_thoughts
 from simfarm.cli import main
 from simfarm.errors import InputError
 from simfarm.files import read_rows
-from simfarm.generation.sampling import Sampling, split_thinking
+from simfarm.generation.sampling import Sampling
 
 QUESTIONS = [f"Why does the clock on tower {n} run late?" for n in range(30)]
 
@@ -224,11 +225,11 @@ def test_bad_options_are_one_line(
 
 
 def test_thinking_is_no_part_of_the_answer() -> None:
-    assert split_thinking("<think>\nhm\n</think>\n\nYes.") == ("Yes.", "hm")
-    assert split_thinking("hm</think>Yes.") == ("Yes.", "hm")
-    assert split_thinking("<think>hm, and then") == ("", "hm, and then")
+    assert split_thoughts("<think>\nhm\n</think>\n\nYes.") == ("Yes.", "hm")
+    assert split_thoughts("hm</think>Yes.") == ("Yes.", "hm")
+    assert split_thoughts("<think>hm, and then") == ("", "hm, and then")
     for plain in ("Yes, I <think> so.", "A <think> opens a thought and </think> closes it."):
-        assert split_thinking(plain) == (plain, None)
+        assert split_thoughts(plain) == (plain, None)
 
 
 def test_a_thought_is_no_part_of_an_output(prompts: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +261,7 @@ def test_records_say_what_was_sent(prompts: str, capsys: pytest.CaptureFixture[s
         for option in (["--temperature", "0.7"], ["--stop", "END"], ["--top-p", "0.5"]):
             command = ["generate", prompts, "--model", "openai/o3", "--base-url", f"{server.url}/v1", *option]
             assert main(command) == 2
-            assert f"o3 takes no {option[0][2:].replace('-', '_')} while it reasons" in capsys.readouterr().err
+            assert f"o3 takes no {option[0][2:].replace('-', '_')} while it thinks" in capsys.readouterr().err
         dated = ["generate", prompts, "--limit", "1", "--base-url", f"{server.url}/v1", "--model", "openai/m@20240620"]
         assert main([*dated, "-o", "o.json"]) == 0
         assert read_rows("o.json")[0]["generator"] == "m@20240620"

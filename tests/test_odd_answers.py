@@ -175,15 +175,22 @@ def check(completion: Completion) -> None:
         assert verdict.p_second is None or 0 <= verdict.p_second <= 1
 
 
+def _read_whole(backend: OpenAIBackend, request: Request, answer: Any) -> Completion:
+    completion, thought = backend._read(answer, request, 0.1)
+    backend._dialect.starved(request, {}, completion.text, thought, completion.finish_reason == "length")
+    backend._doubt(request, {"response_format": {}}, completion, thought)
+    return completion
+
+
 @settings(max_examples=400, deadline=None)
 @given(BODIES)
 def test_whatever_a_body_holds_it_is_read_or_refused(body: Any) -> None:
-    backend = OpenAIBackend.__new__(OpenAIBackend)
-    backend.base_url, backend.key_variable, backend._logprobs_seen = "http://h/v1", "OPENAI_API_KEY", {"judge-1"}
+    backend = OpenAIBackend(base_url="http://h/v1")
+    backend._logprobs_seen.add("judge-1")
     request = Request("judge-1", ({"role": "user", "content": "one or two?"},), {"logprobs": 5})
     raw = json.dumps(body).encode()
     for read in (
-        lambda answer: backend._completion(answer, request, 0.1),
+        lambda answer: _read_whole(backend, request, answer),
         lambda answer: read_anthropic(answer, 0.1),
     ):
         try:

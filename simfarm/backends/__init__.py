@@ -11,14 +11,20 @@ from typing import Any, cast
 
 from simfarm.backends.base import Backend, Scorer
 from simfarm.backends.local import ENGINES, SERVERS, local_spec
+from simfarm.backends.traits import traits
 from simfarm.errors import InputError
 
-__all__ = ["PREFIXES", "TIMEOUT", "open_backend", "open_model", "opened"]
+__all__ = ["PREFIXES", "TIMEOUT", "open_backend", "open_model", "opened", "usual_timeout"]
 
 PREFIXES = (*SERVERS, *ENGINES)
 
 TIMEOUT = 120.0
 """Seconds that a server has for one call, unless the user says otherwise."""
+
+
+def usual_timeout(model: str | Backend) -> float:
+    """Seconds that a server has for a verdict where the user names none: more for a model that thinks first."""
+    return 5 * TIMEOUT if isinstance(model, str) and traits(model).thinks else TIMEOUT
 
 
 def open_model(spec: str, engine: Mapping[str, Any] | None = None) -> Scorer:

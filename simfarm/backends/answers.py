@@ -10,7 +10,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from simfarm.backends.base import CallError, TokenLogprob, TransientError, read_count, read_places, whole_text
+from simfarm.backends.base import (
+    CallError,
+    TokenLogprob,
+    TransientError,
+    read_count,
+    read_logprob,
+    read_places,
+    whole_text,
+)
 
 __all__ = ["answer_json", "bounded", "message_text", "token_count", "token_logprobs", "word"]
 
@@ -51,13 +59,17 @@ def token_logprobs(logprobs: object) -> tuple[TokenLogprob, ...] | None:
         return read_places(
             [{"token": p["token"], "logprob": p["logprob"], "top": _top(p.get("top_logprobs"))} for p in content]
         )
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         return ()
 
 
 def _top(listed: Any) -> dict[str, Any]:
-    """Token -> log probability; of two tokens that are spelled alike the first, likelier one counts."""
-    return {other["token"]: other["logprob"] for other in reversed(listed or ())}
+    """Token -> log probability; of two tokens that are spelled alike the likelier one counts, wherever it stands."""
+    return {other["token"]: other["logprob"] for other in sorted(listed or (), key=_likely)}
+
+
+def _likely(other: Mapping[str, Any]) -> float:
+    return float(read_logprob(other["logprob"]))
 
 
 def answer_json(body: bytes, provider: str) -> Any:

@@ -1,13 +1,14 @@
 """Anthropic's messages, through the official SDK (aiohttp transport, no retries of its own, untyped answers).
 
-Claude gives no log probabilities and takes no seed. Families after 4.6 refuse a temperature; a name this module does
-not know is asked with it once, and the refusal remembered.
+Claude gives no log probabilities and takes no seed. Families after 4.6 take no temperature, and from 5 on they think
+unless they are told not to, if they can be; what a model refuses is remembered, for the calls under way as well.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,15 +18,41 @@ import anthropic
 
 from simfarm.backends.answers import answer_json, bounded, message_text, token_count, word
 from simfarm.backends.base import CallError, Completion, Request, TransientError
-from simfarm.backends.failures import check_address, check_key, connection_error, error_fields, status_error
-from simfarm.errors import InputError
+from simfarm.backends.dialect import READS_TEXT, check_thinking, objects
+from simfarm.backends.failures import (
+    check_address,
+    check_key,
+    connection_error,
+    error_fields,
+    provider_words,
+    status_error,
+)
+from simfarm.backends.traits import room_for, traits, wants_none
+from simfarm.errors import InputError, ProviderError
+from simfarm.masking import secrets_of
 
 __all__ = ["DEFAULT_MAX_TOKENS", "AnthropicBackend"]
 
 DEFAULT_MAX_TOKENS = 4096
 """Anthropic requires a limit; this one stands in where a judge names none."""
 
-NAMES = {"temperature", "top_p", "max_tokens", "seed", "stop", "effort", "schema"}
+NAMES = {"temperature", "top_p", "max_tokens", "seed", "stop", "effort", "schema", "thinking", "extra"}
+
+REFUSABLE = {
+    "temperature": ("temperature",),
+    "top_p": ("top_p",),
+    "off": ("thinking",),
+    "least": ("effort", "output_config:"),
+    "format": (
+        "output_config.format",
+        "output_config:",
+        "output format",
+        "structured output",
+        "json_schema",
+    ),
+}
+"""What a request is also understood without -> the words of a refusal that is about it."""
+
 FINISH = {"max_tokens": "length", "model_context_window_exceeded": "length", "refusal": "refusal"}
 
 
@@ -40,7 +67,8 @@ class AnthropicBackend:
     def __init__(self, *, base_url: str | None = None, timeout: float = 120.0) -> None:
         self.base_url = base_url or os.environ.get("ANTHROPIC_BASE_URL") or None
         check_address(self.base_url, "--base-url" if base_url else "ANTHROPIC_BASE_URL")
-        self._refused: dict[str, set[str]] = {}
+        self._host = urlsplit(self.base_url).hostname if self.base_url else None
+        self._refused: defaultdict[str, set[str]] = defaultdict(set)
         check_key("ANTHROPIC_API_KEY")
         key = os.environ.get("ANTHROPIC_API_KEY")
         if not key:
@@ -59,50 +87,68 @@ class AnthropicBackend:
     def check(self, model: str, sampling: Mapping[str, Any]) -> None:
         """Refuses, before any call, what no Claude can do. Raises `InputError`."""
         if sampling.get("logprobs"):
-            raise InputError(
-                f"{model} gives no log probabilities: use a judge that reads text, such as pairwise-reasoned"
-            )
+            raise InputError(f"{model} gives no log probabilities: {READS_TEXT}")
         unknown = sampling.keys() - NAMES - {"logprobs"}
         if unknown:
             raise InputError(f"unknown sampling option '{min(unknown)}': anthropic/ takes {', '.join(sorted(NAMES))}")
+        check_thinking(model, self._host, sampling, ("anthropic.com",))
+
+    def thinks(self, request: Request) -> bool:
+        """Whether the model will think about a request, as far as is known."""
+        sampling, known = request.sampling, traits(request.model, self._host)
+        if "thinking" not in sampling and not wants_none(sampling):
+            return known.thinks
+        refused = self._refused[request.model]
+        return sampling.get("thinking") or (known.thinks and (known.off is None or "off" in refused))
+
+    def most_tokens(self, request: Request) -> int:
+        """The most tokens that the answer may have: the reply's own, and room to think in where it will be needed."""
+        limit = int(request.sampling.get("max_tokens", DEFAULT_MAX_TOKENS))
+        return limit + room_for(request.sampling) if self.thinks(request) else limit
 
     def body(self, request: Request) -> dict[str, Any]:
         """The request as it goes over the wire: system messages apart, the schema as an output format."""
-        sampling = request.sampling
+        sampling, thinks = request.sampling, self.thinks(request)
         self.check(request.model, sampling)
-        refused = self._refused.get(request.model, ())
+        known, refused = traits(request.model, self._host), self._refused[request.model]
         body: dict[str, Any] = {
             "model": request.model,
-            "max_tokens": sampling.get("max_tokens", DEFAULT_MAX_TOKENS),
+            "max_tokens": self.most_tokens(request),
             "messages": [dict(m) for m in request.messages if m["role"] != "system"],
         }
         system = "\n\n".join(m["content"] for m in request.messages if m["role"] == "system")
         if system:
             body["system"] = system
-        for name in ("temperature", "top_p"):
-            if name in sampling and name not in refused:
-                body[name] = sampling[name]
+        if known.drawn if thinks else known.drawn_quiet:
+            body |= {name: sampling[name] for name in ("temperature", "top_p") if name in sampling.keys() - refused}
         if "stop" in sampling:
             stop = sampling["stop"]
             body["stop_sequences"] = [stop] if isinstance(stop, str) else list(stop)
         config: dict[str, Any] = {}
-        if "effort" in sampling and "output_config" not in refused:
+        if "effort" in sampling:
             config["effort"] = sampling["effort"]
-        if "schema" in sampling and "output_config" not in refused:
+        if sampling.get("thinking") and not known.thinks:
+            body |= known.on or {}
+        elif known.thinks and (sampling.get("thinking") is False or wants_none(sampling)):
+            if not thinks:
+                body |= known.off or {}
+            elif "least" not in refused:
+                config |= known.least["output_config"]
+        if "schema" in sampling and "format" not in refused:
             config["format"] = {"type": "json_schema", "schema": anthropic.transform_schema(dict(sampling["schema"]))}
         if config:
             body["output_config"] = config
-        return body
+        return body | dict(sampling.get("extra", {}))
 
     async def complete(self, request: Request) -> Completion:
-        """One completion. A body refused for its temperature or output format is sent again without it at once."""
+        """One completion. A body refused for one of its parameters is sent again without it at once."""
         while True:
             body = self.body(request)
             started = time.perf_counter()
             try:
                 answer = await self._client.post("/v1/messages", cast_to=bytes, body=body)
             except anthropic.APIStatusError as error:
-                if error.status_code == 400 and self._learn(request.model, body, error_fields(error.body)["message"]):
+                if error.status_code in (400, 422) and self._learns(request, body, error_fields(error.body)):
                     continue
                 raise status_error(
                     error.status_code,
@@ -120,18 +166,18 @@ class AnthropicBackend:
                 raise CallError("the prompt is not valid Unicode text") from None
             return _completion(answer_json(answer, self.name), time.perf_counter() - started)
 
-    def _learn(self, model: str, body: Mapping[str, Any], message: str) -> bool:
-        """Whether a 400 objects to a parameter that can be left out, and was not refused before."""
-        refused = self._refused.setdefault(model, set())
-        for name, words in (
-            ("temperature", ("temperature",)),
-            ("top_p", ("top_p",)),
-            ("output_config", ("output_config", "output format", "effort")),
-        ):
-            if name in body and name not in refused and any(word in message.lower() for word in words):
-                refused.add(name)
-                return True
-        return False
+    def _learns(self, request: Request, body: Mapping[str, Any], error: Mapping[str, str]) -> bool:
+        """Whether a refusal is about a parameter that can be left out, by this call or by another while it was under
+        way: then the request is to be sent again. Raises `ProviderError` for an effort that the model has not."""
+        message, refused = error["message"].lower(), self._refused[request.model]
+        named = [name for name, words in REFUSABLE.items() if any(word in message for word in words)]
+        if "effort" in request.sampling and "least" in named and not {"off", "format"} & set(named):
+            words = provider_words(error["message"], request.messages, secrets_of(self.base_url, self.key_variable))
+            told = f": {words}" if words else ""
+            raise ProviderError(f"{request.model} refuses the effort '{request.sampling['effort']}'{told}")
+        if objects(error):
+            refused.update(named if "output_config:" in message else named[:1])
+        return self.body(request) != body
 
     async def close(self) -> None:
         """Closes the connections."""

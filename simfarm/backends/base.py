@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias
 
 __all__ = [
@@ -62,9 +62,10 @@ class Judged:
 @dataclass(frozen=True, slots=True)
 class Request:
     """One question to one model. `sampling` holds provider-neutral names (temperature, top_p, repetition_penalty,
-    max_tokens, logprobs, seed, effort, stop, schema, choices, chat_template, template_args); `choices` are the texts
-    that the answer must be one of, for engines in this process. `sample` tells repeats of one question apart, `attempt`
-    tells a later try after an unparseable answer from the first."""
+    max_tokens, logprobs, seed, effort, thinking, stop, schema, choices, chat_template, template_args, extra);
+    `max_tokens` is for the reply, a server's model gets more to think in; `choices` are the texts that the answer must
+    be one of, for engines in this process; `extra` are fields of the server's own. `sample` tells repeats of one
+    question apart, `attempt` tells a later try after an unparseable answer from the first."""
 
     model: str
     messages: tuple[Message, ...]
@@ -109,6 +110,16 @@ class Completion:
             if value is not None:
                 row[name] = value
         return row
+
+    def after(self, input_tokens: int, output_tokens: int) -> Completion:
+        """The same, with the tokens of an answer before it that was paid for and held nothing."""
+        if not (input_tokens or output_tokens):
+            return self
+        return replace(
+            self,
+            input_tokens=None if self.input_tokens is None else self.input_tokens + input_tokens,
+            output_tokens=None if self.output_tokens is None else self.output_tokens + output_tokens,
+        )
 
     @classmethod
     def from_json(cls, row: object) -> Completion:
@@ -220,6 +231,9 @@ class Backend(Protocol):
 
     def check(self, model: str, sampling: Mapping[str, Any]) -> None:
         """Refuse, before any call, what this model cannot do (log probabilities …); raises `InputError`."""
+
+    def most_tokens(self, request: Request) -> int | None:
+        """The most tokens that the answer may have, thinking among them; None where nothing bounds them."""
 
     async def complete(self, request: Request) -> Completion: ...
 

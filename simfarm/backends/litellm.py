@@ -1,6 +1,7 @@
 """Every other provider, through litellm (`litellm/groq/llama-3.1-8b-instant`), an optional extra.
 
-litellm knows each provider's address, key variable and dialect; retries, limits and prices stay simfarm's own.
+litellm knows each provider's address, key variable and dialect; retries, limits and prices stay simfarm's own. What a
+provider refuses it leaves out by itself, so that whoever may think gets room to think whatever was asked.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import openai
 
 from simfarm.backends.answers import message_text, token_count, token_logprobs, word
 from simfarm.backends.base import Completion, Request, TransientError
+from simfarm.backends.dialect import READS_TEXT, check_thinking
 from simfarm.backends.failures import check_address, check_key, connection_error, status_error
+from simfarm.backends.traits import room_for, traits, wants_none
 from simfarm.errors import InputError
 
 __all__ = ["LiteLLMBackend"]
@@ -21,12 +24,11 @@ __all__ = ["LiteLLMBackend"]
 WIRE = {
     "top_p": "top_p",
     "temperature": "temperature",
-    "max_tokens": "max_tokens",
     "seed": "seed",
     "stop": "stop",
     "effort": "reasoning_effort",
 }
-NAMES = {*WIRE, "logprobs", "schema"}
+NAMES = {*WIRE, "max_tokens", "logprobs", "schema", "thinking", "extra"}
 
 
 class LiteLLMBackend:
@@ -57,10 +59,18 @@ class LiteLLMBackend:
         unknown = sampling.keys() - NAMES
         if unknown:
             raise InputError(f"unknown sampling option '{min(unknown)}': litellm/ takes {', '.join(sorted(NAMES))}")
-        if sampling.get("logprobs"):
-            takes = self._litellm.get_supported_openai_params(model) or []
-            if "logprobs" not in takes:
-                raise InputError(f"{model} gives no log probabilities: use a judge that reads text (pairwise-reasoned)")
+        check_thinking(model, None, sampling, ())
+        takes = self._litellm.get_supported_openai_params(model) or []
+        if sampling.get("logprobs") and "logprobs" not in takes:
+            raise InputError(f"{model} gives no log probabilities: {READS_TEXT}")
+        if "effort" in sampling and "reasoning_effort" not in takes:
+            raise InputError(f"{model} takes no effort (litellm would drop it): leave it out")
+
+    def most_tokens(self, request: Request) -> int | None:
+        """The most tokens that the answer may have, thinking among them; None where the request names no limit."""
+        limit, known = request.sampling.get("max_tokens"), traits(request.model)
+        thinks = known.thinks or request.sampling.get("thinking")
+        return limit + room_for(request.sampling) if limit is not None and thinks else limit
 
     def body(self, request: Request) -> dict[str, Any]:
         """litellm's arguments for a request."""
@@ -68,6 +78,14 @@ class LiteLLMBackend:
         self.check(request.model, sampling)
         body: dict[str, Any] = {"model": request.model, "messages": [dict(m) for m in request.messages]}
         body |= {wire: sampling[name] for name, wire in WIRE.items() if name in sampling}
+        known, limit = traits(request.model), self.most_tokens(request)
+        if limit is not None:
+            body["max_tokens"] = limit
+        switch = known.on if sampling.get("thinking") else known.off if known.thinks and wants_none(sampling) else None
+        # the two switches that litellm translates for each provider
+        body |= {name: value for name, value in (switch or {}).items() if name in ("reasoning_effort", "thinking")}
+        if "extra" in sampling:
+            body["extra_body"] = dict(sampling["extra"])
         if sampling.get("logprobs"):
             body |= {"logprobs": True, "top_logprobs": sampling["logprobs"]}
         if "schema" in sampling:

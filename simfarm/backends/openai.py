@@ -6,8 +6,8 @@ retries, because only it knows the limits and the budget.
 
 from __future__ import annotations
 
+import logging
 import os
-import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,8 @@ import aiohttp
 import openai
 
 from simfarm.backends.answers import answer_json, bounded, message_text, token_count, token_logprobs, word
-from simfarm.backends.base import CallError, Completion, Request, TransientError
+from simfarm.backends.base import CallError, Completion, Request, TransientError, read_count
+from simfarm.backends.dialect import READS_TEXT, Dialect
 from simfarm.backends.failures import (
     check_address,
     check_key,
@@ -29,32 +30,10 @@ from simfarm.backends.failures import (
 from simfarm.errors import InputError, ProviderError
 from simfarm.masking import secrets_of
 
-__all__ = ["OpenAIBackend", "is_reasoning_model"]
+__all__ = ["OpenAIBackend"]
 
-WIRE = {
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "seed": "seed",
-    "stop": "stop",
-    "effort": "reasoning_effort",
-}
-EXTENSIONS = {
-    "repetition_penalty": "repetition_penalty",
-    "chat_template": "chat_template",
-    "template_args": "chat_template_kwargs",
-}
-"""What the servers for open models add to OpenAI's body."""
-NAMES = {*WIRE, *EXTENSIONS, "max_tokens", "logprobs", "schema"}
-REASONING = re.compile(r"(?:o[1-9]|gpt-[5-9]|codex)(?!.*-chat)")
 NO_KEY = "no-key"
 """Sent where a compatible server needs no key: the SDK insists on one."""
-
-
-def is_reasoning_model(model: str) -> bool:
-    """Whether a model thinks before it answers, by its name: such a model takes `max_completion_tokens` and an effort,
-    and neither temperature nor log probabilities. Others are recognised by how the server refuses (`_learn`)."""
-    name = model.rpartition("/")[2].removeprefix("ft:")
-    return REASONING.match(name) is not None
 
 
 class OpenAIBackend:
@@ -67,8 +46,8 @@ class OpenAIBackend:
     def __init__(self, *, base_url: str | None = None, timeout: float = 120.0) -> None:
         self.base_url = base_url or os.environ.get("OPENAI_BASE_URL") or None
         check_address(self.base_url, "--base-url" if base_url else "OPENAI_BASE_URL")
-        self._refused: dict[str, set[str]] = {}
         self._logprobs_seen: set[str] = set()
+        self._schema_seen: set[str] = set()
         http = openai.DefaultAioHttpClient(timeout=timeout, event_hooks={"response": [bounded]})
         options: dict[str, Any] = {"timeout": timeout, "max_retries": 0, "http_client": http}
         endpoint = os.environ.get("AZURE_OPENAI_ENDPOINT")
@@ -85,8 +64,10 @@ class OpenAIBackend:
                     )
             check_key("AZURE_OPENAI_API_KEY")
             self.base_url = endpoint
+            self._dialect = Dialect(endpoint)
             self._client = openai.AsyncAzureOpenAI(azure_endpoint=endpoint, **options)
             return
+        self._dialect = Dialect(self.base_url)
         check_key("OPENAI_API_KEY")
         key = os.environ.get("OPENAI_API_KEY")
         if not key:
@@ -98,55 +79,25 @@ class OpenAIBackend:
 
     def check(self, model: str, sampling: Mapping[str, Any]) -> None:
         """Refuses, before any call, what this model cannot do. Raises `InputError`."""
-        unknown = sampling.keys() - NAMES
-        if unknown:
-            raise InputError(f"unknown sampling option '{min(unknown)}': openai/ takes {', '.join(sorted(NAMES))}")
-        extended = EXTENSIONS.keys() & sampling.keys()
-        if extended and self.base_url is None:
-            raise InputError(
-                f"OpenAI's own models take no {min(extended)}: leave it out, or name a server with --base-url"
-            )
-        if sampling.get("logprobs") and is_reasoning_model(model) and sampling.get("effort") != "none":
-            raise InputError(
-                f"{model} gives no log probabilities while it reasons: use a judge that reads text (pairwise-reasoned)"
-                ", another model, or sampling effort: none where the model has it"
-            )
+        self._dialect.check(model, sampling)
 
-    def body(self, request: Request) -> dict[str, Any]:
-        """The request as it goes over the wire. Raises `InputError` as `check` does."""
-        sampling, model = request.sampling, request.model
-        self.check(model, sampling)
-        refused = self._refused.get(model, ())
-        reasoning = is_reasoning_model(model)
-        body: dict[str, Any] = {"model": model, "messages": [dict(m) for m in request.messages]}
-        for name, wire in WIRE.items():
-            if name in sampling and wire not in refused:
-                body[wire] = sampling[name]
-        if reasoning and sampling.get("effort") != "none":
-            for name in ("temperature", "top_p", "stop"):
-                body.pop(name, None)
-        body |= {wire: sampling[name] for name, wire in EXTENSIONS.items() if name in sampling}
-        if "max_tokens" in sampling:
-            renamed = reasoning or "max_tokens" in refused
-            body["max_completion_tokens" if renamed else "max_tokens"] = sampling["max_tokens"]
-        if sampling.get("logprobs"):
-            body["logprobs"] = True
-            body["top_logprobs"] = sampling["logprobs"]
-        if "schema" in sampling and "response_format" not in refused:
-            described = {"name": "verdict", "schema": sampling["schema"], "strict": True}
-            body["response_format"] = {"type": "json_schema", "json_schema": described}
-        return body
+    def most_tokens(self, request: Request) -> int | None:
+        """The most tokens that the answer may have, thinking among them."""
+        return self._dialect.most_tokens(request)
 
     async def complete(self, request: Request) -> Completion:
-        """One completion. A body that the model refuses for one of its parameters is adjusted and sent again at once;
-        the process remembers."""
+        """One completion. A body that the model refuses for one of its parameters is adjusted and sent again at once,
+        and so is one whose limit the model used up by thinking; the process remembers."""
+        wasted = (0, 0)
         while True:
-            body = self.body(request)
+            body = self._dialect.body(request)
             started = time.perf_counter()
             try:
                 answer = await self._client.post("/chat/completions", cast_to=bytes, body=body)
             except openai.APIStatusError as error:
-                if error.status_code == 400 and self._learn(request.model, body, error_fields(error.body)):
+                fields = error_fields(error.body)
+                words = self._words(fields, request)
+                if error.status_code in (400, 422) and self._dialect.learns(request, body, fields, words):
                     continue
                 raise status_error(
                     error.status_code,
@@ -162,60 +113,62 @@ class OpenAIBackend:
                 raise connection_error(error, self.name, self.base_url) from None
             except UnicodeEncodeError:
                 raise CallError("the prompt is not valid Unicode text") from None
-            return self._completion(answer_json(answer, self.name), request, time.perf_counter() - started)
+            completion, thought = self._read(answer_json(answer, self.name), request, time.perf_counter() - started)
+            if self._dialect.starved(request, body, completion.text, thought, completion.finish_reason == "length"):
+                wasted = (wasted[0] + (completion.input_tokens or 0), wasted[1] + (completion.output_tokens or 0))
+                continue
+            self._doubt(request, body, completion, thought)
+            return completion.after(*wasted)
 
-    def _learn(self, model: str, body: Mapping[str, Any], error: Mapping[str, str]) -> bool:
-        """Whether a 400 names a parameter that can be left out or renamed, and was not refused before."""
-        message = error["message"].lower()
-        objection = error["code"].startswith("unsupported") or any(
-            word in message for word in ("unsupported", "not support", "deprecated", "unrecognized", "not permitted")
-        )
-        if not objection:
-            return False
-        if "logprobs" in body and "logprobs" in (error["param"] or message):
-            raise ProviderError(f"{model} gives no log probabilities: use a judge that reads text (pairwise-reasoned)")
-        refused = self._refused.setdefault(model, set())
-        for name in ("max_tokens", *WIRE.values(), "response_format"):
-            if name in body and name not in refused and (error["param"] or message).find(name) >= 0:
-                refused.add(name)
-                return True
-        return False
+    def _words(self, error: Mapping[str, str], request: Request) -> str:
+        """What the server says of a failure, without a key or the prompt."""
+        return provider_words(error["message"], request.messages, secrets_of(self.base_url, self.key_variable))
 
-    def _completion(self, answer: Any, request: Request, seconds: float) -> Completion:
+    def _read(self, answer: Any, request: Request, seconds: float) -> tuple[Completion, bool]:
+        """An answer as a completion, and whether it shows that the model thought."""
         try:
             choice = answer["choices"][0]
             message = dict(choice["message"])
         except (KeyError, IndexError, TypeError, ValueError):
             # an error with status 200 (some gateways) says why; a web page or a half-made answer does not
-            secrets = secrets_of(self.base_url, self.key_variable)
-            words = provider_words(error_fields(answer)["message"], request.messages, secrets)
+            words = self._words(error_fields(answer), request)
             what = "is a page, not JSON" if isinstance(answer, str) else "has no choices"
             raise TransientError(f"openai: the answer {what}" + (f": {words}" if words else "")) from None
         text, finish_reason = message_text(message.get("content")), word(choice, "finish_reason")
         refusal = message_text(message.get("refusal"))
         if refusal:
             text, finish_reason = text or refusal, "refusal"
-        content = token_logprobs(choice.get("logprobs"))
-        if content is not None:
-            self._logprobs_seen.add(request.model)
-        elif (
-            request.sampling.get("logprobs")
-            and text
-            and finish_reason in ("stop", "length")
-            and request.model not in self._logprobs_seen
-        ):
-            raise ProviderError(
-                f"{request.model} answered without log probabilities: use a judge that reads text (pairwise-reasoned)"
-            )
-        return Completion(
+        usage = answer.get("usage")
+        details = usage.get("completion_tokens_details") if isinstance(usage, Mapping) else None
+        thought = isinstance(details, Mapping) and (read_count(details.get("reasoning_tokens")) or 0) > 0
+        completion = Completion(
             text=text,
-            logprobs=content,
+            logprobs=token_logprobs(choice.get("logprobs")),
             finish_reason=finish_reason,
             input_tokens=token_count(answer, "prompt_tokens"),
             output_tokens=token_count(answer, "completion_tokens"),
             model=word(answer, "model"),
             seconds=round(seconds, 4),
         )
+        return completion, thought or any(message.get(name) for name in ("reasoning_content", "reasoning"))
+
+    def _doubt(self, request: Request, body: Mapping[str, Any], completion: Completion, thought: bool) -> None:
+        """Ends a run whose first answer shows that no verdict can be read from this model, and tells once what a server
+        ignores without a word. Raises `ProviderError`."""
+        model, whole = request.model, completion.finish_reason in ("stop", "length")
+        if request.sampling.get("logprobs"):
+            if thought and model not in self._logprobs_seen:
+                raise ProviderError(f"{model} thinks first, so that its first token is no verdict: {READS_TEXT}")
+            if completion.logprobs is not None:
+                self._logprobs_seen.add(model)
+            elif completion.text and whole and model not in self._logprobs_seen:
+                raise ProviderError(f"{model} answered without log probabilities: {READS_TEXT}")
+        if "response_format" in body and whole and model not in self._schema_seen:
+            self._schema_seen.add(model)
+            if completion.finish_reason == "stop" and not completion.text.lstrip().startswith(("{", "[")):
+                logging.getLogger("simfarm").warning(
+                    "%s was not held to the JSON schema it was asked for: replies that are none have no verdict", model
+                )
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -92,6 +92,10 @@ class OpenVINOBackend:
                     f"openvino/ finds no device {absent[0]} here, only {', '.join(here)}: leave device out"
                 )
 
+    def most_tokens(self, request: Request) -> int | None:
+        """The limit that the request names: what a model in this process thinks is part of its reply."""
+        return request.sampling.get("max_tokens")
+
     async def complete(self, request: Request) -> Completion:
         """One completion. Raises `CallError` for a prompt that the context cannot hold."""
         self.check(request.model, request.sampling)

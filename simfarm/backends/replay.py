@@ -75,6 +75,10 @@ class ReplayBackend:
     def check(self, model: str, sampling: Mapping[str, Any]) -> None:
         """A recording answers as it did, whatever is asked of it."""
 
+    def most_tokens(self, request: Request) -> int | None:
+        """None: nothing is generated."""
+        return None
+
     async def complete(self, request: Request) -> Completion:
         """The recorded completion of what `request.judged` names; raises `CallError` where there is none."""
         about = request.judged

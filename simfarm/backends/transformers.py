@@ -94,6 +94,10 @@ class TransformersBackend:
         check_sampling(self.name, sampling)
         check_framing(sampling)
 
+    def most_tokens(self, request: Request) -> int | None:
+        """The limit that the request names: what a model in this process thinks is part of its reply."""
+        return request.sampling.get("max_tokens")
+
     async def complete(self, request: Request) -> Completion:
         """One answer. Greedy without a temperature; the same seed gives the same text whatever else is in the batch (in
         float32; lower precisions round differently with the batch's shape). Log probabilities are the model's own,

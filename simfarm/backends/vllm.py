@@ -94,6 +94,10 @@ class VLLMBackend:
         except (ValueError, TypeError, self._errors.VLLMClientError) as error:
             raise InputError(f"vLLM refuses the sampling options: {first_line(error)}") from None
 
+    def most_tokens(self, request: Request) -> int | None:
+        """The limit that the request names: what a model in this process thinks is part of its reply."""
+        return request.sampling.get("max_tokens")
+
     async def complete(self, request: Request) -> Completion:
         """The model's answer, never from a shortened prompt: one that does not fit the context is a `CallError`; an
         answer that does not fit what is left of it ends there, with the reason `length`."""

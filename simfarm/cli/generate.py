@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument(
         "--max-tokens", type=int, default=1024, metavar="N", help="in an answer at most (default 1024)"
     )
+    sampling.add_argument("--effort", metavar="LEVEL", help="how much a server's model thinks: none, low, medium …")
     sampling.add_argument(
         "--seed", type=int, metavar="S", help="makes sampled answers repeatable (as far as the engine is)"
     )
@@ -108,7 +109,7 @@ def _opened(arguments: argparse.Namespace) -> Generation:
     if arguments.thinking:
         # the name that Qwen's, and by now most, templates give the switch
         template_args["enable_thinking"] = arguments.thinking == "on"
-    names = ("n", "temperature", "top_p", "repetition_penalty", "max_tokens", "seed", "stop")
+    names = ("n", "temperature", "top_p", "repetition_penalty", "max_tokens", "seed", "effort", "stop")
     sampling = Sampling(
         **{name: getattr(arguments, name) for name in names},
         chat_template=read_text(arguments.chat_template) if arguments.chat_template else None,

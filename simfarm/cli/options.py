@@ -116,6 +116,7 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
     judge.add_argument("--max-tokens", type=whole, metavar="N", help="in a verdict, instead of the judge's own limit")
     judge.add_argument("--temperature", type=float, metavar="T", help="instead of the judge's own; changes its hash")
     judge.add_argument("--top-p", type=float, metavar="P", help="instead of the judge's own; changes its hash")
+    judge.add_argument("--effort", metavar="LEVEL", help="how much the model thinks: none, low, medium, high …")
     data = parser.add_argument_group("data")
     data.add_argument("--limit", type=whole, metavar="N", help="only the first N instructions")
     data.add_argument("--allow-missing", action="store_true", help="compare what matches when instructions differ")
@@ -175,5 +176,5 @@ def running(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def session_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """What `add_judging` asked for, as `Session.open` takes it."""
-    names = ("judge", "model", "order", "repeats", "retry_unparseable", "max_tokens", "temperature", "top_p")
+    names = ("judge", "model", "order", "repeats", "retry_unparseable", "max_tokens", "temperature", "top_p", "effort")
     return {name: getattr(arguments, name) for name in names} | running(arguments)

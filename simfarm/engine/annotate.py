@@ -105,19 +105,29 @@ def next_request(
 ) -> Request | None:
     """What a run would ask about a call first, given the answers it has; None where it would ask nothing."""
     attempt = 0
+    cut = False
     while attempt < MAX_ATTEMPTS or retry_unparseable:
         request = request_for(call, judge, model, attempt=attempt)
         for step in range(2):
             completion = cached(request)
             if completion is None:
-                return request
+                if cut and step == 1:
+                    break
+                return None if cut and not retry_unparseable else request
             verdict = parse(judge, completion)
             if verdict.p_second is not None:
                 return None
             if step == 0:
+                cut = is_cut_off(completion)
                 request = _repair(request, completion, verdict.problem or "no verdict")
         attempt += 1
     return None
+
+
+def is_cut_off(completion: Completion) -> bool:
+    """Whether a reply that gives no verdict ended at the token limit. With the same limit it would end there again: it
+    is neither repaired nor asked again, unless the user wants it."""
+    return completion.finish_reason == "length"
 
 
 async def _ask(
@@ -127,7 +137,8 @@ async def _ask(
     many attempts were made over all runs. `paid` collects the completions of all of them, also where an error ends it.
 
     An attempt that an earlier run paid for and could not read is followed by the next attempt; within one run only
-    one new attempt is made, so that a judge that never parses costs one call and its repair a run, not six.
+    one new attempt is made, so that a judge that never parses costs one call and its repair a run, not six. What costs
+    nothing is looked at in any case: an earlier simfarm asked again where this one does not (`is_cut_off`).
     """
     attempt = 0
     while True:
@@ -135,11 +146,11 @@ async def _ask(
         completion, known = await engine.complete(request)
         paid.append(completion)
         verdict, given = parse(judge, completion), [completion]
-        if verdict.p_second is None:
+        cut = verdict.p_second is None and is_cut_off(completion)
+        repairing = _repair(request, completion, verdict.problem or "no verdict")
+        if verdict.p_second is None and (not cut or engine.is_free(repairing)):
             try:
-                repair, repair_known = await engine.complete(
-                    _repair(request, completion, verdict.problem or "no verdict")
-                )
+                repair, repair_known = await engine.complete(repairing)
             except (CallError, TransientError):
                 # the first answer stands as what it was: unparseable
                 return verdict, given, attempt + 1
@@ -148,6 +159,8 @@ async def _ask(
             verdict, given = parse(judge, repair), [completion, repair]
         attempt += 1
         if verdict.p_second is not None or not known or (attempt >= MAX_ATTEMPTS and not retry_unparseable):
+            return verdict, given, attempt
+        if cut and not (retry_unparseable or engine.is_free(request_for(call, judge, model, attempt=attempt))):
             return verdict, given, attempt
 
 

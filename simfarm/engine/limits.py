@@ -75,9 +75,13 @@ class Limits:
     also sets a pace, at the rate of the answers until then, that eases off and grows as the concurrency does.
     """
 
-    def __init__(self, concurrency: int, rpm: float | None = None, tpm: float | None = None) -> None:
+    def __init__(
+        self, concurrency: int, rpm: float | None = None, tpm: float | None = None, alone: float = 0.0
+    ) -> None:
+        """`alone`: seconds that one call at a time is let in, until `lead_over`."""
         self.most = concurrency
-        self.allowed = float(concurrency)
+        self.allowed = 1.0 if alone else float(concurrency)
+        self._alone, self._leading = alone, bool(alone)
         self.active = 0
         self._requests = Pace(rpm / 60 * SHARE) if rpm else None
         self._tokens = Pace(tpm / 60 * SHARE) if tpm else None
@@ -93,6 +97,9 @@ class Limits:
         Returns the time it was let in, which `throttled` wants back. Every `enter` needs one `leave`. `first` gets a
         place beside those that are taken."""
         loop = asyncio.get_running_loop()
+        if self._leading and self._alone:
+            loop.call_later(self._alone, self.lead_over)
+            self._alone = 0.0
         if first:
             self.active += 1
         elif self._waiting or self.active >= int(self.allowed) or self._paused_until:
@@ -122,8 +129,16 @@ class Limits:
         self.active -= 1
         self._wake()
 
+    def lead_over(self) -> None:
+        """Ends the time in which one call goes ahead alone."""
+        if self._leading:
+            self._leading = False
+            self.allowed = float(self.most)
+            self._wake()
+
     def succeeded(self) -> None:
         """Grows the concurrency by about one for each round of answered calls, up to what was asked for."""
+        self.lead_over()
         self.allowed = min(float(self.most), self.allowed + 1 / self.allowed)
         now = asyncio.get_running_loop().time()
         if self._learnt is not None and self._answers:

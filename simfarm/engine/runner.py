@@ -37,6 +37,10 @@ COLD_RETRIES = 3
 """Retries of a call (throttling apart) while nothing was answered yet in this run: a wrong address, a proxy's page or
 a server that hangs is then as likely as a moment's trouble."""
 
+ALONE = 20.0
+"""Seconds that a run's first call goes ahead alone, at most: what it finds out (a parameter refused, a model that
+thinks, no log probabilities) is then found out once, and not by each of those in flight."""
+
 SLOWER = "lower --concurrency or raise --timeout"
 
 LONGEST_PAUSE = 600.0
@@ -86,7 +90,9 @@ class Engine:
         self.stats = Stats()
         self._store = store
         self._tell = tell or _log
-        self._limits = Limits(self._affordable(concurrency), rpm, tpm)
+        # a recording and a model in this process refuse nothing that one call could find out for the others
+        alone = ALONE if self._over_the_wire else 0.0
+        self._limits = Limits(self._affordable(concurrency), rpm, tpm, alone)
         self.patience = Patience(self.stats, self._tell)
         self._budget = None if budget is None else Budget(budget)
         self._price = price
@@ -142,6 +148,10 @@ class Engine:
         """The stored completion of a request, None where it would have to be asked. Asks nothing."""
         return None if self._store is None else self._store.get(self._key(request))
 
+    def is_free(self, request: Request) -> bool:
+        """Whether an answer costs nothing: it is in the store, or there is no store, as for recordings."""
+        return self._store is None or self._store.get(self._key(request)) is not None
+
     @property
     def newly_asked(self) -> frozenset[bytes]:
         """The store's keys of what this run had answered anew."""
@@ -156,7 +166,7 @@ class Engine:
     def estimate(self, request: Request) -> tuple[int, int, float | None]:
         """The most a request can use and cost: input tokens, output tokens, US dollars (None: unknown price)."""
         tokens_in = estimate_tokens(request)
-        tokens_out = int(request.sampling.get("max_tokens", UNBOUNDED_TOKENS))
+        tokens_out = self.backend.most_tokens(request) or UNBOUNDED_TOKENS
         return tokens_in, tokens_out, self._cost(request.model, tokens_in, tokens_out)
 
     def forecast(self, requests: Sequence[Request], known: int) -> str:
@@ -209,6 +219,7 @@ class Engine:
                     return completion
                 gone = None
             except CallError as error:
+                self._limits.lead_over()
                 await self.patience.refusal(error, f"check --model{self._and_address()}, then run it again")
                 self.stats.errors["refused"] += 1
                 raise
@@ -288,9 +299,13 @@ class Engine:
                 self._limits.slowed(entered)
             raise
 
+    @property
+    def _over_the_wire(self) -> bool:
+        return not self.backend.in_process and self.backend.name != "replay"
+
     def _affordable(self, concurrency: int) -> int:
         """The calls at a time that this process can open connections for; said where they are fewer than wanted."""
-        if self.backend.in_process or self.backend.name == "replay":
+        if not self._over_the_wire:
             return concurrency
         possible, files = affordable(concurrency)
         if possible < concurrency:

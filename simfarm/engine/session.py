@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from simfarm.backends import TIMEOUT, opened
-from simfarm.backends.base import Backend
+from simfarm.backends import opened, usual_timeout
+from simfarm.backends.base import Backend, Request
 from simfarm.backends.replay import ReplayBackend
 from simfarm.engine.annotate import MAX_ATTEMPTS, Call, Summary, annotate, next_request, plan_calls
 from simfarm.engine.runner import Engine, Stats, run_limits
@@ -25,7 +25,7 @@ from simfarm.engine.stream import drained
 from simfarm.errors import InputError
 from simfarm.judges import Judge, load_judge
 from simfarm.judges.family import model_family
-from simfarm.judges.pairwise import held
+from simfarm.judges.pairwise import held, in_process, request_sampling
 from simfarm.records import Annotation, Comparison
 from simfarm.refusals import check_numbers, refuse, refuse_unasked, spelled
 from simfarm.words import plural
@@ -75,21 +75,22 @@ class Session:
         max_tokens: int | None = None,
         temperature: float | None = None,
         top_p: float | None = None,
+        effort: str | None = None,
     ) -> Session:
         """Check everything that can be checked before a call; raises `InputError`.
 
         `model` is a spec, or a model opened with `open_model`, which stays open; `engine` holds the options of a model
         in this process. `budget` is in US dollars, `price` is (IN, OUT) in dollars a million tokens, `timeout` in
         seconds, `rpm` and `tpm` in requests and tokens a minute; `concurrency` is the backend's own where None.
-        `max_tokens`, `temperature` and `top_p` change the judge's own, and so its hash. An option that would do nothing
-        is refused.
+        `max_tokens`, `temperature`, `top_p` and `effort` change the judge's own, and so its hash. An option that would
+        do nothing is refused.
         """
         if repeats < 1:
             raise InputError(f"{spelled('repeats')} is {repeats}; it must be at least 1")
         chosen = judge if isinstance(judge, Judge) else load_judge(str(judge or DEFAULT_JUDGE))
         if order:
             chosen = chosen.replace(order=order)
-        drawn = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p}
+        drawn = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "effort": effort}
         asking: dict[str, Any] = {
             "concurrency": concurrency,
             "rpm": rpm,
@@ -112,16 +113,17 @@ class Session:
         spec = model or chosen.model
         if not spec:
             raise InputError(
-                f"the judge {chosen.name!r} names no model; add {spelled('model', 'openai/gpt-4.1')}, for example"
+                f"the judge {chosen.name!r} names no model; add {spelled('model', 'openai/gpt-6-luna')}, for example"
             )
-        backend, name = opened(spec, base_url=base_url, timeout=timeout, engine=engine)
+        usual = usual_timeout(spec)
+        backend, name = opened(spec, base_url=base_url, timeout=timeout or usual, engine=engine)
         if isinstance(backend, ReplayBackend):
             refuse({k: v for k, v in asking.items() if k != "price"} | drawn, "with a recording, which asks nobody")
             recorded = sorted(backend.models)
             chosen = chosen.replace(model=recorded[0]) if len(recorded) == 1 else chosen
         else:
             chosen = chosen.replace(model=f"{backend.name}/{name}")
-            chosen = held(chosen) if backend.in_process else chosen
+            chosen = held(in_process(chosen)) if backend.in_process else chosen
         backend.check(name, chosen.sampling)
         return cls(
             chosen,
@@ -133,7 +135,7 @@ class Session:
             concurrency=concurrency or backend.concurrency,
             owned=backend is not model,
             limits=run_limits(
-                backend, concurrency, timeout, TIMEOUT, {"rpm": rpm, "tpm": tpm, "budget": budget, "price": price}
+                backend, concurrency, timeout, usual, {"rpm": rpm, "tpm": tpm, "budget": budget, "price": price}
             ),
         )
 
@@ -144,6 +146,7 @@ class Session:
         """What a user must know before the first call: a shared family, outputs that are cut off or empty."""
         told = []
         if self.backend is not None:
+            told += self._room()
             family = model_family(self.judge.model or self.model)
             kin = sorted({g for p in pairs for g in (p.generator_1, p.generator_2) if g and model_family(g) == family})
             if family and kin:
@@ -171,6 +174,15 @@ class Session:
         if empty:
             told.append(f"warning: {plural(empty, 'output is', 'outputs are')} empty, judged like any other")
         return told
+
+    def _room(self) -> list[str]:
+        """What a model that thinks gets beside the tokens of a verdict."""
+        assert self.backend is not None
+        limit = self.judge.sampling.get("max_tokens")
+        most = self.backend.most_tokens(Request(self.model, (), request_sampling(self.judge)))
+        if limit is None or most is None or most == limit:
+            return []
+        return [f"{self.model} thinks before it answers: it gets {most - limit:,} tokens for that, a verdict {limit:,}"]
 
     def count_calls(self, pairs: Sequence[Comparison]) -> int:
         """How many annotations the run will give."""
@@ -275,8 +287,8 @@ class Session:
             told.append(f"no verdict {count}×: {problem}")
         if summary.cut_off:
             told.append(
-                f"warning: {plural(summary.cut_off, 'verdict was', 'verdicts were')} cut off by the token limit; raise "
-                "the judge's max_tokens"
+                f"warning: {plural(summary.cut_off, 'verdict was', 'verdicts were')} cut off by the token limit, where "
+                f"asking again would end as well: {spelled('max_tokens', 'N')} raises it"
             )
         others = {name: n for name, n in summary.answered_by.items() if not same_model(self.model, name)}
         if others and self.backend is not None and self.backend.name != "replay":
@@ -284,7 +296,7 @@ class Session:
             told.append(f"warning: {self.model} was asked, but {names} answered")
         if summary.stopped:
             told.append(f"stopped: {summary.stopped}")
-        elif summary.missing > summary.exhausted + summary.refused:
+        elif summary.missing > summary.exhausted + summary.refused + summary.cut_off:
             told.append("run the same command again: only what has no verdict is asked")
         if summary.exhausted:
             told.append(
@@ -299,10 +311,11 @@ class Session:
         return "" if self.backend is None or self.backend.in_process or self.stats is None else self.stats.money()
 
 
-def _with_sampling(judge: Judge, drawn: Mapping[str, float | None]) -> Judge:
+def _with_sampling(judge: Judge, drawn: Mapping[str, float | str | None]) -> Judge:
     """The judge with the sampling options that were given."""
     given = {name: value for name, value in drawn.items() if value is not None}
-    return judge.replace(sampling={**judge.sampling, **given}) if given else judge
+    own = {name: value for name, value in judge.sampling.items() if name != "thinking" or "effort" not in given}
+    return judge.replace(sampling=own | given) if given else judge
 
 
 def same_model(asked: str, answered: str) -> bool:

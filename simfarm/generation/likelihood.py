@@ -202,6 +202,10 @@ class _Reader:
     def check(self, model: str, sampling: Mapping[str, Any]) -> None:
         """A scorer can score."""
 
+    def most_tokens(self, request: Request) -> int | None:
+        """Nothing is generated."""
+        return None
+
     async def complete(self, request: Request) -> Completion:
         prompt: tuple[Message, ...] = request.messages[:-1]
         text = request.messages[-1]["content"]

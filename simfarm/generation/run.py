@@ -17,12 +17,13 @@ from typing import Any
 from simfarm.backends import opened
 from simfarm.backends.base import Backend, CallError, Completion, Message, Request, TransientError
 from simfarm.backends.replay import ReplayBackend
+from simfarm.backends.traits import split_thoughts, traits
 from simfarm.engine.runner import Engine, Stats, run_limits
 from simfarm.engine.session import same_model
 from simfarm.engine.store import Store, default_store_path
 from simfarm.engine.stream import drained, in_order
 from simfarm.errors import BudgetError, InputError
-from simfarm.generation.sampling import Sampling, split_thinking
+from simfarm.generation.sampling import Sampling
 from simfarm.records import Instruction, Output
 from simfarm.refusals import check_numbers
 from simfarm.words import plural
@@ -87,8 +88,7 @@ class Generation:
         if isinstance(backend, ReplayBackend):
             raise InputError("replay/ holds verdicts, not outputs: name a model that can generate")
         backend.check(name, wanted.of_sample(0))
-        if backend.name == "openai":
-            _refuse_unsent(name, wanted)
+        _refuse_unsent(backend, name, wanted)
         return cls(
             backend,
             name,
@@ -167,7 +167,7 @@ class Generation:
         return self._output(asked, sample, completion, engine.price_of(completion))
 
     def _output(self, asked: Instruction, sample: int, completion: Completion, price: float | None) -> Output:
-        text, thinking = split_thinking(completion.text)
+        text, thinking = split_thoughts(completion.text)
         self.cut_off += completion.finish_reason == "length"
         self.empty += not text.strip()
         model, revision = completion.model or self.model, None
@@ -251,11 +251,15 @@ class Generation:
         return told
 
 
-def _refuse_unsent(model: str, sampling: Sampling) -> None:
-    """Raise `InputError` for what a reasoning model takes no word of: the record would say what was never sent."""
-    from simfarm.backends.openai import is_reasoning_model
-
+def _refuse_unsent(backend: Backend, model: str, sampling: Sampling) -> None:
+    """Raise `InputError` for what a model takes no word of: the record would say what was never sent."""
+    known = traits(model)
+    thinks = known.thinks if sampling.effort is None else sampling.effort != "none"
+    if backend.in_process or (known.drawn if thinks else known.drawn_quiet):
+        return
     named = {"temperature": sampling.temperature, "top_p": sampling.top_p, "stop": sampling.stop or None}
+    if backend.name == "anthropic":
+        del named["stop"]
     given = [name for name, value in named.items() if value is not None]
-    if given and is_reasoning_model(model):
-        raise InputError(f"{model} takes no {given[0]} while it reasons: leave it out")
+    if given:
+        raise InputError(f"{model} takes no {given[0]}{' while it thinks' if known.drawn_quiet else ''}: leave it out")

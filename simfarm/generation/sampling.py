@@ -15,7 +15,7 @@ from typing import Any
 from simfarm.errors import InputError
 from simfarm.values import stable_digest
 
-__all__ = ["MAX_TOKENS", "Sampling", "split_thinking"]
+__all__ = ["MAX_TOKENS", "Sampling"]
 
 MAX_TOKENS = 1024
 """Of an answer, where the user names no number: AlpacaEval's models seldom need more, and a looping one stops."""
@@ -32,9 +32,9 @@ LIMITS = {
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Options of every answer. `n` answers a prompt; a `seed` makes them repeatable;
-    `stop` strings end an answer and are no part of it; `template_args` go to the chat template (enable_thinking …).
-    Raises `InputError` for what cannot be."""
+    """Options of every answer. `n` answers a prompt; a `seed` makes them repeatable; `effort` is how much a server's
+    model thinks (none, low, medium …), which `max_tokens` does not bound; `stop` strings end an answer and are no part
+    of it; `template_args` go to the chat template (enable_thinking …). Raises `InputError` for what cannot be."""
 
     n: int = 1
     temperature: float | None = None
@@ -42,6 +42,7 @@ class Sampling:
     repetition_penalty: float | None = None
     max_tokens: int = MAX_TOKENS
     seed: int | None = None
+    effort: str | None = None
     stop: Sequence[str] = ()
     chat_template: str | None = None
     template_args: Mapping[str, Any] = field(default_factory=dict)
@@ -58,6 +59,17 @@ class Sampling:
             raise InputError(f"temperature is {self.temperature!r}; it must be 0 (greedy) or at least {COOLEST}")
         if self.seed is not None and not (isinstance(self.seed, int) and 0 <= self.seed < 2**32):
             raise InputError(f"seed is {self.seed!r}; it must be a whole number from 0 to {2**32 - 1}")
+        self._check_texts()
+        try:
+            json.dumps(dict(self.template_args), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"template_args must be what JSON can hold ({error})") from None
+        if self.n > 1 and self.temperature == 0:
+            raise InputError(f"{self.n} answers at temperature 0 would all be the same; give a temperature above 0")
+
+    def _check_texts(self) -> None:
+        if self.effort is not None and not (isinstance(self.effort, str) and self.effort.strip()):
+            raise InputError(f"effort is {self.effort!r}; it must be a word such as none, low, medium or high")
         if isinstance(self.stop, str) or not all(isinstance(text, str) for text in self.stop):
             raise InputError(f"stop is {self.stop!r}; it must be a list of texts")
         if not all(self.stop):
@@ -66,12 +78,6 @@ class Sampling:
             raise InputError("a stop string or the chat template is not valid Unicode text; write it as UTF-8")
         if self.chat_template is not None and not self.chat_template.strip():
             raise InputError("the chat template is empty; leave it out for the model's own")
-        try:
-            json.dumps(dict(self.template_args), allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"template_args must be what JSON can hold ({error})") from None
-        if self.n > 1 and self.temperature == 0:
-            raise InputError(f"{self.n} answers at temperature 0 would all be the same; give a temperature above 0")
 
     @property
     def heat(self) -> float:
@@ -90,6 +96,8 @@ class Sampling:
             given["chat_template"] = self.chat_template
         if self.seed is not None and self.heat > 0:
             given["seed"] = int.from_bytes(stable_digest("sample", self.seed, prompt, sample)[:4]) >> 1
+        if self.effort is not None:
+            given["effort"] = self.effort
         if self.stop:
             given["stop"] = list(self.stop)
         if self.template_args:
@@ -113,17 +121,3 @@ def _is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def split_thinking(text: str) -> tuple[str, str | None]:
-    """(the answer, what the model thought before it): a reasoning model's `<think>` block is no part of the answer.
-
-    The opening tag may stand in the chat template instead of the text. Thinking that the token limit cut off leaves an
-    empty answer.
-    """
-    thought, closed, answer = text.partition("</think>")
-    if closed and ("<think>" not in thought or thought.lstrip().startswith("<think>")):
-        return answer.lstrip(), thought.replace("<think>", "", 1).strip()
-    if text.lstrip().startswith("<think>"):
-        return "", text.replace("<think>", "", 1).strip()
-    return text, None

@@ -28,7 +28,11 @@ __all__ = [
     "verdict",
 ]
 
-SAMPLING = ("temperature", "top_p", "max_tokens", "logprobs", "seed", "effort", "stop")
+DRAWING = ("temperature", "top_p", "max_tokens", "logprobs", "seed", "stop")
+THINKING = ("effort", "thinking", "template_args", "extra")
+FIXED = {"model", "messages", "max_tokens", "max_completion_tokens", "stream", "n", "logprobs", "top_logprobs"}
+"""Fields of a body that follow from the judge, and are not for `extra` to replace."""
+
 NODES, DEPTH, DIGITS = 10_000, 50, 100
 VERDICT = {
     "token_logprobs": ("parser", "labels"),
@@ -112,7 +116,7 @@ def text(where: str, value: Any) -> str:
 def model(where: str, value: Any) -> str:
     """`provider/name`. Whether the provider exists is the backends' business."""
     if not isinstance(value, str) or not all(part.strip() for part in value.partition("/")):
-        raise InputError(f"{where}: must be provider/name, e.g. openai/gpt-4.1-2025-04-14, not {value!r}")
+        raise InputError(f"{where}: must be provider/name, e.g. openai/gpt-6-luna, not {value!r}")
     return value
 
 
@@ -143,7 +147,7 @@ def sampling(where: str, value: Any) -> dict[str, Any]:
     """Sampling options by their provider-neutral names."""
     if not isinstance(value, Mapping):
         raise InputError(f"{where}: must be a mapping such as {{temperature: 0, max_tokens: 2048}}, not {value!r}")
-    known_keys(where, value, SAMPLING)
+    known_keys(where, value, (*DRAWING, *THINKING))
     for key, item in value.items():
         number = isinstance(item, int | float) and not isinstance(item, bool)
         whole = isinstance(item, int) and number
@@ -160,11 +164,27 @@ def sampling(where: str, value: Any) -> dict[str, Any]:
                 raise InputError(f"{where}.seed: must be a whole number, not {item!r}")
             case "effort":
                 text(f"{where}.effort", item)
+            case "thinking" if not isinstance(item, bool):
+                raise InputError(f"{where}.thinking: must be true or false, not {item!r}")
+            case "template_args" | "extra":
+                plain_mapping(f"{where}.{key}", item)
             case "stop" if not (
                 isinstance(item, list) and item and all(isinstance(part, str) and part for part in item)
             ):
                 raise InputError(f"{where}.stop: must be a list of texts, not {item!r}")
+    if taken := FIXED & set(value.get("extra", {})):
+        raise InputError(f"{where}.extra: {min(taken)} follows from the judge; leave it out")
     return dict(value)
+
+
+def plain_mapping(where: str, value: Any) -> None:
+    """Refuse what is no mapping of names to values that JSON can hold."""
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise InputError(f"{where}: must map names to values, not {value!r}")
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where}: use plain texts, numbers, lists and mappings only ({error})") from error
 
 
 def verdict(where: str, value: Any) -> VerdictSpec:

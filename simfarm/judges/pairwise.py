@@ -17,7 +17,7 @@ from simfarm.judges.spec import Judge
 from simfarm.judges.verdict import Verdict
 from simfarm.records import Comparison
 
-__all__ = ["held", "messages", "parse", "repair_messages", "request_sampling", "unswitch"]
+__all__ = ["held", "in_process", "messages", "parse", "repair_messages", "request_sampling", "unswitch"]
 
 REPAIR = "That reply cannot be used: {problem}. Answer the question above again, in exactly the form it asks for."
 
@@ -84,6 +84,15 @@ def held(judge: Judge) -> Judge:
     opening, closing = spec.delimiters or ("", "")
     choices = [f"{opening}{label}{closing}" for label in spec.labels]
     return dataclasses.replace(judge, sampling={**judge.sampling, "choices": choices})
+
+
+def in_process(judge: Judge) -> Judge:
+    """The judge with `thinking` as the switch that chat templates have for it: there is no server to translate it."""
+    if "thinking" not in judge.sampling:
+        return judge
+    sampling = {name: value for name, value in judge.sampling.items() if name != "thinking"}
+    switch = {"enable_thinking": judge.sampling["thinking"]}
+    return dataclasses.replace(judge, sampling=sampling | {"template_args": switch | sampling.get("template_args", {})})
 
 
 def unswitch(p_second: float, order: str) -> float:

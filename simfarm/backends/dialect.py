@@ -1,0 +1,224 @@
+"""How one server takes OpenAI's chat completions: a request as its body, and what the server's answers teach about it.
+
+Servers and models differ in what they refuse, rename and ignore, and in whether they think. What is known by a model's
+name is a first guess; what the server itself says counts, for every call of this process, those in flight among them.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from simfarm.backends.base import Request
+from simfarm.backends.failures import OF_THE_ROW
+from simfarm.backends.traits import room_for, split_thoughts, traits, wants_none
+from simfarm.errors import InputError, ProviderError
+
+__all__ = ["READS_TEXT", "Dialect", "check_thinking", "objects"]
+
+WIRE = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "seed": "seed",
+    "stop": "stop",
+    "effort": "reasoning_effort",
+}
+EXTENSIONS = {
+    "repetition_penalty": "repetition_penalty",
+    "chat_template": "chat_template",
+    "template_args": "chat_template_kwargs",
+}
+"""What the servers for open models add to OpenAI's body."""
+NAMES = {*WIRE, *EXTENSIONS, "max_tokens", "logprobs", "schema", "thinking", "extra"}
+
+DROPPED = ("temperature", "top_p", "seed", "stop", "response_format")
+"""Fields that a request is also understood without; an effort is not among them."""
+
+LIMITS = ("max_tokens", "max_completion_tokens")
+
+READS_TEXT = "use a judge that reads text (pairwise-reasoned)"
+
+_OBJECTS = re.compile(
+    r"support|deprecated|unrecognized|unknown|not (?:permitted|allowed|accepted)|extra inputs|extra_forbidden|"
+    r"cannot be|mandatory|unexpected|invalid|only the default|must be|too large|greater|less than|at most|maximum"
+)
+_AMOUNTS = re.compile(r"too large|greater|less than|at most|maximum|must be|<=|exceed|context")
+
+
+def objects(error: Mapping[str, str]) -> bool:
+    """Whether a refusal is about how a question was put, a parameter, by its code or words."""
+    return error["code"].startswith(("unsupported", "unknown_param")) or bool(_OBJECTS.search(error["message"].lower()))
+
+
+def check_thinking(model: str, host: str | None, sampling: Mapping[str, Any], own: tuple[str, ...]) -> None:
+    """Refuses, before any call, an effort that the model has not at its own provider (hosts that end in `own`, None the
+    default one), and log probabilities where there are none. Raises `InputError`."""
+    known = traits(model, host)
+    effort = sampling.get("effort")
+    if effort and known.efforts is not None and effort not in known.efforts and (host is None or host.endswith(own)):
+        takes = f"it takes {', '.join(known.efforts)}" if known.efforts else "it takes none; leave it out"
+        raise InputError(f"{model} has no effort '{effort}': {takes}")
+    if effort and "thinking" in sampling:
+        raise InputError("sampling names an effort and thinking: leave one of them out")
+    if not sampling.get("logprobs"):
+        return
+    if not known.logprobs:
+        raise InputError(f"{model} gives no log probabilities: {READS_TEXT} or another model")
+    if known.efforts and (sampling.get("thinking") or effort not in (None, "none")):
+        raise InputError(f"{model} gives no log probabilities while it thinks: {READS_TEXT}, or sampling effort: none")
+
+
+@dataclass(slots=True)
+class _Learnt:
+    """What a server has shown of one model: what it `refused` (a body's field; "off", "least": a way not to think;
+    "room": so high a limit), and whether it `thinks` though nothing told so."""
+
+    refused: set[str] = field(default_factory=set)
+    thinks: bool = False
+
+
+class Dialect:
+    """Bodies for one server; without an address, OpenAI's own."""
+
+    def __init__(self, base_url: str | None) -> None:
+        self.host = urlsplit(base_url).hostname if base_url else None
+        self._learnt: defaultdict[str, _Learnt] = defaultdict(_Learnt)
+
+    def check(self, model: str, sampling: Mapping[str, Any]) -> None:
+        """Refuses, before any call, what this model cannot do. Raises `InputError`."""
+        unknown = sampling.keys() - NAMES
+        if unknown:
+            raise InputError(f"unknown sampling option '{min(unknown)}': openai/ takes {', '.join(sorted(NAMES))}")
+        extended = EXTENSIONS.keys() & sampling.keys()
+        if extended and self.host is None:
+            raise InputError(
+                f"OpenAI's own models take no {min(extended)}: leave it out (effort: none is what switches their "
+                "thinking off), or name a server with --base-url"
+            )
+        check_thinking(model, self.host, sampling, ("openai.com", "azure.com"))
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """The request as it goes over the wire. Raises `InputError` as `check` does."""
+        sampling, model = request.sampling, request.model
+        self.check(model, sampling)
+        known, refused, thinks = traits(model, self.host), self._learnt[model].refused, self.thinks(request)
+        body: dict[str, Any] = {"model": model, "messages": [dict(m) for m in request.messages]}
+        body |= {wire: sampling[name] for name, wire in WIRE.items() if name in sampling and wire not in refused}
+        if not (known.drawn if thinks else known.drawn_quiet):
+            for name in ("temperature", "top_p", *(("stop",) if "reasoning_effort" in known.least else ())):
+                body.pop(name, None)
+        body |= {wire: sampling[name] for name, wire in EXTENSIONS.items() if name in sampling}
+        for name, value in self._switch(request).items():
+            body[name] = {**body[name], **value} if isinstance(body.get(name), dict) else value
+        limit = self.most_tokens(request)
+        if limit is not None:
+            renamed = (not known.drawn or "max_tokens" in refused) and "max_completion_tokens" not in refused
+            body[LIMITS[renamed]] = limit
+        if sampling.get("logprobs"):
+            # as many as there are: they cost nothing, and a verdict whose label is rare is not lost
+            most = sampling["logprobs"] if "top_logprobs" in refused else known.top_logprobs
+            body |= {"logprobs": True, "top_logprobs": most}
+        if "schema" in sampling and "response_format" not in refused:
+            described = {"name": "verdict", "schema": sampling["schema"], "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": described}
+        return body | dict(sampling.get("extra", {}))
+
+    def thinks(self, request: Request) -> bool:
+        """Whether the model will think about a request, as far as is known."""
+        sampling, known, learnt = request.sampling, traits(request.model, self.host), self._learnt[request.model]
+        if "effort" in sampling:
+            return bool(sampling["effort"] != "none")
+        if "enable_thinking" in sampling.get("template_args", {}):
+            return bool(sampling["template_args"]["enable_thinking"])
+        if sampling.get("thinking"):
+            return True
+        if not (known.thinks or learnt.thinks):
+            return False
+        return not wants_none(sampling) or known.off is None or "off" in learnt.refused
+
+    def most_tokens(self, request: Request) -> int | None:
+        """The limit of a request on the wire: the reply's own, and room to think in where it will be needed; None where
+        the request names none."""
+        limit = request.sampling.get("max_tokens")
+        if limit is None or not self.thinks(request) or "room" in self._learnt[request.model].refused:
+            return limit
+        return int(limit) + room_for(request.sampling)
+
+    def _switch(self, request: Request) -> Mapping[str, Any]:
+        """What a body says so that the model thinks, does not, or thinks as little as it can."""
+        sampling, known, learnt = request.sampling, traits(request.model, self.host), self._learnt[request.model]
+        if "effort" in sampling or "enable_thinking" in sampling.get("template_args", {}):
+            return {}
+        if sampling.get("thinking"):
+            return {} if known.thinks else known.on or {}
+        if not known.thinks and "none" in (known.efforts or ()):
+            # it does not think by itself, but takes no temperature unless that is said
+            return known.off or {}
+        if not wants_none(sampling) or not (known.thinks or learnt.thinks or "thinking" in sampling):
+            return {}
+        if known.off is not None and "off" not in learnt.refused:
+            return known.off
+        return {} if "least" in learnt.refused else known.least
+
+    def learns(self, request: Request, body: Mapping[str, Any], error: Mapping[str, str], words: str) -> bool:
+        """Whether a refusal names a field of `body` that can be left out or put otherwise, by this call or by another
+        while it was under way: then the request is to be sent again, as `body` now makes it. `words` are the server's,
+        for what ends the run: `ProviderError` for an effort or log probabilities that the model has not."""
+        if error["code"] not in OF_THE_ROW and objects(error):
+            self._learn(request, body, error, words)
+        return self.body(request) != body
+
+    def _learn(self, request: Request, body: Mapping[str, Any], error: Mapping[str, str], words: str) -> None:
+        model, sampling, refused = request.model, request.sampling, self._learnt[request.model].refused
+        message = error["message"].lower()
+        said, amount = f"{error['param'].lower()} {message}", bool(_AMOUNTS.search(message))
+        ending = f": {words}" if words else ""
+        if any(limit in said and limit in body for limit in LIMITS):
+            if not amount:
+                refused.add(next(limit for limit in LIMITS if limit in body))
+            elif self.most_tokens(request) != sampling.get("max_tokens"):
+                refused.add("room")
+            return
+        if "logprobs" in said and "logprobs" in body:
+            if "top_logprobs" in refused or not amount:
+                raise ProviderError(f"{model} gives no log probabilities, {READS_TEXT}{ending}")
+            refused.add("top_logprobs")
+            return
+        if "effort" in sampling and re.search(r"reasoning[_. ]effort|\beffort\b", said):
+            raise ProviderError(f"{model} refuses the effort '{sampling['effort']}'{ending}")
+        switch = self._switch(request)
+        if any(name in said for name in _names(switch)):
+            refused.add("least" if "off" in refused or traits(model, self.host).off is None else "off")
+            return
+        for name in DROPPED:
+            if name in said and name in body and name not in refused:
+                refused.add(name)
+                logging.getLogger("simfarm").warning("%s takes no %s: it is asked without", model, name)
+                return
+
+    def starved(self, request: Request, body: Mapping[str, Any], text: str, thought: bool, cut: bool) -> bool:
+        """Whether an answer holds nothing because the model used up its limit (`cut`) by thinking, and is worth asking
+        again, with room to think or without thinking. `thought`: the answer shows that it thinks."""
+        learnt = self._learnt[request.model]
+        visible, inline = split_thoughts(text)
+        thought = thought or inline is not None
+        switch = self._switch(request)
+        if thought and not switch:
+            learnt.thinks = True
+        if not cut or visible.strip() or (request.sampling.get("logprobs") and not thought):
+            return False
+        if switch and traits(request.model, self.host).off is switch:
+            learnt.refused.add("off")
+        learnt.thinks = True
+        return self.body(request) != body
+
+
+def _names(switch: Mapping[str, Any]) -> list[str]:
+    """The fields of a switch and what stands in them."""
+    inner = (value for value in switch.values() if isinstance(value, dict))
+    return [*switch, *(name for value in inner for name in value)]
