@@ -19,6 +19,7 @@ import openai
 from simfarm.backends.answers import answer_json, bounded, message_text, token_count, token_logprobs, word
 from simfarm.backends.base import CallError, Completion, Request, TransientError
 from simfarm.backends.failures import (
+    answer_error,
     check_address,
     check_key,
     connection_error,
@@ -182,6 +183,16 @@ class OpenAIBackend:
         return False
 
     def _completion(self, answer: Any, request: Request, seconds: float) -> Completion:
+        error = answer_error(
+            answer,
+            provider=self.name,
+            key_variable=self.key_variable,
+            model=request.model,
+            messages=request.messages,
+            base_url=self.base_url,
+        )
+        if error is not None:
+            raise error
         try:
             choice = answer["choices"][0]
             message = dict(choice["message"])
