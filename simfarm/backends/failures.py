@@ -174,8 +174,8 @@ def answer_error(
     messages: Iterable[Message],
     base_url: str | None = None,
 ) -> CallError | TransientError | ProviderError | None:
-    """The exception for an answer of status 200 that is an error itself or holds one in its first choice (OpenRouter and
-    other gateways, whose provider failed after the headers were sent); None for any other answer.
+    """The exception for an answer of status 200 that is an error or holds one in its first choice (OpenRouter and other
+    gateways, whose provider failed after the headers were sent); None for any other answer.
 
     Its code is read as a status would be. One without comes back as if the server had failed: what it wrote of a reply
     until then is none.

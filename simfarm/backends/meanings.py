@@ -147,8 +147,11 @@ STOPS = (
 NOT_THERE = Stop("has nothing at this address", "check --base-url (it often ends in /v1)")
 NO_ENTRY = Stop("refused access", "check {key} and what it may use")
 
-_RETIRED = re.compile(r"\bmodel\b[^.;]{0,80}\b(?:has|have) been (?:deprecated|retired|removed|shut down|sunset)")
-"""Not "`temperature` is deprecated for this model", which is one parameter's."""
+_RETIRED = re.compile(
+    r"\bmodel\b(?:(?!\. ).){0,80}\b"
+    r"(?:ha(?:s|ve) been (?:deprecated|removed|sunset)|(?:been|is|was) (?:retired|shut down))"
+)
+"""Of a model, in one sentence: not "`temperature` is deprecated for this model"."""
 
 ROW_CODES = (
     "content_filter content_policy_violation content_policy moderation moderation_blocked invalid_prompt refusal "
@@ -206,8 +209,8 @@ def stop_for(status: int, fields: Mapping[str, str]) -> Stop | None:
     said = _said(fields)
     if _passes(status, said):
         return None
-    if status == 503 and "no available channel for model" in said:
-        return UNKNOWN
+    if status in (400, 404) and _RETIRED.search(said):
+        return RETIRED
     for stop in STOPS:
         known = (*stop.codes.split(), *stop.words)
         if status == stop.status or (400 <= status < 500 and any(words in said for words in known)):
@@ -225,9 +228,9 @@ def _passes(status: int, said: str) -> bool:
 
 def _unnamed(status: int, fields: Mapping[str, str], said: str) -> Stop | None:
     """What a status means where no known words tell."""
-    if status in (400, 404) and _RETIRED.search(said):
-        return RETIRED
     of_a_model = fields["param"] == "model" or (status == 404 and ("model" in said or "deployment" in said))
     if status in (400, 404, 422) and of_a_model:
+        return UNKNOWN
+    if status == 503 and "no available channel for model" in said:
         return UNKNOWN
     return {403: NO_ENTRY, 404: NOT_THERE, 405: NOT_THERE}.get(status)
