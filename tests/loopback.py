@@ -166,7 +166,7 @@ class Loopback:
             return web.Response(text="<html><body>Welcome to nginx!</body></html>", content_type="text/html")
         if kind == "json":
             return web.Response(text=argument, content_type="application/json")
-        if kind[:1].isdigit() or kind == "quota":
+        if kind[:1].isdigit() or kind in ("quota", "raw"):
             return error(kind, argument, call)
         made = answer_openai(call, kind) if call.wire == "openai" else answer_anthropic(call, kind)
         made["model"] = argument if kind == "model" else self.plan.model or call.body["model"]
@@ -175,6 +175,13 @@ class Loopback:
         if kind == "truncated":
             text = text[: len(text) // 2]
         return web.Response(text=text, content_type="application/json")
+
+
+def raw(status: int, body: object, **headers: str) -> str:
+    """The fault whose answer is given whole: a text as it is, anything else as JSON; `retry_after` is a header."""
+    text = body if isinstance(body, str) else json.dumps(body)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return "raw:" + json.dumps({"status": status, "text": text, "headers": named})
 
 
 WORDS = {
@@ -197,6 +204,9 @@ WORDS = {
 
 def error(kind: str, argument: str, call: Call) -> web.Response:
     """A fault's answer in the provider's shape; `argument` is its Retry-After or its own words."""
+    if kind == "raw":
+        whole = json.loads(argument)
+        return web.Response(**whole, content_type="application/json")
     message, code, param = WORDS.get(kind, ("The server had an error", "server_error", None))
     if kind == "400" and argument:
         message = argument

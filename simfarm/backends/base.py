@@ -203,13 +203,21 @@ class CallError(Exception):
 class TransientError(Exception):
     """This call failed and may succeed later (408, 409, 429, 5xx, connection lost, time-out, truncated answer).
 
-    `throttled`: the provider said that it is asked too fast; `slow`: the time was up."""
+    `throttled`: the provider said that it is asked too fast; `overloaded`: that it is, by all who ask; `slow`: the time
+    was up, and what was worked on until then may be billed."""
 
     def __init__(
-        self, message: str, *, throttled: bool = False, slow: bool = False, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        throttled: bool = False,
+        overloaded: bool = False,
+        slow: bool = False,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.throttled = throttled
+        self.overloaded = overloaded
         self.slow = slow
         self.retry_after = retry_after
 

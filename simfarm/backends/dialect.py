@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from simfarm.backends.base import Request
-from simfarm.backends.failures import OF_THE_ROW
+from simfarm.backends.meanings import of_the_row
 from simfarm.backends.traits import room_for, split_thoughts, traits, wants_none
 from simfarm.errors import InputError, ProviderError
 
@@ -52,7 +52,10 @@ _AMOUNTS = re.compile(r"too large|greater|less than|at most|maximum|must be|<=|e
 
 def objects(error: Mapping[str, str]) -> bool:
     """Whether a refusal is about how a question was put, a parameter, by its code or words."""
-    return error["code"].startswith(("unsupported", "unknown_param")) or bool(_OBJECTS.search(error["message"].lower()))
+    # a gateway puts the code of the provider behind it where the type was
+    codes = (error["code"], error["type"])
+    about = any(code.startswith(("unsupported", "unknown_param")) for code in codes)
+    return not of_the_row(400, error) and (about or bool(_OBJECTS.search(error["message"].lower())))
 
 
 def check_thinking(model: str, host: str | None, sampling: Mapping[str, Any], own: tuple[str, ...]) -> None:
@@ -169,7 +172,7 @@ class Dialect:
         """Whether a refusal names a field of `body` that can be left out or put otherwise, by this call or by another
         while it was under way: then the request is to be sent again, as `body` now makes it. `words` are the server's,
         for what ends the run: `ProviderError` for an effort or log probabilities that the model has not."""
-        if error["code"] not in OF_THE_ROW and objects(error):
+        if objects(error):
             self._learn(request, body, error, words)
         return self.body(request) != body
 

@@ -1,31 +1,32 @@
-"""What a failed call means: this row alone, try again, or stop. One table for every provider that speaks HTTP.
+"""What a failed call means: this row alone, try again, or stop. One reading for every provider that speaks HTTP.
 
 The text of a failure reaches annotation files and terminals, so it never carries a key, an address beyond its host, or
-a prompt: a provider's own words are passed on only where they quote none of them.
+a prompt: a provider's own words are passed on only where they quote none of them. What they mean is in `meanings`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import errno
 import os
+import re
 import ssl
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from simfarm.backends.base import CallError, Message, TransientError
+from simfarm.backends.complaints import error_fields, provider_words, retry_after
+from simfarm.backends.meanings import BAD_KEY, NOT_THERE, of_the_row, overloaded, stop_for
 from simfarm.errors import InputError, ProviderError
 from simfarm.harmless import one_line
-from simfarm.masking import masked, secrets_of, shown_url
+from simfarm.masking import secrets_of, shown_url
 
 __all__ = [
     "OutOfFiles",
     "Unreachable",
+    "answer_error",
     "check_address",
     "check_key",
     "connection_error",
@@ -34,15 +35,6 @@ __all__ = [
     "retry_after",
     "status_error",
 ]
-
-QUOTE = 24
-"""Characters in a row that a provider's message may share with the prompt; more and it is withheld."""
-
-WORDS = 200
-"""Characters of a provider's message that are passed on."""
-
-OF_THE_ROW = {"content_filter", "content_policy_violation", "context_length_exceeded", "invalid_prompt"}
-"""Codes of refusals for what a prompt holds."""
 
 
 class Unreachable(TransientError):
@@ -131,55 +123,6 @@ def _no_connection(causes: Sequence[BaseException], host: str | None) -> str | N
     return "" if any(isinstance(cause, aiohttp.ClientConnectorError) for cause in causes) else None
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds the server asks to wait (`retry-after-ms`, else `Retry-After` in seconds or as a date), or None."""
-    milliseconds = headers.get("retry-after-ms")
-    if milliseconds is not None:
-        try:
-            return max(0.0, float(milliseconds) / 1000)
-        except ValueError:
-            pass
-    value = headers.get("retry-after")
-    if value is None:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
-
-
-def error_fields(body: object) -> dict[str, str]:
-    """`message`, `code`, `type` and `param` of an error body, "" where absent; servers nest them differently."""
-    fields: Mapping[Any, Any] = body if isinstance(body, Mapping) else {}
-    inner = fields.get("error") or fields.get("detail")
-    if isinstance(inner, list) and inner and isinstance(inner[0], Mapping):
-        # FastAPI's refusal of a body: a list of what is wrong with it
-        inner = inner[0].get("msg")
-    if isinstance(inner, Mapping):
-        fields = inner
-    elif isinstance(inner, str):
-        fields = {"message": inner}
-    found = {name: fields.get(name) for name in ("message", "code", "type", "param")}
-    return {name: str(value) if isinstance(value, str | int) and value else "" for name, value in found.items()}
-
-
-def provider_words(text: str, messages: Iterable[Message], secrets: Iterable[str] = ()) -> str:
-    """A provider's message on one line of at most `WORDS` characters, cut after a word, "" where it quotes the prompt;
-    keys and `secrets` are blanked."""
-    line = one_line(masked(" ".join(text[: 50 * WORDS].split()), secrets))
-    if len(line) > WORDS:
-        line = (line[:WORDS].rpartition(" ")[0] or line[: WORDS - 1]) + " …"
-    contents = [" ".join(m["content"].split()) for m in messages]
-    windows = {line[i : i + QUOTE] for i in range(max(1, len(line) - QUOTE + 1))}
-    if line and any(window in content for content in contents for window in windows):
-        return ""
-    return line
-
-
 def status_error(
     status: int,
     headers: Mapping[str, str],
@@ -191,38 +134,69 @@ def status_error(
     messages: Iterable[Message],
     base_url: str | None = None,
 ) -> CallError | TransientError | ProviderError:
-    """The exception for an HTTP error status.
+    """The exception for an HTTP error status, by the status and what `meanings` makes of the words.
 
-    Stops the run (`ProviderError`): 401, 402, 403, an unknown model, a used-up account. Comes back (`TransientError`):
-    408, 409, 429, 5xx. Anything else is this row's own (`CallError`).
+    Stops the run (`ProviderError`): a key, an account, a model or an address that no call gets past. Comes back
+    (`TransientError`): 408, 409, 429, 498 and 5xx. Anything else is this row's own (`CallError`).
     """
     fields = error_fields(body)
-    where = provider + (f" at {shown_url(base_url)}" if base_url else "")
-    stop = _stop(status, fields, where, key_variable, model)
-    if stop is not None:
-        return ProviderError(stop)
     words = provider_words(fields["message"], messages, secrets_of(base_url, key_variable))
     told = f"{provider} answered {status}" + (f": {words}" if words else "")
-    if status in (408, 409, 429) or status >= 500:
-        return TransientError(told, throttled=status == 429, retry_after=retry_after(headers))
-    return CallError(told, own=fields["code"] in OF_THE_ROW)
+    if of_the_row(status, fields):
+        return CallError(told, own=True)
+    stop = stop_for(status, fields)
+    if stop is not None:
+        where = provider + (f" at {shown_url(base_url)}" if base_url else "")
+        what, remedy = (text.format(model=model, key=key_variable) for text in (stop.what, stop.remedy))
+        if stop is BAD_KEY and not os.environ.get(key_variable):
+            what, remedy = "wants a key", f"export {key_variable}, or write it into a .env file here"
+        if stop is NOT_THERE and not base_url:
+            remedy = "take another model with --model"
+        return ProviderError(f"{where} {what} ({status}): " + (f"{words}; {remedy}" if words else remedy))
+    if status in (402, 408, 409, 429, 498) or status >= 500:
+        busy = overloaded(status, fields)
+        return TransientError(
+            told,
+            throttled=status in (402, 429) and not busy,
+            overloaded=busy,
+            slow=status in (408, 504, 524),
+            retry_after=retry_after(headers, fields["message"]),
+        )
+    return CallError(told)
 
 
-def _stop(status: int, fields: Mapping[str, str], where: str, key_variable: str, model: str) -> str | None:
-    """Why every further call would fail as this one did, None where it would not."""
-    said = f"{fields['message']} {fields['code']} {fields['type']}".lower()
-    if status == 401 and not os.environ.get(key_variable):
-        return f"{where} wants a key (401): export {key_variable}, or write it into a .env file here"
-    if status in (401, 403):
-        verb = "rejected the key" if status == 401 else "refused access"
-        return f"{where} {verb} ({status}): check {key_variable} and what it may use"
-    if status == 402 or any(word in said for word in ("insufficient_quota", "credit balance", "billing_error")):
-        return f"{where} has no credit left for this account ({status}): top it up, then run again"
-    if status == 404 and not fields["message"]:
-        return f"{where} has nothing at this address (404): check --base-url (it often ends in /v1)"
-    unknown_model = fields["param"] == "model" or fields["code"] in ("model_not_found", "invalid_model")
-    if status == 404:
-        unknown_model = unknown_model or "model" in said or "deployment" in said
-    if status in (400, 404) and unknown_model:
-        return f"{where} has no model '{model}' ({status}): check its name with --model"
-    return None
+def answer_error(
+    answer: object,
+    *,
+    provider: str,
+    key_variable: str,
+    model: str,
+    messages: Iterable[Message],
+    base_url: str | None = None,
+) -> CallError | TransientError | ProviderError | None:
+    """The exception for an answer of status 200 that is an error or holds one in its first choice (OpenRouter and other
+    gateways, whose provider failed after the headers were sent); None for any other answer.
+
+    Its code is read as a status would be. One without comes back as if the server had failed: what it wrote of a reply
+    until then is none.
+    """
+    if not isinstance(answer, Mapping):
+        return None
+    choices = answer.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    failed = choice if isinstance(choice, Mapping) and choice.get("finish_reason") == "error" else None
+    error = answer.get("error") or (failed.get("error") if failed is not None else None)
+    if not error and not failed and (choices or answer.get("object") != "error"):
+        return None
+    body = error or {"message": answer.get("message"), "code": answer.get("code")}
+    code = error_fields(body)["code"]
+    return status_error(
+        int(code) if re.fullmatch("[45][0-9][0-9]", code) else 500,
+        {},
+        body,
+        provider=provider,
+        key_variable=key_variable,
+        model=model,
+        messages=messages,
+        base_url=base_url,
+    )

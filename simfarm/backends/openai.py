@@ -20,6 +20,7 @@ from simfarm.backends.answers import answer_json, bounded, message_text, token_c
 from simfarm.backends.base import CallError, Completion, Request, TransientError, read_count
 from simfarm.backends.dialect import READS_TEXT, Dialect
 from simfarm.backends.failures import (
+    answer_error,
     check_address,
     check_key,
     connection_error,
@@ -100,14 +101,7 @@ class OpenAIBackend:
                 if error.status_code in (400, 422) and self._dialect.learns(request, body, fields, words):
                     continue
                 raise status_error(
-                    error.status_code,
-                    error.response.headers,
-                    error.body,
-                    provider=self.name,
-                    key_variable=self.key_variable,
-                    model=request.model,
-                    messages=request.messages,
-                    base_url=self.base_url,
+                    error.status_code, error.response.headers, error.body, **self._asked(request)
                 ) from None
             except (openai.APIConnectionError, aiohttp.ClientError) as error:
                 raise connection_error(error, self.name, self.base_url) from None
@@ -120,12 +114,25 @@ class OpenAIBackend:
             self._doubt(request, body, completion, thought)
             return completion.after(*wasted)
 
+    def _asked(self, request: Request) -> dict[str, Any]:
+        """Who was asked what, for the words of a failure."""
+        return {
+            "provider": self.name,
+            "key_variable": self.key_variable,
+            "model": request.model,
+            "messages": request.messages,
+            "base_url": self.base_url,
+        }
+
     def _words(self, error: Mapping[str, str], request: Request) -> str:
         """What the server says of a failure, without a key or the prompt."""
         return provider_words(error["message"], request.messages, secrets_of(self.base_url, self.key_variable))
 
     def _read(self, answer: Any, request: Request, seconds: float) -> tuple[Completion, bool]:
         """An answer as a completion, and whether it shows that the model thought."""
+        error = answer_error(answer, **self._asked(request))
+        if error is not None:
+            raise error
         try:
             choice = answer["choices"][0]
             message = dict(choice["message"])
