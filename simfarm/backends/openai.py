@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import openai
 
-from simfarm.backends.answers import answer_json, bounded, message_text, token_count, token_logprobs, word
+from simfarm.backends.answers import answer_json, bounded, message_text, token_logprobs, usage_fields, word
 from simfarm.backends.base import CallError, Completion, Request, TransientError
 from simfarm.backends.failures import (
     check_address,
@@ -211,10 +211,9 @@ class OpenAIBackend:
             text=text,
             logprobs=content,
             finish_reason=finish_reason,
-            input_tokens=token_count(answer, "prompt_tokens"),
-            output_tokens=token_count(answer, "completion_tokens"),
             model=word(answer, "model"),
             seconds=round(seconds, 4),
+            **usage_fields(answer),
         )
 
     async def close(self) -> None:
