@@ -123,6 +123,7 @@ READ = {
     ),
     "gemini": ({"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 109}, (35, 74, None, None, None, 62)),
     "grok": (openai(9, 3, thought=8) | {"total_tokens": 20}, (9, 11, 0, 0, None, 8)),
+    "as much thought as cached": (openai(9, 3, cached=8, thought=8) | {"total_tokens": 20}, (9, 11, 8, 0, None, 8)),
     "thinking in neither sum": (openai(9, 3, thought=8), (9, 11, 0, 0, None, 8)),
     "databricks": (
         {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12, "reasoning_tokens": 2},
