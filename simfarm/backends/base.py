@@ -139,13 +139,14 @@ class Completion:
         makes no sense is unknown. Raises `ValueError` where there is no text."""
         if not isinstance(row, Mapping) or not isinstance(row.get("text"), str):
             raise ValueError("no text")
-        words: dict[str, Any] = {name: row.get(name) for name in ("finish_reason", "model", "engine")}
+        words = {name: row.get(name) for name in ("finish_reason", "model", "engine")}
+        texts: dict[str, Any] = {name: whole_text(word) for name, word in words.items() if isinstance(word, str)}
         return cls(
             text=whole_text(row["text"]),
             logprobs=read_places(row.get("logprobs")),
             seconds=read_seconds(row.get("seconds")),
             **read_usage(row),
-            **{name: whole_text(word) for name, word in words.items() if isinstance(word, str)},
+            **texts,
         )
 
 
