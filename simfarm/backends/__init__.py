@@ -13,7 +13,7 @@ from simfarm.backends.base import Backend, Scorer
 from simfarm.backends.local import ENGINES, SERVERS, local_spec
 from simfarm.errors import InputError
 
-__all__ = ["PREFIXES", "TIMEOUT", "open_backend", "open_model", "opened"]
+__all__ = ["PREFIXES", "TIMEOUT", "open_backend", "open_model", "opened", "read_dotenv"]
 
 PREFIXES = (*SERVERS, *ENGINES)
 
@@ -84,7 +84,7 @@ def open_backend(
         if base_url is not None:
             raise InputError("replay/ reads a file and asks no server: leave --base-url out")
         return ReplayBackend(name), name
-    _read_dotenv()
+    read_dotenv()
     if prefix == "openai":
         from simfarm.backends.openai import OpenAIBackend
 
@@ -113,7 +113,7 @@ def opened(
     return model, cast("Scorer", model).model
 
 
-def _read_dotenv() -> None:
+def read_dotenv() -> None:
     """Adds the working directory's `.env` to the environment (the SDKs look there); what is set already stays."""
     path = Path.cwd() / ".env"
     if path.is_file():
