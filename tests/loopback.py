@@ -46,13 +46,16 @@ class Call:
 class Plan:
     """What the server does: `script` holds the faults of the next calls (None: answer), one each; then every
     `fault_every`th call gets the next passing fault. `refuse` is asked about each call before all that and may name a
-    fault for it."""
+    fault for it. `headers` go with every answer; `decision` is what a decision is answered with, None where there is no
+    such address."""
 
     latency: float = 0.0
     fault_every: int = 0
     script: deque[str | None] = field(default_factory=deque)
     refuse: Callable[[Call], str | None] = lambda call: None
     model: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    decision: Any = None
 
 
 class Loopback:
@@ -66,6 +69,7 @@ class Loopback:
         self.calls: list[Call] = []
         self.asked: Counter[str] = Counter()
         self.received = 0
+        self.requests = 0
         self.answered = 0
         self.running = 0
         self.most_running = 0
@@ -104,10 +108,11 @@ class Loopback:
 
     async def start(self, host: str, port: int) -> None:
         """Binds and serves in the current loop."""
-        app = web.Application(client_max_size=2**26)
+        app = web.Application(client_max_size=2**26, middlewares=[self._counted])
         app.router.add_post("/v1/chat/completions", self._openai)
         app.router.add_post("/openai/deployments/{name}/chat/completions", self._openai)
         app.router.add_post("/v1/messages", self._anthropic)
+        app.router.add_post("/v1/decisions", self._decide)
         app.router.add_get("/calls", self._counts)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -116,6 +121,17 @@ class Loopback:
         bound = self._runner.addresses[0]
         self.port = bound[1]
         self.url = f"http://{bound[0]}:{bound[1]}"
+
+    @web.middleware
+    async def _counted(self, request: web.Request, handler: Any) -> Any:
+        """Counts whatever is asked, also what has no address here."""
+        self.requests += 1
+        return await handler(request)
+
+    async def _decide(self, request: web.Request) -> web.Response:
+        if self.plan.decision is None:
+            return web.json_response({"error": {"message": "Not Found"}}, status=404)
+        return web.json_response(self.plan.decision)
 
     async def _openai(self, request: web.Request) -> web.StreamResponse:
         return await self._answer("openai", request)
@@ -148,6 +164,7 @@ class Loopback:
             if self.plan.latency:
                 await asyncio.sleep(self.plan.latency)
             response = await self._faulty(fault, call, request)
+            response.headers.update(self.plan.headers)
         finally:
             self.running -= 1
         return response

@@ -14,7 +14,7 @@ from simfarm.backends.local import ENGINES, SERVERS, local_spec
 from simfarm.backends.traits import traits
 from simfarm.errors import InputError
 
-__all__ = ["PREFIXES", "TIMEOUT", "open_backend", "open_model", "opened", "usual_timeout"]
+__all__ = ["PREFIXES", "TIMEOUT", "open_backend", "open_model", "opened", "read_dotenv", "usual_timeout"]
 
 PREFIXES = (*SERVERS, *ENGINES)
 
@@ -90,7 +90,7 @@ def open_backend(
         if base_url is not None:
             raise InputError("replay/ reads a file and asks no server: leave --base-url out")
         return ReplayBackend(name), name
-    _read_dotenv()
+    read_dotenv()
     if prefix == "openai":
         from simfarm.backends.openai import OpenAIBackend
 
@@ -119,7 +119,7 @@ def opened(
     return model, cast("Scorer", model).model
 
 
-def _read_dotenv() -> None:
+def read_dotenv() -> None:
     """Adds the working directory's `.env` to the environment (the SDKs look there); what is set already stays."""
     path = Path.cwd() / ".env"
     if path.is_file():

@@ -14,16 +14,21 @@ from simfarm.backends.base import (
     CallError,
     TokenLogprob,
     TransientError,
+    read_cost,
     read_count,
     read_logprob,
     read_places,
+    read_usage,
     whole_text,
 )
 
-__all__ = ["answer_json", "bounded", "message_text", "token_count", "token_logprobs", "word"]
+__all__ = ["answer_json", "bounded", "message_text", "token_logprobs", "usage_fields", "word"]
 
 MOST_BYTES = 2**26
 """An answer's size; a long one with log probabilities has a few millions."""
+
+XAI_TICKS = 10**10
+"""xAI's unit of money: so many are a US dollar."""
 
 TEXT_PARTS = (None, "text", "output_text")
 """Types of a content part that are the reply itself; others hold what the model thought or called."""
@@ -44,10 +49,90 @@ def word(answer: Mapping[str, Any], name: str) -> str | None:
     return whole_text(value) if isinstance(value, str) else None
 
 
-def token_count(answer: Mapping[str, Any], name: str) -> int | None:
-    """A count of the answer's `usage`, None where the server gave none that can be one."""
+def usage_fields(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What an answer's `usage` says of its tokens and its cost, in the fields of `Completion`, None for what makes no
+    sense. Servers name the same shares differently, and count them inside or beside the whole."""
     usage = answer.get("usage")
-    return read_count(usage.get(name)) if isinstance(usage, Mapping) else None
+    if not isinstance(usage, Mapping):
+        return {}
+    read = _openai_usage(usage) if "prompt_tokens" in usage else _anthropic_usage(usage)
+    return read_usage(read | {"cost": _stated_cost(usage)})
+
+
+def _anthropic_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """Anthropic counts what the cache read and wrote beside `input_tokens`, and thinking in `output_tokens`."""
+    split = _inner(usage, "cache_creation")
+    fresh, cached = read_count(usage.get("input_tokens")), read_count(usage.get("cache_read_input_tokens"))
+    long = read_count(split.get("ephemeral_1h_input_tokens"))
+    written = read_count(usage.get("cache_creation_input_tokens"))
+    if written is None and split:
+        written = (read_count(split.get("ephemeral_5m_input_tokens")) or 0) + (long or 0)
+    return {
+        "input_tokens": None if fresh is None else fresh + (cached or 0) + (written or 0),
+        "output_tokens": usage.get("output_tokens"),
+        "cached_tokens": cached,
+        "cache_written_tokens": written,
+        "cache_written_1h_tokens": long,
+        "thinking_tokens": _inner(usage, "output_tokens_details").get("thinking_tokens"),
+    }
+
+
+def _openai_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """OpenAI counts every share inside its whole. Gemini and xAI have thinking in the total and not in
+    `completion_tokens`; some gateways likewise have what Claude's cache read and wrote in the total alone."""
+    asked, answered = _inner(usage, "prompt_tokens_details"), _inner(usage, "completion_tokens_details")
+    tokens_in, tokens_out, total = (read_count(usage.get(f"{n}_tokens")) for n in ("prompt", "completion", "total"))
+    cached = _first(
+        asked.get("cached_tokens"),
+        # DeepSeek; Moonshot; LiteLLM and Databricks
+        *(usage.get(name) for name in ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")),
+    )
+    written = _first(
+        *(asked.get(name) for name in ("cache_write_tokens", "cache_creation_tokens")),
+        usage.get("cache_creation_input_tokens"),
+    )
+    thinking = _first(answered.get("reasoning_tokens"), usage.get("reasoning_tokens"))
+    beyond = 0 if total is None or tokens_in is None else total - tokens_in - (tokens_out or 0)
+    if beyond > 0 and not thinking and beyond == (cached or 0) + (written or 0):
+        tokens_in = beyond + (tokens_in or 0)
+    elif beyond > 0:
+        thinking = beyond if thinking is None and tokens_out is not None else thinking
+        tokens_out = beyond + (tokens_out or 0)
+    elif thinking is not None and tokens_out is not None and thinking > tokens_out:
+        tokens_out += thinking
+    return {
+        "input_tokens": tokens_in,
+        "output_tokens": tokens_out,
+        "cached_tokens": cached,
+        "cache_written_tokens": written,
+        "cache_written_1h_tokens": _inner(asked, "cache_creation_token_details").get("ephemeral_1h_input_tokens"),
+        "thinking_tokens": thinking,
+    }
+
+
+def _stated_cost(usage: Mapping[str, Any]) -> float | None:
+    """US dollars that xAI or OpenRouter says it charged; another server's `cost` may be in any unit."""
+    ticks = usage.get("cost_in_usd_ticks")
+    if isinstance(ticks, int | float):
+        return read_cost(ticks / XAI_TICKS)
+    if "is_byok" not in usage and "cost_details" not in usage:
+        return None
+    cost = read_cost(usage.get("cost"))
+    if usage.get("is_byok") is not True:
+        return cost
+    # with the user's own key: OpenRouter's fee, beside what the key is charged
+    upstream = read_cost(_inner(usage, "cost_details").get("upstream_inference_cost"))
+    return None if cost is None or upstream is None else cost + upstream
+
+
+def _inner(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    inner = row.get(name)
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def _first(*values: object) -> int | None:
+    """The first of several that is a count."""
+    return next((count for value in values if (count := read_count(value)) is not None), None)
 
 
 def token_logprobs(logprobs: object) -> tuple[TokenLogprob, ...] | None:

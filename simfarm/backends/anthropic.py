@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import anthropic
 
-from simfarm.backends.answers import answer_json, bounded, message_text, token_count, word
+from simfarm.backends.answers import answer_json, bounded, message_text, usage_fields, word
 from simfarm.backends.base import CallError, Completion, Request, TransientError
 from simfarm.backends.dialect import READS_TEXT, check_thinking, objects
 from simfarm.backends.failures import (
@@ -190,12 +190,10 @@ def _completion(answer: Any, seconds: float) -> Completion:
     if (not blocks and finish_reason == "stop") or not isinstance(blocks, str | list):
         what = "is a page, not JSON" if isinstance(answer, str) else "has no content"
         raise TransientError(f"anthropic: the answer {what}")
-    read = [token_count(answer, n) for n in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")]
     return Completion(
         text=message_text(blocks),
         finish_reason=finish_reason,
-        input_tokens=None if read[0] is None else sum(n or 0 for n in read),
-        output_tokens=token_count(answer, "output_tokens"),
         model=word(answer, "model"),
         seconds=round(seconds, 4),
+        **usage_fields(answer),
     )

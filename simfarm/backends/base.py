@@ -23,10 +23,12 @@ __all__ = [
     "Scorer",
     "TokenLogprob",
     "TransientError",
+    "read_cost",
     "read_count",
     "read_logprob",
     "read_places",
     "read_seconds",
+    "read_usage",
     "whole_text",
 ]
 
@@ -39,6 +41,18 @@ Prompt: TypeAlias = str | Sequence[Message]
 
 MOST_TOKENS = 2**31
 """Beyond any context: a larger count is no count."""
+
+MOST_DOLLARS = 10_000
+"""What no one call costs: a larger amount is in another unit, or none."""
+
+PARTS = {
+    "input_tokens": ("cached_tokens", "cache_written_tokens"),
+    "cache_written_tokens": ("cache_written_1h_tokens",),
+    "output_tokens": ("thinking_tokens",),
+}
+"""Counts that are shares of another, in an order in which a whole is read before its parts."""
+
+COUNTS = ("input_tokens", "output_tokens", *(part for parts in PARTS.values() for part in parts))
 
 ROUNDING = 1e-3
 """Nats above 0 that a log probability in half precision may have by rounding; more is no log probability."""
@@ -89,7 +103,11 @@ class Completion:
     """What came back. `logprobs` are None where none were given and () where they cannot be read. `model` is the name
     the provider returned; `finish_reason` is OpenAI's word (stop, length, content_filter, refusal); token counts are
     the provider's, None where it gave none; `seconds` is wall time; `engine` is what ran a model in this process, with
-    its version."""
+    its version.
+
+    `input_tokens` counts all of the prompt: also what was read from the provider's cache (`cached_tokens`) and what was
+    written to it (`cache_written_tokens`, of which `cache_written_1h_tokens` for an hour). `output_tokens` counts the
+    thinking too (`thinking_tokens`). `cost` is in US dollars, where the provider itself says what it charged."""
 
     text: str
     logprobs: tuple[TokenLogprob, ...] | None = None
@@ -99,27 +117,29 @@ class Completion:
     model: str | None = None
     seconds: float | None = None
     engine: str | None = None
+    cached_tokens: int | None = None
+    cache_written_tokens: int | None = None
+    cache_written_1h_tokens: int | None = None
+    thinking_tokens: int | None = None
+    cost: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, without what is None: what the store keeps and an annotation's `raw_completion` shows."""
         row: dict[str, Any] = {"text": self.text}
         if self.logprobs is not None:
             row["logprobs"] = [{"token": t.token, "logprob": t.logprob, "top": dict(t.top)} for t in self.logprobs]
-        for name in ("finish_reason", "input_tokens", "output_tokens", "model", "seconds", "engine"):
+        for name in ("finish_reason", *COUNTS, "cost", "model", "seconds", "engine"):
             value = getattr(self, name)
             if value is not None:
                 row[name] = value
         return row
 
-    def after(self, input_tokens: int, output_tokens: int) -> Completion:
-        """The same, with the tokens of an answer before it that was paid for and held nothing."""
-        if not (input_tokens or output_tokens):
+    def after(self, earlier: Sequence[Completion]) -> Completion:
+        """The same, with what `earlier` answers took that were paid for and held nothing."""
+        if not earlier:
             return self
-        return replace(
-            self,
-            input_tokens=None if self.input_tokens is None else self.input_tokens + input_tokens,
-            output_tokens=None if self.output_tokens is None else self.output_tokens + output_tokens,
-        )
+        took = {name: [getattr(c, name) for c in (*earlier, self)] for name in (*COUNTS, "cost")}
+        return replace(self, **{name: sum(v or 0 for v in each) for name, each in took.items() if each[-1] is not None})
 
     @classmethod
     def from_json(cls, row: object) -> Completion:
@@ -128,13 +148,13 @@ class Completion:
         if not isinstance(row, Mapping) or not isinstance(row.get("text"), str):
             raise ValueError("no text")
         words = {name: row.get(name) for name in ("finish_reason", "model", "engine")}
+        texts: dict[str, Any] = {name: whole_text(word) for name, word in words.items() if isinstance(word, str)}
         return cls(
             text=whole_text(row["text"]),
             logprobs=read_places(row.get("logprobs")),
-            input_tokens=read_count(row.get("input_tokens")),
-            output_tokens=read_count(row.get("output_tokens")),
             seconds=read_seconds(row.get("seconds")),
-            **{name: whole_text(word) if isinstance(word, str) else None for name, word in words.items()},
+            **read_usage(row),
+            **texts,
         )
 
 
@@ -147,7 +167,26 @@ def read_count(value: object) -> int | None:
 
 def read_seconds(value: object) -> float | None:
     """A duration, None for what can be none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MOST_TOKENS:
+    return _amount(value, MOST_TOKENS)
+
+
+def read_usage(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `Completion` that make its price, each None for what can be none: so is a part larger than its
+    whole, such as more tokens from the cache than the prompt has."""
+    read: dict[str, Any] = {name: read_count(row.get(name)) for name in COUNTS}
+    for whole, parts in PARTS.items():
+        if sum(read[part] or 0 for part in parts) > (read[whole] or 0):
+            read |= dict.fromkeys(parts)
+    return read | {"cost": read_cost(row.get("cost"))}
+
+
+def read_cost(value: object) -> float | None:
+    """US dollars for one call, None for what can be none."""
+    return _amount(value, MOST_DOLLARS)
+
+
+def _amount(value: object, most: float) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < most:
         return None
     return float(value)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import openai
 
-from simfarm.backends.answers import message_text, token_count, token_logprobs, word
+from simfarm.backends.answers import message_text, token_logprobs, usage_fields, word
 from simfarm.backends.base import Completion, Request, TransientError
 from simfarm.backends.dialect import READS_TEXT, check_thinking
 from simfarm.backends.failures import check_address, check_key, connection_error, status_error
@@ -129,10 +129,9 @@ class LiteLLMBackend:
             text=message_text(message.get("content")) or refusal,
             logprobs=token_logprobs(choice.get("logprobs")),
             finish_reason="refusal" if refusal else word(choice, "finish_reason"),
-            input_tokens=token_count(answer, "prompt_tokens"),
-            output_tokens=token_count(answer, "completion_tokens"),
             model=word(answer, "model"),
             seconds=round(time.perf_counter() - started, 4),
+            **usage_fields(answer),
         )
 
     async def close(self) -> None:

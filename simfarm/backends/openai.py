@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import openai
 
-from simfarm.backends.answers import answer_json, bounded, message_text, token_count, token_logprobs, word
-from simfarm.backends.base import CallError, Completion, Request, TransientError, read_count
+from simfarm.backends.answers import answer_json, bounded, message_text, token_logprobs, usage_fields, word
+from simfarm.backends.base import CallError, Completion, Request, TransientError
 from simfarm.backends.dialect import READS_TEXT, Dialect
 from simfarm.backends.failures import (
     answer_error,
@@ -89,7 +89,7 @@ class OpenAIBackend:
     async def complete(self, request: Request) -> Completion:
         """One completion. A body that the model refuses for one of its parameters is adjusted and sent again at once,
         and so is one whose limit the model used up by thinking; the process remembers."""
-        wasted = (0, 0)
+        wasted: list[Completion] = []
         while True:
             body = self._dialect.body(request)
             started = time.perf_counter()
@@ -109,10 +109,10 @@ class OpenAIBackend:
                 raise CallError("the prompt is not valid Unicode text") from None
             completion, thought = self._read(answer_json(answer, self.name), request, time.perf_counter() - started)
             if self._dialect.starved(request, body, completion.text, thought, completion.finish_reason == "length"):
-                wasted = (wasted[0] + (completion.input_tokens or 0), wasted[1] + (completion.output_tokens or 0))
+                wasted.append(completion)
                 continue
             self._doubt(request, body, completion, thought)
-            return completion.after(*wasted)
+            return completion.after(wasted)
 
     def _asked(self, request: Request) -> dict[str, Any]:
         """Who was asked what, for the words of a failure."""
@@ -145,19 +145,16 @@ class OpenAIBackend:
         refusal = message_text(message.get("refusal"))
         if refusal:
             text, finish_reason = text or refusal, "refusal"
-        usage = answer.get("usage")
-        details = usage.get("completion_tokens_details") if isinstance(usage, Mapping) else None
-        thought = isinstance(details, Mapping) and (read_count(details.get("reasoning_tokens")) or 0) > 0
         completion = Completion(
             text=text,
             logprobs=token_logprobs(choice.get("logprobs")),
             finish_reason=finish_reason,
-            input_tokens=token_count(answer, "prompt_tokens"),
-            output_tokens=token_count(answer, "completion_tokens"),
             model=word(answer, "model"),
             seconds=round(seconds, 4),
+            **usage_fields(answer),
         )
-        return completion, thought or any(message.get(name) for name in ("reasoning_content", "reasoning"))
+        shown = any(message.get(name) for name in ("reasoning_content", "reasoning"))
+        return completion, shown or bool(completion.thinking_tokens)
 
     def _doubt(self, request: Request, body: Mapping[str, Any], completion: Completion, thought: bool) -> None:
         """Ends a run whose first answer shows that no verdict can be read from this model, and tells once what a server

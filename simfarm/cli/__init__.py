@@ -16,6 +16,7 @@ from simfarm.cli import (
     annotate,
     compare,
     completion,
+    doctor,
     evaluate,
     generate,
     judges,
@@ -51,6 +52,7 @@ _VERBS = {
         "show": (show, "read verdicts as a person does"),
     },
     "keep": {
+        "doctor": (doctor, "what a run needs, and whether it is there: key, model, price …"),
         "store": (store, "the answers already paid for: where, how many, prune"),
         "setup-local": (setup_local, "fetch the embedded model, once"),
         "completion": (completion, "a script that completes verbs and options in your shell"),

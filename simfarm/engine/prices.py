@@ -1,33 +1,106 @@
 """What tokens cost, from a maintained and dated table (`genai-prices`, bundled, no network).
 
-An unknown model costs None, never 0: a run that cannot be priced must not look free.
+An unknown model costs None, never 0: a run that cannot be priced must not look free. Service tiers (flex, priority,
+batch) are not told apart: simfarm asks for none.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 
-__all__ = ["price", "price_table"]
+from simfarm.backends.base import Completion
 
-OWN_IDS = {"openai": "openai", "anthropic": "anthropic", "litellm": "litellm"}
+__all__ = ["Tariff", "price", "price_table"]
+
+CACHED_FROM = 1024
+"""Input tokens from which OpenAI caches a prompt unasked; since gpt-5.6 writing costs 1.25 times the input
+(https://developers.openai.com/api/docs/guides/prompt-caching, seen 2026-11-26)."""
+
+
+def price(
+    provider: str,
+    model: str,
+    input_tokens: int,
+    output_tokens: int,
+    base_url: str | None = None,
+    *,
+    cached: int = 0,
+    written: int = 0,
+    written_1h: int = 0,
+    thinking: int = 0,
+) -> float | None:
+    """US dollars for one call at the list price of this hour, None where the table knows no such model.
+
+    `provider` is the backend's prefix. With `base_url` the server decides, not the prefix: a model of the same name on
+    one's own machine has no list price. Of the input tokens, `cached` were read from the provider's cache and `written`
+    written to it, `written_1h` of these for an hour; of the output tokens, `thinking` were thought. Each share has the
+    price that the model has for it, else that of its whole.
+    """
+    shares = (input_tokens, output_tokens, cached, written, written_1h, thinking)
+    # some prices change with the hour of the day (DeepSeek's)
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    return _price(provider, model, base_url, shares, hour)
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """What calls to one provider cost: `own` is the user's price, (input, output) US dollars a million tokens; where
+    there is none, what the provider says that it charged, else its list price."""
+
+    provider: str
+    base_url: str | None
+    own: tuple[float, float] | None = None
+
+    def paid(self, completion: Completion) -> float | None:
+        """US dollars that a completion cost, None where its model or its tokens are unknown."""
+        tokens_in, tokens_out = completion.input_tokens, completion.output_tokens
+        if self.own is None and completion.cost is not None:
+            return completion.cost
+        if tokens_in is None or tokens_out is None:
+            return None
+        if self.own is not None:
+            return self._own(tokens_in, tokens_out)
+        if completion.model is None:
+            return None
+        return price(
+            self.provider,
+            completion.model,
+            tokens_in,
+            tokens_out,
+            self.base_url,
+            cached=completion.cached_tokens or 0,
+            written=completion.cache_written_tokens or 0,
+            written_1h=completion.cache_written_1h_tokens or 0,
+            thinking=completion.thinking_tokens or 0,
+        )
+
+    def most(self, model: str, tokens_in: int, tokens_out: int) -> float | None:
+        """US dollars that a call costs at most: a long prompt may be written to the provider's cache unasked, which has
+        its own price. Claude does so only where it is asked to."""
+        if self.own is not None:
+            return self._own(tokens_in, tokens_out)
+        unasked = tokens_in >= CACHED_FROM and "claude" not in model.lower()
+        return price(self.provider, model, tokens_in, tokens_out, self.base_url, written=tokens_in if unasked else 0)
+
+    def _own(self, tokens_in: int, tokens_out: int) -> float:
+        assert self.own is not None
+        return (tokens_in * self.own[0] + tokens_out * self.own[1]) / 1e6
 
 
 @lru_cache(maxsize=65536)
-def price(
-    provider: str, model: str, input_tokens: int, output_tokens: int, base_url: str | None = None
-) -> float | None:
-    """US dollars for one call at today's list price, None where the table knows no such model.
-
-    `provider` is the backend's prefix. With `base_url` the server decides, not the prefix: a model of the same name on
-    one's own machine has no list price. Discounts (cached input, batches) are not applied, so this is an upper bound.
-    """
+def _price(provider: str, model: str, base_url: str | None, shares: tuple[int, ...], hour: datetime) -> float | None:
     from genai_prices import Usage, calc_price
 
-    usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+    names = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "output_reasoning")
+    usage = Usage(**{f"{name}_tokens": count for name, count in zip(names, shares, strict=True)})
     try:
         if base_url is not None:
-            return float(calc_price(usage, model, provider_api_url=base_url).total_price)
-        return float(calc_price(usage, model, provider_id=OWN_IDS.get(provider, provider)).total_price)
+            found = calc_price(usage, model, provider_api_url=base_url, genai_request_timestamp=hour)
+        else:
+            found = calc_price(usage, model, provider_id=provider, genai_request_timestamp=hour)
+        return float(found.total_price)
     except LookupError:
         return None
 

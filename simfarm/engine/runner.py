@@ -19,7 +19,7 @@ from simfarm.engine.budget import Budget
 from simfarm.engine.descriptors import affordable
 from simfarm.engine.limits import Limits
 from simfarm.engine.patience import Patience
-from simfarm.engine.prices import price, price_table
+from simfarm.engine.prices import Tariff, price_table
 from simfarm.engine.stats import Stats, run_limits
 from simfarm.engine.store import Store, request_key
 from simfarm.errors import InputError, ProviderError
@@ -95,7 +95,7 @@ class Engine:
         self._limits = Limits(self._affordable(concurrency), rpm, tpm, alone)
         self.patience = Patience(self.stats, self._tell)
         self._budget = None if budget is None else Budget(budget)
-        self._price = price
+        self._tariff = Tariff(backend.name, backend.base_url, price)
         self._timeout = timeout
         self._retries = retries
         self._running: dict[bytes, asyncio.Task[Completion]] = {}
@@ -159,15 +159,13 @@ class Engine:
 
     def price_of(self, completion: Completion) -> float | None:
         """US dollars that a completion cost (when it was made), None where its model or its tokens are unknown."""
-        if completion.input_tokens is None or completion.output_tokens is None:
-            return None
-        return self._cost(completion.model, completion.input_tokens, completion.output_tokens)
+        return self._tariff.paid(completion)
 
     def estimate(self, request: Request) -> tuple[int, int, float | None]:
         """The most a request can use and cost: input tokens, output tokens, US dollars (None: unknown price)."""
         tokens_in = estimate_tokens(request)
         tokens_out = self.backend.most_tokens(request) or UNBOUNDED_TOKENS
-        return tokens_in, tokens_out, self._cost(request.model, tokens_in, tokens_out)
+        return tokens_in, tokens_out, self._tariff.most(request.model, tokens_in, tokens_out)
 
     def forecast(self, requests: Sequence[Request], known: int) -> str:
         """What new `requests` would use and cost at most, in words, beside `known` answers in the store."""
@@ -186,13 +184,6 @@ class Engine:
             f"{target}\n{priced}; at most about {tokens_in:,} input and "
             f"{tokens_out:,} output tokens"
         )
-
-    def _cost(self, model: str | None, tokens_in: int, tokens_out: int) -> float | None:
-        if self._price is not None:
-            return (tokens_in * self._price[0] + tokens_out * self._price[1]) / 1e6
-        if model is None:
-            return None
-        return price(self.backend.name, model, tokens_in, tokens_out, self.backend.base_url)
 
     def _key(self, request: Request) -> bytes:
         return request_key(self.backend.name, self.backend.base_url, request)

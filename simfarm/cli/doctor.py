@@ -1,0 +1,107 @@
+"""What a run needs, and whether it is there: the key, the model, log probabilities, a schema, a price …
+
+With --model one cheap question for each thing, at most 8 calls, whose price is said before the first one. Without it
+what is on this machine: keys (their names alone), the store, versions, extras. Exit status 0 where the model can serve
+the judge named, or judges that read text; 1 where it cannot; 2 for bad input."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from simfarm.cli.options import add_model, number, price_pair
+from simfarm.harmless import one_line
+from simfarm.report.terminal import answer, answer_json, say, width_of, wrapped
+from simfarm.words import plural
+
+if TYPE_CHECKING:
+    from simfarm.engine.doctor import Finding
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    model = parser.add_argument_group("model")
+    add_model(model)
+    model.add_argument(
+        "--judge", metavar="NAME|FILE", help="a judge that it is to serve (its model, where none is named)"
+    )
+    model.add_argument(
+        "--price", type=price_pair, metavar="IN,OUT", help="dollars a million tokens, for models unknown to us"
+    )
+    model.add_argument("--timeout", type=number, default=60.0, metavar="S", help="seconds for a call (default 60)")
+    parser.add_argument("--json", action="store_true", help="for machines")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what was found; gives the exit status."""
+    if arguments.model is None and arguments.judge is None:
+        return _around(arguments)
+    import asyncio
+
+    from simfarm.backends import open_backend
+    from simfarm.engine.doctor import MOST_CALLS, examine, most_cost
+    from simfarm.engine.prices import price_table
+    from simfarm.errors import InputError
+    from simfarm.judges import load_judge
+
+    judge = load_judge(arguments.judge) if arguments.judge else None
+    spec = arguments.model or (judge and judge.model)
+    if not spec:
+        raise InputError(f"the judge {arguments.judge} asks no model: name one with --model, or another judge")
+    backend, name = open_backend(
+        spec, base_url=arguments.base_url, timeout=arguments.timeout, engine=dict(arguments.engine_arg)
+    )
+    if backend.name == "replay":
+        raise InputError("a recording asks nobody: name the model itself with --model")
+    if not backend.in_process:
+        most = most_cost(backend, name, arguments.price)
+        cost = "unknown price" if most is None else f"at most ${most:.4f} ({price_table()})"
+        say(f"at most {plural(MOST_CALLS, 'call')} to {backend.name}/{name}: {cost}")
+    made = asyncio.run(examine(backend, name, price=arguments.price, judge=judge, timeout=arguments.timeout))
+    if arguments.json:
+        answer_json(dataclasses.asdict(made))
+    else:
+        answer(_told(one_line(made.model), made.findings))
+        served = f"bundled judges it can serve: {', '.join(made.judges)}" if made.judges else "it can serve no judge"
+        _note(served)
+        if made.calls is not None:
+            cost = "unknown price" if made.cost is None else f"${made.cost:.6f}"
+            _note(f"{plural(made.calls, 'call')} made: {cost}")
+    return 0 if made.fit else 1
+
+
+def _around(arguments: argparse.Namespace) -> int:
+    from simfarm.backends import read_dotenv
+    from simfarm.engine.surroundings import surroundings
+
+    read_dotenv()
+    found = surroundings()
+    if arguments.json:
+        answer_json([dataclasses.asdict(one) for one in found])
+    else:
+        answer(_told("this machine", found))
+        _note("--model SPEC examines a model: at most 8 cheap calls")
+    return 0
+
+
+def _note(line: str) -> None:
+    answer("\n".join(wrapped(one_line(line), width_of(sys.stdout))))
+
+
+def _told(title: str, findings: Sequence[Finding]) -> str:
+    """A line for each finding, broken beside its question and answer where the terminal is narrow."""
+    width = width_of(sys.stdout)
+    first = max(len(finding.question) for finding in findings)
+    head = first + len("unknown") + 4
+    lines = [title, "─" * min(width or 72, 100)]
+    for finding in findings:
+        told = finding.told + (f" → {finding.remedy}" if finding.remedy else "")
+        room = None if width is None else max(width - head, 20)
+        pieces = wrapped(one_line(told), room, "")
+        lines.append(f"{one_line(finding.question):{first}}  {finding.answer:7}  {pieces[0]}".rstrip())
+        lines += [" " * head + piece for piece in pieces[1:]]
+    return "\n".join([*lines, ""])

@@ -1,0 +1,280 @@
+"""What is found out about a model before a run: one cheap question for each thing, and every failure is a row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loopback import Call, Loopback, answer_anthropic, answer_openai
+
+from simfarm.backends.weights import cache_dir
+from simfarm.cli import main
+from simfarm.engine.doctor import MOST_CALLS
+
+KEY = "sk-secret-0123456789abcdef"
+RATES = {"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "200000", "x-ratelimit-remaining-tokens": "9"}
+DECISION = {"answers": [{"type": "predicate", "name": "true", "probability": 0.98}], "usage": {"input_tokens": 20}}
+THOUGHT = "completion_tokens_details"
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+
+
+def text_of(call: Call) -> str:
+    """What a model that does everything says to each question."""
+    if call.body.get("logprobs"):
+        return "m"
+    if "response_format" in call.body or "format" in call.body.get("output_config", {}):
+        return '{"larger": "first"}'
+    return "badger" if any(m["role"] == "system" for m in call.body["messages"]) or call.body.get("system") else "cow"
+
+
+def said(call: Call, text: str | None = None, *, thought: int = 0, **changes: Any) -> str:
+    """An answer, as the fault that gives it."""
+    text = text_of(call) if text is None else text
+    if call.wire == "anthropic":
+        body = answer_anthropic(call, "") | {"content": [{"type": "text", "text": text}]}
+    else:
+        body = answer_openai(call, "")
+        body["choices"][0] |= {"message": {"role": "assistant", "content": text}, **changes}
+        body["usage"][THOUGHT] = {"reasoning_tokens": thought}
+        body["usage"]["completion_tokens"] += thought
+        body["usage"]["total_tokens"] += thought
+    return "json:" + json.dumps(body | {"model": f"{call.body['model']}-2026-09-22"})
+
+
+def refusing(*names: str) -> Callable[[Call], str]:
+    """A model that refuses these parameters, one at a time."""
+
+    def answer(call: Call) -> str:
+        for name in names:
+            if name in call.body:
+                return (
+                    "400-" + name
+                    if name in ("temperature", "max_tokens", "logprobs")
+                    else f"400:'{name}' is unsupported"
+                )
+        return said(call)
+
+    return answer
+
+
+def examined(
+    capsys: pytest.CaptureFixture[str], *more: str, url: str = "", model: str = "openai/gpt-4.1"
+) -> tuple[int, dict[str, dict[str, str]], dict[str, Any]]:
+    """(exit status, the findings by their question, everything) of `simfarm doctor --json`; no key is ever shown."""
+    status = main(["doctor", "--model", model, *(["--base-url", url] if url else []), "--json", *more])
+    out, err = capsys.readouterr()
+    assert KEY not in out + err
+    assert "Traceback" not in err
+    made = json.loads(out)
+    return status, {one["question"]: one for one in made["findings"]}, made
+
+
+def answers(found: dict[str, dict[str, str]]) -> dict[str, str]:
+    return {question: one["answer"] for question, one in found.items()}
+
+
+def test_a_model_that_has_it_all(capsys: pytest.CaptureFixture[str]) -> None:
+    with Loopback(refuse=said, headers=RATES, decision=DECISION) as server:
+        status, found, made = examined(capsys, "--price", "1,2", url=f"{server.url}/v1")
+        assert made["calls"] == server.requests <= MOST_CALLS
+    assert status == 0
+    assert {question: answer for question, answer in answers(found).items() if answer != "yes"} == {
+        "thinks first": "no"
+    }
+    assert found["rate limits"]["told"] == "requests 500, tokens 200000"
+    assert found["token limit"]["told"].startswith("as max_tokens, ")
+    assert found["model"]["told"] == "gpt-4.1-2026-09-22 answers"
+    assert made["cost"] > 0
+    assert set(made["judges"]) == {"pairwise-json", "pairwise-letter", "pairwise-logprob", "pairwise-reasoned"}
+
+
+def test_its_price_is_said_before_the_first_call(capsys: pytest.CaptureFixture[str]) -> None:
+    with Loopback(refuse=said) as server:
+        main(["doctor", "--model", "openai/gpt-4.1", "--base-url", f"{server.url}/v1", "--price", "1,2"])
+        out, err = capsys.readouterr()
+        assert err.startswith("at most 8 calls to openai/gpt-4.1: at most $0.0")
+        assert f"{server.requests} calls made: $0.0" in out
+        main(["doctor", "--model", "openai/gpt-4.1", "--base-url", f"{server.url}/v1"])
+        out, err = capsys.readouterr()
+    assert err.startswith("at most 8 calls to openai/gpt-4.1: unknown price")
+    assert "--price IN,OUT; without it --budget is refused" in out
+
+
+@pytest.mark.parametrize(
+    "answer", [refusing("logprobs"), lambda call: said(call, logprobs=None)], ids=["told", "silent"]
+)
+def test_no_log_probabilities(capsys: pytest.CaptureFixture[str], answer: Any) -> None:
+    with Loopback(refuse=answer) as server:
+        status, found, made = examined(capsys, url=f"{server.url}/v1")
+        assert server.requests <= MOST_CALLS
+        bad, named, _ = examined(capsys, "--judge", "pairwise-logprob", url=f"{server.url}/v1")
+    assert (status, found["log probabilities"]["answer"]) == (0, "no")
+    assert "reads text" in found["log probabilities"]["told"] + found["log probabilities"]["remedy"]
+    assert "pairwise-logprob" not in made["judges"]
+    assert "pairwise-reasoned" in made["judges"]
+    assert (bad, named["judge pairwise-logprob"]["answer"]) == (1, "no")
+
+
+def test_a_model_that_refuses_a_temperature(capsys: pytest.CaptureFixture[str]) -> None:
+    with Loopback(refuse=refusing("temperature")) as server:
+        status, found, made = examined(capsys, url=f"{server.url}/v1")
+        assert made["calls"] == server.requests <= MOST_CALLS
+    assert (status, found["temperature"]["answer"], found["seed"]["answer"]) == (0, "no", "yes")
+    assert "does not support" in found["temperature"]["told"]
+    assert "--repeats" in found["temperature"]["remedy"]
+
+
+def test_however_much_is_refused_eight_calls_are_the_most(capsys: pytest.CaptureFixture[str]) -> None:
+    refuse = refusing("temperature", "seed", "max_tokens", "response_format", "logprobs")
+    with Loopback(refuse=refuse, decision=DECISION) as server:
+        _, found, made = examined(capsys, url=f"{server.url}/v1")
+        assert made["calls"] == server.requests
+        assert server.requests <= MOST_CALLS
+    assert (found["temperature"]["answer"], found["seed"]["answer"]) == ("no", "no")
+    assert found["token limit"]["told"].startswith("as max_completion_tokens, ")
+    assert found["JSON schema"]["answer"] == "no"
+
+
+def test_a_schema_that_is_ignored(capsys: pytest.CaptureFixture[str]) -> None:
+    with Loopback(
+        refuse=lambda call: said(call, "The first, 7." if "response_format" in call.body else None)
+    ) as server:
+        status, found, _ = examined(capsys, url=f"{server.url}/v1")
+    assert (status, found["JSON schema"]["answer"]) == (0, "no")
+    assert "free text" in found["JSON schema"]["told"]
+
+
+def test_a_model_that_thinks(capsys: pytest.CaptureFixture[str]) -> None:
+    with Loopback(refuse=lambda call: said(call, thought=0 if call.body.get("logprobs") else 48)) as server:
+        status, found, _ = examined(capsys, url=f"{server.url}/v1")
+    assert (status, found["thinks first"]["answer"]) == (0, "yes")
+    assert "48 of 49 tokens" in found["thinks first"]["told"]
+    assert "effort" in found["thinks first"]["remedy"]
+
+
+def test_a_model_that_thinks_its_limit_away(capsys: pytest.CaptureFixture[str]) -> None:
+    def answer(call: Call) -> str:
+        return said(call, "", thought=64, finish_reason="length")
+
+    with Loopback(refuse=answer) as server:
+        status, found, _ = examined(capsys, url=f"{server.url}/v1")
+        assert server.requests <= MOST_CALLS
+    assert (status, found["reply"]["answer"], found["thinks first"]["answer"]) == (1, "no", "yes")
+
+
+def test_no_system_message(capsys: pytest.CaptureFixture[str]) -> None:
+    """As Gemma says it, behind Google's address."""
+
+    def answer(call: Call) -> str:
+        system = any(m["role"] == "system" for m in call.body["messages"])
+        return "400:Developer instruction is not enabled for models/gemma-3-27b-it" if system else said(call)
+
+    with Loopback(refuse=answer) as server:
+        status, found, _ = examined(capsys, url=f"{server.url}/v1")
+    assert (status, found["system message"]["answer"], found["reply"]["answer"]) == (0, "no", "yes")
+    assert "Developer instruction is not enabled" in found["system message"]["told"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "question", "words"),
+    [
+        ("401", "key", "OPENAI_API_KEY"),
+        ("404", "model", "gpt-4.1"),
+        ("404-path", "reply", "--base-url"),
+        ("page", "reply", "page, not JSON"),
+        ("500", "reply", "500"),
+        ("429", "reply", "429"),
+        ("drop", "server", "dropped the connection"),
+    ],
+)
+def test_every_failure_is_a_row(capsys: pytest.CaptureFixture[str], fault: str, question: str, words: str) -> None:
+    with Loopback(refuse=lambda call: fault, headers={}) as server:
+        status, found, made = examined(capsys, url=f"{server.url}/v1")
+        assert server.requests <= MOST_CALLS
+    assert (status, made["judges"]) == (1, [])
+    assert found[question]["answer"] == "no"
+    assert words in found[question]["told"]
+    assert found["log probabilities"]["answer"] == "unknown"
+    assert [one for one in answers(found).values() if one == "no"] == ["no"]
+
+
+def test_a_dead_address(capsys: pytest.CaptureFixture[str]) -> None:
+    with Loopback() as server:
+        url = f"{server.url}/v1"
+    status, found, _ = examined(capsys, url=url)
+    assert (status, found["server"]["answer"], found["key"]["answer"]) == (1, "no", "unknown")
+    assert "nothing listens there" in found["server"]["told"]
+
+
+def test_a_server_that_never_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    with Loopback(refuse=lambda call: "hang") as server:
+        status, found, _ = examined(capsys, "--timeout", "0.3", url=f"{server.url}/v1")
+    assert status == 1
+    assert "--timeout" in found["server"]["told"]
+
+
+def test_a_claude(capsys: pytest.CaptureFixture[str]) -> None:
+    headers = {"anthropic-ratelimit-requests-limit": "50", "anthropic-ratelimit-requests-remaining": "49"}
+    with Loopback(refuse=said, headers=headers) as server:
+        status, found, made = examined(capsys, url=server.url, model="anthropic/claude-haiku-4-5")
+        assert made["calls"] == server.requests <= MOST_CALLS
+    assert status == 0
+    for question in ("log probabilities", "seed", "decisions"):
+        assert found[question]["answer"] == "no", question
+    for question in ("key", "model", "reply", "system message", "JSON schema", "rate limits"):
+        assert found[question]["answer"] == "yes", question
+    assert found["rate limits"]["told"] == "requests 50"
+    assert made["judges"] == ["pairwise-json", "pairwise-letter", "pairwise-reasoned"]
+
+
+@pytest.mark.skipif(not list(cache_dir().glob("*.gguf")), reason="the embedded model was not fetched")
+def test_a_model_in_this_process(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("openvino_genai")
+    status, found, made = examined(capsys, model="embedded")
+    assert (status, made["calls"], made["cost"]) == (0, None, 0.0)
+    for question in ("engine", "weights", "held to labels", "price"):
+        assert found[question]["answer"] == "yes", question
+
+
+def test_what_cannot_be_asked_at_all(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for model, words in (("nonsense/x", "no backend"), ("openai/", "names no model"), ("vllm/x/y", "simfarm[vllm]")):
+        assert main(["doctor", "--model", model]) == 2
+        assert words in capsys.readouterr().err
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.chdir("/")
+    assert main(["doctor", "--model", "openai/gpt-4.1"]) == 2
+    assert "OPENAI_API_KEY is not set" in capsys.readouterr().err
+    assert main(["doctor", "--judge", "longest"]) == 2
+    assert "asks no model" in capsys.readouterr().err
+
+
+def test_this_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a model: names of keys and never their values, also those of a `.env`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    monkeypatch.setenv("SIMFARM_STORE", str(tmp_path / "s.sqlite"))
+    (tmp_path / ".env").write_text("GROQ_API_KEY=gsk_0123456789abcdef\n")
+    assert main(["doctor"]) == 0
+    out, err = capsys.readouterr()
+    monkeypatch.setenv("GROQ_API_KEY", "")
+    assert "gsk_0123456789abcdef" not in out + err
+    assert KEY not in out + err
+    for words in (
+        "GROQ_API_KEY",
+        "OPENAI_API_KEY",
+        "s.sqlite: not made yet",
+        "judge pairwise-reasoned",
+        "extras",
+        "openai 3",
+    ):
+        assert words in out
+    assert main(["doctor", "--json"]) == 0
+    assert {one["question"] for one in json.loads(capsys.readouterr().out)} >= {"keys", ".env", "store", "versions"}
