@@ -46,13 +46,15 @@ class Call:
 class Plan:
     """What the server does: `script` holds the faults of the next calls (None: answer), one each; then every
     `fault_every`th call gets the next passing fault. `refuse` is asked about each call before all that and may name a
-    fault for it."""
+    fault for it. `models` is what is said of a model by its name (of all of them by ""): JSON, a text as it is, an
+    error status, or None for no answer at all."""
 
     latency: float = 0.0
     fault_every: int = 0
     script: deque[str | None] = field(default_factory=deque)
     refuse: Callable[[Call], str | None] = lambda call: None
     model: str | None = None
+    models: dict[str, Any] = field(default_factory=dict)
 
 
 class Loopback:
@@ -65,6 +67,7 @@ class Loopback:
         self.keep = keep
         self.calls: list[Call] = []
         self.asked: Counter[str] = Counter()
+        self.looked: list[str] = []
         self.received = 0
         self.answered = 0
         self.running = 0
@@ -108,6 +111,8 @@ class Loopback:
         app.router.add_post("/v1/chat/completions", self._openai)
         app.router.add_post("/openai/deployments/{name}/chat/completions", self._openai)
         app.router.add_post("/v1/messages", self._anthropic)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/v1/models/{name:.+}", self._models)
         app.router.add_get("/calls", self._counts)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -126,6 +131,17 @@ class Loopback:
     async def _counts(self, request: web.Request) -> web.Response:
         counts = {"received": self.received, "answered": self.answered, "running": self.running, "asked": self.asked}
         return web.json_response(counts)
+
+    async def _models(self, request: web.Request) -> web.Response:
+        name = request.match_info.get("name", "")
+        self.looked.append(name)
+        said = self.plan.models.get(name, 404)
+        if said is None:
+            await asyncio.sleep(3600)
+        if isinstance(said, int):
+            return web.json_response({"error": {"message": f"The model '{name}' does not exist"}}, status=said)
+        text = said if isinstance(said, str) else json.dumps(said)
+        return web.Response(text=text, content_type="application/json")
 
     async def _answer(self, wire: str, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
