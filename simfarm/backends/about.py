@@ -86,12 +86,13 @@ async def ask_about(
     """What `get` (of a path beside /chat/completions) gives about a model, None where it gives nothing within some
     seconds. `errors` are the client's own. With `listed` a server without an address for one model is asked for all of
     its models."""
+    caught: tuple[type[Exception], ...] = (*errors, CallError, TransientError)
     try:
         async with asyncio.timeout(SECONDS):
             for path in (f"/models/{quote(model, safe='/:@')}", *(["/models"] if listed else [])):
                 try:
                     about = read_about(answer_json(await get(path), "models"), model)
-                except (*errors, CallError, TransientError):
+                except caught:
                     continue
                 if about is not None:
                     return about

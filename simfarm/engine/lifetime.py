@@ -26,18 +26,21 @@ class Lifetime:
         self._backend = backend
         self._tell = tell
         self._made = made
-        self._lock = asyncio.Lock()
-        self._done = backend.in_process or backend.name == "replay"
+        self._begun = False
+        self._read = asyncio.Event()
 
     async def read(self, model: str) -> None:
         """Asks the provider once, and warns of an end that is known; others wait meanwhile. Raises `InputError` for a
         model that the provider itself calls retired: every call would fail."""
-        if not self._done:
-            async with self._lock:
-                if not self._done:
-                    self.about = await self._asked(model)
-                    self._done = True
-                    self._warn(model)
+        if not self._begun:
+            self._begun = True
+            try:
+                self.about = await self._asked(model)
+                self._warn(model)
+            finally:
+                self._read.set()
+        # all who wait go on at once: how many calls are in flight when the first answers is as it was
+        await self._read.wait()
         if self.about is not None and self.about.lifecycle == "retired":
             ended = f" since {self.about.shutdown}" if self.about.shutdown else ""
             new = f" (replacement: {self.about.replacement})" if self.about.replacement else ""
