@@ -186,6 +186,11 @@ def test_others_give_what_they_give() -> None:
         most_tokens=32_768,
         parameters=("max_tokens", "seed", "temperature"),
     )
+    mistral = {"id": "m-2508", "deprecation": "2027-08-31T12:00:00Z", "deprecation_replacement_model": "m-3-5"}
+    assert read_about(mistral | {"max_context_length": 262144}, "m-2508") == About(
+        date(2027, 8, 31), "m-3-5", learnt="the provider", context=262_144
+    )
+    assert read_about({"id": "m", "deprecation": None}, "m") == About(learnt="the provider")
     azure = {"id": "gpt-4.1", "lifecycle_status": "deprecated", "deprecation": {"inference": 1807660800}}
     read = read_about(azure, "gpt-4.1")
     assert read is not None
@@ -196,6 +201,7 @@ def test_others_give_what_they_give() -> None:
     "answer",
     [
         *(None, [], {}, "no", 7, {"data": None}, {"data": [None, 3]}, {"id": "m"}),
+        {"id": "m", "deprecation_replacement_model": "\x1b[2J buy this", "context_window": -1},
         {"id": "m", "max_model_len": "many", "capabilities": [], "top_provider": 3, "supported_parameters": "all"},
         {"id": "m", "capabilities": {"effort": {"low": 3}, "thinking": {"types": None}}, "max_tokens": -1},
     ],
@@ -253,6 +259,8 @@ def test_what_the_provider_says_today_beats_the_table() -> None:
     line = Retirement("openai", "m", date(2027, 1, 14), "heir", "https://x", date(2026, 11, 26))
     moved = About(date(2027, 6, 1), learnt="the provider")
     assert known_about(moved, line) == About(date(2027, 6, 1), "heir", learnt="the provider")
+    named_its_own = About(date(2027, 6, 1), "other", learnt="the provider")
+    assert known_about(named_its_own, line) == named_its_own
     assert known_about(About(learnt="the provider"), line) == About(learnt="the provider")
     silent = known_about(About(context=2048), line)
     assert silent == About(date(2027, 1, 14), "heir", learnt="simfarm's table of 2026-11-26", context=2048)
@@ -373,6 +381,17 @@ def test_a_retired_model_is_one_line_and_exit_2(server: Loopback, capsys: pytest
     assert main(judged(server, "annotate", "m", "-o", "a.jsonl")) == 2
     assert "openai has retired gpt-4.1: name another model with --model" in capsys.readouterr().err
     assert server.received == 0
+
+
+@pytest.mark.usefixtures("files", "at_openai")
+def test_a_model_that_is_gone_is_told_of_with_what_replaces_it(
+    server: Loopback, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.plan.refuse = lambda call: "404"
+    assert main(judged(server, "annotate", "m", "-o", "a.jsonl", model="gpt-4")) == 2
+    told = capsys.readouterr().err
+    assert "gpt-4 was shut down on 2026-10-23 (replacement: gpt-5.6-sol" in told
+    assert "'gpt-4'" in told.splitlines()[-1]
 
 
 @pytest.mark.usefixtures("files")

@@ -1,13 +1,15 @@
 """What a server says of a model before it is asked anything: how long it lives, how much it takes, what it can do.
 
-`GET /v1/models/NAME` costs nothing. OpenAI has a `shutdown_date` there, Anthropic a lifecycle and capabilities, vLLM a
-context, OpenRouter an expiry and the parameters it takes. A server that has none of it, or no such address, says
-nothing: that is never an error of a run. Where a provider is silent about its dates, simfarm's own table speaks.
+`GET /v1/models/NAME` costs nothing. OpenAI has a `shutdown_date` there, Anthropic a lifecycle and capabilities, Mistral
+an end and a successor, OpenRouter an expiry and the parameters it takes, vLLM a context. A server that has none of it,
+or no such address, says nothing: that is never an error of a run. Where a provider is silent about its dates, simfarm's
+own table speaks.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -23,8 +25,14 @@ __all__ = ["PROVIDER", "About", "Describing", "ask_about", "known_about", "read_
 SECONDS = 5.0
 """For all that is read of a model: a run waits for it."""
 
-DATES = ("shutdown_date", "retires_at", "expiration_date")
-"""How OpenAI, Anthropic and OpenRouter name the end; null where none is planned."""
+DATES = ("shutdown_date", "retires_at", "expiration_date", "deprecation")
+"""How OpenAI, Anthropic, OpenRouter and Mistral name the end; null where none is planned. Azure's `deprecation` holds
+one for each use."""
+
+CONTEXTS = ("max_model_len", "max_input_tokens", "context_length", "max_context_length", "context_window")
+"""The same of a context: vLLM, Anthropic, OpenRouter, Mistral, Groq."""
+
+NAME = re.compile(r"[\w.:/@-]{1,100}", re.ASCII)
 
 PROVIDER = "the provider"
 """Who speaks of an end, where it is not the table."""
@@ -75,7 +83,7 @@ def known_about(said: About | None, line: Retirement | None) -> About | None:
     if line is None:
         return said
     if said is not None and said.learnt is not None:
-        return replace(said, replacement=line.replacement) if said.shutdown is not None else said
+        return replace(said, replacement=said.replacement or line.replacement) if said.shutdown is not None else said
     learnt = f"simfarm's table of {line.checked}"
     return replace(said or About(), shutdown=line.shutdown, replacement=line.replacement, learnt=learnt)
 
@@ -113,13 +121,15 @@ def read_about(answer: object, model: str) -> About | None:
         return None
     capable, best = _mapping(fields, "capabilities"), _mapping(fields, "top_provider")
     lifecycle = word(fields, "lifecycle") or word(fields, "lifecycle_status")
+    heir = word(fields, "deprecation_replacement_model") or ""
     ends = [fields.get(name) for name in DATES] + [_mapping(fields, "deprecation").get("inference")]
-    dated = lifecycle is not None or any(name in fields for name in (*DATES, "deprecation"))
+    dated = lifecycle is not None or any(name in fields for name in DATES)
     made = About(
         shutdown=next((day for day in map(_date, ends) if day is not None), None),
+        replacement=heir if NAME.fullmatch(heir) else None,
         lifecycle=lifecycle,
         learnt=PROVIDER if dated else None,
-        context=_first(fields.get(name) for name in ("max_model_len", "max_input_tokens", "context_length")),
+        context=_first(fields.get(name) for name in CONTEXTS),
         most_tokens=_first((fields.get("max_tokens"), best.get("max_completion_tokens"))),
         efforts=_supported(_mapping(capable, "effort")),
         thinking=_supported(_mapping(_mapping(capable, "thinking"), "types")),

@@ -44,10 +44,6 @@ class Retirement:
     source: str
     checked: date
 
-    def told(self) -> str:
-        """When the end is, in words."""
-        return f"{self.shutdown}" + (f", replaced by {self.replacement}" if self.replacement else "")
-
 
 @lru_cache(maxsize=1)
 def retirements() -> Mapping[tuple[str, str], Retirement]:
