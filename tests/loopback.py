@@ -47,7 +47,8 @@ class Plan:
     """What the server does: `script` holds the faults of the next calls (None: answer), one each; then every
     `fault_every`th call gets the next passing fault. `refuse` is asked about each call before all that and may name a
     fault for it. `headers` go with every answer; `decision` is what a decision is answered with, None where there is no
-    such address."""
+    such address. `models` is what is said of a model by its name (of all of them by ""): JSON, a text as it is, an
+    error status, or None for no answer at all."""
 
     latency: float = 0.0
     fault_every: int = 0
@@ -56,6 +57,7 @@ class Plan:
     model: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     decision: Any = None
+    models: dict[str, Any] = field(default_factory=dict)
 
 
 class Loopback:
@@ -68,6 +70,7 @@ class Loopback:
         self.keep = keep
         self.calls: list[Call] = []
         self.asked: Counter[str] = Counter()
+        self.looked: list[str] = []
         self.received = 0
         self.requests = 0
         self.answered = 0
@@ -113,6 +116,8 @@ class Loopback:
         app.router.add_post("/openai/deployments/{name}/chat/completions", self._openai)
         app.router.add_post("/v1/messages", self._anthropic)
         app.router.add_post("/v1/decisions", self._decide)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/v1/models/{name:.+}", self._models)
         app.router.add_get("/calls", self._counts)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -142,6 +147,17 @@ class Loopback:
     async def _counts(self, request: web.Request) -> web.Response:
         counts = {"received": self.received, "answered": self.answered, "running": self.running, "asked": self.asked}
         return web.json_response(counts)
+
+    async def _models(self, request: web.Request) -> web.Response:
+        name = request.match_info.get("name", "")
+        self.looked.append(name)
+        said = self.plan.models.get(name, 404)
+        if said is None:
+            await asyncio.sleep(3600)
+        if isinstance(said, int):
+            return web.json_response({"error": {"message": f"The model '{name}' does not exist"}}, status=said)
+        text = said if isinstance(said, str) else json.dumps(said)
+        return web.Response(text=text, content_type="application/json")
 
     async def _answer(self, wire: str, request: web.Request) -> web.StreamResponse:
         raw = await request.read()

@@ -253,14 +253,16 @@ def test_the_sampling_of_a_judge_changes_what_is_sent_and_its_hash(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Loopback() as server:
-        asked = {"baseline": "base.json", "judge": "pairwise-reasoned", "base_url": f"{server.url}/v1", "limit": 1}
+        asked = {"baseline": "base.json", "judge": "pairwise-reasoned", "model": "openai/judge-1", "limit": 1}
+        asked["base_url"] = f"{server.url}/v1"
         own = simfarm.annotate("m.json", **asked)  # type: ignore[arg-type]
         other = simfarm.annotate("m.json", **asked, temperature=0.5, top_p=0.9, max_tokens=77)  # type: ignore[arg-type]
         assert set(own["judge_hash"]).isdisjoint(other["judge_hash"])
         sent = server.calls[-1].body
         assert (sent["temperature"], sent["top_p"]) == (0.5, 0.9)
         assert 77 in (sent.get("max_tokens"), sent.get("max_completion_tokens"))
-        command = ["--judge", "pairwise-reasoned", "--base-url", f"{server.url}/v1", "--limit", "1", "-o", "a.jsonl"]
+        command = ["--judge", "pairwise-reasoned", "--model", "openai/judge-1", "--limit", "1", "-o", "a.jsonl"]
+        command += ["--base-url", f"{server.url}/v1"]
         sampling = ["--temperature", "0.5", "--top-p", "0.9", "--max-tokens", "77"]
         received = server.received
         assert main(["annotate", "m.json", "--baseline", "base.json", *command, *sampling]) == 0

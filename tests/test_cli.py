@@ -164,7 +164,7 @@ def test_a_dry_run_needs_no_key_and_asks_nothing(
     for verb in ("annotate", "evaluate"):
         assert main([verb, "m.json", "--baseline", "base.json", "--judge", "pairwise-logprob", "--dry-run"]) == 0
         told = capsys.readouterr().out
-        assert "12 requests would go to openai/gpt-4.1-2025-04-14" in told
+        assert "12 requests would go to openai/gpt-6-luna" in told
         assert "price at most $0." in told
     assert not (files / "a.jsonl").exists()
 
@@ -382,12 +382,15 @@ def test_the_wheel_carries_judges_and_boards(tmp_path: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(target)!r})\n"
         "import simfarm; from simfarm.resources import leaderboards_dir\n"
-        "print(simfarm.__file__, leaderboards_dir().is_dir(), [j.name for j in simfarm.list_judges()])"
+        "from simfarm.backends.retirements import retirements\n"
+        "print(simfarm.__file__, leaderboards_dir().is_dir(), [j.name for j in simfarm.list_judges()])\n"
+        "print('dated:', len(retirements()) > 150)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert done.stdout.startswith(str(target))
     judges = "'first', 'longest', 'pairwise-json', 'pairwise-letter', 'pairwise-logprob', 'pairwise-reasoned'"
     assert f"True [{judges}, 'random', 'surface']" in done.stdout
+    assert "dated: True" in done.stdout
 
 
 def test_compare_says_whether_a_difference_is_real(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

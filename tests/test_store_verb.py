@@ -53,7 +53,7 @@ def test_it_says_where_how_large_and_whose(store: Path, capsys: pytest.CaptureFi
     assert (found["path"], found["answers"]) == (str(store), 15)
     assert found["bytes"] >= store.stat().st_size
     groups = {group["judge"]: (group["model"], group["answers"]) for group in found["groups"]}
-    named = [judge.replace(model="openai/gpt-4.1-2025-04-14") for judge in map(load_judge, ["pairwise-reasoned"])]
+    named = [judge.replace(model="openai/gpt-6-luna") for judge in map(load_judge, ["pairwise-reasoned"])]
     assert groups["unknown"] == ("answering-model", 3)
     assert groups[f"pairwise-reasoned ({named[0].hash})"] == ("answering-model", 6)
     assert main(["store"]) == 0

@@ -1,4 +1,4 @@
-"""Where completions come from, chosen by the prefix of a model's name: `openai/gpt-4.1`, `vllm/PATH`, `replay/FILE`.
+"""Where completions come from, chosen by the prefix of a model's name: `openai/gpt-6-luna`, `vllm/PATH`, `replay/FILE`.
 
 Each SDK is imported when its prefix is asked for, so that a run pays for one of them and `--help` for none.
 """

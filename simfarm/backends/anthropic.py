@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import anthropic
 
+from simfarm.backends.about import About, ask_about
 from simfarm.backends.answers import answer_json, bounded, message_text, usage_fields, word
 from simfarm.backends.base import CallError, Completion, Request, TransientError
 from simfarm.backends.dialect import READS_TEXT, check_thinking, objects
@@ -182,6 +183,11 @@ class AnthropicBackend:
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.close()
+
+    async def about(self, model: str) -> About | None:
+        """What the provider says of a model, None where it says nothing."""
+        errors = (anthropic.AnthropicError, aiohttp.ClientError)
+        return await ask_about(lambda path: self._client.get(f"/v1{path}", cast_to=bytes), model, errors, listed=False)
 
 
 def _completion(answer: Any, seconds: float) -> Completion:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import openai
 
+from simfarm.backends.about import About, ask_about
 from simfarm.backends.answers import answer_json, bounded, message_text, token_logprobs, usage_fields, word
 from simfarm.backends.base import CallError, Completion, Request, TransientError
 from simfarm.backends.dialect import READS_TEXT, Dialect
@@ -177,3 +178,9 @@ class OpenAIBackend:
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.close()
+
+    async def about(self, model: str) -> About | None:
+        """What the server says of a model, None where it says nothing."""
+        errors = (openai.OpenAIError, aiohttp.ClientError)
+        listed = self.base_url is not None
+        return await ask_about(lambda path: self._client.get(path, cast_to=bytes), model, errors, listed=listed)

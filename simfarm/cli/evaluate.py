@@ -106,6 +106,7 @@ def _evaluated(arguments: argparse.Namespace, ranking: Ranking) -> int:
 
     read = read_for_evaluation(arguments.inputs, arguments.baseline, arguments.control)
     labels = annotations_in([arguments.human])[0] if arguments.human else None
+    arguments.asked = {}
     if read is None:
         if arguments.dry_run:
             from simfarm.cli.judging import dry_run  # with it comes all that asks a judge
@@ -208,11 +209,12 @@ def _joined(arguments: argparse.Namespace, frame: pd.DataFrame, boards: Sequence
 
 def _added(arguments: argparse.Namespace, ranking: Ranking, frame: pd.DataFrame, boards: Sequence[Board]) -> Board:
     """The kept board with these annotations in it, ranked anew as one panel."""
-    from simfarm.report.kept import flags_of, keep
+    from simfarm.report.kept import flags_of, judge_models, keep
 
     joined = _joined(arguments, frame, boards)
     (whole,) = ranking.boards(joined, boards[0].baseline)
-    return keep(arguments.add_to, joined, whole, flags_of(boards[0]), arguments.inputs)
+    models = judge_models(frame, arguments.asked)
+    return keep(arguments.add_to, joined, whole, flags_of(boards[0]), arguments.inputs, models=models)
 
 
 def _annotated(
@@ -229,6 +231,7 @@ def _annotated(
         rows = (annotation.row() for annotation in made)
         table = annotations_table([("the new annotations", row_columns(rows))], arguments.control)
     status = report_summary(session)
+    arguments.asked = {} if session.backend is None else {session.model: session.life()}
     if session.summary.stopped and not session.summary.status["verdict"]:
         raise BudgetError("there is no verdict to rank yet; raise --budget and run the same command again")
     if table is None:

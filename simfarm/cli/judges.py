@@ -7,6 +7,7 @@ import dataclasses
 import sys
 import textwrap
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from simfarm.harmless import one_line
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.judges.check import check_judge
 
     judge = load_judge(arguments.judge)
-    check = check_judge(judge)
+    check = check_judge(judge, datetime.now(UTC).date())
     if arguments.json:
         facts = {"name": judge.name, "hash": judge.hash, "fit": not check.problems}
         answer_json(facts | dataclasses.asdict(check), indent=2)
@@ -71,6 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _facts(judge: Judge) -> dict[str, Any]:
     """What there is to know about a judge but its template, in the words of its file."""
+    from simfarm.judges.check import last_day
+
     facts: dict[str, Any] = {
         "name": judge.name,
         "description": judge.description,
@@ -80,6 +83,9 @@ def _facts(judge: Judge) -> dict[str, Any]:
         "order": judge.order,
         "rule": judge.rule,
         "model": judge.model,
+        "checked": judge.checked and f"{judge.checked}",
+        "until": (end := last_day(judge)) and f"{end}",
+        "alternatives": list(judge.alternatives) or None,
         "sampling": dict(judge.sampling) or None,
         "parser": judge.verdict and judge.verdict.parser,
         "labels": judge.verdict and dict(judge.verdict.labels),
@@ -90,11 +96,20 @@ def _facts(judge: Judge) -> dict[str, Any]:
 
 
 def _listing(judges: list[Judge], width: int | None) -> str:
-    names = max(len(judge.name) for judge in judges)
-    models = max(len(judge.model or "no model") for judge in judges)
-    lines = [f"{judge.name:{names}}  {judge.model or 'no model':{models}}  {judge.description}" for judge in judges]
+    asked = {judge.name: _asked(judge) for judge in judges}
+    names, models = (max(map(len, column)) for column in (asked, asked.values()))
+    lines = [f"{judge.name:{names}}  {asked[judge.name]:{models}}  {judge.description}" for judge in judges]
     lines += ["", "simfarm judges show NAME prints one whole; --judge takes a name, a file or a folder."]
     return "\n".join(part for line in lines for part in wrapped(one_line(line), width, "    "))
+
+
+def _asked(judge: Judge) -> str:
+    """Whom a judge asks, when it was looked up that it can be asked, and until when, where that is known."""
+    from simfarm.judges.check import last_day
+
+    checked, end = judge.checked, last_day(judge)
+    known = ", ".join([*([f"checked {checked}"] if checked else []), *([f"until {end}"] if end else [])])
+    return (judge.model or "no model") + (f" ({known})" if known else "")
 
 
 def _told(facts: Mapping[str, Any], width: int | None) -> str:

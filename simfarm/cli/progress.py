@@ -54,7 +54,7 @@ class Progress:
         if kind == "waiting":
             self.note(line)
         else:
-            say(f"note: {one_line(line)}")
+            say(one_line(line) if line.startswith("warning: ") else f"note: {one_line(line)}")
 
     def beside(self) -> str:
         """What is said beside the count."""

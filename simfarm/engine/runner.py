@@ -17,6 +17,7 @@ from simfarm.backends.base import Backend, CallError, Completion, Request, Trans
 from simfarm.backends.failures import OutOfFiles, Unreachable
 from simfarm.engine.budget import Budget
 from simfarm.engine.descriptors import affordable
+from simfarm.engine.lifetime import Lifetime
 from simfarm.engine.limits import Limits
 from simfarm.engine.patience import Patience
 from simfarm.engine.prices import Tariff, price_table
@@ -67,7 +68,7 @@ class Engine:
     passing reason. `tell` is given what the user must know while it runs, as a kind ("note"; "waiting" for what passes
     by itself) and a line; the log has it where there is none. Without a store nothing is remembered and nothing shared:
     that is for recordings, whose answers depend on more than the request's body. `close_backend` is False where the
-    backend is somebody else's, to be used again.
+    backend is somebody else's, to be used again; `made` is what the answers are added to, for warnings.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Engine:
         retries: int = 8,
         tell: Callable[[str, str], None] | None = None,
         close_backend: bool = True,
+        made: str = "this board",
     ) -> None:
         self.backend = backend
         self._close_backend = close_backend
@@ -94,6 +96,7 @@ class Engine:
         alone = ALONE if self._over_the_wire else 0.0
         self._limits = Limits(self._affordable(concurrency), rpm, tpm, alone)
         self.patience = Patience(self.stats, self._tell)
+        self.lifetime = Lifetime(backend, self._tell, made)
         self._budget = None if budget is None else Budget(budget)
         self._tariff = Tariff(backend.name, backend.base_url, price)
         self._timeout = timeout
@@ -198,6 +201,7 @@ class Engine:
         tokens_in, tokens_out, most = self.estimate(request)
         if self._budget is not None and most is None:
             raise InputError(f"--budget needs the price of {request.model}, which no table knows: add --price IN,OUT")
+        await self.lifetime.read(request.model)
         call = (key, request, tokens_in + tokens_out, most)
         attempt = failures = 0
         gone: Unreachable | None = None
@@ -238,8 +242,7 @@ class Engine:
         `concurrency` answers.
         """
         entered = await self._limits.enter(tokens, knocking)
-        used, cost = 0, 0.0
-        reserved = False
+        used, cost, reserved = 0, 0.0, False
         try:
             await self.patience.gate(knocking)
             if self._store is not None:
@@ -300,11 +303,8 @@ class Engine:
             return concurrency
         possible, files = affordable(concurrency)
         if possible < concurrency:
-            self._tell(
-                "note",
-                f"{plural(possible, 'call')} at a time, not {concurrency}: a process may open "
-                f"{files} files (ulimit -n)",
-            )
+            why = f"a process may open {files} files (ulimit -n)"
+            self._tell("note", f"{plural(possible, 'call')} at a time, not {concurrency}: {why}")
         return possible
 
     def _and_address(self) -> str:

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from simfarm.backends import opened, usual_timeout
+from simfarm.backends.about import About, known_about
 from simfarm.backends.base import Backend, Request
 from simfarm.backends.replay import ReplayBackend
+from simfarm.backends.retirements import retirement
 from simfarm.engine.annotate import MAX_ATTEMPTS, Call, Summary, annotate, next_request, plan_calls
 from simfarm.engine.runner import Engine, Stats, run_limits
 from simfarm.engine.store import Store, default_store_path
@@ -51,6 +53,8 @@ class Session:
     limits: dict[str, Any] = field(default_factory=dict)
     summary: Summary = field(default_factory=Summary)
     stats: Stats | None = None
+    about: About | None = None
+    """What is known of the judge's model, once it was asked anything."""
     tell: Callable[[str, str], None] | None = None
     """Given what the user must know while it runs, as `Engine` takes it."""
 
@@ -253,11 +257,18 @@ class Session:
                 try:
                     yield engine
                 finally:
+                    self.about = engine.lifetime.about
                     if store is not None:
                         remember(self.store, engine.newly_asked, f"{self.judge.name} ({self.judge.hash})")
         finally:
             if store is not None:
                 store.close()
+
+    def life(self) -> About:
+        """How long the judge's model lives: as its provider said in this run, else by the table."""
+        assert self.backend is not None
+        line = retirement(f"{self.backend.name}/{self.model}", self.backend.base_url)
+        return self.about or known_about(None, line) or About()
 
     def closing_lines(self) -> list[str]:
         """What happened, for stderr: calls and cost, verdicts missing and why, warnings about the judge's answers."""

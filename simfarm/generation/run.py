@@ -207,6 +207,7 @@ class Generation:
                 concurrency=self.concurrency,
                 close_backend=self.owned,
                 tell=self.tell,
+                made="these outputs",
                 **self.limits,
             ) as engine:
                 yield engine

@@ -10,8 +10,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 
 from simfarm.backends.base import Completion, Message, TokenLogprob
+from simfarm.backends.retirements import retirement
 from simfarm.judges.control import decide
 from simfarm.judges.pairwise import messages, parse, unswitch
 from simfarm.judges.parsers import MEANINGS, VerdictSpec
@@ -19,7 +21,10 @@ from simfarm.judges.spec import Judge
 from simfarm.judges.verdict import Verdict
 from simfarm.records import Comparison
 
-__all__ = ["SAMPLE", "Check", "Reply", "check_judge"]
+__all__ = ["SAMPLE", "Check", "Reply", "check_judge", "last_day"]
+
+SOON = timedelta(days=90)
+"""A board is added to for longer than this."""
 
 SAMPLE = Comparison(
     instruction="Name one river that flows through Vienna.",
@@ -61,8 +66,9 @@ class Check:
     warnings: tuple[str, ...]
 
 
-def check_judge(judge: Judge) -> Check:
-    """Render the sample in both orders and read sample replies. Raises InputError where the template fails."""
+def check_judge(judge: Judge, today: date | None = None) -> Check:
+    """Render the sample in both orders and read sample replies. Given the day, a model that ends soon is warned of.
+    Raises InputError where the template fails."""
     problems: list[str] = []
     if judge.rule is not None:
         replies = tuple(_reply(judge.rule, order, decide(judge, SAMPLE, order)) for order in ("12", "21"))
@@ -80,7 +86,23 @@ def check_judge(judge: Judge) -> Check:
         messages(judge, CHAT, order)
         problems += _intrusions(judge, order)
     replies = tuple(_replies(judge, problems))
-    return Check(rendered, replies, tuple(problems), tuple(_warnings(judge)))
+    return Check(rendered, replies, tuple(problems), (*_warnings(judge), *_ending(judge, today)))
+
+
+def last_day(judge: Judge) -> date | None:
+    """The day on which the judge's model is shut down: as its file says, else by the table; None where not known."""
+    line = retirement(judge.model) if judge.model and judge.until is None else None
+    return line.shutdown if line else judge.until
+
+
+def _ending(judge: Judge, today: date | None) -> Iterator[str]:
+    end = last_day(judge)
+    if end is None or today is None or end > today + SOON:
+        return
+    line = retirement(judge.model or "")
+    others = judge.alternatives or ((f"{line.provider}/{line.replacement}",) if line and line.replacement else ())
+    told = f"was shut down on {end}" if end <= today else f"is shut down on {end}: boards end with it"
+    yield f"its model {judge.model} {told}" + (f"; there is {', '.join(others)}" if others else "; name another")
 
 
 def _position(replies: Sequence[Reply]) -> Iterator[str]:

@@ -27,7 +27,7 @@ _FAMILIES = {
 def model_family(name: str) -> str | None:
     """The family a model's name speaks of (fine-tunes count with their base where the name tells), or None.
 
-    The last part of a path counts (`openai/gpt-4.1`, `meta-llama/Llama-3-8B`), or the whole where that says nothing.
+    The last part of a path counts (`openai/gpt-6-luna`, `meta-llama/Llama-3-8B`), or the whole where that says nothing.
     """
     lowered = name.lower()
     for text in (lowered.rsplit("/", 1)[-1], lowered):

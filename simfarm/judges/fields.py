@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from simfarm.reading import read_text
 __all__ = [
     "choice",
     "criteria",
+    "day",
     "delimiters",
     "known_keys",
     "model",
+    "models",
     "read_yaml",
     "sampling",
     "text",
@@ -118,6 +121,24 @@ def model(where: str, value: Any) -> str:
     if not isinstance(value, str) or not all(part.strip() for part in value.partition("/")):
         raise InputError(f"{where}: must be provider/name, e.g. openai/gpt-6-luna, not {value!r}")
     return value
+
+
+def models(where: str, value: Any) -> tuple[str, ...]:
+    """A list of `provider/name`."""
+    if not isinstance(value, list):
+        raise InputError(f"{where}: must be a list such as [anthropic/claude-haiku-5-5], not {value!r}")
+    return tuple(model(where, item) for item in value)
+
+
+def day(where: str, value: Any) -> date | None:
+    """A date, None for none."""
+    try:
+        made = date.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        made = value
+    if made is None or (isinstance(made, date) and not isinstance(made, datetime)):
+        return made
+    raise InputError(f"{where}: must be a date such as 2026-11-26, not {value!r}")
 
 
 def delimiters(where: str, value: Any) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,8 @@ __all__ = ["PROTOCOLS", "RULES", "Judge", "list_judges", "load_judge"]
 PROTOCOLS = ("pairwise",)
 RULES = ("longest", "first", "random", "surface")
 KEYS = ("description", "protocol", "order")
-MODEL_KEYS = ("template", "verdict", "model", "sampling", "criteria", "delimiters")
+LIFE_KEYS = ("alternatives", "checked", "until")
+MODEL_KEYS = ("template", "verdict", "model", *LIFE_KEYS, "sampling", "criteria", "delimiters")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Judge:
     """Either a rule (`rule` set, no model is called) or a template with a model and a way to read its replies.
 
     `template` is the source text; `path` is the YAML file. `name` is the name of the file or folder, under which
-    verdicts are recorded.
+    verdicts are recorded. `alternatives` are models that would do as well, `checked` is the day when it was looked up
+    that `model` is to be had, `until` the last day on which it is: remarks, no part of the hash.
     """
 
     name: str
@@ -54,6 +57,9 @@ class Judge:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     criteria: tuple[Any, ...] = ()
     delimiters: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
+    checked: date | None = None
+    until: date | None = None
 
     @cached_property
     def hash(self) -> str:
@@ -101,6 +107,8 @@ class Judge:
             model=self.model if model is None else fields.text(f"{where}: model", model),
             sampling=self.sampling if sampling is None else fields.sampling(f"{where}: sampling", sampling),
         )
+        if changed.model != self.model:
+            changed = dataclasses.replace(changed, checked=None, until=None)
         _check_logprobs(where, changed.verdict, changed.sampling)
         return changed
 
@@ -153,6 +161,9 @@ def _read(path: Path) -> Judge:
         template=_template(path, _required(path, data, "template")),
         verdict=fields.verdict(f"{path}: verdict", _required(path, data, "verdict")),
         model=fields.model(f"{path}: model", _required(path, data, "model")),
+        alternatives=fields.models(f"{path}: alternatives", data.get("alternatives", [])),
+        checked=fields.day(f"{path}: checked", data.get("checked")),
+        until=fields.day(f"{path}: until", data.get("until")),
         sampling=fields.sampling(f"{path}: sampling", data.get("sampling", {})),
         criteria=fields.criteria(f"{path}: criteria", data.get("criteria", [])),
         delimiters=fields.delimiters(f"{path}: delimiters", data.get("delimiters", [])),

@@ -10,9 +10,9 @@ import hashlib
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,9 @@ import numpy as np
 import pandas as pd
 
 from simfarm import __version__
+from simfarm.backends.about import PROVIDER, About, known_about
+from simfarm.backends.retirements import named
+from simfarm.engine.session import same_model
 from simfarm.errors import InputError
 from simfarm.files import check_writable
 from simfarm.masking import masked
@@ -30,7 +33,7 @@ from simfarm.targets import replacing, telling, write_text
 if TYPE_CHECKING:
     from simfarm.ranking import Board
 
-__all__ = ["join_kept", "keep", "kept_table", "slim"]
+__all__ = ["join_kept", "judge_models", "keep", "kept_table", "slim"]
 
 _SLIM = (
     "instruction_id", "dataset", "category", "generator_1", "generator_2", "length_1", "length_2", "annotator",
@@ -68,6 +71,12 @@ def _manifest(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: the board's manifest cannot be read ({error}); make the board anew") from error
     if not isinstance(read, dict) or not {"annotator", "judge_hash", "baseline", "flags", "inputs"} <= set(read):
         raise InputError(f"{path}: is no manifest of a board; choose another name for --add-to")
+    try:
+        for model in read.get("models", {}).values():
+            date.fromisoformat(model.get("shutdown", "2027-01-14"))
+            model.get("learnt", "").startswith(PROVIDER)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: the dates of its models cannot be read; make the board anew") from error
     return read
 
 
@@ -115,8 +124,49 @@ def join_kept(target: Path, frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
     return pd.concat([old[stays], new], ignore_index=True)
 
 
-def keep(target: Path, joined: pd.DataFrame, board: Board, flags: dict[str, str], inputs: Sequence[str]) -> Board:
-    """Write the board's three files; gives it back with the flags that were found while the texts were there."""
+def judge_models(frame: pd.DataFrame, asked: Mapping[str, About]) -> dict[str, dict[str, str]]:
+    """The models that gave these verdicts, as a manifest names them: when each is shut down, what replaces it and who
+    says so, as far as that is known. `asked` has what this run knows of the model that it asked; of others, and of
+    those in files, the table knows."""
+    answered = [str(name) for name in frame["model"].dropna().unique()] if "model" in frame else []
+    made = {}
+    for name in sorted({*answered, *asked}):
+        known = next((about for model, about in asked.items() if same_model(model, name)), None)
+        about = known or known_about(None, named(name)) or About()
+        learnt = f"{PROVIDER} on {_today()}" if about.learnt == PROVIDER else about.learnt
+        told = {"shutdown": about.shutdown and str(about.shutdown), "replacement": about.replacement, "learnt": learnt}
+        made[name] = {key: value for key, value in told.items() if value}
+    return made
+
+
+def _merged(known: dict[str, dict[str, str]], new: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """A board's models with those of new verdicts; what a provider said stands until a provider says something else."""
+    heard = {name for name, told in known.items() if told.get("learnt", "").startswith(PROVIDER)}
+    fresh = {name for name, told in new.items() if told.get("learnt", "").startswith(PROVIDER)}
+    return known | {name: told for name, told in new.items() if name in fresh or name not in heard}
+
+
+def _ends(models: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """What a reader must know of the ends of a board's models, the first of those that end on one day."""
+    told: dict[str, str] = {}
+    for name, known in models.items():
+        if "shutdown" in known:
+            about = About(date.fromisoformat(known["shutdown"]), known.get("replacement"), learnt=known.get("learnt"))
+            told.setdefault(known["shutdown"], about.warning(name, _today()) or "")
+    return list(told.values())
+
+
+def keep(
+    target: Path,
+    joined: pd.DataFrame,
+    board: Board,
+    flags: dict[str, str],
+    inputs: Sequence[str],
+    *,
+    models: dict[str, dict[str, str]],
+) -> Board:
+    """Write the board's three files; gives it back with the flags that were found while the texts were there, and a
+    warning where a model that judged it (`models`, as `judge_models` gives them) is known to end."""
     table, annotations, manifest = _paths(target)
     known = _manifest(manifest) if manifest.exists() else {"flags": {}, "inputs": {}}
     raised = {**known["flags"], **flags}
@@ -127,21 +177,27 @@ def keep(target: Path, joined: pd.DataFrame, board: Board, flags: dict[str, str]
         notes.append(f"joined without texts: {', '.join(unchecked)}; whether their outputs cheat was not checked")
     # without texts the guard of the joined board cannot warn: what was found while they were there is told again
     flagged = [(model, raised[model]) for model in board.table["model"] if raised.get(model)]
+    models = _merged(known.get("models", {}), models)
     board = replace(
         board,
         table=board.table.assign(flags=column),
         notes=tuple(notes),
-        warnings=(*board.warnings, *(f"{model} was flagged when its texts were read: {f}" for model, f in flagged)),
+        warnings=(
+            *board.warnings,
+            *(f"{model} was flagged when its texts were read: {f}" for model, f in flagged),
+            *_ends(models),
+        ),
     )
     hashes = board.table["judge_hash"].unique()
     told = {
         "schema": 1,
         "simfarm": __version__,
-        "made": datetime.now(UTC).date().isoformat(),
+        "made": _today().isoformat(),
         # a manifest is published with its board
         "command": shlex.join(["simfarm", *map(masked, sys.argv[1:])]),
         "annotator": board.annotator,
         "judge_hash": str(hashes[0]) if len(hashes) else "unknown",
+        "models": models,
         "baseline": board.baseline,
         "panel_size": board.panel_size,
         "panel_hash": board.panel_hash,
@@ -154,6 +210,10 @@ def keep(target: Path, joined: pd.DataFrame, board: Board, flags: dict[str, str]
     write_text(table, csv_text(board.table))
     write_text(manifest, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
     return board
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
 
 
 def _digest(name: str) -> str:

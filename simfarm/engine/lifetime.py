@@ -1,0 +1,58 @@
+"""How long a run's model lives: read before its first new call, said once.
+
+A judge that is shut down in seven weeks makes a board that nobody can add to in eight. Whoever starts one must know
+that before it is paid for; a run whose answers are all in the store asks nothing, not even this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from simfarm.backends.about import About, Describing, known_about
+from simfarm.backends.base import Backend
+from simfarm.backends.retirements import retirement
+from simfarm.errors import InputError
+
+__all__ = ["Lifetime"]
+
+
+class Lifetime:
+    """What is known of the model that a run asks, once `read` has asked for it. `made` is what the run adds to."""
+
+    def __init__(self, backend: Backend, tell: Callable[[str, str], None], made: str) -> None:
+        self.about: About | None = None
+        self._backend = backend
+        self._tell = tell
+        self._made = made
+        self._begun = False
+        self._read = asyncio.Event()
+
+    async def read(self, model: str) -> None:
+        """Asks the provider once, and warns of an end that is known; others wait meanwhile. Raises `InputError` for a
+        model that the provider itself calls retired: every call would fail."""
+        if not self._begun:
+            self._begun = True
+            try:
+                self.about = await self._asked(model)
+                self._warn(model)
+            finally:
+                self._read.set()
+        # all who wait go on at once: how many calls are in flight when the first answers is as it was
+        await self._read.wait()
+        if self.about is not None and self.about.lifecycle == "retired":
+            ended = f" since {self.about.shutdown}" if self.about.shutdown else ""
+            new = f" (replacement: {self.about.replacement})" if self.about.replacement else ""
+            raise InputError(f"{self._backend.name} has retired {model}{ended}{new}: name another model with --model")
+
+    async def _asked(self, model: str) -> About | None:
+        said = await self._backend.about(model) if isinstance(self._backend, Describing) else None
+        return known_about(said, retirement(f"{self._backend.name}/{model}", self._backend.base_url))
+
+    def _warn(self, model: str) -> None:
+        if self.about is None or self.about.lifecycle == "retired":
+            return
+        line = self.about.warning(model, datetime.now(UTC).date(), self._made)
+        if line is not None:
+            self._tell("note", f"warning: {line}")
