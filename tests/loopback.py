@@ -105,10 +105,7 @@ class Loopback:
     async def start(self, host: str, port: int) -> None:
         """Binds and serves in the current loop."""
         app = web.Application(client_max_size=2**26)
-        app.router.add_post("/v1/chat/completions", self._openai)
-        app.router.add_post("/openai/deployments/{name}/chat/completions", self._openai)
-        app.router.add_post("/v1/messages", self._anthropic)
-        app.router.add_get("/calls", self._counts)
+        self.add_routes(app.router)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port, backlog=2048)
@@ -116,6 +113,13 @@ class Loopback:
         bound = self._runner.addresses[0]
         self.port = bound[1]
         self.url = f"http://{bound[0]}:{bound[1]}"
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """The addresses that are answered."""
+        router.add_post("/v1/chat/completions", self._openai)
+        router.add_post("/openai/deployments/{name}/chat/completions", self._openai)
+        router.add_post("/v1/messages", self._anthropic)
+        router.add_get("/calls", self._counts)
 
     async def _openai(self, request: web.Request) -> web.StreamResponse:
         return await self._answer("openai", request)
