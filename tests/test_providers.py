@@ -20,14 +20,14 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simfarm.engine.runner.FIRST_WAIT", 0.01)
 
 
-def pairings() -> Iterator[tuple[str, str, str]]:
-    """Each provider with each judge, its models in turn, and the briefest judge with all that think."""
+def pairings() -> Iterator[tuple[str, str, str, int]]:
+    """Each provider with each judge, its models in turn, and fewer rows of the briefest judge with all that think."""
     for name, provider in PROVIDERS.items():
-        taken = [(name, model, judge) for judge, model in zip(JUDGES, cycle(provider.models), strict=False)]
+        taken = [(name, model, judge, 200) for judge, model in zip(JUDGES, cycle(provider.models), strict=False)]
         yield from taken
         for model, made in provider.models.items():
-            if made.thinks and (name, model, "pairwise-letter") not in taken:
-                yield name, model, "pairwise-letter"
+            if made.thinks and (name, model, "pairwise-letter", 200) not in taken:
+                yield name, model, "pairwise-letter", 40
 
 
 def ending(run: Run) -> str:
@@ -41,17 +41,19 @@ def quotes_nothing(line: str) -> bool:
     return "sk-" not in line.replace("sk-bad-0*", "").replace("sk***", "") and "Another, " not in line
 
 
-@pytest.mark.parametrize(("name", "model", "judge"), list(pairings()))
-def test_all_verdicts_that_a_provider_can_give_are_paid_once(name: str, model: str, judge: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "model", "judge", "rows"), list(pairings()))
+def test_all_verdicts_that_a_provider_can_give_are_paid_once(
+    name: str, model: str, judge: str, rows: int, tmp_path: Path
+) -> None:
     provider = PROVIDERS[name]
     with Speaker(provider) as server:
-        run = ask(server, model, judge, tmp_path / "run")
+        run = ask(server, model, judge, tmp_path / "run", rows=rows)
     if not provider.gives(model, judge):
         assert "log probabilities" in ending(run)
         assert server.received <= 4
         return
-    assert (run.code, run.verdicts) == (0, 200), run.said
-    assert len(server.paid) == 200, "a verdict was repaired"
+    assert (run.code, run.verdicts) == (0, rows), run.said
+    assert len(server.paid) == rows, "a verdict was repaired"
     assert sum(times - 1 for times in server.paid.values()) <= 1, "what the first answer taught was not remembered"
     # each parameter that is refused costs one request, whatever is in flight
     assert server.refused.total() <= 4
