@@ -112,13 +112,7 @@ class Loopback:
     async def start(self, host: str, port: int) -> None:
         """Binds and serves in the current loop."""
         app = web.Application(client_max_size=2**26, middlewares=[self._counted])
-        app.router.add_post("/v1/chat/completions", self._openai)
-        app.router.add_post("/openai/deployments/{name}/chat/completions", self._openai)
-        app.router.add_post("/v1/messages", self._anthropic)
-        app.router.add_post("/v1/decisions", self._decide)
-        app.router.add_get("/v1/models", self._models)
-        app.router.add_get("/v1/models/{name:.+}", self._models)
-        app.router.add_get("/calls", self._counts)
+        self.add_routes(app.router)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port, backlog=2048)
@@ -137,6 +131,16 @@ class Loopback:
         if self.plan.decision is None:
             return web.json_response({"error": {"message": "Not Found"}}, status=404)
         return web.json_response(self.plan.decision)
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """The addresses that are answered."""
+        router.add_post("/v1/chat/completions", self._openai)
+        router.add_post("/openai/deployments/{name}/chat/completions", self._openai)
+        router.add_post("/v1/messages", self._anthropic)
+        router.add_post("/v1/decisions", self._decide)
+        router.add_get("/v1/models", self._models)
+        router.add_get("/v1/models/{name:.+}", self._models)
+        router.add_get("/calls", self._counts)
 
     async def _openai(self, request: web.Request) -> web.StreamResponse:
         return await self._answer("openai", request)
