@@ -197,7 +197,7 @@ def test_a_schema_is_heeded_or_said_to_be_ignored(server: Server, capsys: pytest
     (judge / "template.jinja").write_text(PLAIN_TEMPLATE)
     status = annotate(server, str(judge), "verdicts.jsonl", "--limit", "8")
     told = capsys.readouterr().err
-    assert told.count("did not hold the reply to the JSON schema") == (not server.schema), told
+    assert told.count("was not held to the JSON schema") == (not server.schema), told
     if server.schema:
         assert status in (0, 4)
         replies = [row["raw_completion"] for row in read_rows("verdicts.jsonl")]
@@ -314,3 +314,96 @@ def test_killed_for_good(
     assert f"{kept} from the store" in capsys.readouterr().err
     assert generate(server, "whole.jsonl", "--store", "whole.sqlite") == 0
     assert texts("cut.jsonl") == texts("whole.jsonl")
+
+
+def test_the_provider_behind_a_proxy_goes_and_comes(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if server.upstream is None:
+        pytest.skip("nothing is behind it")
+    monkeypatch.setattr(patience, "OUTAGE", 60.0)
+    assert generate(server, "undisturbed.jsonl", "--store", "undisturbed.sqlite") == 0
+    gone = threading.Event()
+    server.upstream.plan.refuse = lambda call: "drop" if gone.is_set() else None
+
+    def outage() -> None:
+        gone.set()
+        time.sleep(8)
+        gone.clear()
+
+    watch = when_half_done(tmp_path / "cut.sqlite", outage)
+    status = generate(server, "cut.jsonl", "--store", str(tmp_path / "cut.sqlite"), "--concurrency", "4")
+    watch.join()
+    accept_all(server)
+    assert status == 0, capsys.readouterr().err
+    assert texts("cut.jsonl") == texts("undisturbed.jsonl")
+
+
+def test_the_provider_behind_a_proxy_goes_for_good(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if server.upstream is None:
+        pytest.skip("nothing is behind it")
+    monkeypatch.setattr(patience, "OUTAGE", 10.0)
+    gone = threading.Event()
+    server.upstream.plan.refuse = lambda call: "drop" if gone.is_set() else None
+    watch = when_half_done(tmp_path / "cut.sqlite", gone.set)
+    started = time.monotonic()
+    try:
+        status = generate(server, "cut.jsonl", "--store", str(tmp_path / "cut.sqlite"), "--concurrency", "4")
+    finally:
+        accept_all(server)
+    watch.join()
+    told = capsys.readouterr().err
+    assert status == 2, told
+    assert "run the same command again" in told
+    assert time.monotonic() - started < 90
+
+
+@pytest.fixture
+def without_template(
+    request: pytest.FixtureRequest, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Server]:
+    """A server of a model that has no chat template."""
+    monkeypatch.chdir(tmp_path)
+    write("prompts.jsonl", [{"instruction": q} for q in QUESTIONS])
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    if request.param == "vllm":
+        yield from kept(vllm_server(models / "bare", tmp_path / "log"))
+    else:
+        yield from kept(transformers_serve("tiny/bare", request.getfixturevalue("hub"), tmp_path / "log"))
+
+
+@pytest.mark.parametrize("without_template", ["transformers", "vllm"], indirect=True)
+def test_a_model_without_a_chat_template(without_template: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    server = without_template
+    assert generate(server, "out.jsonl") == 2
+    told = one_line(capsys.readouterr().err)
+    if server.kind == "vllm":
+        assert "chat template" in told
+    else:
+        # all it says is that there was an internal error; the reason stands in its own log
+        assert "500" in told
+        assert "log" in told
+    assert server.asked < 2 * len(QUESTIONS)
+
+
+def test_a_server_that_loads_what_is_asked_for(
+    models: Path,
+    hub: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write("prompts.jsonl", [{"instruction": q} for q in QUESTIONS])
+    server = transformers_serve(None, hub, tmp_path / "log").start()
+    try:
+        server.model = "tiny/judge"
+        assert generate(server, "out.jsonl") == 0
+        assert "was asked, but" not in capsys.readouterr().err
+        server.model = "no-such-model"
+        assert generate(server, "none.jsonl") == 2
+        assert "log" in one_line(capsys.readouterr().err)
+    finally:
+        server.kill()
