@@ -268,6 +268,8 @@ def reply(call: Call) -> str:
         return json.dumps({name: _value(rule, first) for name, rule in schema.get("properties", {}).items()})
     if "A>>B" in call.prompt:
         return f"Answer A has its merits, and so has B.\n\nMy verdict: [[{LABELS[int((1 - first) * len(LABELS))]}]]"
+    if "[[A]]" in call.prompt:
+        return "[[A]]" if first > 0.5 else "[[B]]"
     return "m" if first > 0.5 else "M"
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-__all__ = ["CHAT_TEMPLATE", "TEXTS", "build_tiny_gguf", "build_tiny_model"]
+__all__ = ["CHAT_TEMPLATE", "TEXTS", "VERDICTS", "build_tiny_gguf", "build_tiny_judge", "build_tiny_model"]
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -23,9 +23,14 @@ TEXTS = [
 
 
 def build_tiny_model(
-    folder: Path, *, seed: int = 0, context: int = 256, chat_template: str | None = CHAT_TEMPLATE
+    folder: Path,
+    *,
+    seed: int = 0,
+    context: int = 256,
+    chat_template: str | None = CHAT_TEMPLATE,
+    width: int = 32,
 ) -> Path:
-    """Saves a two-layer Llama of 32 dimensions (180 kB) into `folder` and gives the folder back.
+    """Saves a two-layer Llama of `width` dimensions (32: 180 kB) into `folder` and gives the folder back.
 
     Weights are drawn wide, so that the most likely token is far ahead of the next and a rounding in the last digit
     changes no greedy answer. Another `seed` is another model with the same tokenizer.
@@ -55,8 +60,8 @@ def build_tiny_model(
         tokenizer.chat_template = chat_template
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=width,
+        intermediate_size=2 * width,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
@@ -130,3 +135,61 @@ def build_tiny_gguf(
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+JUDGE_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% set asked = messages | map(attribute='content') | join %}"
+    "{% set side = '1' if asked | length is divisibleby 2 else '2' %}"
+    "{% if '\"winner\"' in asked %}<|json_{{ side }}|>"
+    "{% elif 'A>>B' in asked %}<|levels_{{ side }}|>"
+    "{% elif '[[A]]' in asked %}<|letter_{{ side }}|>"
+    "{% elif 'm or M' in asked %}<|m_{{ side }}|>"
+    "{% endif %}{% endif %}"
+)
+"""As `CHAT_TEMPLATE`, but the prompt of a bundled judge ends in a token that the model answers with a verdict."""
+
+VERDICTS = {
+    "<|json_1|>": '{"reason": "because", "winner": "A"}',
+    "<|json_2|>": '{"reason": "because", "winner": "B"}',
+    "<|levels_1|>": "My verdict: [[A>B]]",
+    "<|levels_2|>": "My verdict: [[B>>A]]",
+    "<|letter_1|>": "[[A]]",
+    "<|letter_2|>": "[[B]]",
+    "<|m_1|>": "m",
+    "<|m_2|>": "M",
+}
+"""What a prompt's last token makes of the reply; each reply is one token, and the end follows it."""
+
+
+def build_tiny_judge(folder: Path, *, context: int = 8192, chat_template: str | None = JUDGE_TEMPLATE) -> Path:
+    """A tiny model that answers the prompts of the bundled judges with a verdict, which follows from the prompt's
+    length, and others with noise, the same each time. So the judges can be tried on real servers."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    build_tiny_model(folder, context=context, chat_template=chat_template, width=128)
+    words = AutoTokenizer.from_pretrained(folder)
+    words.add_tokens([reply for reply in VERDICTS.values() if len(reply) > 1])
+    words.add_tokens(list(VERDICTS), special_tokens=True)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model.resize_token_embeddings(len(words), mean_resizing=False)
+        directions = torch.linalg.qr(torch.randn(model.config.hidden_size, len(VERDICTS) + 1))[0].T
+    read, write = model.get_input_embeddings().weight.data, model.get_output_embeddings().weight.data
+    ends = directions[-1]
+    write[words.eos_token_id] += 3 * ends
+    for (asked, reply), direction in zip(VERDICTS.items(), directions, strict=False):
+        token = words.convert_tokens_to_ids(reply)
+        # so long that what the layers add to it changes nothing
+        read[words.convert_tokens_to_ids(asked)] = 1000 * direction
+        write[token] += 3 * direction
+        if len(reply) > 1:
+            read[token] = 1000 * ends
+        else:
+            write[words.convert_tokens_to_ids(reply.swapcase())] += 2.8 * direction
+    model.save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder
