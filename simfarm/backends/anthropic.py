@@ -92,7 +92,7 @@ class AnthropicBackend:
         unknown = sampling.keys() - NAMES - {"logprobs"}
         if unknown:
             raise InputError(f"unknown sampling option '{min(unknown)}': anthropic/ takes {', '.join(sorted(NAMES))}")
-        check_thinking(model, self._host, sampling, ("anthropic.com",))
+        check_thinking(model, self._host, sampling)
 
     def thinks(self, request: Request) -> bool:
         """Whether the model will think about a request, as far as is known."""

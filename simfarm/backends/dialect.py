@@ -39,14 +39,19 @@ NAMES = {*WIRE, *EXTENSIONS, "max_tokens", "logprobs", "schema", "thinking", "ex
 DROPPED = ("temperature", "top_p", "seed", "stop", "response_format")
 """Fields that a request is also understood without; an effort is not among them."""
 
+HOMES = ("openai.com", "azure.com", "anthropic.com", "googleapis.com", "x.ai", "mistral.ai")
+"""Hosts of those who made the models that they serve."""
+
 LIMITS = ("max_tokens", "max_completion_tokens")
 
 READS_TEXT = "use a judge that reads text (pairwise-reasoned)"
 
 _OBJECTS = re.compile(
-    r"support|deprecated|unrecognized|unknown|not (?:permitted|allowed|accepted)|extra inputs|extra_forbidden|"
+    r"support|unavailable|not available|deprecated|unrecognized|unknown|not (?:permitted|allowed|accepted)|"
+    r"extra inputs|extra_forbidden|"
     r"cannot be|mandatory|unexpected|invalid|only the default|must be|too large|greater|less than|at most|maximum"
 )
+_THINKING = re.compile(r"effort|reasoning|thinking[ _]?(?:level|budget)|\bbudget\b")
 _AMOUNTS = re.compile(r"too large|greater|less than|at most|maximum|must be|<=|exceed|context")
 
 
@@ -58,12 +63,12 @@ def objects(error: Mapping[str, str]) -> bool:
     return not of_the_row(400, error) and (about or bool(_OBJECTS.search(error["message"].lower())))
 
 
-def check_thinking(model: str, host: str | None, sampling: Mapping[str, Any], own: tuple[str, ...]) -> None:
-    """Refuses, before any call, an effort that the model has not at its own provider (hosts that end in `own`, None the
-    default one), and log probabilities where there are none. Raises `InputError`."""
+def check_thinking(model: str, host: str | None, sampling: Mapping[str, Any]) -> None:
+    """Refuses, before any call, an effort that the model has not at its own provider (gateways have names of their own
+    for them; `host` None is the provider), and log probabilities where there are none. Raises `InputError`."""
     known = traits(model, host)
     effort = sampling.get("effort")
-    if effort and known.efforts is not None and effort not in known.efforts and (host is None or host.endswith(own)):
+    if effort and known.efforts is not None and effort not in known.efforts and (host is None or host.endswith(HOMES)):
         takes = f"it takes {', '.join(known.efforts)}" if known.efforts else "it takes none; leave it out"
         raise InputError(f"{model} has no effort '{effort}': {takes}")
     if effort and "thinking" in sampling:
@@ -79,10 +84,11 @@ def check_thinking(model: str, host: str | None, sampling: Mapping[str, Any], ow
 @dataclass(slots=True)
 class _Learnt:
     """What a server has shown of one model: what it `refused` (a body's field; "off", "least": a way not to think;
-    "room": so high a limit), and whether it `thinks` though nothing told so."""
+    "room": so high a limit), whether it `thinks` though nothing told so, and what it must be told as it may `never`."""
 
     refused: set[str] = field(default_factory=set)
     thinks: bool = False
+    never: Mapping[str, Any] | None = None
 
 
 class Dialect:
@@ -103,7 +109,7 @@ class Dialect:
                 f"OpenAI's own models take no {min(extended)}: leave it out (effort: none is what switches their "
                 "thinking off), or name a server with --base-url"
             )
-        check_thinking(model, self.host, sampling, ("openai.com", "azure.com"))
+        check_thinking(model, self.host, sampling)
 
     def body(self, request: Request) -> dict[str, Any]:
         """The request as it goes over the wire. Raises `InputError` as `check` does."""
@@ -125,7 +131,7 @@ class Dialect:
         if sampling.get("logprobs"):
             # as many as there are: they cost nothing, and a verdict whose label is rare is not lost
             most = sampling["logprobs"] if "top_logprobs" in refused else known.top_logprobs
-            body |= {"logprobs": True, "top_logprobs": most}
+            body |= {"logprobs": most} if known.counted else {"logprobs": True, "top_logprobs": most}
         if "schema" in sampling and "response_format" not in refused:
             described = {"name": "verdict", "schema": sampling["schema"], "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": described}
@@ -140,7 +146,7 @@ class Dialect:
             return bool(sampling["template_args"]["enable_thinking"])
         if sampling.get("thinking"):
             return True
-        if not (known.thinks or learnt.thinks):
+        if learnt.never or not (known.thinks or learnt.thinks):
             return False
         return not wants_none(sampling) or known.off is None or "off" in learnt.refused
 
@@ -159,14 +165,15 @@ class Dialect:
             return {}
         if sampling.get("thinking"):
             return {} if known.thinks else known.on or {}
-        if not known.thinks and "none" in (known.efforts or ()):
-            # it does not think by itself, but takes no temperature unless that is said
-            return known.off or {}
-        if not wants_none(sampling) or not (known.thinks or learnt.thinks or "thinking" in sampling):
+        if learnt.never is not None:
+            return learnt.never
+        # it does not think by itself, but takes no temperature unless that is said
+        silent = not known.thinks and "none" in (known.efforts or ())
+        if not silent and not (wants_none(sampling) and (known.thinks or learnt.thinks or "thinking" in sampling)):
             return {}
         if known.off is not None and "off" not in learnt.refused:
             return known.off
-        return {} if "least" in learnt.refused else known.least
+        return {} if silent or "least" in learnt.refused else known.least
 
     def learns(self, request: Request, body: Mapping[str, Any], error: Mapping[str, str], words: str) -> bool:
         """Whether a refusal names a field of `body` that can be left out or put otherwise, by this call or by another
@@ -192,14 +199,18 @@ class Dialect:
                 raise ProviderError(f"{model} gives no log probabilities, {READS_TEXT}{ending}")
             refused.add("top_logprobs")
             return
-        if "effort" in sampling and re.search(r"reasoning[_. ]effort|\beffort\b", said):
+        if "effort" in sampling and _THINKING.search(said):
             raise ProviderError(f"{model} refuses the effort '{sampling['effort']}'{ending}")
+        if "enable_thinking must be set to false" in message:
+            # DashScope, for some models: they think on streams alone
+            self._learnt[model].never = {"enable_thinking": False}
+            return
         switch = self._switch(request)
         if any(name in said for name in _names(switch)):
             refused.add("least" if "off" in refused or traits(model, self.host).off is None else "off")
             return
         for name in DROPPED:
-            if name in said and name in body and name not in refused:
+            if re.search(rf"\b{name}\b", said) and name in body and name not in refused:
                 refused.add(name)
                 logging.getLogger("simfarm").warning("%s takes no %s: it is asked without", model, name)
                 return

@@ -59,7 +59,7 @@ class LiteLLMBackend:
         unknown = sampling.keys() - NAMES
         if unknown:
             raise InputError(f"unknown sampling option '{min(unknown)}': litellm/ takes {', '.join(sorted(NAMES))}")
-        check_thinking(model, None, sampling, ())
+        check_thinking(model, None, sampling)
         takes = self._litellm.get_supported_openai_params(model) or []
         if sampling.get("logprobs") and "logprobs" not in takes:
             raise InputError(f"{model} gives no log probabilities: {READS_TEXT}")

@@ -160,7 +160,7 @@ class OpenAIBackend:
     def _doubt(self, request: Request, body: Mapping[str, Any], completion: Completion, thought: bool) -> None:
         """Ends a run whose first answer shows that no verdict can be read from this model, and tells once what a server
         ignores without a word. Raises `ProviderError`."""
-        model, whole = request.model, completion.finish_reason in ("stop", "length")
+        model, whole = request.model, completion.finish_reason not in ("refusal", "content_filter")
         if request.sampling.get("logprobs"):
             if thought and model not in self._logprobs_seen:
                 raise ProviderError(f"{model} thinks first, so that its first token is no verdict: {READS_TEXT}")
@@ -170,7 +170,7 @@ class OpenAIBackend:
                 raise ProviderError(f"{model} answered without log probabilities: {READS_TEXT}")
         if "response_format" in body and whole and model not in self._schema_seen:
             self._schema_seen.add(model)
-            if completion.finish_reason == "stop" and not completion.text.lstrip().startswith(("{", "[")):
+            if completion.finish_reason != "length" and not completion.text.lstrip().startswith(("{", "[")):
                 logging.getLogger("simfarm").warning(
                     "%s was not held to the JSON schema it was asked for: replies that are none have no verdict", model
                 )

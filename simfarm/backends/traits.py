@@ -34,7 +34,8 @@ class Traits:
     """`thinks`: where a request says nothing of it. `off` and `on` are what a body has to say so that it does not, or
     does, None where nothing does; `least` what makes it think as little as it can. `efforts` are those it takes, None
     where that is not known. `drawn`: it takes a temperature while it thinks; `drawn_quiet`: while it does not.
-    `logprobs`: False where it gives none even without thinking, `top_logprobs` how many places at most."""
+    `logprobs`: False where it gives none even without thinking, `top_logprobs` how many of them at most, and `counted`
+    whether the server is told that number alone."""
 
     thinks: bool = False
     off: Fields | None = None
@@ -45,6 +46,7 @@ class Traits:
     drawn_quiet: bool = True
     logprobs: bool = True
     top_logprobs: int = 20
+    counted: bool = False
 
 
 def _by_effort(*efforts: str, thinks: bool = True, drawn: bool = True, logprobs: bool = True) -> Traits:
@@ -152,6 +154,10 @@ WEIGHING: Mapping[str, int] = {
 """How many likely tokens a host tells at most, 0: it gives no log probabilities at all."""
 
 
+COUNTING = ("together.xyz", "together.ai")
+"""Hosts where `logprobs` is a number, and not a switch beside one."""
+
+
 @lru_cache(maxsize=1024)
 def traits(model: str, host: str | None = None) -> Traits:
     """What is known of a model, by its name (with or without a provider's prefix) and by the server's host."""
@@ -163,7 +169,7 @@ def traits(model: str, host: str | None = None) -> Traits:
     for end, most in WEIGHING.items():
         if host is not None and host.endswith(end):
             known = replace(known, top_logprobs=most, logprobs=known.logprobs and most > 0)
-    return known
+    return replace(known, counted=True) if host is not None and host.endswith(COUNTING) else known
 
 
 def wants_none(sampling: Mapping[str, Any]) -> bool:
