@@ -138,12 +138,12 @@ def _first(*values: object) -> int | None:
 
 
 def token_logprobs(logprobs: object) -> tuple[TokenLogprob, ...] | None:
-    """The tokens of OpenAI's `choices[0].logprobs`, or of its older completions', which Together gives: three lists side
-    by side. None where there are none, () where they are of another shape."""
+    """The tokens of OpenAI's `choices[0].logprobs`, or of its older completions', which Together gives: three lists
+    side by side. None where there are none, () where they are of another shape."""
     if isinstance(logprobs, Mapping) and logprobs.get("tokens"):
         columns = [logprobs.get(name) for name in ("tokens", "token_logprobs", "top_logprobs")]
         try:
-            return read_places([dict(zip(PLACE, row, strict=True)) for row in zip(*columns, strict=True)])  # type: ignore[arg-type]
+            return read_places([dict(zip(PLACE, row, strict=True)) for row in zip(*columns, strict=True)])
         except (TypeError, ValueError):
             return ()
     content: Any = logprobs.get("content") if isinstance(logprobs, Mapping) else logprobs

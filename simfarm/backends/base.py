@@ -139,7 +139,8 @@ class Completion:
         if not earlier:
             return self
         took = {name: [getattr(c, name) for c in (*earlier, self)] for name in (*COUNTS, "cost")}
-        return replace(self, **{name: sum(v or 0 for v in each) for name, each in took.items() if each[-1] is not None})
+        total: dict[str, Any] = {n: sum(v or 0 for v in each) for n, each in took.items() if each[-1] is not None}
+        return replace(self, **total)
 
     @classmethod
     def from_json(cls, row: object) -> Completion:
