@@ -126,7 +126,7 @@ def test_what_goes_over_the_wire(model: str, host: str | None, sampling: dict[st
         ("claude-opus-4-8", {"max_tokens": 16, "temperature": 0}, {"max_tokens": 16}),
         ("claude-sonnet-5", {"max_tokens": 16}, {"max_tokens": 16, "thinking": {"type": "disabled"}}),
         ("claude-sonnet-5", {"max_tokens": 2048, "temperature": 0}, {"max_tokens": 2048 + ROOM}),
-        ("claude-sonnet-5", {"max_tokens": 99, "thinking": False}, {"max_tokens": 99, "thinking": {"type": "disabled"}}),
+        ("claude-sonnet-5", {"max_tokens": 9, "thinking": False}, {"max_tokens": 9, "thinking": {"type": "disabled"}}),
         ("claude-sonnet-5-5", {"max_tokens": 16}, {"max_tokens": 16, "thinking": {"type": "between_tools"}}),
         ("claude-opus-5-5", {"max_tokens": 16}, {"max_tokens": 16 + ROOM, "output_config": {"effort": "low"}}),
         ("claude-opus-4-6", {"max_tokens": 9, "thinking": True},
