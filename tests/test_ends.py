@@ -105,6 +105,9 @@ def test_a_boards_manifest_has_the_date_and_who_said_it(server: Loopback, capsys
     ends = {"shutdown": str(SOON), "learnt": f"the provider on {TODAY}"}
     models = json.loads(Path("board.json").read_text())["models"]
     assert models == {"gpt-4.1": ends, "gpt-4.1-2025-04-14": ends}
+    # another model is another judge: it is said which one the board's was
+    assert main(judged(server, "evaluate", "n", "--add-to", "board", model="other")) == 2
+    assert "(that judge asked gpt-4.1, gpt-4.1-2025-04-14), the new verdicts with" in capsys.readouterr().err
     # now all that is asked is in the store, and nobody is asked for the date
     capsys.readouterr()
     assert main(judged(server, "evaluate", "m", "--add-to", "other")) == 0
