@@ -1,29 +1,23 @@
-"""How long a model lives: what providers say of it, the table where they say nothing, and where a user is told."""
+"""How long a model lives: what providers say of it, the table where they say nothing, and a run that reads both."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from loopback import Loopback
 
 from simfarm.backends import about, open_backend, retirements
 from simfarm.backends.about import About, known_about, read_about
 from simfarm.backends.base import Backend, Request
 from simfarm.backends.retirements import Retirement, named, retirement
-from simfarm.cli import main
 from simfarm.engine.runner import Engine
 from simfarm.engine.store import Store
 from simfarm.errors import InputError
-from simfarm.files import read_rows, write_rows
-from simfarm.judges import list_judges, load_judge
-from simfarm.judges.check import check_judge, last_day
 
 TODAY = datetime.now(UTC).date()
 SOON, PAST = TODAY + timedelta(days=40), TODAY - timedelta(days=40)
@@ -326,227 +320,3 @@ async def test_a_model_that_its_provider_calls_retired_is_not_asked(backend: Bac
     assert {type(end) for end in ends} == {InputError}
     assert str(ends[0]) == f"{backend.name} has retired gpt-4.1 since {PAST}: name another model with --model"
     assert (server.received, len(server.looked), told) == (0, 1, [])
-
-
-# where a user meets it
-
-PAIRS = 3
-
-
-def outputs(generator: str) -> list[dict[str, Any]]:
-    return [
-        {"instruction": f"Name a river, number {n}.", "output": f"{generator} says {n}", "generator": generator}
-        for n in range(PAIRS)
-    ]
-
-
-@pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
-    for name in ("base", "m", "n"):
-        write_rows(f"{name}.json", outputs(name))
-    write_rows("q.jsonl", [{"instruction": f"Name a river, number {n}."} for n in range(PAIRS)])
-    return tmp_path
-
-
-def judged(server: Loopback, verb: str, name: str = "m", *more: str, model: str = "gpt-4.1") -> list[str]:
-    asked = ["--judge", "pairwise-reasoned", "--model", f"openai/{model}", "--base-url", f"{server.url}/v1"]
-    return [verb, f"{name}.json", "--baseline", "base.json", *asked, *more]
-
-
-@pytest.mark.usefixtures("files")
-def test_annotate_and_generate_warn_and_a_dry_run_and_a_rerun_do_not(
-    server: Loopback, capsys: pytest.CaptureFixture[str]
-) -> None:
-    server.plan.models = {"gpt-4.1": OPENAI | {"shutdown_date": str(SOON)}}
-    assert main(judged(server, "annotate", "m", "--dry-run")) == 0
-    assert server.looked == []
-    assert main(judged(server, "annotate", "m", "-o", "a.jsonl")) == 0
-    told = capsys.readouterr().err
-    assert told.count(f"warning: gpt-4.1 is shut down on {SOON}: this board cannot be continued after that\n") == 1
-    assert main(judged(server, "annotate", "m", "-o", "a.jsonl")) == 0
-    assert "shut down" not in capsys.readouterr().err
-    assert (
-        main(["generate", "q.jsonl", "--model", "openai/gpt-4.1", "--base-url", f"{server.url}/v1", "-o", "o.json"])
-        == 0
-    )
-    assert f"gpt-4.1 is shut down on {SOON}: these outputs cannot be continued" in capsys.readouterr().err
-    assert server.looked == ["gpt-4.1", "gpt-4.1"]
-
-
-@pytest.mark.usefixtures("files")
-def test_a_retired_model_is_one_line_and_exit_2(server: Loopback, capsys: pytest.CaptureFixture[str]) -> None:
-    server.plan.models = {"gpt-4.1": CLAUDE | {"lifecycle": "retired"}}
-    assert main(judged(server, "annotate", "m", "-o", "a.jsonl")) == 2
-    assert "openai has retired gpt-4.1: name another model with --model" in capsys.readouterr().err
-    assert server.received == 0
-
-
-@pytest.mark.usefixtures("files", "at_openai")
-def test_a_model_that_is_gone_is_told_of_with_what_replaces_it(
-    server: Loopback, capsys: pytest.CaptureFixture[str]
-) -> None:
-    server.plan.refuse = lambda call: "404"
-    assert main(judged(server, "annotate", "m", "-o", "a.jsonl", model="gpt-4")) == 2
-    told = capsys.readouterr().err
-    assert "gpt-4 was shut down on 2026-10-23 (replacement: gpt-5.6-sol" in told
-    assert "'gpt-4'" in told.splitlines()[-1]
-
-
-@pytest.mark.usefixtures("files")
-def test_a_boards_manifest_has_the_date_and_who_said_it(server: Loopback, capsys: pytest.CaptureFixture[str]) -> None:
-    server.plan.models = {"gpt-4.1": OPENAI | {"shutdown_date": str(SOON)}}
-    server.plan.model = "gpt-4.1-2025-04-14"
-    assert main(judged(server, "evaluate", "m", "--add-to", "board")) == 0
-    ends = {"shutdown": str(SOON), "learnt": f"the provider on {TODAY}"}
-    models = json.loads(Path("board.json").read_text())["models"]
-    assert models == {"gpt-4.1": ends, "gpt-4.1-2025-04-14": ends}
-    # now all that is asked is in the store, and nobody is asked for the date
-    capsys.readouterr()
-    assert main(judged(server, "evaluate", "m", "--add-to", "other")) == 0
-    assert json.loads(Path("other.json").read_text())["models"] == {"gpt-4.1": {}, "gpt-4.1-2025-04-14": {}}
-    assert "shut down" not in capsys.readouterr().err
-    assert main(judged(server, "evaluate", "m", "--add-to", "board")) == 0
-    assert json.loads(Path("board.json").read_text())["models"] == models
-    assert f"gpt-4.1 is shut down on {SOON}" in capsys.readouterr().err
-    # the provider takes its date back
-    server.plan.models = {"gpt-4.1": OPENAI | {"shutdown_date": None}}
-    assert main(judged(server, "evaluate", "n", "--add-to", "board")) == 0
-    none = {"learnt": f"the provider on {TODAY}"}
-    assert json.loads(Path("board.json").read_text())["models"] == {"gpt-4.1": none, "gpt-4.1-2025-04-14": none}
-    assert "shut down" not in capsys.readouterr().err
-
-
-def verdicts(generator: str, model: str | None) -> list[dict[str, Any]]:
-    return [
-        {"instruction": f"Question {n}?", "generator_1": "base", "generator_2": generator, "output_1": f"base {n}"}
-        | {"output_2": f"{generator} {n}", "annotator": "judge", "judge_hash": "abc", "preference": 1 + n % 2}
-        | ({"model": model} if model else {})
-        for n in range(8)
-    ]
-
-
-@pytest.mark.usefixtures("files")
-def test_verdicts_in_files_are_dated_by_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    write_rows("one.jsonl", verdicts("one", "gpt-4-0613"))
-    write_rows("two.jsonl", verdicts("two", None))
-    assert main(["evaluate", "one.jsonl", "--add-to", "board"]) == 0
-    known = {"shutdown": "2026-10-23", "replacement": "gpt-5.6-sol", "learnt": "simfarm's table of 2026-11-26"}
-    assert json.loads(Path("board.json").read_text())["models"] == {"gpt-4-0613": known}
-    capsys.readouterr()
-    assert main(["evaluate", "two.jsonl", "--add-to", "board"]) == 0
-    told = capsys.readouterr()
-    assert "gpt-4-0613 was shut down on 2026-10-23" in told.out + told.err
-    assert json.loads(Path("board.json").read_text())["models"] == {"gpt-4-0613": known}
-
-
-@pytest.mark.usefixtures("files")
-def test_a_manifest_of_an_earlier_simfarm_is_read_and_a_broken_one_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    write_rows("one.jsonl", verdicts("one", "local/model"))
-    assert main(["evaluate", "one.jsonl", "--add-to", "board"]) == 0
-    manifest = json.loads(Path("board.json").read_text())
-    assert manifest.pop("models") == {"local/model": {}}
-    Path("board.json").write_text(json.dumps(manifest))
-    assert main(["evaluate", "one.jsonl", "--add-to", "board"]) == 0
-    for models in ([], {"m": 3}, {"m": {"shutdown": "soon"}}, {"m": {"shutdown": 7}}, {"m": {"learnt": 7}}):
-        Path("board.json").write_text(json.dumps(manifest | {"models": models}))
-        capsys.readouterr()
-        assert main(["evaluate", "one.jsonl", "--add-to", "board"]) == 2
-        assert "board.json: the dates of its models cannot be read" in capsys.readouterr().err
-    assert "model" not in read_rows("board.parquet")[0]
-
-
-# judges
-
-
-def test_bundled_judges_name_models_that_live() -> None:
-    for judge in list_judges():
-        if judge.model is None:
-            assert (judge.alternatives, judge.checked, judge.until) == ((), None, None)
-            continue
-        assert judge.checked is not None
-        assert judge.checked >= date(2026, 11, 26)
-        for spec in (judge.model, *judge.alternatives):
-            assert retirement(spec) is None, f"{judge.name}: {spec} ends"
-        providers = {spec.partition("/")[0] for spec in (judge.model, *judge.alternatives)}
-        assert providers == ({"openai"} if judge.sampling.get("logprobs") else {"openai", "anthropic"})
-
-
-@pytest.mark.parametrize(
-    ("name", "was"),
-    [
-        ("pairwise-json", "40259568ccc51804"),
-        ("pairwise-letter", "4edc8c99803edb12"),
-        ("pairwise-logprob", "472035d61f51bc95"),
-        ("pairwise-reasoned", "217a6c715fb4ac9d"),
-    ],
-)
-def test_what_was_begun_with_the_model_of_before_is_continued(name: str, was: str) -> None:
-    before = load_judge(name).replace(model="openai/gpt-4.1-2025-04-14")
-    assert before.hash == was
-    assert (before.checked, before.until) == (None, None)
-
-
-def written(folder: Path, **changes: Any) -> Path:
-    bundled = load_judge("pairwise-letter").path
-    spec = yaml.safe_load(bundled.read_text("utf-8")) | changes
-    folder.mkdir(exist_ok=True)
-    (folder / "judge.yaml").write_text(yaml.safe_dump(spec), "utf-8")
-    (folder / "template.jinja").write_text((bundled.parent / "template.jinja").read_text("utf-8"), "utf-8")
-    return folder
-
-
-def test_remarks_on_a_model_are_no_part_of_the_hash(tmp_path: Path) -> None:
-    plain = load_judge(written(tmp_path / "j"))
-    remarked = load_judge(written(tmp_path / "j", checked="2027-02-03", until=date(2028, 1, 1), alternatives=[]))
-    assert remarked.hash == plain.hash
-    assert (remarked.checked, remarked.until, remarked.alternatives) == (date(2027, 2, 3), date(2028, 1, 1), ())
-
-
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [
-        ({"checked": "yesterday"}, "checked: must be a date such as 2026-11-26, not 'yesterday'"),
-        ({"until": 2027}, "until: must be a date such as 2026-11-26, not 2027"),
-        ({"until": datetime(2027, 1, 1, 12)}, "until: must be a date"),
-        ({"alternatives": "anthropic/x"}, r"alternatives: must be a list such as \[anthropic/"),
-        ({"alternatives": ["claude"]}, "alternatives: must be provider/name"),
-    ],
-)
-def test_bad_remarks_are_refused(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(InputError, match=told):
-        load_judge(written(tmp_path / "j", **changes))
-
-
-def test_a_judge_whose_model_ends_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    old = load_judge(written(tmp_path / "old", model="openai/gpt-4.1", alternatives=[]))
-    assert last_day(old) == date(2027, 1, 14)
-    assert check_judge(old, date(2026, 10, 1)).warnings == ()
-    assert check_judge(old).warnings == ()
-    (near,) = check_judge(old, date(2026, 11, 26)).warnings
-    assert near == (
-        "its model openai/gpt-4.1 is shut down on 2027-01-14: boards end with it; there is openai/gpt-6-luna"
-    )
-    (late,) = check_judge(old, date(2027, 1, 14)).warnings
-    assert "was shut down on 2027-01-14; there is openai/gpt-6-luna" in late
-    own = load_judge(written(tmp_path / "own", model="openai/mine", until=PAST, alternatives=["openai/other"]))
-    assert check_judge(own, TODAY).warnings == (
-        f"its model openai/mine was shut down on {PAST}; there is openai/other",
-    )
-    assert main(["judges", "check", str(tmp_path / "own")]) == 0
-    assert f"warning: its model openai/mine was shut down on {PAST}" in capsys.readouterr().out
-
-
-def test_judges_are_listed_with_what_is_known_of_their_models(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["judges", "list"]) == 0
-    listed = capsys.readouterr().out
-    assert listed.count("openai/gpt-6-luna (checked 2026-11-26)") == 4
-    assert main(["judges", "show", "pairwise-reasoned", "--json"]) == 0
-    shown = json.loads(capsys.readouterr().out)
-    assert shown["checked"] == "2026-11-26"
-    assert "anthropic/claude-haiku-5-5" in shown["alternatives"]
-    assert main(["judges", "show", str(written(tmp_path / "old", model="openai/gpt-4.1"))]) == 0
-    assert "until: 2027-01-14" in capsys.readouterr().out

@@ -82,7 +82,8 @@ def answers(found: dict[str, dict[str, str]]) -> dict[str, str]:
 
 
 def test_a_model_that_has_it_all(capsys: pytest.CaptureFixture[str]) -> None:
-    with Loopback(refuse=said, headers=RATES, decision=DECISION) as server:
+    models = {"gpt-4.1": {"id": "gpt-4.1", "shutdown_date": None}}
+    with Loopback(refuse=said, headers=RATES, decision=DECISION, models=models) as server:
         status, found, made = examined(capsys, "--price", "1,2", url=f"{server.url}/v1")
         assert made["calls"] == server.requests <= MOST_CALLS
     assert status == 0
@@ -106,6 +107,39 @@ def test_its_price_is_said_before_the_first_call(capsys: pytest.CaptureFixture[s
         out, err = capsys.readouterr()
     assert err.startswith("at most 8 calls to openai/gpt-4.1: unknown price")
     assert "--price IN,OUT; without it --budget is refused" in out
+
+
+@pytest.mark.parametrize(
+    ("model", "answer", "told", "remedy"),
+    [
+        ({"shutdown_date": None}, "yes", "no end is announced", ""),
+        (
+            {"shutdown_date": "2999-01-14"},
+            "yes",
+            "until 2999-01-14, by the provider",
+            "take another for what is to grow",
+        ),
+        (
+            {"deprecation": "2024-01-14T12:00:00Z", "deprecation_replacement_model": "gpt-6-luna"},
+            "no",
+            "until 2024-01-14, by the provider",
+            "gpt-6-luna replaces it",
+        ),
+        ({"lifecycle": "retired"}, "no", "its provider has retired it", "take another with --model"),
+        (None, "unknown", "nobody says when it is shut down", ""),
+    ],
+)
+def test_how_long_a_model_lives_is_looked_up_and_costs_no_call(
+    capsys: pytest.CaptureFixture[str], model: dict[str, Any] | None, answer: str, told: str, remedy: str
+) -> None:
+    with Loopback(refuse=said) as server:
+        _, plain, before = examined(capsys, "--price", "1,2", url=f"{server.url}/v1")
+        server.plan.models = {"gpt-4.1": {"id": "gpt-4.1", **model}} if model else {}
+        _, found, made = examined(capsys, "--price", "1,2", url=f"{server.url}/v1")
+    lives = found["lives on"]
+    assert (lives["answer"], lives["told"], lives.get("remedy", "")) == (answer, told, remedy)
+    assert made["calls"] == before["calls"]
+    assert plain["rate limits"] == found["rate limits"]
 
 
 @pytest.mark.parametrize(

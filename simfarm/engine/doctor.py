@@ -12,11 +12,13 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from simfarm.backends.base import Backend, CallError, Completion, Message, Request, TransientError
 from simfarm.backends.failures import Unreachable
 from simfarm.backends.tap import Tap
+from simfarm.engine.lifetime import life_of
 from simfarm.engine.prices import Tariff, price_table
 from simfarm.errors import InputError, ProviderError
 from simfarm.judges import Judge, list_judges
@@ -284,10 +286,25 @@ class _Doctor:
         else:
             told = f"${one[0] * 1000:g} in, ${one[1] * 1000:g} out, a million tokens ({table})"
             add("price", True, told)
+        await self.outlive()
         if self.rates:
             add("rate limits", True, ", ".join(f"{name} {value}" for name, value in self.rates.items()))
         else:
             add("rate limits", None, "no header tells them", "--rpm and --tpm, where calls are throttled")
+
+    async def outlive(self) -> None:
+        """How long the model lives: as the provider says, else by the table. A lookup is no call."""
+        about, today = await life_of(self.backend, self.model), datetime.now(UTC).date()
+        if about is None or about.learnt is None:
+            self.made.add("lives on", None, "nobody says when it is shut down")
+        elif about.lifecycle == "retired":
+            self.made.add("lives on", False, "its provider has retired it", "take another with --model")
+        elif about.shutdown is None:
+            self.made.add("lives on", True, "no end is announced")
+        else:
+            told = f"until {about.shutdown}, by {about.learnt}"
+            heir = f"{about.replacement} replaces it" if about.replacement else "take another for what is to grow"
+            self.made.add("lives on", about.shutdown > today, told, heir)
 
     def serve(self, judge: Judge | None) -> None:
         """Which judges the model can serve, by what was found and by what the backend knows."""

@@ -15,7 +15,13 @@ from simfarm.backends.base import Backend
 from simfarm.backends.retirements import retirement
 from simfarm.errors import InputError
 
-__all__ = ["Lifetime"]
+__all__ = ["Lifetime", "life_of"]
+
+
+async def life_of(backend: Backend, model: str) -> About | None:
+    """What the backend's provider says of a model, and what the table knows beside it; None where neither knows it."""
+    said = await backend.about(model) if isinstance(backend, Describing) else None
+    return known_about(said, retirement(f"{backend.name}/{model}", backend.base_url))
 
 
 class Lifetime:
@@ -35,7 +41,7 @@ class Lifetime:
         if not self._begun:
             self._begun = True
             try:
-                self.about = await self._asked(model)
+                self.about = await life_of(self._backend, model)
                 self._warn(model)
             finally:
                 self._read.set()
@@ -45,10 +51,6 @@ class Lifetime:
             ended = f" since {self.about.shutdown}" if self.about.shutdown else ""
             new = f" (replacement: {self.about.replacement})" if self.about.replacement else ""
             raise InputError(f"{self._backend.name} has retired {model}{ended}{new}: name another model with --model")
-
-    async def _asked(self, model: str) -> About | None:
-        said = await self._backend.about(model) if isinstance(self._backend, Describing) else None
-        return known_about(said, retirement(f"{self._backend.name}/{model}", self._backend.base_url))
 
     def _warn(self, model: str) -> None:
         if self.about is None or self.about.lifecycle == "retired":

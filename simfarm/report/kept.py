@@ -107,8 +107,10 @@ def join_kept(target: Path, frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
     known = _manifest(manifest)
     for what, ours in (("annotator", annotator), ("judge_hash", judge_hash), ("baseline", baseline)):
         if known[what] != ours:
+            names = ", ".join(known.get("models", {})) if what == "judge_hash" else ""
+            asked = f" (that judge asked {names})" if names else ""
             raise InputError(
-                f"{table}: was made with the {what} {known[what]!r}, the new verdicts with {ours!r}; "
+                f"{table}: was made with the {what} {known[what]!r}{asked}, the new verdicts with {ours!r}; "
                 "boards of two judges are not mixed, start another with --add-to"
             )
     try:
