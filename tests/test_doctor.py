@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from loopback import Call, Loopback, answer_anthropic, answer_openai
 
+from simfarm.backends import open_backend
+from simfarm.backends.base import CallError, Completion, Request, TokenLogprob
+from simfarm.backends.tap import Tap
 from simfarm.backends.weights import cache_dir
 from simfarm.cli import main
-from simfarm.engine.doctor import MOST_CALLS
+from simfarm.engine.doctor import MOST_CALLS, examine, most_cost
+from simfarm.errors import InputError
 
 KEY = "sk-secret-0123456789abcdef"
 RATES = {"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "200000", "x-ratelimit-remaining-tokens": "9"}
@@ -58,7 +63,7 @@ def refusing(*names: str) -> Callable[[Call], str]:
                 return (
                     "400-" + name
                     if name in ("temperature", "max_tokens", "logprobs")
-                    else f"400:'{name}' is unsupported"
+                    else f"400:'{name}' is unsupported with {{key}}"
                 )
         return said(call)
 
@@ -120,6 +125,9 @@ def test_no_log_probabilities(capsys: pytest.CaptureFixture[str], answer: Any) -
     assert "reads text" in found["log probabilities"]["told"] + found["log probabilities"]["remedy"]
     assert "pairwise-logprob" not in made["judges"]
     assert "pairwise-reasoned" in made["judges"]
+    odd = {"logprobs": {"content": [{"token": "m"}]}}
+    with Loopback(refuse=lambda call: said(call, **odd if call.body.get("logprobs") else {})) as server:
+        assert examined(capsys, url=f"{server.url}/v1")[1]["log probabilities"]["answer"] == "no"
     assert (bad, named["judge pairwise-logprob"]["answer"]) == (1, "no")
 
 
@@ -139,17 +147,20 @@ def test_however_much_is_refused_eight_calls_are_the_most(capsys: pytest.Capture
         assert made["calls"] == server.requests
         assert server.requests <= MOST_CALLS
     assert (found["temperature"]["answer"], found["seed"]["answer"]) == ("no", "no")
+    assert found["seed"]["told"] == "'seed' is unsupported with Bearer [key]"
     assert found["token limit"]["told"].startswith("as max_completion_tokens, ")
     assert found["JSON schema"]["answer"] == "no"
 
 
-def test_a_schema_that_is_ignored(capsys: pytest.CaptureFixture[str]) -> None:
-    with Loopback(
-        refuse=lambda call: said(call, "The first, 7." if "response_format" in call.body else None)
-    ) as server:
+@pytest.mark.parametrize("reply", ["The first, 7.", '{"answer": 7}', "[]", "7"])
+def test_a_schema_that_is_ignored(capsys: pytest.CaptureFixture[str], reply: str) -> None:
+    def answer(call: Call) -> str:
+        return said(call, reply if "response_format" in call.body else None)
+
+    with Loopback(refuse=answer) as server:
         status, found, _ = examined(capsys, url=f"{server.url}/v1")
     assert (status, found["JSON schema"]["answer"]) == (0, "no")
-    assert "free text" in found["JSON schema"]["told"]
+    assert "not kept" in found["JSON schema"]["told"]
 
 
 def test_a_model_that_thinks(capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,6 +246,52 @@ def test_a_claude(capsys: pytest.CaptureFixture[str]) -> None:
     assert made["judges"] == ["pairwise-json", "pairwise-letter", "pairwise-reasoned"]
 
 
+class Local:
+    """A model in this process, as an engine shows it."""
+
+    name, base_url, in_process, concurrency, closed = "vllm", None, True, 1, False
+
+    def check(self, model: str, sampling: Mapping[str, Any]) -> None:
+        if "schema" in sampling:
+            raise InputError("vllm/ holds no reply to a schema here")
+
+    def most_tokens(self, request: Request) -> int:
+        return 100
+
+    async def complete(self, request: Request) -> Completion:
+        logprobs = (TokenLogprob("m", -0.1, {"m": -0.1, "M": -2.4}),) if request.sampling.get("logprobs") else None
+        text = "m" if request.sampling.get("choices") else "badger"
+        return Completion(text, logprobs, "stop", 20, 1, "tiny@1", engine="vllm 0.33")
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def test_an_engine_in_this_process() -> None:
+    backend = Local()
+    made = asyncio.run(examine(backend, "tiny@1"))
+    found = {one.question: one.answer for one in made.findings}
+    assert found.pop("JSON schema") == "no"
+    assert set(found.values()) == {"yes"}
+    assert (backend.closed, made.fit, made.calls, made.cost) == (True, True, None, 0.0)
+    assert set(made.judges) == {"pairwise-json", "pairwise-letter", "pairwise-logprob", "pairwise-reasoned"}
+    assert most_cost(backend, "tiny@1", (1.0, 2.0)) == 0
+    backend.in_process = False
+    assert most_cost(backend, "tiny@1", (1.0, 2.0)) == pytest.approx(8 * (200 * 1 + 100 * 2) / 1e6)
+
+
+async def test_a_call_beyond_the_last_is_not_made() -> None:
+    with Loopback(refuse=said) as server:
+        backend, name = open_backend("openai/gpt-4.1", base_url=f"{server.url}/v1")
+        tap = Tap(backend, 1)
+        request = Request(name, ({"role": "user", "content": "one?"},))
+        await backend.complete(request)
+        with pytest.raises(CallError, match="not asked"):
+            await backend.complete(request)
+        await backend.close()
+        assert (server.requests, tap.calls, tap.left) == (1, 1, 0)
+
+
 @pytest.mark.skipif(not list(cache_dir().glob("*.gguf")), reason="the embedded model was not fetched")
 def test_a_model_in_this_process(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("openvino_genai")
@@ -244,7 +301,9 @@ def test_a_model_in_this_process(capsys: pytest.CaptureFixture[str]) -> None:
         assert found[question]["answer"] == "yes", question
 
 
-def test_what_cannot_be_asked_at_all(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_asked_at_all(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for model, words in (("nonsense/x", "no backend"), ("openai/", "names no model"), ("vllm/x/y", "simfarm[vllm]")):
         assert main(["doctor", "--model", model]) == 2
         assert words in capsys.readouterr().err
@@ -254,6 +313,11 @@ def test_what_cannot_be_asked_at_all(capsys: pytest.CaptureFixture[str], monkeyp
     assert "OPENAI_API_KEY is not set" in capsys.readouterr().err
     assert main(["doctor", "--judge", "longest"]) == 2
     assert "asks no model" in capsys.readouterr().err
+    assert main(["doctor", "--base-url", "http://127.0.0.1:1/v1"]) == 2
+    assert "--base-url is about a model" in capsys.readouterr().err
+    (tmp_path / "r.jsonl").write_text('{"instruction": "a", "output_1": "b", "output_2": "c", "raw_completion": "m"}\n')
+    assert main(["doctor", "--model", f"replay/{tmp_path / 'r.jsonl'}"]) == 2
+    assert "a recording asks nobody" in capsys.readouterr().err
 
 
 def test_this_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

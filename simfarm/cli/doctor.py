@@ -38,20 +38,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what was found; gives the exit status."""
+    from simfarm.errors import InputError
+
     if arguments.model is None and arguments.judge is None:
+        given = {"base-url": arguments.base_url, "price": arguments.price, "engine-arg": arguments.engine_arg}
+        if idle := [name for name, value in given.items() if value]:
+            raise InputError(f"--{idle[0]} is about a model: name one with --model, or leave it out")
         return _around(arguments)
     import asyncio
 
     from simfarm.backends import open_backend
     from simfarm.engine.doctor import MOST_CALLS, examine, most_cost
     from simfarm.engine.prices import price_table
-    from simfarm.errors import InputError
     from simfarm.judges import load_judge
 
     judge = load_judge(arguments.judge) if arguments.judge else None
+    if judge is not None and judge.rule is not None:
+        raise InputError(f"the judge {judge.name} is a rule and asks no model: name another, or leave --judge out")
     spec = arguments.model or (judge and judge.model)
     if not spec:
-        raise InputError(f"the judge {arguments.judge} asks no model: name one with --model, or another judge")
+        raise InputError(f"the judge {arguments.judge} names no model: add one with --model")
     backend, name = open_backend(
         spec, base_url=arguments.base_url, timeout=arguments.timeout, engine=dict(arguments.engine_arg)
     )

@@ -257,7 +257,7 @@ class _Doctor:
         except (ValueError, AttributeError, RecursionError):
             kept = False
         refused = self.tap.refusals[before:]
-        told = "kept" if kept else refused[-1] if refused and refused[-1] else "not kept: the reply was free text"
+        told = "kept" if kept else refused[-1] if refused and refused[-1] else "not kept: the reply is of another form"
         self.made.add("JSON schema", kept, told, "" if kept else remedy)
 
     async def decide(self) -> None:
@@ -297,7 +297,7 @@ class _Doctor:
                 able[one.name] = self._unserved(one)
         self.made.judges = [name for name, why in able.items() if why is None]
         self.made.fit = True
-        if judge is not None and judge.rule is None:
+        if judge is not None:
             why = able[judge.name]
             self.made.add(f"judge {judge.name}", why is None, why or "can be served")
             self.made.fit = why is None
