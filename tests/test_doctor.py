@@ -87,7 +87,8 @@ def answers(found: dict[str, dict[str, str]]) -> dict[str, str]:
 
 
 def test_a_model_that_has_it_all(capsys: pytest.CaptureFixture[str]) -> None:
-    with Loopback(refuse=said, headers=RATES, decision=DECISION) as server:
+    models = {"gpt-4.1": {"id": "gpt-4.1", "shutdown_date": None, "lifecycle": "active", "max_model_len": 128000}}
+    with Loopback(refuse=said, headers=RATES, decision=DECISION, models=models) as server:
         status, found, made = examined(capsys, "--price", "1,2", url=f"{server.url}/v1")
         assert made["calls"] == server.requests <= MOST_CALLS
     assert status == 0
@@ -97,14 +98,44 @@ def test_a_model_that_has_it_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["rate limits"]["told"] == "requests 500, tokens 200000"
     assert found["token limit"]["told"].startswith("as max_tokens, ")
     assert found["model"]["told"] == "gpt-4.1-2026-09-22 answers"
+    assert (found["lives on"]["told"], found["context"]["told"]) == ("no end is told (active)", "128,000 tokens")
     assert made["cost"] > 0
     assert set(made["judges"]) == {"pairwise-json", "pairwise-letter", "pairwise-logprob", "pairwise-reasoned"}
+
+
+def test_a_model_that_is_shut_down(capsys: pytest.CaptureFixture[str]) -> None:
+    with Loopback(refuse=said, models={"gpt-4.1": {"id": "gpt-4.1", "shutdown_date": "2027-01-14"}}) as server:
+        status, found, _ = examined(capsys, url=f"{server.url}/v1")
+    assert (status, found["lives on"]["answer"]) == (0, "no")
+    assert "gpt-4.1 is shut down on 2027-01-14" in found["lives on"]["told"]
+
+
+def test_a_model_that_takes_a_temperature_while_it_does_not_think(capsys: pytest.CaptureFixture[str]) -> None:
+    def answer(call: Call) -> str:
+        quiet = call.body.get("reasoning_effort") == "none"
+        if "temperature" in call.body and not quiet:
+            return "400-temperature"
+        return said(call, thought=0 if quiet else 32)
+
+    with Loopback(refuse=answer) as server:
+        status, found, made = examined(capsys, url=f"{server.url}/v1", model="openai/gpt-6-luna")
+        assert made["calls"] == server.requests <= MOST_CALLS
+    assert status == 0
+    assert found["temperature"] == {
+        "question": "temperature",
+        "answer": "yes",
+        "told": "taken while it does not think",
+        "remedy": "",
+    }
+    assert (found["thinks first"]["answer"], found["log probabilities"]["answer"]) == ("yes", "yes")
+    assert found["token limit"]["told"].startswith("as max_completion_tokens, ")
 
 
 def test_its_price_is_said_before_the_first_call(capsys: pytest.CaptureFixture[str]) -> None:
     with Loopback(refuse=said) as server:
         main(["doctor", "--model", "openai/gpt-4.1", "--base-url", f"{server.url}/v1", "--price", "1,2"])
         out, err = capsys.readouterr()
+        assert "takes no" not in err
         assert err.startswith("at most 8 calls to openai/gpt-4.1: at most $0.0")
         assert f"{server.requests} calls made: $0.0" in out
         main(["doctor", "--model", "openai/gpt-4.1", "--base-url", f"{server.url}/v1"])

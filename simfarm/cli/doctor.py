@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import logging
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -67,7 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
         most = most_cost(backend, name, arguments.price)
         cost = "unknown price" if most is None else f"at most ${most:.4f} ({price_table()})"
         say(f"at most {plural(MOST_CALLS, 'call')} to {backend.name}/{name}: {cost}")
-    made = asyncio.run(examine(backend, name, price=arguments.price, judge=judge, timeout=arguments.timeout))
+    # what a backend learns of the model stands in the table, and need not be told beside it
+    logging.getLogger("simfarm").disabled = True
+    try:
+        made = asyncio.run(examine(backend, name, price=arguments.price, judge=judge, timeout=arguments.timeout))
+    finally:
+        logging.getLogger("simfarm").disabled = False
     if arguments.json:
         answer_json(dataclasses.asdict(made))
     else:

@@ -12,10 +12,13 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
+from simfarm.backends.about import About, Describing, known_about
 from simfarm.backends.base import Backend, CallError, Completion, Message, Request, TransientError
 from simfarm.backends.failures import Unreachable
+from simfarm.backends.retirements import retirement
 from simfarm.backends.tap import Tap
 from simfarm.engine.prices import Tariff, price_table
 from simfarm.errors import InputError, ProviderError
@@ -85,8 +88,8 @@ def most_cost(backend: Backend, model: str, price: tuple[float, float] | None) -
     if backend.in_process:
         return 0.0
     request = Request(model, PLAIN, DRAWN)
-    bound = getattr(backend, "most_tokens", lambda _: DRAWN["max_tokens"])(request) or 4096
-    one = Tariff(backend.name, backend.base_url, price).most(model, 200, bound)
+    bound = backend.most_tokens(request)
+    one = None if bound is None else Tariff(backend.name, backend.base_url, price).most(model, 200, bound)
     return None if one is None else one * MOST_CALLS
 
 
@@ -103,13 +106,16 @@ async def examine(
     doctor = _Doctor(backend, model, price, None if backend.in_process else timeout)
     made = doctor.made
     try:
-        if await doctor.greet():
+        answers = await doctor.greet()
+        if answers:
             await doctor.weigh()
             await doctor.hold()
             if not backend.in_process:
                 await doctor.decide()
             doctor.serve(judge)
-        await doctor.describe(price)
+        if not backend.in_process:
+            await doctor.outlast(ask=answers)
+        doctor.describe(price)
     finally:
         await backend.close()
     made.calls = doctor.tap.calls if doctor.tap.open else None
@@ -231,6 +237,11 @@ class _Doctor:
     async def weigh(self) -> None:
         """Log probabilities, and in this process whether a reply is held to the labels."""
         done = await self.ask(LETTER, temperature=0, max_tokens=1, logprobs=5)
+        if isinstance(done, Completion) and "temperature" in self.tap.sent:
+            # some take none only while they think, and here they are asked not to
+            quiet = Finding("temperature", "yes", "taken while it does not think")
+            refused = [f.question == "temperature" and f.answer == "no" for f in self.made.findings]
+            self.made.findings = [quiet if no else f for f, no in zip(self.made.findings, refused, strict=True)]
         if isinstance(done, Exception):
             self.made.add("log probabilities", False, str(done), READS_TEXT if "reads text" not in str(done) else "")
         elif not done.logprobs:
@@ -271,8 +282,25 @@ class _Doctor:
         given, told = await self.tap.decides(self.model)
         self.made.add("decisions", given, told, "" if given else "no bundled judge needs it")
 
-    async def describe(self, price: tuple[float, float] | None) -> None:
-        """What is known without a question to the model: its price, its end, how often it may be asked."""
+    async def outlast(self, *, ask: bool) -> None:
+        """How long the model lives and how much it takes: as its provider says, where `ask`, else by the table."""
+        add, today = self.made.add, datetime.now(UTC).date()
+        said = await self.backend.about(self.model) if ask and isinstance(self.backend, Describing) else None
+        line = retirement(f"{self.backend.name}/{self.model}", self.backend.base_url)
+        about = known_about(said, line) or About()
+        if about.shutdown is not None:
+            other = f"--model with {about.replacement} in its place" if about.replacement else "another model in time"
+            add("lives on", False, about.warning(self.model, today, "a board") or "", other)
+        elif about.lifecycle is not None or about.learnt is not None:
+            add("lives on", about.lifecycle != "retired", f"no end is told ({about.lifecycle or about.learnt})")
+        else:
+            add("lives on", None, "nobody tells its end")
+        if about.context is not None:
+            reply = f", of a reply {about.most_tokens:,}" if about.most_tokens else ""
+            add("context", True, f"{about.context:,} tokens{reply}")
+
+    def describe(self, price: tuple[float, float] | None) -> None:
+        """What is known without a question: what it costs, and how often it may be asked."""
         add = self.made.add
         if self.backend.in_process:
             add("price", True, "nothing, it runs in this process")
