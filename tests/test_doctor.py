@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 from loopback import Call, Loopback, answer_anthropic, answer_openai
+from providers import KEY as PROVIDER_KEY
+from providers import PROVIDERS
+from speaker import Speaker, led_home
 
 from simfarm.backends import open_backend
 from simfarm.backends.base import CallError, Completion, Request, TokenLogprob
@@ -230,7 +233,7 @@ def test_no_system_message(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("401", "key", "OPENAI_API_KEY"),
         ("404", "model", "gpt-4.1"),
-        ("404-path", "reply", "--base-url"),
+        ("404-path", "server", "--base-url"),
         ("page", "reply", "page, not JSON"),
         ("500", "reply", "500"),
         ("429", "reply", "429"),
@@ -275,6 +278,24 @@ def test_a_claude(capsys: pytest.CaptureFixture[str]) -> None:
         assert found[question]["answer"] == "yes", question
     assert found["rate limits"]["told"] == "requests 50"
     assert made["judges"] == ["pairwise-json", "pairwise-letter", "pairwise-reasoned"]
+
+
+@pytest.mark.parametrize("name", [name for name, one in PROVIDERS.items() if one.prefix != "azure"])
+def test_twelve_providers(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A model of each is examined in its calls; an unknown key or model is told in the provider's own words."""
+    provider = PROVIDERS[name]
+    for model, key, row in (("", PROVIDER_KEY, ""), ("no-such-model", PROVIDER_KEY, "model"), ("", "sk-bad-1", "key")):
+        monkeypatch.setenv(provider.variable, key)
+        asked = model or list(provider.models)[-1]
+        with Speaker(provider) as server, led_home(provider.host):
+            status, found, made = examined(capsys, url=server.base_url, model=f"{provider.prefix}/{asked}")
+            assert made["calls"] == server.requests <= MOST_CALLS
+        if not row:
+            assert (status, found["reply"]["answer"]) == (0, "yes")
+            assert found["log probabilities"]["answer"] == "no" or provider.gives(asked, "pairwise-logprob")
+            continue
+        assert (status, found[row]["answer"]) == (1, "no"), made["findings"]
+        assert provider.stops[row].reason.replace("{model}", asked) in found[row]["told"]
 
 
 class Local:
@@ -361,6 +382,7 @@ def test_this_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     out, err = capsys.readouterr()
     monkeypatch.setenv("GROQ_API_KEY", "")
     assert "gsk_0123456789abcdef" not in out + err
+    assert "HOME" not in out.partition(".env")[0]
     assert KEY not in out + err
     for words in (
         "GROQ_API_KEY",

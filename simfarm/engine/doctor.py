@@ -18,6 +18,7 @@ from typing import Any
 from simfarm.backends.about import About, Describing, known_about
 from simfarm.backends.base import Backend, CallError, Completion, Message, Request, TransientError
 from simfarm.backends.failures import Unreachable
+from simfarm.backends.meanings import BAD_KEY, NO_ACCESS, NO_ENTRY, NOT_THERE, OTHER_INTERFACE, RETIRED, UNKNOWN
 from simfarm.backends.retirements import retirement
 from simfarm.backends.tap import Tap
 from simfarm.engine.prices import Tariff, price_table
@@ -32,6 +33,13 @@ MOST_CALLS = 8
 READS_TEXT = "a judge that reads text: pairwise-reasoned"
 LESS = "effort: none or low in the judge, where the model has it"
 VARIES = "--repeats shows how far its verdicts vary"
+
+STEPS: Mapping[str, tuple[str, ...]] = {
+    "server": (NOT_THERE.what,),
+    "key": ("wants a key", BAD_KEY.what, NO_ENTRY.what),
+    "model": (NO_ACCESS.what, UNKNOWN.what, RETIRED.what, OTHER_INTERFACE.what),
+}
+"""How far a call came, by what a failure says that no other call gets past."""
 
 SYSTEM = "Whatever you are asked, reply with the one word badger and nothing else."
 PLAIN: tuple[Message, ...] = ({"role": "system", "content": SYSTEM}, {"role": "user", "content": "Who says moo?"})
@@ -185,23 +193,11 @@ class _Doctor:
 
     def _refused(self, error: Exception) -> None:
         """What could not be reached, by how far a call came."""
-        told = str(error)
-        # litellm's status stands in its words alone
-        seen = re.search(r"\b(4\d\d|5\d\d)\b", told)
-        status = self.tap.status or (int(seen[1]) if seen else None)
-        steps = ["server", "key", "model", "reply"]
-        if self.backend.in_process:
-            steps, bad = ["weights"], "weights"
-        elif isinstance(error, InputError):
-            bad = "model"
-        elif status in (401, 403):
-            bad = "key"
-        elif isinstance(error, Unreachable) or status is None:
-            bad = "server"
-        elif isinstance(error, ProviderError) and "model" in told and status in (400, 404, 410, 422):
-            bad = "model"
-        else:
-            bad = "reply"
+        told, lost = str(error), isinstance(error, Unreachable) or (self.tap.open and self.tap.status is None)
+        steps = ["weights"] if self.backend.in_process else ["server", "key", "model", "reply"]
+        named = (step for step, said in STEPS.items() if any(what.format(model=self.model) in told for what in said))
+        bad = next(named, "model" if isinstance(error, InputError) else "server" if lost else "reply")
+        bad = bad if bad in steps else steps[0]
         for step in steps:
             good = steps.index(step) < steps.index(bad)
             if step == bad or good:
@@ -289,7 +285,8 @@ class _Doctor:
         line = retirement(f"{self.backend.name}/{self.model}", self.backend.base_url)
         about = known_about(said, line) or About()
         if about.shutdown is not None:
-            other = f"--model with {about.replacement} in its place" if about.replacement else "another model in time"
+            new = f"--model {self.backend.name}/{about.replacement}"
+            other = new if about.replacement else "another model in time"
             add("lives on", False, about.warning(self.model, today, "a board") or "", other)
         elif about.lifecycle is not None or about.learnt is not None:
             add("lives on", about.lifecycle != "retired", f"no end is told ({about.lifecycle or about.learnt})")
