@@ -24,7 +24,10 @@ from simfarm.errors import InputError
 
 KEY = "sk-secret-0123456789abcdef"
 RATES = {"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "200000", "x-ratelimit-remaining-tokens": "9"}
-DECISION = {"answers": [{"type": "predicate", "name": "true", "probability": 0.98}], "usage": {"input_tokens": 20}}
+DECISION = {
+    "answers": [{"type": "predicate", "name": "true", "probability": 0.98}],
+    "usage": {"input_tokens": 20, "output_tokens": 0},
+}
 THOUGHT = "completion_tokens_details"
 
 
@@ -102,7 +105,9 @@ def test_a_model_that_has_it_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["token limit"]["told"].startswith("as max_tokens, ")
     assert found["model"]["told"] == "gpt-4.1-2026-09-22 answers"
     assert (found["lives on"]["told"], found["context"]["told"]) == ("no end is told (active)", "128,000 tokens")
-    assert made["cost"] > 0
+    read = sum(len(call.prompt) // 4 for call in server.calls) + DECISION["usage"]["input_tokens"]
+    written = sum(max(1, len(text_of(call)) // 4) for call in server.calls)
+    assert made["cost"] == pytest.approx((read * 1 + written * 2) / 1e6, rel=0.05)
     assert set(made["judges"]) == {"pairwise-json", "pairwise-letter", "pairwise-logprob", "pairwise-reasoned"}
 
 
@@ -241,7 +246,7 @@ def test_no_system_message(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_every_failure_is_a_row(capsys: pytest.CaptureFixture[str], fault: str, question: str, words: str) -> None:
-    with Loopback(refuse=lambda call: fault, headers={}) as server:
+    with Loopback(refuse=lambda call: fault) as server:
         status, found, made = examined(capsys, url=f"{server.url}/v1")
         assert server.requests <= MOST_CALLS
     assert (status, made["judges"]) == (1, [])
@@ -330,6 +335,20 @@ def test_an_engine_in_this_process() -> None:
     assert most_cost(backend, "tiny@1", (1.0, 2.0)) == 0
     backend.in_process = False
     assert most_cost(backend, "tiny@1", (1.0, 2.0)) == pytest.approx(8 * (200 * 1 + 100 * 2) / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ({"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "19"}, {"requests": "20"}),
+        ({"anthropic-ratelimit-input-tokens-limit": "50000"}, {"input-tokens": "50000"}),
+        ({"x-ratelimit-limit-tokens": "9" * 61, "x-ratelimit-reset-tokens": "1s"}, {}),
+    ],
+)
+def test_headers_that_tell_a_rate(headers: dict[str, str], told: dict[str, str]) -> None:
+    tap = Tap(None, 1)
+    tap.headers = headers
+    assert tap.rates() == told
 
 
 async def test_a_call_beyond_the_last_is_not_made() -> None:

@@ -19,7 +19,7 @@ from simfarm.report.terminal import answer, answer_json, say, width_of, wrapped
 from simfarm.words import plural
 
 if TYPE_CHECKING:
-    from simfarm.engine.doctor import Finding
+    from simfarm.engine.findings import Finding
 
 __all__ = ["add_arguments", "run"]
 

@@ -11,7 +11,6 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,12 +20,13 @@ from simfarm.backends.failures import Unreachable
 from simfarm.backends.meanings import BAD_KEY, NO_ACCESS, NO_ENTRY, NOT_THERE, OTHER_INTERFACE, RETIRED, UNKNOWN
 from simfarm.backends.retirements import retirement
 from simfarm.backends.tap import Tap
+from simfarm.engine.findings import Examination, Finding
 from simfarm.engine.prices import Tariff, price_table
 from simfarm.errors import InputError, ProviderError
 from simfarm.judges import Judge, list_judges
 from simfarm.masking import shown_url
 
-__all__ = ["MOST_CALLS", "Examination", "Finding", "examine", "most_cost"]
+__all__ = ["MOST_CALLS", "examine", "most_cost"]
 
 MOST_CALLS = 8
 
@@ -58,37 +58,6 @@ SCHEMA = {
 }
 DRAWN = {"temperature": 0, "seed": 7, "max_tokens": 64}
 """More than a label needs, so that nobody switches a model's thinking off for this question."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One question and its answer (yes, no, unknown), what was seen, and what to do about it."""
-
-    question: str
-    answer: str
-    told: str
-    remedy: str = ""
-
-
-@dataclass(slots=True)
-class Examination:
-    """What was found. `calls` counts what went over the wire, None where nobody can (litellm, a model in this process);
-    `cost` is in US dollars, None where it is unknown; `judges` are the bundled ones that the model can serve; `fit`:
-    it can serve what was asked of it, a judge that reads text if nothing was."""
-
-    model: str
-    findings: list[Finding] = field(default_factory=list)
-    calls: int | None = None
-    cost: float | None = 0.0
-    judges: list[str] = field(default_factory=list)
-    fit: bool = False
-
-    def add(self, question: str, answer: bool | None, told: str, remedy: str = "") -> None:
-        word = "unknown" if answer is None else "yes" if answer else "no"
-        self.findings.append(Finding(question, word, told, remedy))
-
-    def is_yes(self, question: str) -> bool:
-        return any(f.question == question and f.answer == "yes" for f in self.findings)
 
 
 def most_cost(backend: Backend, model: str, price: tuple[float, float] | None) -> float | None:
@@ -151,9 +120,12 @@ class _Doctor:
         except (CallError, TransientError, ProviderError, InputError) as error:
             return error
         self.rates = self.tap.rates() or self.rates
+        self.pay(done)
+        return done
+
+    def pay(self, done: Completion) -> None:
         cost = 0.0 if self.backend.in_process else self.tariff.paid(done)
         self.made.cost = None if cost is None or self.made.cost is None else self.made.cost + cost
-        return done
 
     async def greet(self) -> bool:
         """Whether the model answers at all; and what that answer shows of it."""
@@ -275,8 +247,10 @@ class _Doctor:
         if not self.tap.left:
             self.made.add("decisions", None, f"not asked: the {MOST_CALLS} calls were made")
             return
-        given, told = await self.tap.decides(self.model)
-        self.made.add("decisions", given, told, "" if given else "no bundled judge needs it")
+        took, told = await self.tap.decides(self.model)
+        self.made.add("decisions", took is not None, told, "no bundled judge needs it" if took is None else "")
+        if took is not None:
+            self.pay(took)
 
     async def outlast(self, *, ask: bool) -> None:
         """How long the model lives and how much it takes: as its provider says, where `ask`, else by the table."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from simfarm import __version__
 from simfarm.backends.retirements import retirement
 from simfarm.backends.weights import embedded_weights
-from simfarm.engine.doctor import Finding
+from simfarm.engine.findings import Finding
 from simfarm.engine.store import default_store_path
 from simfarm.errors import InputError
 from simfarm.judges import list_judges
