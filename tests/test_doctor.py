@@ -170,6 +170,31 @@ def test_no_log_probabilities(capsys: pytest.CaptureFixture[str], answer: Any) -
     assert (bad, named["judge pairwise-logprob"]["answer"]) == (1, "no")
 
 
+@pytest.mark.parametrize("fault", ["429", "503", "drop", "page"])
+def test_a_moments_trouble_is_no_answer(capsys: pytest.CaptureFixture[str], fault: str) -> None:
+    """Only the first question is answered: nothing is known of the others, and they are not said to fail."""
+    with Loopback(refuse=lambda call: said(call) if "system" in json.dumps(call.body) else fault) as server:
+        status, found, _ = examined(capsys, url=f"{server.url}/v1")
+    assert (status, found["reply"]["answer"]) == (0, "yes")
+    assert (found["log probabilities"]["answer"], found["JSON schema"]["answer"]) == ("unknown", "unknown")
+
+
+def test_however_much_is_refused_the_rest_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
+    """One refusal more than there are calls for: what could not be asked any more is said to be so."""
+    refuse = refusing("temperature", "seed", "max_tokens", "response_format", "logprobs")
+
+    def answer(call: Call) -> str:
+        system = any(m["role"] == "system" for m in call.body["messages"])
+        return "400:Developer instruction is not enabled" if system else refuse(call)
+
+    with Loopback(refuse=answer) as server:
+        status, found, made = examined(capsys, url=f"{server.url}/v1")
+        assert made["calls"] == server.requests == MOST_CALLS
+    assert (status, found["reply"]["answer"]) == (0, "yes")
+    assert found["decisions"]["answer"] == "unknown"
+    assert "not asked" in found["decisions"]["told"]
+
+
 def test_a_model_that_refuses_a_temperature(capsys: pytest.CaptureFixture[str]) -> None:
     with Loopback(refuse=refusing("temperature")) as server:
         status, found, made = examined(capsys, url=f"{server.url}/v1")

@@ -16,7 +16,9 @@ from simfarm.backends.base import CallError, Completion, Message, TransientError
 from simfarm.backends.failures import connection_error, error_fields, provider_words
 from simfarm.masking import secrets_of
 
-__all__ = ["DECISION", "Tap"]
+__all__ = ["DECISION", "NOT_ASKED", "Tap"]
+
+NOT_ASKED = "not asked"
 
 RATES = ("x-ratelimit-limit", "anthropic-ratelimit")
 """How headers begin that say how often one may ask."""
@@ -60,7 +62,7 @@ class Tap:
 
     async def _on_request(self, request: Any) -> None:
         if not self.left:
-            raise CallError(f"not asked: the {self._most} calls of an examination were made")
+            raise CallError(f"{NOT_ASKED}: the {self._most} calls of an examination were made")
         self.calls += 1
         self.status, self.headers = None, {}
         if request.method == "POST":

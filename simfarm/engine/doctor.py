@@ -19,7 +19,7 @@ from simfarm.backends.base import Backend, CallError, Completion, Message, Reque
 from simfarm.backends.failures import Unreachable
 from simfarm.backends.meanings import BAD_KEY, NO_ACCESS, NO_ENTRY, NOT_THERE, OTHER_INTERFACE, RETIRED, UNKNOWN
 from simfarm.backends.retirements import retirement
-from simfarm.backends.tap import Tap
+from simfarm.backends.tap import NOT_ASKED, Tap
 from simfarm.engine.findings import Examination, Finding
 from simfarm.engine.prices import Tariff, price_table
 from simfarm.errors import InputError, ProviderError
@@ -132,9 +132,9 @@ class _Doctor:
         add = self.made.add
         sampling: Mapping[str, Any] = {"max_tokens": 16} if self.backend.in_process else DRAWN
         done = await self.ask(PLAIN, **sampling)
-        system: str | None = "its text counts"
+        objection = ""
         if isinstance(done, CallError) and re.search("system|developer", str(done), re.IGNORECASE):
-            system, without = str(done), await self.ask(PLAIN[1:], **sampling)
+            objection, without = str(done), await self.ask(PLAIN[1:], **sampling)
             done = without if isinstance(without, Completion) else done
         if isinstance(done, Exception):
             self._refused(done)
@@ -147,8 +147,8 @@ class _Doctor:
             add("model", True, f"{done.model or self.model} answers")
         replied = bool(done.text.strip())
         add("reply", replied, f"{done.finish_reason or 'stop'}, {_tokens(done)}", "" if replied else "raise max_tokens")
-        if system != "its text counts":
-            add("system message", False, system or "", "the same text in {% block user %} of the judge's template")
+        if objection:
+            add("system message", False, objection, "the same text in {% block user %} of the judge's template")
         else:
             heeded = "badger" in done.text.lower()
             told = "heeded" if heeded else "taken, and not heeded in this reply"
@@ -176,16 +176,14 @@ class _Doctor:
                 self.made.add(step, good, told if step == bad else "answers" if step == "server" else "accepted")
         more = ["system message", "log probabilities", "JSON schema"]
         for question in [*steps[steps.index(bad) + 1 :], *more]:
-            self.made.add(question, None, "not asked")
+            self.made.add(question, None, NOT_ASKED)
 
     def _parameters(self, done: Completion) -> None:
         """What the request was allowed to say, by what went over the wire in the end."""
         add, tap = self.made.add, self.tap
         thought = done.thinking_tokens
         if thought is None and not done.text.strip() and done.finish_reason == "length":
-            add(
-                "thinks first", True, f"used up {_tokens(done)} and replied nothing", "effort: none or low in the judge"
-            )
+            add("thinks first", True, f"used up {_tokens(done)} and replied nothing", LESS)
         elif thought is None:
             add("thinks first", None, "the answer does not count it")
         else:
@@ -211,7 +209,8 @@ class _Doctor:
             refused = [f.question == "temperature" and f.answer == "no" for f in self.made.findings]
             self.made.findings = [quiet if no else f for f, no in zip(self.made.findings, refused, strict=True)]
         if isinstance(done, Exception):
-            self.made.add("log probabilities", False, str(done), READS_TEXT if "reads text" not in str(done) else "")
+            other = "" if "reads text" in str(done) else READS_TEXT
+            self.made.add("log probabilities", _is_no(done), str(done), other)
         elif not done.logprobs:
             self.made.add("log probabilities", False, "none in the answer", READS_TEXT)
         else:
@@ -229,7 +228,7 @@ class _Doctor:
         done = await self.ask(NUMBER, temperature=0, max_tokens=64, schema=SCHEMA)
         remedy = "pairwise-reasoned needs none; with pairwise-json a reply may be no JSON"
         if isinstance(done, Exception):
-            self.made.add("JSON schema", False, str(done), remedy)
+            self.made.add("JSON schema", _is_no(done), str(done), remedy)
             return
         try:
             kept = json.loads(done.text).keys() == {"larger"}
@@ -245,12 +244,15 @@ class _Doctor:
             self.made.add("decisions", False, f"{self.backend.name}/ has no such address", "no bundled judge needs it")
             return
         if not self.tap.left:
-            self.made.add("decisions", None, f"not asked: the {MOST_CALLS} calls were made")
+            self.made.add("decisions", None, f"{NOT_ASKED}: the {MOST_CALLS} calls were made")
             return
         took, told = await self.tap.decides(self.model)
-        self.made.add("decisions", took is not None, told, "no bundled judge needs it" if took is None else "")
         if took is not None:
             self.pay(took)
+            self.made.add("decisions", True, told)
+            return
+        passing = self.tap.status in (None, 408, 429, 500, 502, 503, 504, 529)
+        self.made.add("decisions", None if passing else False, told, "no bundled judge needs it")
 
     async def outlast(self, *, ask: bool) -> None:
         """How long the model lives and how much it takes: as its provider says, where `ask`, else by the table."""
@@ -311,6 +313,11 @@ class _Doctor:
         except InputError as error:
             return str(error)
         return None
+
+
+def _is_no(error: Exception) -> bool | None:
+    """False where a failure answers the question; None where it may pass, or was no call at all."""
+    return None if isinstance(error, TransientError) or str(error).startswith(NOT_ASKED) else False
 
 
 def _tokens(done: Completion) -> str:
