@@ -310,22 +310,36 @@ def test_a_claude(capsys: pytest.CaptureFixture[str]) -> None:
     assert made["judges"] == ["pairwise-json", "pairwise-letter", "pairwise-reasoned"]
 
 
-@pytest.mark.parametrize("name", [name for name, one in PROVIDERS.items() if one.prefix != "azure"])
-def test_twelve_providers(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """A model of each is examined in its calls; an unknown key or model is told in the provider's own words."""
+SPOKEN = [name for name, one in PROVIDERS.items() if one.prefix != "azure"]
+
+
+@pytest.mark.parametrize("name", SPOKEN)
+def test_what_a_provider_gives_is_found(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Each model of it, in its calls."""
     provider = PROVIDERS[name]
-    for model, key, row in (("", PROVIDER_KEY, ""), ("no-such-model", PROVIDER_KEY, "model"), ("", "sk-bad-1", "key")):
-        monkeypatch.setenv(provider.variable, key)
-        asked = model or list(provider.models)[-1]
+    monkeypatch.setenv(provider.variable, PROVIDER_KEY)
+    for model in provider.models:
         with Speaker(provider) as server, led_home(provider.host):
-            status, found, made = examined(capsys, url=server.base_url, model=f"{provider.prefix}/{asked}")
-            assert made["calls"] == server.requests <= MOST_CALLS
-        if not row:
-            assert (status, found["reply"]["answer"]) == (0, "yes")
-            assert found["log probabilities"]["answer"] == "no" or provider.gives(asked, "pairwise-logprob")
-            continue
-        assert (status, found[row]["answer"]) == (1, "no"), made["findings"]
-        assert provider.stops[row].reason.replace("{model}", asked) in found[row]["told"]
+            status, found, made = examined(capsys, url=server.base_url, model=f"{provider.prefix}/{model}")
+            assert made["calls"] == server.requests <= MOST_CALLS, model
+        assert (status, found["reply"]["answer"]) == (0, "yes"), model
+        assert (found["log probabilities"]["answer"] == "yes") == provider.gives(model, "pairwise-logprob"), model
+
+
+@pytest.mark.parametrize("row", ["key", "model"])
+@pytest.mark.parametrize("name", SPOKEN)
+def test_what_a_provider_refuses_is_told_in_its_own_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, row: str
+) -> None:
+    provider = PROVIDERS[name]
+    model = "no-such-model" if row == "model" else next(iter(provider.models))
+    monkeypatch.setenv(provider.variable, "sk-bad-0123456789" if row == "key" else PROVIDER_KEY)
+    with Speaker(provider) as server, led_home(provider.host):
+        status, found, _ = examined(capsys, url=server.base_url, model=f"{provider.prefix}/{model}")
+    assert (status, found[row]["answer"]) == (1, "no")
+    assert provider.stops[row].reason.replace("{model}", model) in found[row]["told"]
 
 
 class Local:
