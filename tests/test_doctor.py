@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from loopback import Call, Loopback, answer_anthropic, answer_openai
+from providers import KEY as PROVIDER_KEY
+from providers import PROVIDERS
+from speaker import Speaker, led_home
 
+from simfarm.backends import open_backend
+from simfarm.backends.base import CallError, Completion, Request, TokenLogprob
+from simfarm.backends.tap import Tap
 from simfarm.backends.weights import cache_dir
 from simfarm.cli import main
-from simfarm.engine.doctor import MOST_CALLS
+from simfarm.engine.doctor import MOST_CALLS, examine, most_cost
+from simfarm.errors import InputError
 
 KEY = "sk-secret-0123456789abcdef"
 RATES = {"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "200000", "x-ratelimit-remaining-tokens": "9"}
-DECISION = {"answers": [{"type": "predicate", "name": "true", "probability": 0.98}], "usage": {"input_tokens": 20}}
+DECISION = {
+    "answers": [{"type": "predicate", "name": "true", "probability": 0.98}],
+    "usage": {"input_tokens": 20, "output_tokens": 0},
+}
 THOUGHT = "completion_tokens_details"
 
 
@@ -58,7 +69,7 @@ def refusing(*names: str) -> Callable[[Call], str]:
                 return (
                     "400-" + name
                     if name in ("temperature", "max_tokens", "logprobs")
-                    else f"400:'{name}' is unsupported"
+                    else f"400:'{name}' is unsupported with {{key}}"
                 )
         return said(call)
 
@@ -82,7 +93,7 @@ def answers(found: dict[str, dict[str, str]]) -> dict[str, str]:
 
 
 def test_a_model_that_has_it_all(capsys: pytest.CaptureFixture[str]) -> None:
-    models = {"gpt-4.1": {"id": "gpt-4.1", "shutdown_date": None}}
+    models = {"gpt-4.1": {"id": "gpt-4.1", "shutdown_date": None, "lifecycle": "active", "max_model_len": 128000}}
     with Loopback(refuse=said, headers=RATES, decision=DECISION, models=models) as server:
         status, found, made = examined(capsys, "--price", "1,2", url=f"{server.url}/v1")
         assert made["calls"] == server.requests <= MOST_CALLS
@@ -93,53 +104,52 @@ def test_a_model_that_has_it_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["rate limits"]["told"] == "requests 500, tokens 200000"
     assert found["token limit"]["told"].startswith("as max_tokens, ")
     assert found["model"]["told"] == "gpt-4.1-2026-09-22 answers"
-    assert made["cost"] > 0
+    assert (found["lives on"]["told"], found["context"]["told"]) == ("no end is told (active)", "128,000 tokens")
+    read = sum(len(call.prompt) // 4 for call in server.calls) + DECISION["usage"]["input_tokens"]
+    written = sum(max(1, len(text_of(call)) // 4) for call in server.calls)
+    assert made["cost"] == pytest.approx((read * 1 + written * 2) / 1e6, rel=0.05)
     assert set(made["judges"]) == {"pairwise-json", "pairwise-letter", "pairwise-logprob", "pairwise-reasoned"}
+
+
+def test_a_model_that_is_shut_down(capsys: pytest.CaptureFixture[str]) -> None:
+    with Loopback(refuse=said, models={"gpt-4.1": {"id": "gpt-4.1", "shutdown_date": "2027-01-14"}}) as server:
+        status, found, _ = examined(capsys, url=f"{server.url}/v1")
+    assert (status, found["lives on"]["answer"]) == (0, "no")
+    assert "gpt-4.1 is shut down on 2027-01-14" in found["lives on"]["told"]
+
+
+def test_a_model_that_takes_a_temperature_while_it_does_not_think(capsys: pytest.CaptureFixture[str]) -> None:
+    def answer(call: Call) -> str:
+        quiet = call.body.get("reasoning_effort") == "none"
+        if "temperature" in call.body and not quiet:
+            return "400-temperature"
+        return said(call, thought=0 if quiet else 32)
+
+    with Loopback(refuse=answer) as server:
+        status, found, made = examined(capsys, url=f"{server.url}/v1", model="openai/gpt-6-luna")
+        assert made["calls"] == server.requests <= MOST_CALLS
+    assert status == 0
+    assert found["temperature"] == {
+        "question": "temperature",
+        "answer": "yes",
+        "told": "taken while it does not think",
+        "remedy": "",
+    }
+    assert (found["thinks first"]["answer"], found["log probabilities"]["answer"]) == ("yes", "yes")
+    assert found["token limit"]["told"].startswith("as max_completion_tokens, ")
 
 
 def test_its_price_is_said_before_the_first_call(capsys: pytest.CaptureFixture[str]) -> None:
     with Loopback(refuse=said) as server:
         main(["doctor", "--model", "openai/gpt-4.1", "--base-url", f"{server.url}/v1", "--price", "1,2"])
         out, err = capsys.readouterr()
+        assert "takes no" not in err
         assert err.startswith("at most 8 calls to openai/gpt-4.1: at most $0.0")
         assert f"{server.requests} calls made: $0.0" in out
         main(["doctor", "--model", "openai/gpt-4.1", "--base-url", f"{server.url}/v1"])
         out, err = capsys.readouterr()
     assert err.startswith("at most 8 calls to openai/gpt-4.1: unknown price")
     assert "--price IN,OUT; without it --budget is refused" in out
-
-
-@pytest.mark.parametrize(
-    ("model", "answer", "told", "remedy"),
-    [
-        ({"shutdown_date": None}, "yes", "no end is announced", ""),
-        (
-            {"shutdown_date": "2999-01-14"},
-            "yes",
-            "until 2999-01-14, by the provider",
-            "take another for what is to grow",
-        ),
-        (
-            {"deprecation": "2024-01-14T12:00:00Z", "deprecation_replacement_model": "gpt-6-luna"},
-            "no",
-            "until 2024-01-14, by the provider",
-            "gpt-6-luna replaces it",
-        ),
-        ({"lifecycle": "retired"}, "no", "its provider has retired it", "take another with --model"),
-        (None, "unknown", "nobody says when it is shut down", ""),
-    ],
-)
-def test_how_long_a_model_lives_is_looked_up_and_costs_no_call(
-    capsys: pytest.CaptureFixture[str], model: dict[str, Any] | None, answer: str, told: str, remedy: str
-) -> None:
-    with Loopback(refuse=said) as server:
-        _, plain, before = examined(capsys, "--price", "1,2", url=f"{server.url}/v1")
-        server.plan.models = {"gpt-4.1": {"id": "gpt-4.1", **model}} if model else {}
-        _, found, made = examined(capsys, "--price", "1,2", url=f"{server.url}/v1")
-    lives = found["lives on"]
-    assert (lives["answer"], lives["told"], lives.get("remedy", "")) == (answer, told, remedy)
-    assert made["calls"] == before["calls"]
-    assert plain["rate limits"] == found["rate limits"]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +164,35 @@ def test_no_log_probabilities(capsys: pytest.CaptureFixture[str], answer: Any) -
     assert "reads text" in found["log probabilities"]["told"] + found["log probabilities"]["remedy"]
     assert "pairwise-logprob" not in made["judges"]
     assert "pairwise-reasoned" in made["judges"]
+    odd = {"logprobs": {"content": [{"token": "m"}]}}
+    with Loopback(refuse=lambda call: said(call, **odd if call.body.get("logprobs") else {})) as server:
+        assert examined(capsys, url=f"{server.url}/v1")[1]["log probabilities"]["answer"] == "no"
     assert (bad, named["judge pairwise-logprob"]["answer"]) == (1, "no")
+
+
+@pytest.mark.parametrize("fault", ["429", "503", "drop", "page"])
+def test_a_moments_trouble_is_no_answer(capsys: pytest.CaptureFixture[str], fault: str) -> None:
+    """Only the first question is answered: nothing is known of the others, and they are not said to fail."""
+    with Loopback(refuse=lambda call: said(call) if "system" in json.dumps(call.body) else fault) as server:
+        status, found, _ = examined(capsys, url=f"{server.url}/v1")
+    assert (status, found["reply"]["answer"]) == (0, "yes")
+    assert (found["log probabilities"]["answer"], found["JSON schema"]["answer"]) == ("unknown", "unknown")
+
+
+def test_however_much_is_refused_the_rest_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
+    """One refusal more than there are calls for: what could not be asked any more is said to be so."""
+    refuse = refusing("temperature", "seed", "max_tokens", "response_format", "logprobs")
+
+    def answer(call: Call) -> str:
+        system = any(m["role"] == "system" for m in call.body["messages"])
+        return "400:Developer instruction is not enabled" if system else refuse(call)
+
+    with Loopback(refuse=answer) as server:
+        status, found, made = examined(capsys, url=f"{server.url}/v1")
+        assert made["calls"] == server.requests == MOST_CALLS
+    assert (status, found["reply"]["answer"]) == (0, "yes")
+    assert found["decisions"]["answer"] == "unknown"
+    assert "not asked" in found["decisions"]["told"]
 
 
 def test_a_model_that_refuses_a_temperature(capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,17 +211,20 @@ def test_however_much_is_refused_eight_calls_are_the_most(capsys: pytest.Capture
         assert made["calls"] == server.requests
         assert server.requests <= MOST_CALLS
     assert (found["temperature"]["answer"], found["seed"]["answer"]) == ("no", "no")
+    assert found["seed"]["told"] == "'seed' is unsupported with Bearer [key]"
     assert found["token limit"]["told"].startswith("as max_completion_tokens, ")
     assert found["JSON schema"]["answer"] == "no"
 
 
-def test_a_schema_that_is_ignored(capsys: pytest.CaptureFixture[str]) -> None:
-    with Loopback(
-        refuse=lambda call: said(call, "The first, 7." if "response_format" in call.body else None)
-    ) as server:
+@pytest.mark.parametrize("reply", ["The first, 7.", '{"answer": 7}', "[]", "7"])
+def test_a_schema_that_is_ignored(capsys: pytest.CaptureFixture[str], reply: str) -> None:
+    def answer(call: Call) -> str:
+        return said(call, reply if "response_format" in call.body else None)
+
+    with Loopback(refuse=answer) as server:
         status, found, _ = examined(capsys, url=f"{server.url}/v1")
     assert (status, found["JSON schema"]["answer"]) == (0, "no")
-    assert "free text" in found["JSON schema"]["told"]
+    assert "not kept" in found["JSON schema"]["told"]
 
 
 def test_a_model_that_thinks(capsys: pytest.CaptureFixture[str]) -> None:
@@ -222,7 +263,7 @@ def test_no_system_message(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("401", "key", "OPENAI_API_KEY"),
         ("404", "model", "gpt-4.1"),
-        ("404-path", "reply", "--base-url"),
+        ("404-path", "server", "--base-url"),
         ("page", "reply", "page, not JSON"),
         ("500", "reply", "500"),
         ("429", "reply", "429"),
@@ -230,7 +271,7 @@ def test_no_system_message(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_every_failure_is_a_row(capsys: pytest.CaptureFixture[str], fault: str, question: str, words: str) -> None:
-    with Loopback(refuse=lambda call: fault, headers={}) as server:
+    with Loopback(refuse=lambda call: fault) as server:
         status, found, made = examined(capsys, url=f"{server.url}/v1")
         assert server.requests <= MOST_CALLS
     assert (status, made["judges"]) == (1, [])
@@ -269,6 +310,98 @@ def test_a_claude(capsys: pytest.CaptureFixture[str]) -> None:
     assert made["judges"] == ["pairwise-json", "pairwise-letter", "pairwise-reasoned"]
 
 
+SPOKEN = [name for name, one in PROVIDERS.items() if one.prefix != "azure"]
+
+
+@pytest.mark.parametrize("name", SPOKEN)
+def test_what_a_provider_gives_is_found(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Each model of it, in its calls."""
+    provider = PROVIDERS[name]
+    monkeypatch.setenv(provider.variable, PROVIDER_KEY)
+    for model in provider.models:
+        with Speaker(provider) as server, led_home(provider.host):
+            status, found, made = examined(capsys, url=server.base_url, model=f"{provider.prefix}/{model}")
+            assert made["calls"] == server.requests <= MOST_CALLS, model
+        assert (status, found["reply"]["answer"]) == (0, "yes"), model
+        assert (found["log probabilities"]["answer"] == "yes") == provider.gives(model, "pairwise-logprob"), model
+
+
+@pytest.mark.parametrize("row", ["key", "model"])
+@pytest.mark.parametrize("name", SPOKEN)
+def test_what_a_provider_refuses_is_told_in_its_own_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, row: str
+) -> None:
+    provider = PROVIDERS[name]
+    model = "no-such-model" if row == "model" else next(iter(provider.models))
+    monkeypatch.setenv(provider.variable, "sk-bad-0123456789" if row == "key" else PROVIDER_KEY)
+    with Speaker(provider) as server, led_home(provider.host):
+        status, found, _ = examined(capsys, url=server.base_url, model=f"{provider.prefix}/{model}")
+    assert (status, found[row]["answer"]) == (1, "no")
+    assert provider.stops[row].reason.replace("{model}", model) in found[row]["told"]
+
+
+class Local:
+    """A model in this process, as an engine shows it."""
+
+    name, base_url, in_process, concurrency, closed = "vllm", None, True, 1, False
+
+    def check(self, model: str, sampling: Mapping[str, Any]) -> None:
+        if "schema" in sampling:
+            raise InputError("vllm/ holds no reply to a schema here")
+
+    def most_tokens(self, request: Request) -> int:
+        return 100
+
+    async def complete(self, request: Request) -> Completion:
+        logprobs = (TokenLogprob("m", -0.1, {"m": -0.1, "M": -2.4}),) if request.sampling.get("logprobs") else None
+        text = "m" if request.sampling.get("choices") else "badger"
+        return Completion(text, logprobs, "stop", 20, 1, "tiny@1", engine="vllm 0.33")
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def test_an_engine_in_this_process() -> None:
+    backend = Local()
+    made = asyncio.run(examine(backend, "tiny@1"))
+    found = {one.question: one.answer for one in made.findings}
+    assert found.pop("JSON schema") == "no"
+    assert set(found.values()) == {"yes"}
+    assert (backend.closed, made.fit, made.calls, made.cost) == (True, True, None, 0.0)
+    assert set(made.judges) == {"pairwise-json", "pairwise-letter", "pairwise-logprob", "pairwise-reasoned"}
+    assert most_cost(backend, "tiny@1", (1.0, 2.0)) == 0
+    backend.in_process = False
+    assert most_cost(backend, "tiny@1", (1.0, 2.0)) == pytest.approx(8 * (200 * 1 + 100 * 2) / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ({"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "19"}, {"requests": "20"}),
+        ({"anthropic-ratelimit-input-tokens-limit": "50000"}, {"input-tokens": "50000"}),
+        ({"x-ratelimit-limit-tokens": "9" * 61, "x-ratelimit-reset-tokens": "1s"}, {}),
+    ],
+)
+def test_headers_that_tell_a_rate(headers: dict[str, str], told: dict[str, str]) -> None:
+    tap = Tap(None, 1)
+    tap.headers = headers
+    assert tap.rates() == told
+
+
+async def test_a_call_beyond_the_last_is_not_made() -> None:
+    with Loopback(refuse=said) as server:
+        backend, name = open_backend("openai/gpt-4.1", base_url=f"{server.url}/v1")
+        tap = Tap(backend, 1)
+        request = Request(name, ({"role": "user", "content": "one?"},))
+        await backend.complete(request)
+        with pytest.raises(CallError, match="not asked"):
+            await backend.complete(request)
+        await backend.close()
+        assert (server.requests, tap.calls, tap.left) == (1, 1, 0)
+
+
 @pytest.mark.skipif(not list(cache_dir().glob("*.gguf")), reason="the embedded model was not fetched")
 def test_a_model_in_this_process(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("openvino_genai")
@@ -278,7 +411,9 @@ def test_a_model_in_this_process(capsys: pytest.CaptureFixture[str]) -> None:
         assert found[question]["answer"] == "yes", question
 
 
-def test_what_cannot_be_asked_at_all(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_asked_at_all(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for model, words in (("nonsense/x", "no backend"), ("openai/", "names no model"), ("vllm/x/y", "simfarm[vllm]")):
         assert main(["doctor", "--model", model]) == 2
         assert words in capsys.readouterr().err
@@ -288,6 +423,11 @@ def test_what_cannot_be_asked_at_all(capsys: pytest.CaptureFixture[str], monkeyp
     assert "OPENAI_API_KEY is not set" in capsys.readouterr().err
     assert main(["doctor", "--judge", "longest"]) == 2
     assert "asks no model" in capsys.readouterr().err
+    assert main(["doctor", "--base-url", "http://127.0.0.1:1/v1"]) == 2
+    assert "--base-url is about a model" in capsys.readouterr().err
+    (tmp_path / "r.jsonl").write_text('{"instruction": "a", "output_1": "b", "output_2": "c", "raw_completion": "m"}\n')
+    assert main(["doctor", "--model", f"replay/{tmp_path / 'r.jsonl'}"]) == 2
+    assert "a recording asks nobody" in capsys.readouterr().err
 
 
 def test_this_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -300,6 +440,7 @@ def test_this_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     out, err = capsys.readouterr()
     monkeypatch.setenv("GROQ_API_KEY", "")
     assert "gsk_0123456789abcdef" not in out + err
+    assert "HOME" not in out.partition(".env")[0]
     assert KEY not in out + err
     for words in (
         "GROQ_API_KEY",

@@ -45,6 +45,8 @@ class LiteLLMBackend:
             import litellm
         except ImportError:
             raise InputError("litellm/ needs an extra: pip install 'simfarm[litellm]'") from None
+        # of each error it prints where to get help, on stdout, amidst the rows
+        litellm.suppress_debug_info = True
         self.base_url = base_url
         self._litellm = litellm
         self._timeout = timeout

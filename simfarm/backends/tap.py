@@ -11,12 +11,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from simfarm.backends.answers import answer_json
-from simfarm.backends.base import CallError, Message, TransientError
+from simfarm.backends.answers import answer_json, usage_fields
+from simfarm.backends.base import CallError, Completion, Message, TransientError
 from simfarm.backends.failures import connection_error, error_fields, provider_words
 from simfarm.masking import secrets_of
 
-__all__ = ["DECISION", "Tap"]
+__all__ = ["DECISION", "NOT_ASKED", "Tap"]
+
+NOT_ASKED = "not asked"
 
 RATES = ("x-ratelimit-limit", "anthropic-ratelimit")
 """How headers begin that say how often one may ask."""
@@ -26,7 +28,7 @@ LONGEST = 60
 
 DECISION: Mapping[str, Any] = {
     "input": "7 is larger than 3",
-    "questions": [{"type": "predicate", "name": "true", "instructions": "Is the statement true?"}],
+    "questions": [{"type": "predicate", "name": "true", "instructions": "The input is true."}],
 }
 """A request for a decision: one question, answered with a probability."""
 
@@ -63,7 +65,7 @@ class Tap:
             # what is looked up asks the model nothing
             return
         if not self.left:
-            raise CallError(f"not asked: the {self._most} calls of an examination were made")
+            raise CallError(f"{NOT_ASKED}: the {self._most} calls of an examination were made")
         self.calls += 1
         self.status, self.headers = None, {}
         self.sent = json.loads(request.content)
@@ -95,11 +97,12 @@ class Tap:
         for name, value in self.headers.items():
             prefix = next((prefix for prefix in RATES if name.lower().startswith(prefix)), None)
             if prefix is not None and "reset" not in name and "remaining" not in name and len(value) <= LONGEST:
-                found[name.lower().removeprefix(prefix).strip("-").replace("-limit", "")] = value
+                what = name.lower().removeprefix(prefix).removesuffix("-limit").strip("-")
+                found[what or "requests"] = value
         return found
 
-    async def decides(self, model: str) -> tuple[bool, str]:
-        """Whether the server answers `POST /decisions` with a probability, and else its own words why not."""
+    async def decides(self, model: str) -> tuple[Completion | None, str]:
+        """What a decision took, where the server answers `POST /decisions` with a probability; and what it said."""
         import aiohttp
         import openai
 
@@ -109,13 +112,14 @@ class Tap:
             given = answer_json(body, "openai")
             first = given["answers"][0]
             chance = first.get("probability")
+            took = Completion("", model=model, **usage_fields(given))
         except openai.APIStatusError as error:
             words = self.refusals[-1] if self.refusals else ""
-            return False, f"{error.status_code}: {words or 'no such address'}"
+            return None, f"{error.status_code}: {words or 'no such address'}"
         except (openai.APIConnectionError, aiohttp.ClientError) as error:
-            return False, str(connection_error(error, self._backend.name, self._backend.base_url))
+            return None, str(connection_error(error, self._backend.name, self._backend.base_url))
         except (CallError, TransientError, LookupError, TypeError, AttributeError):
-            return False, "the answer is no decision"
+            return None, "the answer is no decision"
         if isinstance(chance, int | float) and 0 <= chance <= 1:
-            return True, f"answered with a probability ({chance:g})"
-        return False, "the answer has no probability"
+            return took, f"answered with a probability ({chance:g})"
+        return None, "the answer has no probability"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import logging
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from simfarm.report.terminal import answer, answer_json, say, width_of, wrapped
 from simfarm.words import plural
 
 if TYPE_CHECKING:
-    from simfarm.engine.doctor import Finding
+    from simfarm.engine.findings import Finding
 
 __all__ = ["add_arguments", "run"]
 
@@ -38,20 +39,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what was found; gives the exit status."""
+    from simfarm.errors import InputError
+
     if arguments.model is None and arguments.judge is None:
+        given = {"base-url": arguments.base_url, "price": arguments.price, "engine-arg": arguments.engine_arg}
+        if idle := [name for name, value in given.items() if value]:
+            raise InputError(f"--{idle[0]} is about a model: name one with --model, or leave it out")
         return _around(arguments)
     import asyncio
 
     from simfarm.backends import open_backend
     from simfarm.engine.doctor import MOST_CALLS, examine, most_cost
     from simfarm.engine.prices import price_table
-    from simfarm.errors import InputError
     from simfarm.judges import load_judge
 
     judge = load_judge(arguments.judge) if arguments.judge else None
+    if judge is not None and judge.rule is not None:
+        raise InputError(f"the judge {judge.name} is a rule and asks no model: name another, or leave --judge out")
     spec = arguments.model or (judge and judge.model)
     if not spec:
-        raise InputError(f"the judge {arguments.judge} asks no model: name one with --model, or another judge")
+        raise InputError(f"the judge {arguments.judge} names no model: add one with --model")
     backend, name = open_backend(
         spec, base_url=arguments.base_url, timeout=arguments.timeout, engine=dict(arguments.engine_arg)
     )
@@ -61,7 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
         most = most_cost(backend, name, arguments.price)
         cost = "unknown price" if most is None else f"at most ${most:.4f} ({price_table()})"
         say(f"at most {plural(MOST_CALLS, 'call')} to {backend.name}/{name}: {cost}")
-    made = asyncio.run(examine(backend, name, price=arguments.price, judge=judge, timeout=arguments.timeout))
+    # what a backend learns of the model stands in the table, and need not be told beside it
+    logging.getLogger("simfarm").disabled = True
+    try:
+        made = asyncio.run(examine(backend, name, price=arguments.price, judge=judge, timeout=arguments.timeout))
+    finally:
+        logging.getLogger("simfarm").disabled = False
     if arguments.json:
         answer_json(dataclasses.asdict(made))
     else:

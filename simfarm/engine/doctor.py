@@ -11,26 +11,35 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from simfarm.backends.about import About, Describing, known_about
 from simfarm.backends.base import Backend, CallError, Completion, Message, Request, TransientError
 from simfarm.backends.failures import Unreachable
-from simfarm.backends.tap import Tap
-from simfarm.engine.lifetime import life_of
+from simfarm.backends.meanings import BAD_KEY, NO_ACCESS, NO_ENTRY, NOT_THERE, OTHER_INTERFACE, RETIRED, UNKNOWN
+from simfarm.backends.retirements import retirement
+from simfarm.backends.tap import NOT_ASKED, Tap
+from simfarm.engine.findings import Examination, Finding
 from simfarm.engine.prices import Tariff, price_table
 from simfarm.errors import InputError, ProviderError
 from simfarm.judges import Judge, list_judges
 from simfarm.masking import shown_url
 
-__all__ = ["MOST_CALLS", "Examination", "Finding", "examine", "most_cost"]
+__all__ = ["MOST_CALLS", "examine", "most_cost"]
 
 MOST_CALLS = 8
 
 READS_TEXT = "a judge that reads text: pairwise-reasoned"
 LESS = "effort: none or low in the judge, where the model has it"
 VARIES = "--repeats shows how far its verdicts vary"
+
+STEPS: Mapping[str, tuple[str, ...]] = {
+    "server": (NOT_THERE.what,),
+    "key": ("wants a key", BAD_KEY.what, NO_ENTRY.what),
+    "model": (NO_ACCESS.what, UNKNOWN.what, RETIRED.what, OTHER_INTERFACE.what),
+}
+"""How far a call came, by what a failure says that no other call gets past."""
 
 SYSTEM = "Whatever you are asked, reply with the one word badger and nothing else."
 PLAIN: tuple[Message, ...] = ({"role": "system", "content": SYSTEM}, {"role": "user", "content": "Who says moo?"})
@@ -51,44 +60,13 @@ DRAWN = {"temperature": 0, "seed": 7, "max_tokens": 64}
 """More than a label needs, so that nobody switches a model's thinking off for this question."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One question and its answer (yes, no, unknown), what was seen, and what to do about it."""
-
-    question: str
-    answer: str
-    told: str
-    remedy: str = ""
-
-
-@dataclass(slots=True)
-class Examination:
-    """What was found. `calls` counts what went over the wire, None where nobody can (litellm, a model in this process);
-    `cost` is in US dollars, None where it is unknown; `judges` are the bundled ones that the model can serve; `fit`:
-    it can serve what was asked of it, a judge that reads text if nothing was."""
-
-    model: str
-    findings: list[Finding] = field(default_factory=list)
-    calls: int | None = None
-    cost: float | None = 0.0
-    judges: list[str] = field(default_factory=list)
-    fit: bool = False
-
-    def add(self, question: str, answer: bool | None, told: str, remedy: str = "") -> None:
-        word = "unknown" if answer is None else "yes" if answer else "no"
-        self.findings.append(Finding(question, word, told, remedy))
-
-    def is_yes(self, question: str) -> bool:
-        return any(f.question == question and f.answer == "yes" for f in self.findings)
-
-
 def most_cost(backend: Backend, model: str, price: tuple[float, float] | None) -> float | None:
     """US dollars that an examination costs at most, None where the model's price is unknown."""
     if backend.in_process:
         return 0.0
     request = Request(model, PLAIN, DRAWN)
-    bound = getattr(backend, "most_tokens", lambda _: DRAWN["max_tokens"])(request) or 4096
-    one = Tariff(backend.name, backend.base_url, price).most(model, 200, bound)
+    bound = backend.most_tokens(request)
+    one = None if bound is None else Tariff(backend.name, backend.base_url, price).most(model, 200, bound)
     return None if one is None else one * MOST_CALLS
 
 
@@ -105,13 +83,16 @@ async def examine(
     doctor = _Doctor(backend, model, price, None if backend.in_process else timeout)
     made = doctor.made
     try:
-        if await doctor.greet():
+        answers = await doctor.greet()
+        if answers:
             await doctor.weigh()
             await doctor.hold()
             if not backend.in_process:
                 await doctor.decide()
             doctor.serve(judge)
-        await doctor.describe(price)
+        if not backend.in_process:
+            await doctor.outlast(ask=answers)
+        doctor.describe(price)
     finally:
         await backend.close()
     made.calls = doctor.tap.calls if doctor.tap.open else None
@@ -139,18 +120,21 @@ class _Doctor:
         except (CallError, TransientError, ProviderError, InputError) as error:
             return error
         self.rates = self.tap.rates() or self.rates
+        self.pay(done)
+        return done
+
+    def pay(self, done: Completion) -> None:
         cost = 0.0 if self.backend.in_process else self.tariff.paid(done)
         self.made.cost = None if cost is None or self.made.cost is None else self.made.cost + cost
-        return done
 
     async def greet(self) -> bool:
         """Whether the model answers at all; and what that answer shows of it."""
         add = self.made.add
         sampling: Mapping[str, Any] = {"max_tokens": 16} if self.backend.in_process else DRAWN
         done = await self.ask(PLAIN, **sampling)
-        system: str | None = "its text counts"
+        objection = ""
         if isinstance(done, CallError) and re.search("system|developer", str(done), re.IGNORECASE):
-            system, without = str(done), await self.ask(PLAIN[1:], **sampling)
+            objection, without = str(done), await self.ask(PLAIN[1:], **sampling)
             done = without if isinstance(without, Completion) else done
         if isinstance(done, Exception):
             self._refused(done)
@@ -163,8 +147,8 @@ class _Doctor:
             add("model", True, f"{done.model or self.model} answers")
         replied = bool(done.text.strip())
         add("reply", replied, f"{done.finish_reason or 'stop'}, {_tokens(done)}", "" if replied else "raise max_tokens")
-        if system != "its text counts":
-            add("system message", False, system or "", "the same text in {% block user %} of the judge's template")
+        if objection:
+            add("system message", False, objection, "the same text in {% block user %} of the judge's template")
         else:
             heeded = "badger" in done.text.lower()
             told = "heeded" if heeded else "taken, and not heeded in this reply"
@@ -181,39 +165,25 @@ class _Doctor:
 
     def _refused(self, error: Exception) -> None:
         """What could not be reached, by how far a call came."""
-        told = str(error)
-        # litellm's status stands in its words alone
-        seen = re.search(r"\b(4\d\d|5\d\d)\b", told)
-        status = self.tap.status or (int(seen[1]) if seen else None)
-        steps = ["server", "key", "model", "reply"]
-        if self.backend.in_process:
-            steps, bad = ["weights"], "weights"
-        elif isinstance(error, InputError):
-            bad = "model"
-        elif status in (401, 403):
-            bad = "key"
-        elif isinstance(error, Unreachable) or status is None:
-            bad = "server"
-        elif isinstance(error, ProviderError) and "model" in told and status in (400, 404, 410, 422):
-            bad = "model"
-        else:
-            bad = "reply"
+        told, lost = str(error), isinstance(error, Unreachable) or (self.tap.open and self.tap.status is None)
+        steps = ["weights"] if self.backend.in_process else ["server", "key", "model", "reply"]
+        named = (step for step, said in STEPS.items() if any(what.format(model=self.model) in told for what in said))
+        bad = next(named, "model" if isinstance(error, InputError) else "server" if lost else "reply")
+        bad = bad if bad in steps else steps[0]
         for step in steps:
             good = steps.index(step) < steps.index(bad)
             if step == bad or good:
                 self.made.add(step, good, told if step == bad else "answers" if step == "server" else "accepted")
         more = ["system message", "log probabilities", "JSON schema"]
         for question in [*steps[steps.index(bad) + 1 :], *more]:
-            self.made.add(question, None, "not asked")
+            self.made.add(question, None, NOT_ASKED)
 
     def _parameters(self, done: Completion) -> None:
         """What the request was allowed to say, by what went over the wire in the end."""
         add, tap = self.made.add, self.tap
         thought = done.thinking_tokens
         if thought is None and not done.text.strip() and done.finish_reason == "length":
-            add(
-                "thinks first", True, f"used up {_tokens(done)} and replied nothing", "effort: none or low in the judge"
-            )
+            add("thinks first", True, f"used up {_tokens(done)} and replied nothing", LESS)
         elif thought is None:
             add("thinks first", None, "the answer does not count it")
         else:
@@ -233,8 +203,14 @@ class _Doctor:
     async def weigh(self) -> None:
         """Log probabilities, and in this process whether a reply is held to the labels."""
         done = await self.ask(LETTER, temperature=0, max_tokens=1, logprobs=5)
+        if isinstance(done, Completion) and "temperature" in self.tap.sent:
+            # some take none only while they think, and here they are asked not to
+            quiet = Finding("temperature", "yes", "taken while it does not think")
+            refused = [f.question == "temperature" and f.answer == "no" for f in self.made.findings]
+            self.made.findings = [quiet if no else f for f, no in zip(self.made.findings, refused, strict=True)]
         if isinstance(done, Exception):
-            self.made.add("log probabilities", False, str(done), READS_TEXT if "reads text" not in str(done) else "")
+            other = "" if "reads text" in str(done) else READS_TEXT
+            self.made.add("log probabilities", _is_no(done), str(done), other)
         elif not done.logprobs:
             self.made.add("log probabilities", False, "none in the answer", READS_TEXT)
         else:
@@ -252,14 +228,14 @@ class _Doctor:
         done = await self.ask(NUMBER, temperature=0, max_tokens=64, schema=SCHEMA)
         remedy = "pairwise-reasoned needs none; with pairwise-json a reply may be no JSON"
         if isinstance(done, Exception):
-            self.made.add("JSON schema", False, str(done), remedy)
+            self.made.add("JSON schema", _is_no(done), str(done), remedy)
             return
         try:
             kept = json.loads(done.text).keys() == {"larger"}
         except (ValueError, AttributeError, RecursionError):
             kept = False
         refused = self.tap.refusals[before:]
-        told = "kept" if kept else refused[-1] if refused and refused[-1] else "not kept: the reply was free text"
+        told = "kept" if kept else refused[-1] if refused and refused[-1] else "not kept: the reply is of another form"
         self.made.add("JSON schema", kept, told, "" if kept else remedy)
 
     async def decide(self) -> None:
@@ -268,13 +244,36 @@ class _Doctor:
             self.made.add("decisions", False, f"{self.backend.name}/ has no such address", "no bundled judge needs it")
             return
         if not self.tap.left:
-            self.made.add("decisions", None, f"not asked: the {MOST_CALLS} calls were made")
+            self.made.add("decisions", None, f"{NOT_ASKED}: the {MOST_CALLS} calls were made")
             return
-        given, told = await self.tap.decides(self.model)
-        self.made.add("decisions", given, told, "" if given else "no bundled judge needs it")
+        took, told = await self.tap.decides(self.model)
+        if took is not None:
+            self.pay(took)
+            self.made.add("decisions", True, told)
+            return
+        passing = self.tap.status in (None, 408, 429, 500, 502, 503, 504, 529)
+        self.made.add("decisions", None if passing else False, told, "no bundled judge needs it")
 
-    async def describe(self, price: tuple[float, float] | None) -> None:
-        """What is known without a question to the model: its price, its end, how often it may be asked."""
+    async def outlast(self, *, ask: bool) -> None:
+        """How long the model lives and how much it takes: as its provider says, where `ask`, else by the table."""
+        add, today = self.made.add, datetime.now(UTC).date()
+        said = await self.backend.about(self.model) if ask and isinstance(self.backend, Describing) else None
+        line = retirement(f"{self.backend.name}/{self.model}", self.backend.base_url)
+        about = known_about(said, line) or About()
+        if about.shutdown is not None:
+            new = f"--model {self.backend.name}/{about.replacement}"
+            other = new if about.replacement else "another model in time"
+            add("lives on", False, about.warning(self.model, today, "a board") or "", other)
+        elif about.lifecycle is not None or about.learnt is not None:
+            add("lives on", about.lifecycle != "retired", f"no end is told ({about.lifecycle or about.learnt})")
+        else:
+            add("lives on", None, "nobody tells its end")
+        if about.context is not None:
+            reply = f", of a reply {about.most_tokens:,}" if about.most_tokens else ""
+            add("context", True, f"{about.context:,} tokens{reply}")
+
+    def describe(self, price: tuple[float, float] | None) -> None:
+        """What is known without a question: what it costs, and how often it may be asked."""
         add = self.made.add
         if self.backend.in_process:
             add("price", True, "nothing, it runs in this process")
@@ -286,25 +285,10 @@ class _Doctor:
         else:
             told = f"${one[0] * 1000:g} in, ${one[1] * 1000:g} out, a million tokens ({table})"
             add("price", True, told)
-        await self.outlive()
         if self.rates:
             add("rate limits", True, ", ".join(f"{name} {value}" for name, value in self.rates.items()))
         else:
             add("rate limits", None, "no header tells them", "--rpm and --tpm, where calls are throttled")
-
-    async def outlive(self) -> None:
-        """How long the model lives: as the provider says, else by the table. A lookup is no call."""
-        about, today = await life_of(self.backend, self.model), datetime.now(UTC).date()
-        if about is None or about.learnt is None:
-            self.made.add("lives on", None, "nobody says when it is shut down")
-        elif about.lifecycle == "retired":
-            self.made.add("lives on", False, "its provider has retired it", "take another with --model")
-        elif about.shutdown is None:
-            self.made.add("lives on", True, "no end is announced")
-        else:
-            told = f"until {about.shutdown}, by {about.learnt}"
-            heir = f"{about.replacement} replaces it" if about.replacement else "take another for what is to grow"
-            self.made.add("lives on", about.shutdown > today, told, heir)
 
     def serve(self, judge: Judge | None) -> None:
         """Which judges the model can serve, by what was found and by what the backend knows."""
@@ -314,7 +298,7 @@ class _Doctor:
                 able[one.name] = self._unserved(one)
         self.made.judges = [name for name, why in able.items() if why is None]
         self.made.fit = True
-        if judge is not None and judge.rule is None:
+        if judge is not None:
             why = able[judge.name]
             self.made.add(f"judge {judge.name}", why is None, why or "can be served")
             self.made.fit = why is None
@@ -329,6 +313,11 @@ class _Doctor:
         except InputError as error:
             return str(error)
         return None
+
+
+def _is_no(error: Exception) -> bool | None:
+    """False where a failure answers the question; None where it may pass, or was no call at all."""
+    return None if isinstance(error, TransientError) or str(error).startswith(NOT_ASKED) else False
 
 
 def _tokens(done: Completion) -> str:

@@ -9,8 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from simfarm import __version__
+from simfarm.backends.retirements import retirement
 from simfarm.backends.weights import embedded_weights
-from simfarm.engine.doctor import Finding
+from simfarm.engine.findings import Finding
 from simfarm.engine.store import default_store_path
 from simfarm.errors import InputError
 from simfarm.judges import list_judges
@@ -46,7 +47,9 @@ def surroundings() -> list[Finding]:
             variable = KEYS.get(judge.model.partition("/")[0], "")
             ready = bool(os.environ.get(variable))
             remedy = "" if ready else f"export {variable}, or --model embedded"
-            found.append(Finding(f"judge {judge.name}", "yes" if ready else "no", f"asks {judge.model}", remedy))
+            line = retirement(judge.model)
+            told = f"asks {judge.model}" + (f", which is shut down on {line.shutdown}" if line else "")
+            found.append(Finding(f"judge {judge.name}", "yes" if ready else "no", told, remedy))
     return found
 
 
