@@ -66,7 +66,7 @@ def test_what_no_row_can_pass_stops_the_run_in_the_providers_words(name: str, st
     model = "no-such-model" if stop == "model" else next(iter(provider.models))
     key = "sk-bad-0123456789abcdefghij" if stop == "key" else None
     with Speaker(provider, stop=None if stop in ("model", "key") else stop) as server:
-        run = ask(server, model, "pairwise-reasoned", tmp_path / "run", **({"key": key} if key else {}))
+        run = ask(server, model, "pairwise-reasoned", tmp_path / "run", rows=80, **({"key": key} if key else {}))
     line = ending(run)
     assert provider.stops[stop].reason.replace("{model}", model) in line
     assert quotes_nothing(line)
@@ -89,7 +89,7 @@ def test_an_effort_that_a_model_has_not_is_never_dropped(name: str, model: str, 
     file = tmp_path / "judge" / "judge.yaml"
     file.write_text(file.read_text().replace("max_tokens: 2048", f"max_tokens: 2048, effort: {effort}"))
     with Speaker(provider) as server:
-        run = ask(server, model, str(tmp_path / "judge"), tmp_path / "run")
+        run = ask(server, model, str(tmp_path / "judge"), tmp_path / "run", rows=80)
     line = ending(run)
     wanted = provider.models[model].efforts or ()
     assert provider.words["effort"].reason in line or all(value in line for value in wanted), line
