@@ -54,6 +54,8 @@ def test_all_verdicts_that_a_provider_can_give_are_paid_once(
         return
     assert (run.code, run.verdicts) == (0, rows), run.said
     assert len(server.paid) == rows, "a verdict was repaired"
+    if judge == "pairwise-logprob":
+        assert all(1 < row["preference"] < 2 for row in run.rows), "only the likeliest label was weighed"
     assert sum(times - 1 for times in server.paid.values()) <= 1, "what the first answer taught was not remembered"
     # each parameter that is refused costs one request, whatever is in flight
     assert server.refused.total() <= 4
