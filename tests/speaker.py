@@ -11,7 +11,7 @@ import json
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +26,18 @@ from simfarm.cli import main
 
 
 class Speaker(Loopback):
-    """A server that speaks as `provider`. With `stop` it refuses everything for that reason; its first `busy` requests
-    come too fast, the next `overloaded` ones at a bad moment, and prompts that hold `flagged` are refused for what they
-    say. `paid` counts each prompt's answers, `refused` the refusals by what they were."""
+    """A server that speaks as `provider`. With `stop` it refuses everything for that reason; of its requests, by number
+    from 1, those in `busy` come too fast and those in `overloaded` at a bad moment; prompts that hold `flagged` are
+    refused for what they say. `paid` counts each prompt's answers, `refused` the refusals by what they were."""
 
     def __init__(
-        self, provider: Provider, *, stop: str | None = None, busy: int = 0, overloaded: int = 0, flagged: str = ""
+        self,
+        provider: Provider,
+        *,
+        stop: str | None = None,
+        busy: Container[int] = (),
+        overloaded: Container[int] = (),
+        flagged: str = "",
     ) -> None:
         super().__init__()
         self.provider = provider
@@ -79,11 +85,9 @@ class Speaker(Loopback):
             stop = "model"
         if stop is not None:
             return stop, provider.stops[stop], {}
-        if self.busy > 0:
-            self.busy -= 1
+        if self.received in self.busy:
             return "busy", provider.busy, {}
-        if self.overloaded > 0:
-            self.overloaded -= 1
+        if self.received in self.overloaded:
             return "overloaded", provider.overloaded, {}
         if self.flagged and self.flagged in prompt_of(call.body):
             return "flagged", provider.flagged, {}
