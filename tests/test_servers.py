@@ -170,6 +170,17 @@ def test_generate(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert texts("fresh.jsonl") == texts("one.jsonl")
 
 
+def test_samples(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    if server.upstream is not None:
+        pytest.skip("the provider behind it answers a prompt always alike")
+    drawn = ("--n", "3", "--temperature", "2", "--seed", "5", "--limit", "8")
+    assert generate(server, "out.jsonl", *drawn) == 0
+    told = capsys.readouterr().err
+    assert ("the 3 samples of every instruction are the same" in told) is not server.draws
+    assert generate(server, "seeded.jsonl", *drawn, "--store", "fresh.sqlite") == 0
+    assert texts("seeded.jsonl") == texts("out.jsonl")
+
+
 @pytest.mark.parametrize("judge", JUDGES)
 def test_every_bundled_judge(server: Server, judge: str, capsys: pytest.CaptureFixture[str]) -> None:
     before = server.asked
