@@ -37,8 +37,9 @@ STARTING = 300.0
 
 @dataclass
 class Server:
-    """A server and what it can do: `logprobs` and `schema` whether it heeds them, `bounded` whether it refuses a prompt
-    beyond the context, `key` what it wants to be called with."""
+    """A server and what it can do: `logprobs` and `schema` whether it heeds them, `draws` whether a temperature alone
+    makes samples differ, `bounded` whether it refuses a prompt beyond the context, `key` what it wants to be called
+    with."""
 
     kind: str
     model: str
@@ -47,6 +48,7 @@ class Server:
     log: Path
     logprobs: bool = True
     schema: bool = True
+    draws: bool = True
     bounded: bool = True
     key: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
@@ -137,6 +139,7 @@ def transformers_serve(model: str | None, home: dict[str, str], log: Path) -> Se
         log,
         logprobs=False,
         schema=False,
+        draws=False,
         bounded=False,
         environment=home,
     )

@@ -448,12 +448,18 @@ STOPS: dict[str, tuple[int, Any, tuple[str, str], str]] = {
         NO_ACCESS,
         "Access to model denied. Please make sure you are eligible for using the model.",
     ),
-    # vLLM, Ollama, llama.cpp, NVIDIA's NIM, litellm's proxy, new-api
+    # vLLM, transformers serve, Ollama, llama.cpp, NVIDIA's NIM, litellm's proxy, new-api
     "vllm unknown": (
         404,
         {"error": {"message": "The model `x` does not exist.", "type": "NotFoundError", "param": "model", "code": 404}},
         UNKNOWN,
         "The model `x` does not exist.",
+    ),
+    "transformers serve unknown": (
+        400,
+        {"detail": "Server is pinned to 'tiny/judge'; requested 'x'."},
+        UNKNOWN,
+        "Server is pinned to 'tiny/judge'; requested 'x'.",
     ),
     "ollama unknown": (
         404,
@@ -483,6 +489,17 @@ STOPS: dict[str, tuple[int, Any, tuple[str, str], str]] = {
         openai("/chat/completions: Invalid model name passed in model=x. Call `/v1/models` to view yours.", "400"),
         UNKNOWN,
         "/chat/completions: Invalid model name passed in model=x. Call `/v1/models` to view yours.",
+    ),
+    "litellm key": (400, openai("No connected db.", "400", "no_db_connection"), BAD_KEY, "No connected db."),
+    "litellm's own key": (
+        401,
+        openai(
+            "litellm.AuthenticationError: AuthenticationError: OpenAIException - Incorrect API key provided",
+            "401",
+            "authentication_error",
+        ),
+        ("was refused by the provider behind it", "check the key that the proxy has for that provider"),
+        "litellm.AuthenticationError: AuthenticationError: OpenAIException - Incorrect API key provided",
     ),
     "litellm access": (
         401,
@@ -570,6 +587,10 @@ GROQ_TPM = (
     "Request too large for model `openai/gpt-oss-120b` in organization `org_x` service tier `on_demand` on tokens per "
     "minute (TPM): Limit 8000, Requested 11387, please reduce your message size and try again."
 )
+VLLM_LENGTH = (
+    "This model's maximum context length is 8192 tokens. However, your prompt contains at least 8193 input tokens, "
+    "which exceeds this limit even without any output tokens. Please reduce the length of the input prompt."
+)
 FLAGGED = {"reasons": ["violence"], "flagged_input": "...", "provider_name": "OpenAI", "model_slug": "openai/gpt-6"}
 ROWS: dict[str, tuple[str, int, Any, str]] = {
     "openrouter moderation": (
@@ -647,6 +668,7 @@ ROWS: dict[str, tuple[str, int, Any, str]] = {
         },
         "request (9412 tokens) exceeds the available context size (8192 tokens), try increasing it",
     ),
+    "vllm length": ("openai", 400, openai(VLLM_LENGTH, 400, "BadRequestError", "input_tokens"), VLLM_LENGTH),
     "openai minute": ("openai", 429, openai(TPM, "rate_limit_exceeded", "tokens"), TPM),
     "groq minute": ("openai", 413, openai(GROQ_TPM, "rate_limit_exceeded", "tokens"), GROQ_TPM),
     "anthropic long": (

@@ -92,6 +92,21 @@ def test_samples_are_answers_of_their_own(prompts: str) -> None:
     assert {row["sampling"]["seed"] for row in rows} == {1}
 
 
+@pytest.mark.parametrize("draws", [True, False])
+def test_samples_that_are_all_alike_are_told(prompts: str, draws: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    def answer(call: Call) -> str:
+        # one answer of all differs from the one before it
+        text = "another" if draws and len(server.calls) == 12 else "the same"
+        return "json:" + json.dumps({"choices": [{"message": {"content": text}, "finish_reason": "stop"}]})
+
+    with Loopback(refuse=answer) as server:
+        more = ("--n", "3", "--limit", "4", "--concurrency", "1")
+        assert main(["generate", prompts, *served(server, *more), "-o", "o.jsonl"]) == 0
+    told = capsys.readouterr().err
+    assert ("the 3 samples of every instruction are the same" in told) is not draws
+    assert ("do_sample: true" in told) is not draws
+
+
 def test_what_a_server_for_open_models_takes(prompts: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("template.jinja").write_text("{{ messages }}")
     more = ("--repetition-penalty", "1.1", "--chat-template", "template.jinja", "--thinking", "off")

@@ -89,8 +89,14 @@ BAD_KEY = Stop(
     "rejected the key",
     "check {key} and what it may use",
     status=401,
-    codes="invalid_api_key invalidapikey api_key_invalid",
+    # the last is litellm's proxy without a database, of any key but its master key
+    codes="invalid_api_key invalidapikey api_key_invalid no_db_connection",
     words=("api key not valid", "api key not found", "api key expired", "incorrect api key", "reported as leaked"),
+)
+PROXYS_KEY = Stop(
+    "was refused by the provider behind it",
+    "check the key that the proxy has for that provider",
+    words=("litellm.authenticationerror",),
 )
 OTHER_INTERFACE = Stop(
     "does not serve '{model}' over chat completions",
@@ -127,6 +133,7 @@ UNKNOWN = Stop(
         "unable to access model",
         "no such model",
         "has no provider supported",
+        "server is pinned to",
     ),
 )
 STOPS = (
@@ -137,6 +144,7 @@ STOPS = (
     REGION,
     UNVERIFIED,
     NO_ACCESS,
+    PROXYS_KEY,
     BAD_KEY,
     OTHER_INTERFACE,
     RETIRED,
@@ -174,6 +182,7 @@ ROW_WORDS = (
     "request blocked:",
     "contextwindowexceeded",
     "less than the context length",
+    "your prompt contains at least",
 )
 """Refusals for what one prompt holds, or for its length where its status would say something else."""
 

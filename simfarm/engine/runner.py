@@ -331,9 +331,9 @@ class Engine:
         """The end of a run whose server never answered; calls waiting for their turn meet it too. Where an earlier
         run has answers from this server, only one that cannot be reached ends the run: the last rows missing may be the
         ones that it always fails on, and the file is wanted without them."""
-        remedy = f"check the server{self._and_address()}" + (
-            " (it often ends in /v1; does it speak https?)" if self.backend.base_url else ""
-        )
+        remedy = "check the server"
+        if self.backend.base_url:
+            remedy += "'s log and --base-url (it often ends in /v1; does it speak https?)"
         if isinstance(error, Unreachable):
             remedy = f"check the network{self._and_address()}"
         self.patience.refused = ProviderError(f"{error}; nothing was answered in this run: {remedy}, then run it again")

@@ -33,6 +33,11 @@ __all__ = ["Generation"]
 TIMEOUT = 600.0
 """Seconds that a server has for one answer: a long one from a busy server takes minutes."""
 
+NOT_DRAWN = (
+    "the server may ignore the temperature (transformers serve does, unless the model's generation_config.json has "
+    "do_sample: true)"
+)
+
 
 @dataclass(slots=True)
 class Generation:
@@ -51,6 +56,9 @@ class Generation:
     made: int = 0
     cut_off: int = 0
     empty: int = 0
+    further: int = 0
+    repeated: int = 0
+    """Samples after an instruction's first, and how many of them are the one before them word for word."""
     failed: list[tuple[int, Instruction, int, str]] = field(default_factory=list)
     """(position from 1, instruction, sample, why) of every output that could not be made."""
     passing: int = 0
@@ -139,10 +147,14 @@ class Generation:
         async with self._engine() as engine:
             self.stats = engine.stats
             made = in_order(self._calls(engine, instructions), window=4 * self.concurrency)
+            last = ""
             async with aclosing(made):
                 async for output in made:
                     if output is not None:
                         self.made += 1
+                        self.further += output.sample > 0
+                        self.repeated += output.sample > 0 and output.output == last
+                        last = output.output
                         yield output
         self.failed.sort(key=lambda failure: (failure[0], failure[2]))
 
@@ -245,6 +257,8 @@ class Generation:
             told.append(f"warning: {self.model} was asked, but {names} answered")
         if self.empty:
             told.append(f"warning: {plural(self.empty, 'output is', 'outputs are')} empty")
+        if self.further and self.repeated == self.further:
+            told.append(f"warning: the {self.sampling.n} samples of every instruction are the same: {NOT_DRAWN}")
         if self.stopped:
             told.append(f"stopped: {self.stopped}")
         elif self.passing:
