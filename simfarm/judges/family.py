@@ -7,7 +7,7 @@ import re
 __all__ = ["model_family"]
 
 _FAMILIES = {
-    "OpenAI": r"(?<![a-z])gpt-?\d|chatgpt|\bo[1-9](-|$)|\b(text-)?(davinci|curie|babbage)",
+    "OpenAI": r"(?<![a-z])gpt-?(\d|oss)|chatgpt|\bchat-latest|\bcodex|\bo[1-9](-|$)|\b(text-)?(davinci|curie|babbage)",
     "Anthropic": r"claude",
     "Google": r"gemini|gemma|palm\b|bard",
     "Llama": r"llama|alpaca|vicuna|tulu",
