@@ -1,8 +1,10 @@
 """What providers' own pages say that an answer costs: its `usage`, and the sum by the page's prices.
 
-Each bill names its page, seen on 26 November 2026. `due` lists (tokens, US dollars a million); the prices are written
-down here as the page has them and not taken from a table. `tests/test_prices.py` holds simfarm to them,
-`benchmarks/prices.py` prints both.
+Each bill names its source, looked up on 26 November 2026 (most as a search's excerpt of the page). `due` lists (tokens,
+US dollars a million); the prices are written down here as the page has them. Counts of tokens are those of a page's
+example or of a call that somebody published where the source is said to have one; the others are made up, and show a
+page's rule. Not seen that day, and so as good as the price table: the prices of gpt-4.1 and gemini-2.5-flash.
+`tests/test_prices.py` holds simfarm to the bills, `benchmarks/prices.py` prints both.
 """
 
 from __future__ import annotations
@@ -90,7 +92,8 @@ BILLS = (
     ),
     Bill(
         "1,024 of 1,186 output tokens thought",
-        "https://developers.openai.com/api/docs/guides/reasoning (usage example: thinking is billed as output)",
+        "https://developers.openai.com/api/docs/models/gpt-6-luna; reasoning_tokens are a part of completion_tokens "
+        "(openai 3.57, CompletionTokensDetails)",
         "openai",
         "gpt-6-luna",
         openai(75, 1186, thought=1024),
@@ -106,7 +109,7 @@ BILLS = (
     ),
     Bill(
         "100,000 read, 50 fresh",
-        f"{CLAUDE} and its prompt caching page (input_tokens is what follows the last breakpoint)",
+        f"{CLAUDE} (read .1x); input_tokens leaves out what was read (anthropic 2.14, Usage)",
         "anthropic",
         "claude-opus-5",
         claude(50, 503, read=100_000),
@@ -130,7 +133,7 @@ BILLS = (
     ),
     Bill(
         "405 thinking tokens in the total alone",
-        "https://github.com/mozilla-ai/any-llm/issues/1290 (a call's usage), https://ai.google.dev/gemini-api/docs/pricing",
+        "https://github.com/mozilla-ai/any-llm/issues/1290 (a call's usage)",
         "openai",
         "gemini-2.5-flash",
         {"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 623},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from loopback import Call, Loopback, answer_openai
 
 from simfarm.backends.answers import answer_json
 from simfarm.backends.anthropic import _completion as read_anthropic
-from simfarm.backends.base import CallError, Completion, Request, TransientError
+from simfarm.backends.base import COUNTS, CallError, Completion, Request, TransientError
 from simfarm.backends.openai import OpenAIBackend
 from simfarm.backends.replay import completion_from_recording
 from simfarm.cli import main
+from simfarm.engine.prices import Tariff
 from simfarm.errors import ProviderError
 from simfarm.files import read_rows
 from simfarm.harmless import one_line
@@ -135,6 +137,14 @@ def place(leaf: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
+USAGE = [
+    *("prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens"),
+    *("prompt_tokens_details", "completion_tokens_details", "output_tokens_details", "cache_creation"),
+    *("cached_tokens", "cache_write_tokens", "reasoning_tokens", "thinking_tokens", "prompt_cache_hit_tokens"),
+    *("cache_read_input_tokens", "cache_creation_input_tokens", "ephemeral_1h_input_tokens"),
+    *("cost", "is_byok", "cost_details", "upstream_inference_cost", "cost_in_usd_ticks"),
+]
+COUNTED = JSONS | st.integers(0, 99)
 BODIES = JSONS | st.fixed_dictionaries(
     {},
     optional={
@@ -154,7 +164,8 @@ BODIES = JSONS | st.fixed_dictionaries(
         "model": JSONS,
         "usage": JSONS
         | st.dictionaries(
-            st.sampled_from(["prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"]), JSONS
+            st.sampled_from(USAGE),
+            JSONS | st.integers(0, 99) | st.dictionaries(st.sampled_from(USAGE), JSONS | st.integers(0, 99)),
         ),
         "error": JSONS,
         "detail": JSONS,
@@ -165,8 +176,12 @@ BODIES = JSONS | st.fixed_dictionaries(
 def check(completion: Completion) -> None:
     """What must hold of whatever was read: plain types, a verdict that is one, and the same again from the store."""
     assert isinstance(completion.text, str)
-    for count in (completion.input_tokens, completion.output_tokens):
+    for count in (getattr(completion, name) for name in COUNTS):
         assert count is None or (type(count) is int and 0 <= count < 2**32)
+    assert (completion.cached_tokens or 0) + (completion.cache_written_tokens or 0) <= (completion.input_tokens or 0)
+    assert (completion.thinking_tokens or 0) <= (completion.output_tokens or 0)
+    cost = Tariff("openai", None).paid(replace(completion, model="gpt-6-luna"))
+    assert cost is None or 0 <= cost < math.inf
     text = json.dumps(completion.to_json(), allow_nan=False, ensure_ascii=False).encode()
     assert Completion.from_json(json.loads(text)) == completion
     for judge in JUDGES:

@@ -1,6 +1,6 @@
 """What an answer says of its tokens is read as its provider means it, and costs what its provider's own page says.
 
-The pages are named in `tests/billing.py`, one beside each bill; all were seen on 26 November 2026.
+The pages are named in `tests/billing.py`, one beside each bill.
 """
 
 from __future__ import annotations
