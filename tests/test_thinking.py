@@ -239,6 +239,20 @@ async def test_thoughts_in_the_text_are_seen(openai: OpenAIBackend, server: Loop
     assert done.text in ("m", "M")
 
 
+async def test_thoughts_that_are_not_shown_are_guessed(openai: OpenAIBackend, server: Loopback) -> None:
+    def silent(call: Call) -> str | None:
+        if call.body["max_tokens"] > 100:
+            return None
+        made = answer_openai(call, "")
+        made["choices"][0] |= {"finish_reason": "length", "message": {"content": None}}
+        return "json:" + json.dumps(made)
+
+    server.plan.refuse = silent
+    done = await openai.complete(ask("judge", max_tokens=16))
+    assert done.text in ("m", "M")
+    assert [call.body["max_tokens"] for call in server.calls] == [16, 16, 16 + ROOM]
+
+
 async def test_a_first_token_that_is_a_thought_ends_the_run(openai: OpenAIBackend, server: Loopback) -> None:
     def always(call: Call) -> str:
         made = answer_openai(call, "")

@@ -92,7 +92,7 @@ FAMILIES: tuple[tuple[str, Traits], ...] = (
     (r"gpt-5\.[2-4]\b", _by_effort("none", *LEVELS[:4], thinks=False, drawn=False)),
     (r"gpt-5\.5\b", _by_effort("none", *LEVELS[:4], drawn=False)),
     (r"gpt-6-astra|gpt-6\.2|gpt-6\.1-sol|gpt-6-rosalind", _by_effort(*LEVELS[:4], drawn=False)),
-    (r"gpt-(?:5\.[6-9]|[6-9])", _by_effort("none", *LEVELS, drawn=False)),
+    (r"gpt-(?:5\.[6-9]|[6-9])", _by_effort("none", *LEVELS[:4], drawn=False)),
     (r"gpt-oss", _by_effort(*LEVELS[:3])),
     (r"claude-opus-4[.-][78]", _claude(False, *LEVELS)),
     (r"claude-(?:opus|sonnet)-4[.-]6", _claude(False, "low", "medium", "high", "max", drawn=True)),
@@ -115,7 +115,8 @@ FAMILIES: tuple[tuple[str, Traits], ...] = (
     (r"qwen-?3|glm-(?:4\.[5-9]|[5-9])", _switched()),
     (r"kimi-k2\.[56]", _switched(drawn=False)),
     (r"kimi-k[3-9]", replace(_by_effort(*LEVELS[:3]), drawn=False, drawn_quiet=False)),
-    (r"mistral-(?:small|medium|large-4)", _by_effort("none", "high", thinks=False)),
+    (r"mistral-(?:small|medium)", _by_effort("none", "high", thinks=False)),
+    (r"mistral-large-4", Traits(on={"reasoning_effort": "high"}, efforts=LEVELS[:3])),
 )
 """The first that matches the beginning of a name, provider and fine-tune marks apart."""
 
