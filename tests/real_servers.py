@@ -27,7 +27,17 @@ from pathlib import Path
 import pytest
 from loopback import Loopback
 
-__all__ = ["KEY", "KINDS", "Server", "hub_copy", "litellm_proxy", "program", "transformers_serve", "vllm_server"]
+__all__ = [
+    "KEY",
+    "KINDS",
+    "Server",
+    "find",
+    "hub_copy",
+    "litellm_proxy",
+    "program",
+    "transformers_serve",
+    "vllm_server",
+]
 
 KINDS = ("transformers", "litellm", "vllm")
 KEY = "sk-loopback-0123456789"
@@ -109,14 +119,22 @@ def free_port() -> int:
     return port
 
 
-def program(kind: str) -> str:
-    """The program that starts a kind of server. Skips the test where there is none; `uvicorn` beside it tells an
-    environment that can serve from one that holds the library alone."""
+def find(kind: str) -> str | None:
+    """The program that starts a kind of server, None where there is none; `uvicorn` beside it tells an environment that
+    can serve from one that holds the library alone."""
     named = os.environ.get(f"SIMFARM_TEST_{kind.upper()}")
     found = named or shutil.which(kind)
     if found is None or not (named or Path(found).with_name("uvicorn").exists()):
-        pytest.skip(f"no server of {kind} here: name its program in SIMFARM_TEST_{kind.upper()}")
+        return None
     return found if named or kind != "vllm" else str(Path(found).with_name("python"))
+
+
+def program(kind: str) -> str:
+    """The same; skips the test where there is none."""
+    found = find(kind)
+    if found is None:
+        pytest.skip(f"no server of {kind} here: name its program in SIMFARM_TEST_{kind.upper()}")
+    return found
 
 
 def hub_copy(home: Path, name: str, folder: Path) -> dict[str, str]:
