@@ -271,7 +271,12 @@ STOPS: dict[str, tuple[int, Any, tuple[str, str], str]] = {
     ),
     "gemini none": (
         429,
-        gemini(429, "Quota exceeded for metric: m, limit: 0, model: gemini-3.1-pro", "RESOURCE_EXHAUSTED"),
+        gemini(
+            429,
+            "Quota exceeded for metric: m, limit: 0, model: gemini-3.1-pro",
+            "RESOURCE_EXHAUSTED",
+            {"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]},
+        ),
         (f"grants this account no calls of '{MODEL}'", "take another model with --model, or another plan"),
         "Quota exceeded for metric: m, limit: 0, model: gemini-3.1-pro",
     ),

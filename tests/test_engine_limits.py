@@ -179,3 +179,32 @@ async def test_a_time_out_halves_the_concurrency_once_a_window() -> None:
     for moment in entered:
         limits.slowed(moment)
     assert limits.allowed == 32
+
+
+async def test_overload_shrinks_the_concurrency_and_sets_no_pace() -> None:
+    limits = Limits(64)
+    entered = [await limits.enter(1) for _ in range(64)]
+    for _ in range(10):
+        limits.succeeded()
+    for moment in entered:
+        limits.overloaded(moment)
+    assert limits.allowed == pytest.approx(51.2)
+    assert limits._learnt is None, "a server that starts anew answers nobody: its rate would be none"
+
+
+async def test_a_while_in_which_all_are_refused_leaves_a_pace_that_recovers(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    limits = Limits(64)
+    for _ in range(100):
+        limits.succeeded()
+        clock.now += 0.05
+    for _ in range(60):
+        limits.throttled(clock.now)
+        clock.now += 1.5
+    assert limits._learnt is not None
+    begun = clock.now
+    while limits._learnt.rate < 20:
+        await limits.enter(1)
+        limits.succeeded()
+        limits.leave()
+    assert clock.now - begun < 180, "minutes, not hours, after somebody else used up the limit"

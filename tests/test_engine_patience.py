@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import WORDS, Call, Loopback
+from loopback import WORDS, Call, Loopback, raw
 
 from simfarm.backends import open_backend
 from simfarm.backends.base import CallError, Completion, Request, TransientError
@@ -91,7 +92,7 @@ async def test_refusals_in_different_words_stop_nothing(engine: Open, server: Lo
 
 
 async def test_the_number_of_a_request_makes_no_other_words(engine: Open, server: Loopback) -> None:
-    server.plan.refuse = lambda call: f"400:no such model (request id: {call.hash[:8]}-{server.received:04d})"
+    server.plan.refuse = lambda call: f"400:no such thing here (request id: {call.hash[:8]}-{server.received:04d})"
     async with engine(concurrency=4) as one:
         results = await answers(one, range(200))
     assert server.received <= patience.SAME_REFUSALS + 4
@@ -132,7 +133,8 @@ async def test_a_server_that_dies_ends_the_run_with_one_line(
     await one.__aexit__(None, None, None)
     assert {type(r) for r in results} == {ProviderError}
     (line,) = {str(r) for r in results}
-    assert line.startswith(f"cannot connect to {mortal.url}/…: nothing listens there (connection refused), for 0.5 s")
+    there = f"cannot connect to {mortal.url}/…: nothing listens there (connection refused)"
+    assert line.startswith(f"{there}; nothing was answered for 0.5 s: ")
     assert "run the same command again" in line
     assert one.stats.retries < 60
     ((kind, said),) = told
@@ -155,6 +157,138 @@ async def test_a_server_that_comes_back_is_asked_on(engine: Open, told: list[tup
     assert set(second.asked.values()) == {1}
     assert [line for _, line in told][-1] == "the server answers again"
     assert one._limits.active == 0
+
+
+GATEWAY = raw(502, "<html><h1>502 Bad Gateway</h1></html>")
+OVERLOADED = raw(529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        ("drop", "dropped the connection"),
+        (GATEWAY, "openai answered 502"),
+        (OVERLOADED, "openai answered 529: Overloaded"),
+        ("hang", "no answer within 0.2 s: lower --concurrency or raise --timeout"),
+    ],
+    ids=["drop", "gateway", "overload", "hang"],
+)
+async def test_a_server_that_answers_nobody_any_more_ends_the_run(
+    engine: Open, server: Loopback, told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, gone: tuple[str, str]
+) -> None:
+    fault, said = gone
+    monkeypatch.setattr(patience, "OUTAGE", 0.5)
+    monkeypatch.setattr(patience, "QUIET", 0.1)
+    monkeypatch.setattr(patience, "REMIND", 0.2)
+    async with engine(concurrency=8, timeout=0.2 if fault == "hang" else 9.0) as one:
+        await answers(one, range(20))
+        server.plan.refuse = lambda call: fault
+        results = await answers(one, range(20, 1000))
+    (line,) = {str(r) for r in results}
+    assert {type(r) for r in results} == {ProviderError}
+    assert f"{said}; nothing was answered for 0.5 s: run the same command again" in line
+    assert one.stats.retries < 120
+    assert server.received < 200
+    kinds, lines = zip(*[t for t in told if t[0] == "note"], strict=True)
+    assert f"{said}; all calls wait, one tries again" in lines[0]
+    assert re.match(r"nothing answered for \d+ s, one call tries again", lines[1])
+    assert len(kinds) <= 6
+    assert one._limits.active == 0
+
+
+@pytest.mark.parametrize("fault", ["drop", GATEWAY, OVERLOADED, "hang"], ids=["drop", "gateway", "overload", "hang"])
+async def test_a_server_that_answers_again_within_the_time_loses_no_row(
+    engine: Open, server: Loopback, told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(patience, "QUIET", 0.1)
+    async with engine(concurrency=8, timeout=0.2 if fault == "hang" else 9.0) as one:
+        await answers(one, range(20))
+        server.plan.refuse = lambda call: fault
+        running = asyncio.ensure_future(answers(one, range(20, 300)))
+        while "note" not in {kind for kind, _ in told}:
+            await asyncio.sleep(0.01)
+        server.plan.refuse = lambda call: None
+        results = await running
+    assert {type(r) for r in results} == {tuple}
+    assert [line for kind, line in told if kind == "note"][-1] == "the server answers again"
+    assert one.stats.asked == server.answered == 300, "no row is lost and none is paid twice"
+
+
+async def test_one_answer_to_another_call_ends_the_waiting(
+    engine: Open, server: Loopback, monkeypatch: pytest.MonkeyPatch, told: list[tuple[str, str]]
+) -> None:
+    monkeypatch.setattr(patience, "FIRST_KNOCK", 60.0)
+    dropped: set[int] = set()
+
+    def refuse(call: Call) -> str | None:
+        server.plan.latency = 0.5 if number(call) == 99 else 0.0
+        new = number(call) < 30 and number(call) not in dropped
+        dropped.update({number(call)} if new else ())
+        return "drop" if new else None
+
+    async with engine(concurrency=64) as one:
+        await one.complete(ask(100))
+        server.plan.refuse = refuse
+        async with asyncio.timeout(20):
+            results = await answers(one, range(100))
+    assert {type(r) for r in results} == {tuple}
+    assert told == [], "it was over before it was said"
+
+
+async def test_an_account_that_is_throttled_for_long_has_no_dead_server(
+    engine: Open, server: Loopback, told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "OUTAGE", 0.1)
+    monkeypatch.setattr(patience, "QUIET", 0.0)
+    server.script(None, *["429"] * 60)
+    async with engine(concurrency=30, rpm=60_000) as one:
+        await one.complete(ask(0))
+        results = await answers(one, range(1, 31))
+    assert {type(r) for r in results} == {tuple}
+    assert [line for kind, line in told if kind == "note"] == []
+
+
+async def test_a_few_rows_that_a_server_fails_on_are_theirs_alone(
+    engine: Open, server: Loopback, told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "OUTAGE", 0.2)
+    server.plan.refuse = lambda call: GATEWAY if number(call) % 10 == 0 else None
+    async with engine(concurrency=64) as one:
+        results = await answers(one, range(100))
+    assert [n for n, r in enumerate(results) if type(r) is TransientError] == list(range(0, 100, 10))
+    assert told == []
+
+
+async def test_many_rows_that_a_server_fails_on_are_given_by_the_next_run(
+    engine: Open, server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "OUTAGE", 0.2)
+    server.plan.refuse = lambda call: GATEWAY if number(call) < 20 else None
+    store = Store(tmp_path / "s.sqlite")
+    async with engine(store=store) as one:
+        first = await answers(one, range(40))
+    assert ProviderError in {type(r) for r in first}, "they cannot be told from a server that has died"
+    async with engine(store=store) as two:
+        second = await answers(two, range(40))
+    assert [type(r) for r in second] == [TransientError] * 20 + [tuple] * 20
+    assert server.answered == 20
+    store.close()
+
+
+async def test_a_next_run_does_not_wait_for_each_row_of_a_server_that_hangs(
+    engine: Open, server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "OUTAGE", 0.2)
+    store = Store(tmp_path / "s.sqlite")
+    async with engine(store=store) as one:
+        await answers(one, range(5))
+    server.plan.refuse = lambda call: "hang"
+    before = server.received
+    async with engine(store=store, concurrency=32, timeout=0.2) as two:
+        results = await answers(two, range(500))
+    assert [type(r) for r in results] == [tuple] * 5 + [ProviderError] * 495
+    assert server.received - before < 100
+    store.close()
 
 
 async def test_time_outs_shrink_the_concurrency_and_name_the_options(engine: Open, server: Loopback) -> None:

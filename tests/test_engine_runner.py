@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import Loopback
+from loopback import Loopback, raw
 
 from simfarm.backends import open_backend
 from simfarm.backends.base import CallError, Completion, Request, TransientError
@@ -157,8 +157,9 @@ async def test_a_call_that_hangs_is_tried_again(engine: Open, server: Loopback) 
     assert one.stats.retries == 1
 
 
-async def test_retry_after_holds_every_call_back(engine: Open, server: Loopback) -> None:
-    server.script("429-after:0.4")
+@pytest.mark.parametrize("status", [429, 503, 529])
+async def test_retry_after_holds_every_call_back(engine: Open, server: Loopback, status: int) -> None:
+    server.script(raw(status, {"error": {"message": "Slower"}}, retry_after="0.4"))
     loop = asyncio.get_running_loop()
     async with engine(concurrency=4) as one:
         first = asyncio.ensure_future(one.complete(ask(0)))
@@ -173,10 +174,12 @@ async def test_retry_after_holds_every_call_back(engine: Open, server: Loopback)
 
 
 async def test_a_daily_limit_stops_the_run(engine: Open, server: Loopback) -> None:
-    server.script("429-after:86400")
-    async with engine() as one:
-        with pytest.raises(ProviderError, match="86400 s"):
-            await one.complete(ask(0))
+    server.plan.refuse = lambda call: "429-after:86400"
+    async with engine(concurrency=4) as one:
+        results = await asyncio.gather(*(one.complete(ask(n)) for n in range(40)), return_exceptions=True)
+    assert {type(r) for r in results} == {ProviderError}
+    assert "86400 s" in str(results[0])
+    assert server.received <= 8, "calls that wait for their turn are not sent"
 
 
 async def test_concurrency_is_kept(engine: Open, server: Loopback) -> None:
@@ -261,6 +264,44 @@ async def test_failed_calls_give_their_reservation_back(engine: Open, server: Lo
     assert 0 < one.stats.cost <= 0.02
 
 
+async def test_calls_that_timed_out_count_against_the_budget_and_it_is_said(engine: Open, server: Loopback) -> None:
+    server.script("hang", "hang", None)
+    async with engine(budget=1.0, price=PRICE, timeout=0.2) as one:
+        await one.complete(ask(0))
+        most = one.estimate(ask(0))[2]
+    assert most is not None
+    assert one._budget is not None
+    assert one._budget.spent == pytest.approx(2 * most + one.stats.cost)
+    assert one.stats.money() == f"${one.stats.cost:.4f}", "what is certain is told apart"
+    assert one.stats.warnings() == [
+        "warning: 2 calls timed out and may be billed: at most $0.04 counted against the budget"
+    ]
+    server.script("hang", None)
+    async with engine(price=PRICE, timeout=0.2, store=None) as two:
+        await two.complete(ask(0))
+    assert two.stats.warnings() == ["warning: 1 call timed out and may be billed: at most $0.02"]
+    server.script("hang", "500", None)
+    async with engine(timeout=0.2, store=None) as free:
+        await free.complete(ask(0))
+    assert free.stats.warnings() == [], "a server without prices bills nobody"
+
+
+async def test_a_gateway_that_waited_in_vain_may_have_been_billed(engine: Open, server: Loopback) -> None:
+    server.script(raw(504, "<html>504 Gateway Time-out</html>"), "drop", "500", None)
+    async with engine(budget=1.0, price=PRICE) as one:
+        await one.complete(ask(0))
+    assert (one.stats.timed_out, one.stats.retries) == (1, 3)
+
+
+async def test_time_outs_end_the_budget_too(engine: Open, server: Loopback) -> None:
+    server.script(None, *["hang"] * 9)
+    async with engine(budget=0.05, price=PRICE, timeout=0.1) as one:
+        await one.complete(ask(0))
+        with pytest.raises(BudgetError):
+            await one.complete(ask(1))
+    assert server.received <= 4
+
+
 async def test_a_budget_without_a_price_is_refused_before_any_call(engine: Open, server: Loopback) -> None:
     async with engine(budget=1.0) as one:
         with pytest.raises(InputError, match="--price IN,OUT"):
@@ -337,6 +378,21 @@ async def test_throttling_is_an_answer_of_sorts(engine: Open, server: Loopback) 
     async with engine() as one:
         await one.complete(ask(0))
     assert (one.stats.throttled, one.stats.retries) == (5, 8)
+
+
+@pytest.mark.parametrize("status", [498, 503, 529])
+async def test_overload_at_a_cold_start_ends_nothing_and_lowers_the_concurrency(
+    engine: Open, server: Loopback, status: int
+) -> None:
+    busy = raw(status, {"error": {"type": "overloaded_error", "message": "Overloaded"}})
+    server.script(*[busy] * 6)
+    async with engine(concurrency=8) as one:
+        await one.complete(ask(0))
+        assert (one.stats.throttled, one.stats.retries) == (6, 6)
+        server.script(*[busy] * 3)
+        await one.complete(ask(1))
+        assert one._limits.allowed < 5
+        assert one._limits._learnt is None
 
 
 async def test_the_last_row_missing_may_fail_for_ever_and_the_others_are_given(engine: Open, server: Loopback) -> None:

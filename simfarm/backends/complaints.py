@@ -85,9 +85,6 @@ def _fields(body: object, depth: int) -> dict[str, str]:
     if isinstance(body.get("msg"), str):
         return _refused_field(body)
     found = {name: _word(body.get(name)) for name in NAMES[:-1]}
-    if found["type"] == "error":
-        # Anthropic's wrapping says only that it is one
-        found["type"] = ""
     found["reason"] = " ".join(filter(None, _reasons(body)))
     for name in ("message", "error", "errors", "detail"):
         inside = _fields(body.get(name), depth - 1)

@@ -203,7 +203,7 @@ def of_the_row(status: int, fields: Mapping[str, str]) -> bool:
         return any(words in said for words in TOO_LARGE)
     codes = {code for name in ("code", "type", "reason") for code in fields[name].lower().split()}
     refused = not codes.isdisjoint(ROW_CODES.split()) or any(words in said for words in ROW_WORDS)
-    return refused and 400 <= status < 500 and status not in (401, 402)
+    return refused and 400 <= status < 500
 
 
 def overloaded(status: int, fields: Mapping[str, str]) -> bool:

@@ -27,7 +27,8 @@ SLACK = 0.15
 
 EASED, GROWTH, SEARCH = 0.9, 0.02, 0.5
 """What is left of a rate that a 429 has shown to be too high, by which share it grows in a second without one, and by
-which until the second 429: what a provider grants at once to begin with tells little of its rate."""
+which as long as no answers tell the rate: what a provider grants at once to begin with tells little of it, and where
+nobody was answered of late others use up the limit."""
 
 ROUND = 1.0
 """Seconds after which a pace is judged anew: a provider grants a few calls at once to begin with."""
@@ -156,14 +157,14 @@ class Limits:
     def throttled(self, entered: float) -> None:
         """Shrinks the concurrency after a 429, and eases the pace, once for all the calls that were running when they
         last shrank."""
-        if entered < self._decreased_at:
+        if not self._shrink(entered, DECREASE):
             return
-        now = asyncio.get_running_loop().time()
-        self.allowed = max(1.0, self.allowed * DECREASE)
-        self._decreased_at = now
+        now = self._decreased_at
         if self._learnt is not None and now >= self._eased_at + ROUND:
-            self._learnt.rate = max(LEAST, EASED * min(self._learnt.rate, self._measured(now)))
-            self._growth, self._eased_at = GROWTH, now
+            answered = self._measured(now) or math.inf
+            self._learnt.rate = max(LEAST, EASED * min(self._learnt.rate, answered))
+            self._growth = GROWTH if answered < math.inf else SEARCH
+            self._eased_at = now
         elif self._learnt is None and self._requests is None and self._answers:
             self._learnt = Pace(len(self._answers) / max(ROUND, now - self._answers[0]))
             self._eased_at = now
@@ -174,12 +175,24 @@ class Limits:
         span = max(ROUND, 10 / self._learnt.rate)
         return sum(at > now - span for at in self._answers) / span if span <= SEEN else math.inf
 
+    def overloaded(self, entered: float) -> None:
+        """Shrinks the concurrency as a 429 does. The pace stays: how fast others let it answer tells nothing of how
+        fast it may be asked, and a server that starts anew answers nobody."""
+        self._shrink(entered, DECREASE)
+
     def slowed(self, entered: float) -> None:
         """Shrinks the concurrency after a time-out: a server that works off more calls than it can answer in time may
         work for nobody. Deeper than after a 429, since each round of time-outs takes as long as a time-out."""
-        if entered >= self._decreased_at:
-            self.allowed = max(1.0, self.allowed * SLOWED)
-            self._decreased_at = asyncio.get_running_loop().time()
+        self._shrink(entered, SLOWED)
+
+    def _shrink(self, entered: float, share: float) -> bool:
+        """Leaves a share of the concurrency, once for all the calls that were running when it last shrank; whether it
+        did."""
+        if entered < self._decreased_at:
+            return False
+        self.allowed = max(1.0, self.allowed * share)
+        self._decreased_at = asyncio.get_running_loop().time()
+        return True
 
     def lower(self) -> bool:
         """Halves what may ever run at a time, once for all the calls that run now; whether it did."""
@@ -193,7 +206,7 @@ class Limits:
         """Lets no call in for `seconds`: the provider asked for it."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        if until > self._paused_until:
+        if seconds and until > self._paused_until:
             self._paused_until = until
             loop.call_at(until, self._resume, until)
 

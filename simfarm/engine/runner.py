@@ -35,17 +35,14 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 """Seconds before the first retry, doubled each time up to the longest; a random half to whole of it is slept."""
 
 COLD_RETRIES = 3
-"""Retries of a call (throttling apart) while nothing was answered yet in this run: a wrong address, a proxy's page or
-a server that hangs is then as likely as a moment's trouble."""
+"""Retries of a call (throttling and overload apart) while nothing was answered yet in this run: a wrong address, a
+proxy's page or a server that hangs is then as likely as a moment's trouble."""
 
 ALONE = 20.0
 """Seconds that a run's first call goes ahead alone, at most: what it finds out (a parameter refused, a model that
 thinks, no log probabilities) is then found out once, and not by each of those in flight."""
 
 SLOWER = "lower --concurrency or raise --timeout"
-
-LONGEST_PAUSE = 600.0
-"""Seconds a provider may ask to wait before the run is stopped instead: a daily limit, not a moment's."""
 
 
 def estimate_tokens(request: Request) -> int:
@@ -89,13 +86,13 @@ class Engine:
     ) -> None:
         self.backend = backend
         self._close_backend = close_backend
-        self.stats = Stats()
+        self.stats = Stats(budgeted=budget is not None)
         self._store = store
         self._tell = tell or _log
         # a recording and a model in this process refuse nothing that one call could find out for the others
         alone = ALONE if self._over_the_wire else 0.0
         self._limits = Limits(self._affordable(concurrency), rpm, tpm, alone)
-        self.patience = Patience(self.stats, self._tell)
+        self.patience = Patience(self.stats, self._tell, backend.base_url)
         self.lifetime = Lifetime(backend, self._tell, made)
         self._budget = None if budget is None else Budget(budget)
         self._tariff = Tariff(backend.name, backend.base_url, price)
@@ -202,9 +199,9 @@ class Engine:
         if self._budget is not None and most is None:
             raise InputError(f"--budget needs the price of {request.model}, which no table knows: add --price IN,OUT")
         await self.lifetime.read(request.model)
-        call = (key, request, tokens_in + tokens_out, most)
+        call, mark = (key, request, tokens_in + tokens_out, most), object()
         attempt = failures = 0
-        gone: Unreachable | None = None
+        gone: TransientError | None = None
         while True:
             try:
                 if gone is None:
@@ -215,18 +212,18 @@ class Engine:
                 gone = None
             except CallError as error:
                 self._limits.lead_over()
-                await self.patience.refusal(error, f"check --model{self._and_address()}, then run it again")
+                await self.patience.refusal(error)
                 self.stats.errors["refused"] += 1
                 raise
             except TransientError as error:
-                failures += not (error.throttled or isinstance(error, OutOfFiles))
+                failures += not (error.throttled or error.overloaded or isinstance(error, OutOfFiles))
+                self._limits.pause(self.patience.heed(error, self.backend.name))
                 cold = not self.stats.asked and failures > COLD_RETRIES
                 if cold and (isinstance(error, Unreachable) or not self.stats.cached):
-                    raise self._silent(error) from None
-                if isinstance(error, Unreachable) and self.stats.asked and self.patience.gone():
-                    gone = error
+                    raise self.patience.silent(error) from None
+                gone = error if self.patience.gone(error, mark, self._limits.most) else None
+                if gone is not None:
                     continue
-                gone = None
                 if cold or attempt == self._retries:
                     self.stats.errors["gave up"] += 1
                     raise
@@ -236,7 +233,8 @@ class Engine:
     async def _attempt(
         self, key: bytes | None, request: Request, tokens: int, most: float | None, knocking: bool = False
     ) -> Completion:
-        """One call, inside the limits and the budget. A failed call reports no tokens and so counts as free.
+        """One call, inside the limits and the budget. A failed call reports no tokens and so counts as free, but one
+        whose time was up was worked on, and may be billed.
 
         The answer is committed before its place is given to the next call, so that a kill loses no more than
         `concurrency` answers.
@@ -261,6 +259,12 @@ class Engine:
                 used = (completion.input_tokens or 0) + (completion.output_tokens or 0)
                 cost = self._count(completion, most)
             return completion
+        except TransientError as error:
+            if error.slow and most:
+                self.stats.timed_out += 1
+                self.stats.unsure += most
+                cost = most
+            raise
         finally:
             if reserved and self._budget is not None and most is not None:
                 self._budget.settle(most, cost)
@@ -286,9 +290,12 @@ class Engine:
                 self._tell("note", f"{error}: {plural(self._limits.most, 'call')} at a time from here on")
             raise
         except TransientError as error:
+            self.stats.throttled += error.throttled or error.overloaded
             if error.throttled:
-                self.stats.throttled += 1
+                self.patience.answered()
                 self._limits.throttled(entered)
+            elif error.overloaded:
+                self._limits.overloaded(entered)
             elif error.slow:
                 self._limits.slowed(entered)
             raise
@@ -307,9 +314,6 @@ class Engine:
             self._tell("note", f"{plural(possible, 'call')} at a time, not {concurrency}: {why}")
         return possible
 
-    def _and_address(self) -> str:
-        return " and --base-url" if self.backend.base_url else ""
-
     def _count(self, completion: Completion, most: float | None) -> float:
         """Adds a new completion to the statistics; what it counts against the budget (the most, where unpriced)."""
         stats = self.stats
@@ -327,30 +331,11 @@ class Engine:
         stats.cost += cost
         return cost
 
-    def _silent(self, error: TransientError) -> ProviderError:
-        """The end of a run whose server never answered; calls waiting for their turn meet it too. Where an earlier
-        run has answers from this server, only one that cannot be reached ends the run: the last rows missing may be the
-        ones that it always fails on, and the file is wanted without them."""
-        remedy = "check the server"
-        if self.backend.base_url:
-            remedy += "'s log and --base-url (it often ends in /v1; does it speak https?)"
-        if isinstance(error, Unreachable):
-            remedy = f"check the network{self._and_address()}"
-        self.patience.refused = ProviderError(f"{error}; nothing was answered in this run: {remedy}, then run it again")
-        return self.patience.refused
-
     async def _back_off(self, error: TransientError, attempt: int) -> None:
         self.stats.retries += 1
         wait = min(LONGEST_WAIT, FIRST_WAIT * 2**attempt) * self._random.uniform(0.5, 1.0)
-        if error.retry_after is not None:
-            if error.retry_after > LONGEST_PAUSE:
-                raise ProviderError(
-                    f"{self.backend.name} asks to wait {error.retry_after:.0f} s: run the same command again then, "
-                    "nothing answered is asked twice"
-                )
-            self._limits.pause(error.retry_after)
-            wait = max(wait, error.retry_after)
-        if error.throttled:
+        wait = max(wait, error.retry_after or 0.0)
+        if error.throttled or error.overloaded:
             await self.patience.wait(wait)
         else:
             await asyncio.sleep(wait)

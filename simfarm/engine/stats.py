@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -34,7 +35,8 @@ def run_limits(
 class Stats:
     """What one run did. `asked` counts new completions, `cached` those known before this run, `shared` those that
     another request of this run had asked for, `damaged` those in the store that could not be read; `cost` is in US
-    dollars over the priced ones; `since` is when the first new answer began (`time.perf_counter`)."""
+    dollars over the priced ones, `unsure` over the calls that `timed_out`, at most, which count against the budget
+    where the run is `budgeted`; `since` is when the first new answer began (`time.perf_counter`)."""
 
     asked: int = 0
     cached: int = 0
@@ -46,6 +48,9 @@ class Stats:
     cost: float = 0.0
     unpriced: int = 0
     damaged: int = 0
+    timed_out: int = 0
+    unsure: float = 0.0
+    budgeted: bool = False
     errors: Counter[str] = field(default_factory=Counter)
     models: Counter[str] = field(default_factory=Counter)
     since: float | None = None
@@ -56,8 +61,17 @@ class Stats:
 
     def warnings(self) -> list[str]:
         """What the user must know of the answers that this run did not get as it should have."""
-        told = plural(self.damaged, "answer in the store was damaged", "answers in the store were damaged")
-        return [f"warning: {told}: asked again"] if self.damaged else []
+        told = []
+        if self.damaged:
+            were = plural(self.damaged, "answer in the store was damaged", "answers in the store were damaged")
+            told.append(f"warning: {were}: asked again")
+        if self.timed_out:
+            counted = " counted against the budget" if self.budgeted else ""
+            told.append(
+                f"warning: {plural(self.timed_out, 'call')} timed out and may be billed: at most "
+                f"${math.ceil(100 * self.unsure) / 100:.2f}{counted}"
+            )
+        return told
 
     def tokens_per_second(self) -> float:
         """Output tokens a second, from the moment the first new answer began: loading a model is not its speed."""
