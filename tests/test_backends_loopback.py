@@ -14,7 +14,7 @@ from loopback import Loopback, share_first
 from simfarm.backends import open_backend
 from simfarm.backends.anthropic import AnthropicBackend
 from simfarm.backends.base import CallError, Completion, Request, TransientError
-from simfarm.backends.failures import provider_words, retry_after
+from simfarm.backends.complaints import provider_words, retry_after
 from simfarm.backends.openai import OpenAIBackend
 from simfarm.backends.traits import ROOM, traits
 from simfarm.errors import InputError, ProviderError

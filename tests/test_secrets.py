@@ -16,7 +16,8 @@ from loopback import Loopback
 
 from simfarm.backends import open_backend
 from simfarm.backends.base import CallError, Request, TransientError
-from simfarm.backends.failures import Unreachable, error_fields, provider_words
+from simfarm.backends.complaints import error_fields, provider_words
+from simfarm.backends.failures import Unreachable
 from simfarm.cli import main
 from simfarm.engine.runner import Engine
 from simfarm.errors import InputError, ProviderError

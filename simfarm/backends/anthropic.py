@@ -25,12 +25,11 @@ from simfarm.backends.failures import (
     check_key,
     connection_error,
     error_fields,
-    provider_words,
     status_error,
+    words_of,
 )
 from simfarm.backends.traits import room_for, traits, wants_none
 from simfarm.errors import InputError, ProviderError
-from simfarm.masking import secrets_of
 
 __all__ = ["DEFAULT_MAX_TOKENS", "AnthropicBackend"]
 
@@ -151,16 +150,7 @@ class AnthropicBackend:
             except anthropic.APIStatusError as error:
                 if error.status_code in (400, 422) and self._learns(request, body, error_fields(error.body)):
                     continue
-                raise status_error(
-                    error.status_code,
-                    error.response.headers,
-                    error.body,
-                    provider=self.name,
-                    key_variable=self.key_variable,
-                    model=request.model,
-                    messages=request.messages,
-                    base_url=self.base_url,
-                ) from None
+                raise status_error(error.status_code, error.response.headers, error.body, self, request) from None
             except (anthropic.APIConnectionError, aiohttp.ClientError) as error:
                 raise connection_error(error, self.name, self.base_url) from None
             except UnicodeEncodeError:
@@ -173,7 +163,7 @@ class AnthropicBackend:
         message, refused = error["message"].lower(), self._refused[request.model]
         named = [name for name, words in REFUSABLE.items() if any(word in message for word in words)]
         if "effort" in request.sampling and "least" in named and not {"off", "format"} & set(named):
-            words = provider_words(error["message"], request.messages, secrets_of(self.base_url, self.key_variable))
+            words = words_of(error, self, request)
             told = f": {words}" if words else ""
             raise ProviderError(f"{request.model} refuses the effort '{request.sampling['effort']}'{told}")
         if objects(error):

@@ -11,12 +11,13 @@ import errno
 import os
 import re
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
 
-from simfarm.backends.base import CallError, Message, TransientError
+from simfarm.backends.base import CallError, Request, TransientError
 from simfarm.backends.complaints import error_fields, provider_words, retry_after
 from simfarm.backends.meanings import BAD_KEY, NOT_THERE, of_the_row, overloaded, stop_for
 from simfarm.errors import InputError, ProviderError
@@ -24,6 +25,7 @@ from simfarm.harmless import one_line
 from simfarm.masking import secrets_of, shown_url
 
 __all__ = [
+    "Asker",
     "OutOfFiles",
     "Unreachable",
     "answer_error",
@@ -31,9 +33,8 @@ __all__ = [
     "check_key",
     "connection_error",
     "error_fields",
-    "provider_words",
-    "retry_after",
     "status_error",
+    "words_of",
 ]
 
 
@@ -123,16 +124,21 @@ def _no_connection(causes: Sequence[BaseException], host: str | None) -> str | N
     return "" if any(isinstance(cause, aiohttp.ClientConnectorError) for cause in causes) else None
 
 
+class Asker(Protocol):
+    """Who asks: a backend, with the variable that holds its key."""
+
+    name: str
+    base_url: str | None
+    key_variable: str
+
+
+def words_of(error: Mapping[str, str], asker: Asker, request: Request) -> str:
+    """What a server says of a failure (`error_fields`), fit to be shown: without a key or the prompt."""
+    return provider_words(error["message"], request.messages, secrets_of(asker.base_url, asker.key_variable))
+
+
 def status_error(
-    status: int,
-    headers: Mapping[str, str],
-    body: object,
-    *,
-    provider: str,
-    key_variable: str,
-    model: str,
-    messages: Iterable[Message],
-    base_url: str | None = None,
+    status: int, headers: Mapping[str, str], body: object, asker: Asker, request: Request
 ) -> CallError | TransientError | ProviderError:
     """The exception for an HTTP error status, by the status and what `meanings` makes of the words.
 
@@ -140,17 +146,17 @@ def status_error(
     (`TransientError`): 408, 409, 429, 498 and 5xx. Anything else is this row's own (`CallError`).
     """
     fields = error_fields(body)
-    words = provider_words(fields["message"], messages, secrets_of(base_url, key_variable))
-    told = f"{provider} answered {status}" + (f": {words}" if words else "")
+    words, key = words_of(fields, asker, request), asker.key_variable
+    told = f"{asker.name} answered {status}" + (f": {words}" if words else "")
     if of_the_row(status, fields):
         return CallError(told, own=True)
     stop = stop_for(status, fields)
     if stop is not None:
-        where = provider + (f" at {shown_url(base_url)}" if base_url else "")
-        what, remedy = (text.format(model=model, key=key_variable) for text in (stop.what, stop.remedy))
-        if stop is BAD_KEY and not os.environ.get(key_variable):
-            what, remedy = "wants a key", f"export {key_variable}, or write it into a .env file here"
-        if stop is NOT_THERE and not base_url:
+        where = asker.name + (f" at {shown_url(asker.base_url)}" if asker.base_url else "")
+        what, remedy = (text.format(model=request.model, key=key) for text in (stop.what, stop.remedy))
+        if stop is BAD_KEY and not os.environ.get(key):
+            what, remedy = "wants a key", f"export {key}, or write it into a .env file here"
+        if stop is NOT_THERE and not asker.base_url:
             remedy = "take another model with --model"
         return ProviderError(f"{where} {what} ({status}): " + (f"{words}; {remedy}" if words else remedy))
     if status in (402, 408, 409, 429, 498) or status >= 500:
@@ -165,15 +171,7 @@ def status_error(
     return CallError(told)
 
 
-def answer_error(
-    answer: object,
-    *,
-    provider: str,
-    key_variable: str,
-    model: str,
-    messages: Iterable[Message],
-    base_url: str | None = None,
-) -> CallError | TransientError | ProviderError | None:
+def answer_error(answer: object, asker: Asker, request: Request) -> CallError | TransientError | ProviderError | None:
     """The exception for an answer of status 200 that is an error or holds one in its first choice (OpenRouter and other
     gateways, whose provider failed after the headers were sent); None for any other answer.
 
@@ -190,13 +188,5 @@ def answer_error(
         return None
     body = error or {"message": answer.get("message"), "code": answer.get("code")}
     code = error_fields(body)["code"]
-    return status_error(
-        int(code) if re.fullmatch("[45][0-9][0-9]", code) else 500,
-        {},
-        body,
-        provider=provider,
-        key_variable=key_variable,
-        model=model,
-        messages=messages,
-        base_url=base_url,
-    )
+    status = int(code) if re.fullmatch("[45][0-9][0-9]", code) else 500
+    return status_error(status, {}, body, asker, request)

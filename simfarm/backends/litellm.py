@@ -106,14 +106,7 @@ class LiteLLMBackend:
         except openai.APIStatusError as error:
             # litellm's exceptions are subclasses of the OpenAI SDK's, for every provider
             raise status_error(
-                error.status_code,
-                error.response.headers,
-                {"message": str(error), "code": _code(error)},
-                provider=self.name,
-                key_variable=self.key_variable,
-                model=request.model,
-                messages=request.messages,
-                base_url=self.base_url,
+                error.status_code, error.response.headers, {"message": str(error), "code": _code(error)}, self, request
             ) from None
         except openai.APIConnectionError as error:
             raise connection_error(error, self.name, self.base_url) from None

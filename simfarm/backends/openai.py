@@ -26,11 +26,10 @@ from simfarm.backends.failures import (
     check_key,
     connection_error,
     error_fields,
-    provider_words,
     status_error,
+    words_of,
 )
 from simfarm.errors import InputError, ProviderError
-from simfarm.masking import secrets_of
 
 __all__ = ["OpenAIBackend"]
 
@@ -98,12 +97,10 @@ class OpenAIBackend:
                 answer = await self._client.post("/chat/completions", cast_to=bytes, body=body)
             except openai.APIStatusError as error:
                 fields = error_fields(error.body)
-                words = self._words(fields, request)
+                words = words_of(fields, self, request)
                 if error.status_code in (400, 422) and self._dialect.learns(request, body, fields, words):
                     continue
-                raise status_error(
-                    error.status_code, error.response.headers, error.body, **self._asked(request)
-                ) from None
+                raise status_error(error.status_code, error.response.headers, error.body, self, request) from None
             except (openai.APIConnectionError, aiohttp.ClientError) as error:
                 raise connection_error(error, self.name, self.base_url) from None
             except UnicodeEncodeError:
@@ -115,23 +112,9 @@ class OpenAIBackend:
             self._doubt(request, body, completion, thought)
             return completion.after(wasted)
 
-    def _asked(self, request: Request) -> dict[str, Any]:
-        """Who was asked what, for the words of a failure."""
-        return {
-            "provider": self.name,
-            "key_variable": self.key_variable,
-            "model": request.model,
-            "messages": request.messages,
-            "base_url": self.base_url,
-        }
-
-    def _words(self, error: Mapping[str, str], request: Request) -> str:
-        """What the server says of a failure, without a key or the prompt."""
-        return provider_words(error["message"], request.messages, secrets_of(self.base_url, self.key_variable))
-
     def _read(self, answer: Any, request: Request, seconds: float) -> tuple[Completion, bool]:
         """An answer as a completion, and whether it shows that the model thought."""
-        error = answer_error(answer, **self._asked(request))
+        error = answer_error(answer, self, request)
         if error is not None:
             raise error
         try:
@@ -139,7 +122,7 @@ class OpenAIBackend:
             message = dict(choice["message"])
         except (KeyError, IndexError, TypeError, ValueError):
             # an error with status 200 (some gateways) says why; a web page or a half-made answer does not
-            words = self._words(error_fields(answer), request)
+            words = words_of(error_fields(answer), self, request)
             what = "is a page, not JSON" if isinstance(answer, str) else "has no choices"
             raise TransientError(f"openai: the answer {what}" + (f": {words}" if words else "")) from None
         text, finish_reason = message_text(message.get("content")), word(choice, "finish_reason")

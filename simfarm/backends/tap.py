@@ -13,7 +13,8 @@ from typing import Any
 
 from simfarm.backends.answers import answer_json, usage_fields
 from simfarm.backends.base import CallError, Completion, Message, TransientError
-from simfarm.backends.failures import connection_error, error_fields, provider_words
+from simfarm.backends.complaints import error_fields, provider_words
+from simfarm.backends.failures import connection_error
 from simfarm.masking import secrets_of
 
 __all__ = ["DECISION", "NOT_ASKED", "Tap"]
