@@ -13,6 +13,7 @@ from refusals import AGAIN, ANTHROPIC_STOPS, FLAGGED, MODEL, NO_CREDIT, OTHERS, 
 from simfarm.backends.anthropic import AnthropicBackend
 from simfarm.backends.base import CallError, Request, TransientError
 from simfarm.backends.complaints import error_fields, retry_after
+from simfarm.backends.failures import status_error
 from simfarm.backends.openai import OpenAIBackend
 from simfarm.errors import ProviderError
 
@@ -175,6 +176,12 @@ async def test_words_that_quote_the_prompt_are_withheld_and_the_remedy_stays(
 ) -> None:
     error = await asked(backends["openai"], server, raw(402, openai(f"No money for {PROMPT}")))
     assert str(error).endswith("has no credit left for this account (402): " + NO_CREDIT[1])
+
+
+def test_an_address_that_the_user_did_not_name_is_not_what_is_wrong() -> None:
+    known: dict[str, Any] = {"provider": "openai", "key_variable": "OPENAI_API_KEY", "model": MODEL, "messages": ()}
+    error = status_error(404, {}, "Not Found", **known)
+    assert str(error) == "openai has nothing at this address (404): Not Found; take another model with --model"
 
 
 FIELDS: dict[str, tuple[Any, str, str]] = {
