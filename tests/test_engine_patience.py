@@ -235,6 +235,40 @@ async def test_one_answer_to_another_call_ends_the_waiting(
     assert told == [], "it was over before it was said"
 
 
+async def test_an_answer_ends_the_waiting_though_the_one_that_knocks_still_waits(
+    engine: Open, server: Loopback
+) -> None:
+    met: list[int] = []
+
+    def refuse(call: Call) -> str | None:
+        server.plan.latency = 0.8 if number(call) == 99 else 0.0
+        again = number(call) in met
+        met.append(number(call))
+        if number(call) < 30 and not again:
+            return "drop"
+        return "hang" if again and "knocked" not in state and not state.add("knocked") else None
+
+    state: set[str] = set()
+    async with engine(concurrency=64, timeout=6.0) as one:
+        await one.complete(ask(100))
+        server.plan.refuse = refuse
+        rows = [asyncio.ensure_future(one.complete(ask(n))) for n in (*range(30), 99)]
+        _, left = await asyncio.wait(rows, timeout=4)
+        assert len(left) <= 1, "all but the one that knocked"
+        await asyncio.gather(*rows)
+
+
+async def test_to_be_asked_too_fast_is_a_sign_of_life(
+    engine: Open, server: Loopback, told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "QUIET", 0.0)
+    server.script(None, *[OVERLOADED, OVERLOADED, OVERLOADED, "429"] * 2)
+    async with engine(concurrency=1, rpm=60_000) as one:
+        await one.complete(ask(0))
+        await one.complete(ask(1))
+    assert [line for kind, line in told if kind == "note"] == []
+
+
 async def test_an_account_that_is_throttled_for_long_has_no_dead_server(
     engine: Open, server: Loopback, told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
