@@ -236,8 +236,10 @@ async def test_one_answer_to_another_call_ends_the_waiting(
 
 
 async def test_an_answer_ends_the_waiting_though_the_one_that_knocks_still_waits(
-    engine: Open, server: Loopback
+    engine: Open, server: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(runner, "FIRST_WAIT", 0.5)
+    monkeypatch.setattr(runner, "LONGEST_WAIT", 0.5)
     met: list[int] = []
 
     def refuse(call: Call) -> str | None:
