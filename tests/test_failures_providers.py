@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -146,10 +147,11 @@ async def test_an_error_inside_an_answer_is_read_as_its_status(
     backends: dict[str, Any], server: Loopback, name: str
 ) -> None:
     body, kind, words = WITHIN[name]
-    error = await asked(backends["openai"], server, raw(200, body))
-    assert type(error) is kind
-    with pytest.raises(kind, match=words):
-        raise error
+    for backend in backends.values():
+        error = await asked(backend, server, raw(200, body))
+        assert type(error) is kind
+        with pytest.raises(kind, match=words.replace("openai", backend.name)):
+            raise error
 
 
 async def test_an_answer_beside_an_empty_error_is_an_answer(backends: dict[str, Any], server: Loopback) -> None:
@@ -179,8 +181,8 @@ async def test_words_that_quote_the_prompt_are_withheld_and_the_remedy_stays(
 
 
 def test_an_address_that_the_user_did_not_name_is_not_what_is_wrong() -> None:
-    known: dict[str, Any] = {"provider": "openai", "key_variable": "OPENAI_API_KEY", "model": MODEL, "messages": ()}
-    error = status_error(404, {}, "Not Found", **known)
+    asker: Any = SimpleNamespace(name="openai", base_url=None, key_variable="OPENAI_API_KEY")
+    error = status_error(404, {}, "Not Found", asker, Request(MODEL, ()))
     assert str(error) == "openai has nothing at this address (404): Not Found; take another model with --model"
 
 

@@ -21,6 +21,7 @@ from simfarm.backends.answers import answer_json, bounded, message_text, usage_f
 from simfarm.backends.base import CallError, Completion, Request, TransientError
 from simfarm.backends.dialect import READS_TEXT, check_thinking, objects
 from simfarm.backends.failures import (
+    answer_error,
     check_address,
     check_key,
     connection_error,
@@ -155,7 +156,11 @@ class AnthropicBackend:
                 raise connection_error(error, self.name, self.base_url) from None
             except UnicodeEncodeError:
                 raise CallError("the prompt is not valid Unicode text") from None
-            return _completion(answer_json(answer, self.name), time.perf_counter() - started)
+            read = answer_json(answer, self.name)
+            failed = answer_error(read, self, request)
+            if failed is not None:
+                raise failed
+            return _completion(read, time.perf_counter() - started)
 
     def _learns(self, request: Request, body: Mapping[str, Any], error: Mapping[str, str]) -> bool:
         """Whether a refusal is about a parameter that can be left out, by this call or by another while it was under
