@@ -158,7 +158,7 @@ def status_error(
             what, remedy = "wants a key", f"export {key}, or write it into a .env file here"
         if stop is NOT_THERE and not asker.base_url:
             remedy = "take another model with --model"
-        return ProviderError(f"{where} {what} ({status}): " + (f"{words}; {remedy}" if words else remedy))
+        return ProviderError(f"{where} {what} ({status}): " + (f"{words.rstrip('.')}; {remedy}" if words else remedy))
     if status in (402, 408, 409, 429, 498) or status >= 500:
         busy = overloaded(status, fields)
         return TransientError(

@@ -111,7 +111,7 @@ FAMILIES: tuple[tuple[str, Traits], ...] = (
     (r"deepseek-(?:r1|reasoner)", ALWAYS),
     (r"deepseek-(?:v3\.2|v[4-9]|flash)", _switched()),
     (r"qwq|qwen.*thinking|kimi-k2(?:\.7-code|-thinking)|glm-5\.3|magistral|minimax", ALWAYS),
-    (r"qwen.*instruct|qwen-?(?:[12]|turbo|plus|flash|max)", UNKNOWN),
+    (r"qwen.*instruct|qwen3-max|qwen-?(?:[12]|turbo|plus|flash|max)", UNKNOWN),
     (r"qwen-?3|glm-(?:4\.[5-9]|[5-9])", _switched()),
     (r"kimi-k2\.[56]", _switched(drawn=False)),
     (r"kimi-k[3-9]", replace(_by_effort(*LEVELS[:3]), drawn=False, drawn_quiet=False)),
