@@ -61,7 +61,7 @@ async def test_what_no_call_gets_past_ends_the_run_in_the_providers_words(
     status, body, (what, remedy), words = STOPS[name]
     error = await asked(backends["openai"], server, raw(status, body))
     assert type(error) is ProviderError
-    reason = f"{words}; {remedy}" if words else remedy
+    reason = f"{words.rstrip('.')}; {remedy}" if words else remedy
     assert str(error) == f"openai at {server.url}/… {what} ({status}): {reason}"
 
 
@@ -70,7 +70,7 @@ async def test_what_no_call_to_anthropic_gets_past(backends: dict[str, Any], ser
     status, body, what = ANTHROPIC_STOPS[name]
     error = await asked(backends["anthropic"], server, raw(status, body))
     assert type(error) is ProviderError
-    assert f" {what} ({status}): {body['error']['message']}; " in str(error)
+    assert f" {what} ({status}): {body['error']['message'].rstrip('.')}; " in str(error)
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -83,7 +83,7 @@ async def test_what_one_prompt_is_refused_for_is_that_rows_own(
     assert error.own
     if len(words) > 200:
         words = words[: words.rindex(" ", 0, 200)] + " …"
-    assert str(error) == f"{provider} answered {status}: {words}"
+    assert str(error) == f"{provider} answered {status}: {words.rstrip('.')}"
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -133,8 +133,10 @@ class Asker(Protocol):
 
 
 def words_of(error: Mapping[str, str], asker: Asker, request: Request) -> str:
-    """What a server says of a failure (`error_fields`), fit to be shown: without a key or the prompt."""
-    return provider_words(error["message"], request.messages, secrets_of(asker.base_url, asker.key_variable))
+    """What a server says of a failure (`error_fields`), fit to be shown: without a key or the prompt, as the part
+    of a line that it becomes."""
+    secrets = secrets_of(asker.base_url, asker.key_variable)
+    return provider_words(error["message"], request.messages, secrets).rstrip(".")
 
 
 def status_error(
@@ -158,7 +160,7 @@ def status_error(
             what, remedy = "wants a key", f"export {key}, or write it into a .env file here"
         if stop is NOT_THERE and not asker.base_url:
             remedy = "take another model with --model"
-        return ProviderError(f"{where} {what} ({status}): " + (f"{words.rstrip('.')}; {remedy}" if words else remedy))
+        return ProviderError(f"{where} {what} ({status}): " + (f"{words}; {remedy}" if words else remedy))
     if status in (402, 408, 409, 429, 498) or status >= 500:
         busy = overloaded(status, fields)
         return TransientError(
