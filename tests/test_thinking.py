@@ -226,6 +226,18 @@ async def test_a_switch_that_is_ignored_gives_room(openai: OpenAIBackend, server
     assert [call.body["max_tokens"] for call in server.calls[2:]] == [16, 16, 16 + ROOM]
 
 
+async def test_an_answer_that_shows_thoughts_gives_the_next_ones_room(openai: OpenAIBackend, server: Loopback) -> None:
+    def thoughtful(call: Call) -> str:
+        made = answer_openai(call, "")
+        made["choices"][0]["message"] = {"content": "[[A>B]]", "reasoning": "Both are short."}
+        return "json:" + json.dumps(made)
+
+    server.plan.refuse = thoughtful
+    for _ in range(2):
+        await openai.complete(ask("judge", max_tokens=2048))
+    assert [call.body["max_tokens"] for call in server.calls] == [2048, 2048 + ROOM]
+
+
 async def test_thoughts_in_the_text_are_seen(openai: OpenAIBackend, server: Loopback) -> None:
     def tagged(call: Call) -> str | None:
         if call.body["max_tokens"] > 100:
