@@ -356,6 +356,8 @@ def test_the_provider_behind_a_proxy_goes_for_good(
     if server.upstream is None:
         pytest.skip("nothing is behind it")
     monkeypatch.setattr(patience, "OUTAGE", 10.0)
+    # a proxy whose provider is dead answers, with errors: many different calls must meet them
+    write("prompts.jsonl", [{"instruction": f"{n}: {q}"} for n in range(3) for q in QUESTIONS])
     gone = threading.Event()
     server.upstream.plan.refuse = lambda call: "drop" if gone.is_set() else None
     watch = when_half_done(tmp_path / "cut.sqlite", gone.set)

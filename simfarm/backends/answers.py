@@ -22,7 +22,7 @@ from simfarm.backends.base import (
     whole_text,
 )
 
-__all__ = ["answer_json", "bounded", "message_text", "token_logprobs", "usage_fields", "word"]
+__all__ = ["answer_json", "bounded", "message_text", "says_it_thought", "token_logprobs", "usage_fields", "word"]
 
 MOST_BYTES = 2**26
 """An answer's size; a long one with log probabilities has a few millions."""
@@ -82,7 +82,7 @@ def _anthropic_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
 def _openai_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     """OpenAI counts every share inside its whole. Gemini and xAI have thinking in the total and not in
     `completion_tokens`; some gateways likewise have what Claude's cache read and wrote in the total alone."""
-    asked, answered = _inner(usage, "prompt_tokens_details"), _inner(usage, "completion_tokens_details")
+    asked = _inner(usage, "prompt_tokens_details")
     tokens_in, tokens_out, total = (read_count(usage.get(f"{n}_tokens")) for n in ("prompt", "completion", "total"))
     cached = _first(
         asked.get("cached_tokens"),
@@ -93,7 +93,7 @@ def _openai_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
         *(asked.get(name) for name in ("cache_write_tokens", "cache_creation_tokens")),
         usage.get("cache_creation_input_tokens"),
     )
-    thinking = _first(answered.get("reasoning_tokens"), usage.get("reasoning_tokens"))
+    thinking = _stated_thinking(usage)
     beyond = 0 if total is None or tokens_in is None else total - tokens_in - (tokens_out or 0)
     if beyond > 0 and not thinking and beyond == (cached or 0) + (written or 0):
         tokens_in = beyond + (tokens_in or 0)
@@ -110,6 +110,17 @@ def _openai_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
         "cache_written_1h_tokens": _inner(asked, "cache_creation_token_details").get("ephemeral_1h_input_tokens"),
         "thinking_tokens": thinking,
     }
+
+
+def says_it_thought(answer: Mapping[str, Any]) -> bool:
+    """Whether a chat completion shows its thoughts, or counts them; what a total holds beside both parts may be
+    anything."""
+    message, usage = answer["choices"][0]["message"], _inner(answer, "usage")
+    return any(message.get(name) for name in ("reasoning_content", "reasoning")) or bool(_stated_thinking(usage))
+
+
+def _stated_thinking(usage: Mapping[str, Any]) -> int | None:
+    return _first(_inner(usage, "completion_tokens_details").get("reasoning_tokens"), usage.get("reasoning_tokens"))
 
 
 def _stated_cost(usage: Mapping[str, Any]) -> float | None:

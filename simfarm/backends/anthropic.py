@@ -10,6 +10,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ import anthropic
 from simfarm.backends.about import About, ask_about
 from simfarm.backends.answers import answer_json, bounded, message_text, usage_fields, word
 from simfarm.backends.base import CallError, Completion, Request, TransientError
+from simfarm.backends.complaints import unquoted
 from simfarm.backends.dialect import READS_TEXT, check_thinking, objects
 from simfarm.backends.failures import (
     answer_error,
@@ -29,7 +31,7 @@ from simfarm.backends.failures import (
     status_error,
     words_of,
 )
-from simfarm.backends.traits import room_for, traits, wants_none
+from simfarm.backends.traits import ROOM, Traits, room_for, traits, wants_none
 from simfarm.errors import InputError, ProviderError
 
 __all__ = ["DEFAULT_MAX_TOKENS", "AnthropicBackend"]
@@ -53,6 +55,8 @@ REFUSABLE = {
     ),
 }
 """What a request is also understood without -> the words of a refusal that is about it."""
+
+BUDGET = {"thinking": {"type": "enabled", "budget_tokens": ROOM // 2}}
 
 FINISH = {"max_tokens": "length", "model_context_window_exceeded": "length", "refusal": "refusal"}
 
@@ -94,13 +98,19 @@ class AnthropicBackend:
             raise InputError(f"unknown sampling option '{min(unknown)}': anthropic/ takes {', '.join(sorted(NAMES))}")
         check_thinking(model, self._host, sampling)
 
+    def _traits(self, model: str) -> Traits:
+        """What is known of a model, in the words of this wire; others than Claude that are served over it may not be
+        switched off in them."""
+        known = traits(model, self._host)
+        return known if "thinking" in (known.on or ()) else replace(known, off=None, on=BUDGET, least={})
+
     def thinks(self, request: Request) -> bool:
         """Whether the model will think about a request, as far as is known."""
-        sampling, known = request.sampling, traits(request.model, self._host)
+        sampling, known = request.sampling, self._traits(request.model)
         if "thinking" not in sampling and not wants_none(sampling):
             return known.thinks
         refused = self._refused[request.model]
-        return sampling.get("thinking") or (known.thinks and (known.off is None or "off" in refused))
+        return bool(sampling.get("thinking")) or (known.thinks and (known.off is None or "off" in refused))
 
     def most_tokens(self, request: Request) -> int:
         """The most tokens that the answer may have: the reply's own, and room to think in where it will be needed."""
@@ -111,7 +121,7 @@ class AnthropicBackend:
         """The request as it goes over the wire: system messages apart, the schema as an output format."""
         sampling, thinks = request.sampling, self.thinks(request)
         self.check(request.model, sampling)
-        known, refused = traits(request.model, self._host), self._refused[request.model]
+        known, refused = self._traits(request.model), self._refused[request.model]
         body: dict[str, Any] = {
             "model": request.model,
             "max_tokens": self.most_tokens(request),
@@ -134,7 +144,7 @@ class AnthropicBackend:
             if not thinks:
                 body |= known.off or {}
             elif "least" not in refused:
-                config |= known.least["output_config"]
+                config |= known.least.get("output_config", {})
         if "schema" in sampling and "format" not in refused:
             config["format"] = {"type": "json_schema", "schema": anthropic.transform_schema(dict(sampling["schema"]))}
         if config:
@@ -164,15 +174,23 @@ class AnthropicBackend:
 
     def _learns(self, request: Request, body: Mapping[str, Any], error: Mapping[str, str]) -> bool:
         """Whether a refusal is about a parameter that can be left out, by this call or by another while it was under
-        way: then the request is to be sent again. Raises `ProviderError` for an effort that the model has not."""
-        message, refused = error["message"].lower(), self._refused[request.model]
+        way: then the request is to be sent again. One that speaks of what was not sent is this row's own, and so was
+        the one that taught to leave it out. Raises `ProviderError` for an effort that the model has not."""
+        error, refused = unquoted(error, request.messages), self._refused[request.model]
+        message, config = error["message"].lower(), body.get("output_config", {})
         named = [name for name, words in REFUSABLE.items() if any(word in message for word in words)]
+        if not objects(error) or not named:
+            return self.body(request) != body
         if "effort" in request.sampling and "least" in named and not {"off", "format"} & set(named):
             words = words_of(error, self, request)
             told = f": {words}" if words else ""
             raise ProviderError(f"{request.model} refuses the effort '{request.sampling['effort']}'{told}")
-        if objects(error):
-            refused.update(named if "output_config:" in message else named[:1])
+        there = {"off": "thinking" in body, "least": "effort" in config, "format": "format" in config}
+        sent = [name for name in named if there.get(name, name in body)]
+        if not sent:
+            refused.difference_update(named)
+            return False
+        refused.update(sent if "output_config:" in message else sent[:1])
         return self.body(request) != body
 
     async def close(self) -> None:

@@ -135,11 +135,15 @@ class Completion:
         return row
 
     def after(self, earlier: Sequence[Completion]) -> Completion:
-        """The same, with what `earlier` answers took that were paid for and held nothing."""
+        """The same, with what `earlier` answers took that were paid for and held nothing; None where that of one is."""
         if not earlier:
             return self
-        took = {name: [getattr(c, name) for c in (*earlier, self)] for name in (*COUNTS, "cost")}
-        total: dict[str, Any] = {n: sum(v or 0 for v in each) for n, each in took.items() if each[-1] is not None}
+        total: dict[str, Any] = {}
+        for name in (*COUNTS, "cost"):
+            took = [getattr(c, name) for c in (*earlier, self)]
+            # a share that is not told is none
+            whole = name in ("input_tokens", "output_tokens", "cost")
+            total[name] = None if took[-1] is None or (whole and None in took) else sum(v or 0 for v in took)
         return replace(self, **total)
 
     @classmethod

@@ -17,7 +17,7 @@ from simfarm.backends.base import Message
 from simfarm.harmless import one_line
 from simfarm.masking import masked
 
-__all__ = ["error_fields", "provider_words", "retry_after"]
+__all__ = ["error_fields", "provider_words", "retry_after", "unquoted"]
 
 QUOTE = 24
 """Characters in a row that a provider's message may share with the prompt; more and it is withheld."""
@@ -158,8 +158,19 @@ def provider_words(text: str, messages: Iterable[Message], secrets: Iterable[str
     line = one_line(masked(" ".join(text[: 50 * WORDS].split()), secrets))
     if len(line) > WORDS:
         line = (line[:WORDS].rpartition(" ")[0] or line[: WORDS - 1]) + " …"
+    return "" if line and _quotes(line, messages) else line
+
+
+def unquoted(fields: Mapping[str, str], messages: Iterable[Message]) -> dict[str, str]:
+    """An error's fields (`error_fields`) without a message that quotes the prompt: what a row says is no word of the
+    provider's."""
+    line = " ".join(fields["message"][: 50 * WORDS].split())
+    return {**fields, "message": ""} if len(line) >= QUOTE and _quotes(line, messages) else dict(fields)
+
+
+def _quotes(line: str, messages: Iterable[Message]) -> bool:
+    """Whether a line shares `QUOTE` characters in a row with the prompt (a long line: some more)."""
     contents = [" ".join(m["content"].split()) for m in messages]
-    windows = {line[i : i + QUOTE] for i in range(max(1, len(line) - QUOTE + 1))}
-    if line and any(window in content for content in contents for window in windows):
-        return ""
-    return line
+    starts = range(0, max(1, len(line) - QUOTE + 1), 1 + len(line) // (5 * WORDS))
+    windows = {line[i : i + QUOTE] for i in starts}
+    return any(window in content for content in contents for window in windows)

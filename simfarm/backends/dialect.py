@@ -7,6 +7,7 @@ name is a first guess; what the server itself says counts, for every call of thi
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from simfarm.backends.base import Request
+from simfarm.backends.complaints import unquoted
 from simfarm.backends.meanings import of_the_row
 from simfarm.backends.traits import room_for, split_thoughts, traits, wants_none
 from simfarm.errors import InputError, ProviderError
@@ -49,10 +51,11 @@ READS_TEXT = "use a judge that reads text (pairwise-reasoned)"
 _OBJECTS = re.compile(
     r"support|unavailable|not available|deprecated|unrecognized|unknown|not (?:permitted|allowed|accepted)|"
     r"extra inputs|extra_forbidden|"
-    r"cannot be|mandatory|unexpected|invalid|only the default|must be|too large|greater|less than|at most|maximum"
+    r"cannot be|mandatory|unexpected|invalid|only the default|(?:must|should) be|too large|greater|less than|at most|"
+    r"maximum|\brange\b"
 )
-_THINKING = re.compile(r"effort|reasoning|thinking[ _]?(?:level|budget)|\bbudget\b")
-_AMOUNTS = re.compile(r"too large|greater|less than|at most|maximum|must be|<=|exceed|context")
+_THINKING = re.compile(r"effort|reasoning is\b|thinking[ _]?(?:level|budget)|\bbudget\b")
+_AMOUNTS = re.compile(r"too large|greater|less than|at most|maximum|must be|<=|exceed|context|\brange\b")
 
 
 def objects(error: Mapping[str, str]) -> bool:
@@ -83,10 +86,12 @@ def check_thinking(model: str, host: str | None, sampling: Mapping[str, Any]) ->
 
 @dataclass(slots=True)
 class _Learnt:
-    """What a server has shown of one model: what it `refused` (a body's field; "off", "least": a way not to think;
-    "room": so high a limit), whether it `thinks` though nothing told so, and what it must be told as it may `never`."""
+    """What a server has shown of one model: what it `refused` (a body's field; "off", "least": a way not to think),
+    from how many characters of a prompt it has no room to think in (`cramped`), whether it `thinks` though nothing told
+    so, and what it must be told as it may `never`."""
 
     refused: set[str] = field(default_factory=set)
+    cramped: float = math.inf
     thinks: bool = False
     never: Mapping[str, Any] | None = None
 
@@ -154,7 +159,7 @@ class Dialect:
         """The limit of a request on the wire: the reply's own, and room to think in where it will be needed; None where
         the request names none."""
         limit = request.sampling.get("max_tokens")
-        if limit is None or not self.thinks(request) or "room" in self._learnt[request.model].refused:
+        if limit is None or not self.thinks(request) or _size(request) >= self._learnt[request.model].cramped:
             return limit
         return int(limit) + room_for(request.sampling)
 
@@ -179,12 +184,16 @@ class Dialect:
         """Whether a refusal names a field of `body` that can be left out or put otherwise, by this call or by another
         while it was under way: then the request is to be sent again, as `body` now makes it. `words` are the server's,
         for what ends the run: `ProviderError` for an effort or log probabilities that the model has not."""
-        if objects(error):
-            self._learn(request, body, error, words)
+        error = unquoted(error, request.messages)
+        if objects(error) and not self._learn(request, body, error, words):
+            return False
         return self.body(request) != body
 
-    def _learn(self, request: Request, body: Mapping[str, Any], error: Mapping[str, str], words: str) -> None:
-        model, sampling, refused = request.model, request.sampling, self._learnt[request.model].refused
+    def _learn(self, request: Request, body: Mapping[str, Any], error: Mapping[str, str], words: str) -> bool:
+        """Takes in what a refusal says of `body`, as it was sent. False for one that speaks of what was left out: this
+        row is refused for something else, and so it was when that was learnt, which is forgotten."""
+        model, sampling, learnt = request.model, request.sampling, self._learnt[request.model]
+        refused = learnt.refused
         message = error["message"].lower()
         said, amount = f"{error['param'].lower()} {message}", bool(_AMOUNTS.search(message))
         ending = f": {words}" if words else ""
@@ -192,28 +201,37 @@ class Dialect:
             if not amount:
                 refused.add(next(limit for limit in LIMITS if limit in body))
             elif self.most_tokens(request) != sampling.get("max_tokens"):
-                refused.add("room")
-            return
+                learnt.cramped = min(learnt.cramped, _size(request))
+            return True
         if "logprobs" in said and "logprobs" in body:
-            if "top_logprobs" in refused or not amount:
+            if not amount:
                 raise ProviderError(f"{model} gives no log probabilities, {READS_TEXT}{ending}")
+            if body.get("top_logprobs", body["logprobs"]) <= sampling["logprobs"]:
+                raise ProviderError(
+                    f"{model} gives fewer likely tokens than the judge's {sampling['logprobs']}{ending}"
+                )
             refused.add("top_logprobs")
-            return
+            return True
         if "effort" in sampling and _THINKING.search(said):
             raise ProviderError(f"{model} refuses the effort '{sampling['effort']}'{ending}")
         if "enable_thinking must be set to false" in message:
             # DashScope, for some models: they think on streams alone
-            self._learnt[model].never = {"enable_thinking": False}
-            return
-        switch = self._switch(request)
-        if any(name in said for name in _names(switch)):
-            refused.add("least" if "off" in refused or traits(model, self.host).off is None else "off")
-            return
-        for name in DROPPED:
-            if re.search(rf"\b{name}\b", said) and name in body and name not in refused:
-                refused.add(name)
-                logging.getLogger("simfarm").warning("%s takes no %s: it is asked without", model, name)
-                return
+            learnt.never = {"enable_thinking": False}
+            return True
+        known = traits(model, self.host)
+        for way, switch in (("off", known.off or {}), ("least", known.least)):
+            if _holds(body, switch) and any(name in said for name in _names(switch)):
+                refused.add(way)
+                return True
+        named = [name for name in DROPPED if re.search(rf"\b{name}\b", said)]
+        sent = next((name for name in named if name in body), None)
+        if sent is None:
+            refused.difference_update(named)
+            return not named
+        if sent not in refused:
+            refused.add(sent)
+            logging.getLogger("simfarm").warning("%s takes no %s: it is asked without", model, sent)
+        return True
 
     def starved(self, request: Request, body: Mapping[str, Any], text: str, thought: bool, cut: bool) -> bool:
         """Whether an answer holds nothing because the model used up its limit (`cut`) by thinking, and is worth asking
@@ -221,18 +239,32 @@ class Dialect:
         learnt = self._learnt[request.model]
         visible, inline = split_thoughts(text)
         thought = thought or inline is not None
-        switch = self._switch(request)
-        if thought and not switch:
+        if thought and not self._switch(request):
             learnt.thinks = True
-        if not cut or visible.strip() or (request.sampling.get("logprobs") and not thought):
+        # blank lines are a reply; nothing at all may be thoughts that are not shown
+        if not cut or visible.strip() or (not thought and (text or request.sampling.get("logprobs"))):
             return False
-        if switch and traits(request.model, self.host).off is switch:
+        if _holds(body, traits(request.model, self.host).off or {}):
             learnt.refused.add("off")
         learnt.thinks = True
         return self.body(request) != body
 
 
+def _size(request: Request) -> int:
+    """The characters of a prompt."""
+    return sum(len(message["content"]) for message in request.messages)
+
+
+def _holds(body: Mapping[str, Any], switch: Mapping[str, Any]) -> bool:
+    """Whether a body has a switch in it, perhaps among other arguments of the chat template."""
+    held = {name: body.get(name) for name in switch}
+    for name, value in switch.items():
+        if isinstance(value, dict) and isinstance(held[name], dict):
+            held[name] = {inner: held[name].get(inner) for inner in value}
+    return bool(switch) and held == switch
+
+
 def _names(switch: Mapping[str, Any]) -> list[str]:
-    """The fields of a switch and what stands in them."""
+    """The fields of a switch, and those in them that have a name of their own."""
     inner = (value for value in switch.values() if isinstance(value, dict))
-    return [*switch, *(name for value in inner for name in value)]
+    return [*switch, *(name for value in inner for name in value if "_" in name)]

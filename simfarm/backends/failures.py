@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from simfarm.backends.base import CallError, Request, TransientError
-from simfarm.backends.complaints import error_fields, provider_words, retry_after
+from simfarm.backends.complaints import error_fields, provider_words, retry_after, unquoted
 from simfarm.backends.meanings import BAD_KEY, NOT_THERE, of_the_row, overloaded, stop_for
 from simfarm.errors import InputError, ProviderError
 from simfarm.harmless import one_line
@@ -152,7 +152,7 @@ def status_error(
     told = f"{asker.name} answered {status}" + (f": {words}" if words else "")
     if of_the_row(status, fields):
         return CallError(told, own=True)
-    stop = stop_for(status, fields)
+    stop = stop_for(status, unquoted(fields, request.messages))
     if stop is not None:
         where = asker.name + (f" at {shown_url(asker.base_url)}" if asker.base_url else "")
         what, remedy = (text.format(model=request.model, key=key) for text in (stop.what, stop.remedy))

@@ -17,7 +17,15 @@ import aiohttp
 import openai
 
 from simfarm.backends.about import About, ask_about
-from simfarm.backends.answers import answer_json, bounded, message_text, token_logprobs, usage_fields, word
+from simfarm.backends.answers import (
+    answer_json,
+    bounded,
+    message_text,
+    says_it_thought,
+    token_logprobs,
+    usage_fields,
+    word,
+)
 from simfarm.backends.base import CallError, Completion, Request, TransientError
 from simfarm.backends.dialect import READS_TEXT, Dialect
 from simfarm.backends.failures import (
@@ -137,8 +145,7 @@ class OpenAIBackend:
             seconds=round(seconds, 4),
             **usage_fields(answer),
         )
-        shown = any(message.get(name) for name in ("reasoning_content", "reasoning"))
-        return completion, shown or bool(completion.thinking_tokens)
+        return completion, says_it_thought(answer)
 
     def _doubt(self, request: Request, body: Mapping[str, Any], completion: Completion, thought: bool) -> None:
         """Ends a run whose first answer shows that no verdict can be read from this model, and tells once what a server

@@ -52,7 +52,8 @@ class Traits:
 def _by_effort(*efforts: str, thinks: bool = True, drawn: bool = True, logprobs: bool = True) -> Traits:
     """A model whose thinking has levels, the lowest first; "none" is the switch where it has one."""
     off = {"reasoning_effort": "none"} if "none" in efforts else None
-    least, on = {"reasoning_effort": efforts[0]}, {"reasoning_effort": "medium" if "medium" in efforts else efforts[-1]}
+    least = {"reasoning_effort": next(effort for effort in efforts if effort != "none")}
+    on = {"reasoning_effort": "medium" if "medium" in efforts else efforts[-1]}
     return Traits(thinks, off, on, least, efforts, drawn=drawn, logprobs=logprobs and off is not None)
 
 

@@ -195,18 +195,17 @@ class Engine:
             task.exception()
 
     async def _ask(self, key: bytes | None, request: Request) -> Completion:
-        tokens_in, tokens_out, most = self.estimate(request)
-        if self._budget is not None and most is None:
+        if self._budget is not None and self.estimate(request)[2] is None:
             raise InputError(f"--budget needs the price of {request.model}, which no table knows: add --price IN,OUT")
         await self.lifetime.read(request.model)
-        call, mark = (key, request, tokens_in + tokens_out, most), object()
+        mark = object()
         attempt = failures = 0
         gone: TransientError | None = None
         while True:
             try:
                 if gone is None:
-                    return await self._attempt(*call)
-                completion = await self.patience.outlast(gone, lambda: self._attempt(*call, knocking=True))
+                    return await self._attempt(key, request)
+                completion = await self.patience.outlast(gone, lambda: self._attempt(key, request, knocking=True))
                 if completion is not None:
                     return completion
                 gone = None
@@ -230,21 +229,23 @@ class Engine:
                 await self._back_off(error, attempt)
                 attempt += 1
 
-    async def _attempt(
-        self, key: bytes | None, request: Request, tokens: int, most: float | None, knocking: bool = False
-    ) -> Completion:
+    async def _attempt(self, key: bytes | None, request: Request, knocking: bool = False) -> Completion:
         """One call, inside the limits and the budget. A failed call reports no tokens and so counts as free, but one
         whose time was up was worked on, and may be billed.
 
         The answer is committed before its place is given to the next call, so that a kill loses no more than
         `concurrency` answers.
         """
+        tokens = sum(self.estimate(request)[:2])
         entered = await self._limits.enter(tokens, knocking)
         used, cost, reserved = 0, 0.0, False
+        most: float | None = None
         try:
             await self.patience.gate(knocking)
             if self._store is not None:
                 await self._store.ready()
+            # only here: that a model thinks is learnt while others wait
+            most = self.estimate(request)[2]
             if self._budget is not None:
                 assert most is not None
                 await self._budget.reserve(most)
