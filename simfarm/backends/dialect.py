@@ -259,8 +259,9 @@ def _holds(body: Mapping[str, Any], switch: Mapping[str, Any]) -> bool:
     """Whether a body has a switch in it, perhaps among other arguments of the chat template."""
     held = {name: body.get(name) for name in switch}
     for name, value in switch.items():
-        if isinstance(value, dict) and isinstance(held[name], dict):
-            held[name] = {inner: held[name].get(inner) for inner in value}
+        told = body.get(name)
+        if isinstance(value, dict) and isinstance(told, dict):
+            held[name] = {inner: told.get(inner) for inner in value}
     return bool(switch) and held == switch
 
 
