@@ -180,7 +180,7 @@ async def test_a_server_that_answers_nobody_any_more_ends_the_run(
     monkeypatch.setattr(patience, "OUTAGE", 0.5)
     monkeypatch.setattr(patience, "QUIET", 0.1)
     monkeypatch.setattr(patience, "REMIND", 0.2)
-    async with engine(concurrency=8, timeout=0.2 if fault == "hang" else 9.0) as one:
+    async with engine(concurrency=8, timeout=0.6 if fault == "hang" else 9.0) as one:
         await answers(one, range(20))
         server.plan.refuse = lambda call: fault
         results = await answers(one, range(20, 1000))
@@ -201,7 +201,7 @@ async def test_a_server_that_answers_again_within_the_time_loses_no_row(
     engine: Open, server: Loopback, told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     monkeypatch.setattr(patience, "QUIET", 0.1)
-    async with engine(concurrency=8, timeout=0.2 if fault == "hang" else 9.0) as one:
+    async with engine(concurrency=8, timeout=0.6 if fault == "hang" else 9.0) as one:
         await answers(one, range(20))
         server.plan.refuse = lambda call: fault
         running = asyncio.ensure_future(answers(one, range(20, 300)))

@@ -19,7 +19,7 @@ from simfarm.backends import open_backend
 from simfarm.backends.answers import usage_fields
 from simfarm.backends.base import COUNTS, Completion, Request
 from simfarm.engine import prices
-from simfarm.engine.prices import Tariff, price
+from simfarm.engine.prices import Tariff, at_most, price
 from simfarm.engine.runner import Engine
 from simfarm.engine.store import Store
 
@@ -59,6 +59,17 @@ async def answered(backend: str, usage: Any, model: str = "judge-1") -> Completi
             return await asked.complete(Request(model, **ASKED))
         finally:
             await asked.close()
+
+
+def test_an_upper_bound_is_never_shown_below_itself() -> None:
+    assert [at_most(x) for x in (0, 0.00001, 0.0123, 0.99999, 1, 1.001)] == [
+        "$0.0000",
+        "$0.0001",
+        "$0.0123",
+        "$1.0000",
+        "$1.00",
+        "$1.01",
+    ]
 
 
 @pytest.mark.parametrize("bill", BILLS, ids=lambda bill: f"{bill.model}, {bill.name}")

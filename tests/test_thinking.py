@@ -23,6 +23,8 @@ from simfarm.engine.annotate import request_for
 from simfarm.engine.runner import Engine
 from simfarm.engine.store import Store, request_key
 from simfarm.errors import InputError, ProviderError
+from simfarm.generation.run import Generation
+from simfarm.generation.sampling import Sampling
 from simfarm.judges import load_judge
 from simfarm.judges.pairwise import in_process
 from simfarm.records import Comparison
@@ -475,6 +477,24 @@ def test_outputs_of_a_model_that_thinks(pairs: Path, server: Loopback, capsys: p
     assert main([*command, "--temperature", "0.5"]) == 2
     assert "gpt-6-luna takes no temperature while it thinks: leave it out" in capsys.readouterr().err
     assert main([*command, "--effort", " "]) == 2
+
+
+async def test_outputs_without_thinking(
+    server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+    off = Sampling(template_args={"enable_thinking": False})
+    for spec in ("openai/gpt-6-luna", "anthropic/claude-sonnet-5"):
+        assert Generation.open(spec, off).sampling.of_sample(0) == {
+            "temperature": 0.0,
+            "max_tokens": 1024,
+            "thinking": False,
+        }
+    served = Generation.open("openai/Qwen3-8B", off, base_url=f"{server.url}/v1")
+    assert served.sampling.of_sample(0)["template_args"] == {"enable_thinking": False}, "as the store knows it"
+    with pytest.raises(InputError, match="gpt-6-astra cannot but think"):
+        Generation.open("openai/gpt-6-astra", off)
 
 
 def test_a_judge_says_how_it_thinks(tmp_path: Path) -> None:

@@ -103,6 +103,11 @@ def missing_engine(engine: str) -> str:
 def check_sampling(engine: str, sampling: Mapping[str, Any]) -> None:
     """Refuses a sampling name that the engines here do not know. Raises `InputError`."""
     unknown = sampling.keys() - SAMPLING
+    if "effort" in unknown:
+        raise InputError(
+            "a model in this process takes no effort: leave it out (enable_thinking among the template's arguments, or "
+            "thinking: false in a judge, switches its thinking off)"
+        )
     if unknown:
         raise InputError(f"unknown sampling option '{min(unknown)}': {engine}/ takes {', '.join(sorted(SAMPLING))}")
 

@@ -6,13 +6,14 @@ batch) are not told apart: simfarm asks for none.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from simfarm.backends.base import Completion
 
-__all__ = ["Tariff", "price", "price_table"]
+__all__ = ["Tariff", "at_most", "price", "price_table"]
 
 CACHED_FROM = 1024
 """Input tokens from which OpenAI caches a prompt unasked; since gpt-5.6 writing costs 1.25 times the input
@@ -103,6 +104,12 @@ def _price(provider: str, model: str, base_url: str | None, shares: tuple[int, .
         return float(found.total_price)
     except LookupError:
         return None
+
+
+def at_most(dollars: float) -> str:
+    """An upper bound as it is shown: rounded up, to cents from a dollar on and a hundred times finer below."""
+    places = 2 if dollars >= 1 else 4
+    return f"${math.ceil(round(dollars * 10**places, 6)) / 10**places:.{places}f}"
 
 
 def price_table() -> str:

@@ -20,7 +20,7 @@ from simfarm.engine.descriptors import affordable
 from simfarm.engine.lifetime import Lifetime
 from simfarm.engine.limits import Limits
 from simfarm.engine.patience import Patience
-from simfarm.engine.prices import Tariff, price_table
+from simfarm.engine.prices import Tariff, at_most, price_table
 from simfarm.engine.stats import Stats, run_limits
 from simfarm.engine.store import Store, request_key
 from simfarm.errors import InputError, ProviderError
@@ -172,7 +172,7 @@ class Engine:
         uses = [self.estimate(request) for request in requests]
         tokens_in, tokens_out = sum(u[0] for u in uses), sum(u[1] for u in uses)
         price = None if any(u[2] is None for u in uses) else sum(u[2] or 0.0 for u in uses)
-        cost = "unknown (no list price for this model; give --price IN,OUT)" if price is None else f"${price:.2f}"
+        cost = "unknown (no list price for this model; give --price IN,OUT)" if price is None else at_most(price)
         priced = (
             "no price, it runs in this process"
             if self.backend.in_process

@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,8 @@ class Generation:
         backend, name = opened(model, base_url=base_url, timeout=timeout or TIMEOUT, engine=engine)
         if isinstance(backend, ReplayBackend):
             raise InputError("replay/ holds verdicts, not outputs: name a model that can generate")
+        if not (backend.in_process or (backend.name == "openai" and backend.base_url)):
+            wanted = _switched(wanted)
         backend.check(name, wanted.of_sample(0))
         _refuse_unsent(backend, name, wanted)
         return cls(
@@ -266,10 +268,23 @@ class Generation:
         return told
 
 
+def _switched(sampling: Sampling) -> Sampling:
+    """The switch of open models' chat templates as what other providers have for it."""
+    args = dict(sampling.template_args)
+    if "enable_thinking" not in args:
+        return sampling
+    thinking = bool(args.pop("enable_thinking"))
+    return replace(sampling, thinking=thinking, template_args=args)
+
+
 def _refuse_unsent(backend: Backend, model: str, sampling: Sampling) -> None:
     """Raise `InputError` for what a model takes no word of: the record would say what was never sent."""
     known = traits(model)
-    thinks = known.thinks if sampling.effort is None else sampling.effort != "none"
+    if sampling.thinking is False and known.thinks and known.off is None:
+        raise InputError(f"{model} cannot but think: leave that out, or ask for less of it (effort)")
+    thinks = known.thinks if sampling.thinking is None else sampling.thinking
+    if sampling.effort is not None:
+        thinks = sampling.effort != "none"
     if backend.in_process or (known.drawn if thinks else known.drawn_quiet):
         return
     named = {"temperature": sampling.temperature, "top_p": sampling.top_p, "stop": sampling.stop or None}

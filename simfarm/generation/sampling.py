@@ -33,8 +33,9 @@ LIMITS = {
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """Options of every answer. `n` answers a prompt; a `seed` makes them repeatable; `effort` is how much a server's
-    model thinks (none, low, medium …), which `max_tokens` does not bound; `stop` strings end an answer and are no part
-    of it; `template_args` go to the chat template (enable_thinking …). Raises `InputError` for what cannot be."""
+    model thinks (none, low, medium …), which `max_tokens` does not bound, `thinking` whether it does; `stop` strings
+    end an answer and are no part of it; `template_args` go to the chat template (enable_thinking …). Raises
+    `InputError` for what cannot be."""
 
     n: int = 1
     temperature: float | None = None
@@ -43,6 +44,7 @@ class Sampling:
     max_tokens: int = MAX_TOKENS
     seed: int | None = None
     effort: str | None = None
+    thinking: bool | None = None
     stop: Sequence[str] = ()
     chat_template: str | None = None
     template_args: Mapping[str, Any] = field(default_factory=dict)
@@ -96,8 +98,9 @@ class Sampling:
             given["chat_template"] = self.chat_template
         if self.seed is not None and self.heat > 0:
             given["seed"] = int.from_bytes(stable_digest("sample", self.seed, prompt, sample)[:4]) >> 1
-        if self.effort is not None:
-            given["effort"] = self.effort
+        for name in ("effort", "thinking"):
+            if getattr(self, name) is not None:
+                given[name] = getattr(self, name)
         if self.stop:
             given["stop"] = list(self.stop)
         if self.template_args:
