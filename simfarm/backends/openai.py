@@ -26,7 +26,7 @@ from simfarm.backends.answers import (
     usage_fields,
     word,
 )
-from simfarm.backends.base import CallError, Completion, Request, TransientError
+from simfarm.backends.base import CallError, Completion, Request, Starved, TransientError
 from simfarm.backends.dialect import READS_TEXT, Dialect
 from simfarm.backends.failures import (
     answer_error,
@@ -95,9 +95,8 @@ class OpenAIBackend:
         return self._dialect.most_tokens(request)
 
     async def complete(self, request: Request) -> Completion:
-        """One completion. A body that the model refuses for one of its parameters is adjusted and sent again at once,
-        and so is one whose limit the model used up by thinking; the process remembers."""
-        wasted: list[Completion] = []
+        """One completion. A body that the model refuses for one of its parameters is adjusted and sent again at once.
+        `Starved` is for a limit that was used up by thinking; the process remembers both."""
         while True:
             body = self._dialect.body(request)
             started = time.perf_counter()
@@ -115,10 +114,9 @@ class OpenAIBackend:
                 raise CallError("the prompt is not valid Unicode text") from None
             completion, thought = self._read(answer_json(answer, self.name), request, time.perf_counter() - started)
             if self._dialect.starved(request, body, completion.text, thought, completion.finish_reason == "length"):
-                wasted.append(completion)
-                continue
+                raise Starved(completion)
             self._doubt(request, body, completion, thought)
-            return completion.after(wasted)
+            return completion
 
     def _read(self, answer: Any, request: Request, seconds: float) -> tuple[Completion, bool]:
         """An answer as a completion, and whether it shows that the model thought."""
@@ -145,7 +143,7 @@ class OpenAIBackend:
             seconds=round(seconds, 4),
             **usage_fields(answer),
         )
-        return completion, says_it_thought(answer)
+        return completion, says_it_thought(answer, message)
 
     def _doubt(self, request: Request, body: Mapping[str, Any], completion: Completion, thought: bool) -> None:
         """Ends a run whose first answer shows that no verdict can be read from this model, and tells once what a server
