@@ -95,6 +95,21 @@ async def test_a_prompt_that_is_too_long_takes_no_room_from_the_others(openai: O
     assert [call.body["max_tokens"] for call in server.calls] == [room, room, 2048, room, 2048]
 
 
+async def test_a_limit_that_is_too_high_by_another_name_takes_the_room(openai: OpenAIBackend, server: Loopback) -> None:
+    """OpenAI says `max_tokens` of whatever the limit was called."""
+    words = "max_tokens is too large: 10240. This model supports at most 4096 completion tokens"
+    server.plan.refuse = lambda call: refused(words) if call.body["max_completion_tokens"] > 4096 else None
+    await openai.complete(ask("gpt-6-luna", max_tokens=2048))
+    assert [call.body["max_completion_tokens"] for call in server.calls] == [2048 + ROOM, 2048]
+
+
+@pytest.mark.parametrize("word", ["length", "model_length", "max_tokens"])
+async def test_an_answer_is_cut_off_in_any_servers_word(openai: OpenAIBackend, server: Loopback, word: str) -> None:
+    made = {"choices": [{"message": {"content": "[[A]] is"}, "finish_reason": word}]}
+    server.script("json:" + json.dumps(made))
+    assert (await openai.complete(ask("judge", max_tokens=16))).finish_reason == "length"
+
+
 async def test_a_type_in_a_message_is_no_switch(openai: OpenAIBackend, server: Loopback) -> None:
     openai._dialect.host = "api.deepseek.com"
     server.script(refused("messages[0]: invalid type: null, expected a string"))

@@ -41,6 +41,9 @@ from simfarm.errors import InputError, ProviderError
 
 __all__ = ["OpenAIBackend"]
 
+CUT = {"model_length": "length", "max_tokens": "length"}
+"""Other servers' words for an answer that was cut off: Mistral's for the context's end, some gateways' for Claude's."""
+
 NO_KEY = "no-key"
 """Sent where a compatible server needs no key: the SDK insists on one."""
 
@@ -131,7 +134,8 @@ class OpenAIBackend:
             words = words_of(error_fields(answer), self, request)
             what = "is a page, not JSON" if isinstance(answer, str) else "has no choices"
             raise TransientError(f"openai: the answer {what}" + (f": {words}" if words else "")) from None
-        text, finish_reason = message_text(message.get("content")), word(choice, "finish_reason")
+        text, said = message_text(message.get("content")), word(choice, "finish_reason")
+        finish_reason = CUT.get(said or "", said)
         refusal = message_text(message.get("refusal"))
         if refusal:
             text, finish_reason = text or refusal, "refusal"
