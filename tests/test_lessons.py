@@ -12,7 +12,7 @@ import pytest
 from loopback import Call, Loopback, answer_openai, raw
 
 from simfarm.backends.anthropic import AnthropicBackend
-from simfarm.backends.base import CallError, Completion, Request
+from simfarm.backends.base import CallError, Completion, Request, insist
 from simfarm.backends.openai import OpenAIBackend
 from simfarm.backends.traits import ROOM
 from simfarm.engine.runner import Engine
@@ -95,6 +95,21 @@ async def test_a_prompt_that_is_too_long_takes_no_room_from_the_others(openai: O
     assert [call.body["max_tokens"] for call in server.calls] == [room, room, 2048, room, 2048]
 
 
+async def test_a_limit_that_is_too_high_by_another_name_takes_the_room(openai: OpenAIBackend, server: Loopback) -> None:
+    """OpenAI says `max_tokens` of whatever the limit was called."""
+    words = "max_tokens is too large: 10240. This model supports at most 4096 completion tokens"
+    server.plan.refuse = lambda call: refused(words) if call.body["max_completion_tokens"] > 4096 else None
+    await openai.complete(ask("gpt-6-luna", max_tokens=2048))
+    assert [call.body["max_completion_tokens"] for call in server.calls] == [2048 + ROOM, 2048]
+
+
+@pytest.mark.parametrize("word", ["length", "model_length", "max_tokens"])
+async def test_an_answer_is_cut_off_in_any_servers_word(openai: OpenAIBackend, server: Loopback, word: str) -> None:
+    made = {"choices": [{"message": {"content": "[[A]] is"}, "finish_reason": word}]}
+    server.script("json:" + json.dumps(made))
+    assert (await openai.complete(ask("judge", max_tokens=16))).finish_reason == "length"
+
+
 async def test_a_type_in_a_message_is_no_switch(openai: OpenAIBackend, server: Loopback) -> None:
     openai._dialect.host = "api.deepseek.com"
     server.script(refused("messages[0]: invalid type: null, expected a string"))
@@ -121,9 +136,7 @@ async def test_fewer_likely_tokens_hold_for_those_in_flight(openai: OpenAIBacken
 
 async def test_no_fewer_likely_tokens_than_the_judge_wants(openai: OpenAIBackend, server: Loopback) -> None:
     server.plan.refuse = lambda call: refused("'top_logprobs' must be at most 3")
-    with pytest.raises(
-        ProviderError, match="gives fewer likely tokens than the judge's 5: 'top_logprobs' must be at most 3"
-    ):
+    with pytest.raises(ProviderError, match=r"fewer likely tokens than the judge's 5: .top_logprobs. must be"):
         await openai.complete(ask("judge", max_tokens=1, logprobs=5))
     assert server.received == 2
 
@@ -162,7 +175,7 @@ async def test_answers_in_flight_do_not_speak_against_a_switch_they_did_not_have
 
     server.plan.latency = 0.05
     server.plan.refuse = pondering
-    await asyncio.gather(*(openai.complete(ask("judge", f"{n}", max_tokens=16)) for n in range(8)))
+    await asyncio.gather(*(insist(openai, ask("judge", f"{n}", max_tokens=16)) for n in range(8)))
     assert server.received == 16
     assert all(call.body["max_tokens"] == 16 for call in server.calls)
 
@@ -208,28 +221,32 @@ async def test_other_models_speak_anthropics_wire_too(claude: AnthropicBackend, 
     assert not {"chat_template_kwargs", "reasoning_effort"} & server.calls[1].body.keys()
 
 
-async def test_a_budget_counts_what_the_first_call_found_out(server: Loopback, tmp_path: Path) -> None:
-    """Calls that wait for the first are reserved as what it taught makes them."""
-    price, out = (0.0, 100.0), 1000
+@pytest.mark.parametrize("alone", [20.0, 0.0])
+async def test_a_budget_holds_when_a_model_is_found_to_think(
+    server: Loopback, tmp_path: Path, alone: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls are reserved as what was learnt makes them: those that wait, and those sent again with room."""
 
     def thinker(call: Call) -> str | None:
         if call.body["max_tokens"] <= 100:
             return mused(call)
         made = answer_openai(call, "")
-        made["usage"] = {"prompt_tokens": 20, "completion_tokens": out}
+        made["usage"] = {"prompt_tokens": 20, "completion_tokens": 1000}
         return "json:" + json.dumps(made | {"model": "judge"})
 
-    server.plan.refuse = thinker
+    monkeypatch.setattr("simfarm.engine.runner.ALONE", alone)
+    server.plan.refuse, server.plan.latency = thinker, 0.02
     backend = OpenAIBackend(base_url=f"{server.url}/v1")
     store = Store(tmp_path / "s.sqlite")
-    async with Engine(backend, store, concurrency=64, budget=2.0, price=price) as engine:
+    async with Engine(backend, store, concurrency=64, budget=3.0, price=(0.0, 100.0)) as engine:
         asked = [ask("judge", f"{n}", max_tokens=50) for n in range(60)]
         done = await asyncio.gather(*(engine.complete(one) for one in asked), return_exceptions=True)
-        cost = engine.stats.cost
     store.close()
-    assert cost <= 2.0
+    paid = sum(100e-6 * (50 if call.body["max_tokens"] <= 100 else 1000) for call in server.calls)
+    assert engine.stats.cost == pytest.approx(paid)
+    assert paid <= 3.0
     assert any(isinstance(one, BudgetError) for one in done)
-    assert sum(isinstance(one, tuple) for one in done) >= 10
+    assert sum(isinstance(one, tuple) for one in done) >= 15
 
 
 def test_what_was_paid_in_vain_and_is_not_known_makes_the_whole_unknown() -> None:

@@ -13,7 +13,7 @@ import pytest
 from loopback import Call, Loopback, answer_openai
 
 from simfarm.backends.anthropic import AnthropicBackend
-from simfarm.backends.base import Message, Request
+from simfarm.backends.base import Message, Request, insist
 from simfarm.backends.dialect import Dialect
 from simfarm.backends.openai import OpenAIBackend
 from simfarm.backends.traits import DEEP_ROOM, ROOM, traits
@@ -159,6 +159,7 @@ def test_the_store_knows_a_question_by_simfarms_own_words() -> None:
         ("gpt-6-astra", {"effort": "none"}, "gpt-6-astra has no effort 'none': it takes low, medium, high, xhigh"),
         ("gpt-5.6-luna", {"effort": "minimal"}, "has no effort 'minimal': it takes none, low"),
         ("gpt-4.1", {"effort": "low"}, "it takes none; leave it out"),
+        ("gpt-4.1", {"thinking": True}, "gpt-4.1 does not think: leave thinking out"),
         ("gpt-6-luna", {"effort": "low", "thinking": True}, "leave one of them out"),
         ("gpt-6-astra", {"logprobs": 5}, "gives no log probabilities: use a judge that reads text"),
         ("gpt-6-luna", {"logprobs": 5, "effort": "low"}, "while it thinks: .*effort: none"),
@@ -208,23 +209,23 @@ async def test_a_first_call_that_hangs_does_not_hold_the_others(
 
 async def test_a_model_that_is_found_to_think_is_asked_without(openai: OpenAIBackend, server: Loopback) -> None:
     server.plan.refuse = pondering
-    done = await openai.complete(ask("judge", max_tokens=16))
+    done = await insist(openai, ask("judge", max_tokens=16))
     assert done.text in ("m", "M")
     assert done.output_tokens is not None
     assert done.output_tokens > 16, "what was thought in vain was paid for"
     assert server.received == 2
-    await openai.complete(ask("judge", max_tokens=16))
+    await insist(openai, ask("judge", max_tokens=16))
     assert server.received == 3
-    long = await openai.complete(ask("judge", max_tokens=50))
+    long = await insist(openai, ask("judge", max_tokens=50))
     assert long.text
     assert server.calls[-1].body["max_tokens"] == 50 + ROOM
 
 
 async def test_a_switch_that_is_ignored_gives_room(openai: OpenAIBackend, server: Loopback) -> None:
     server.plan.refuse = lambda call: mused(call, 16) if call.body["max_tokens"] <= 100 else None
-    await openai.complete(ask("Qwen3-8B", max_tokens=16))
+    await insist(openai, ask("Qwen3-8B", max_tokens=16))
     assert [call.body["max_tokens"] for call in server.calls] == [16, 16 + ROOM]
-    await openai.complete(ask("judge", max_tokens=16))
+    await insist(openai, ask("judge", max_tokens=16))
     assert [call.body["max_tokens"] for call in server.calls[2:]] == [16, 16, 16 + ROOM]
 
 
@@ -249,7 +250,7 @@ async def test_thoughts_in_the_text_are_seen(openai: OpenAIBackend, server: Loop
         return "json:" + json.dumps(made)
 
     server.plan.refuse = tagged
-    done = await openai.complete(ask("judge", max_tokens=16))
+    done = await insist(openai, ask("judge", max_tokens=16))
     assert done.text in ("m", "M")
 
 
@@ -262,7 +263,7 @@ async def test_thoughts_that_are_not_shown_are_guessed(openai: OpenAIBackend, se
         return "json:" + json.dumps(made)
 
     server.plan.refuse = silent
-    done = await openai.complete(ask("judge", max_tokens=16))
+    done = await insist(openai, ask("judge", max_tokens=16))
     assert done.text in ("m", "M")
     assert [call.body["max_tokens"] for call in server.calls] == [16, 16, 16 + ROOM]
 
@@ -275,7 +276,7 @@ async def test_a_first_token_that_is_a_thought_ends_the_run(openai: OpenAIBacken
 
     server.plan.refuse = always
     with pytest.raises(ProviderError, match="thinks first, so that its first token is no verdict: use a judge that"):
-        await openai.complete(ask("judge", max_tokens=1, logprobs=5))
+        await insist(openai, ask("judge", max_tokens=1, logprobs=5))
 
 
 @pytest.mark.parametrize(

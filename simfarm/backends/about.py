@@ -32,6 +32,9 @@ one for each use."""
 CONTEXTS = ("max_model_len", "max_input_tokens", "context_length", "max_context_length", "context_window")
 """The same of a context: vLLM, Anthropic, OpenRouter, Mistral, Groq."""
 
+EPOCH = 10**9
+"""Seconds since 1970 of a day before any model."""
+
 NAME = re.compile(r"[\w.:/@-]{1,100}", re.ASCII)
 
 PROVIDER = "the provider"
@@ -144,7 +147,8 @@ def _date(value: object) -> date | None:
     try:
         if isinstance(value, str):
             return datetime.fromisoformat(value).date()
-        return datetime.fromtimestamp(value, UTC).date() if isinstance(value, int) and value > 0 else None
+        # a flag is an int, and a small number counts something else
+        return datetime.fromtimestamp(value, UTC).date() if isinstance(value, int) and value > EPOCH else None
     except (ValueError, OverflowError, OSError):
         return None
 

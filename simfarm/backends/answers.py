@@ -112,11 +112,11 @@ def _openai_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def says_it_thought(answer: Mapping[str, Any]) -> bool:
-    """Whether a chat completion shows its thoughts, or counts them; what a total holds beside both parts may be
+def says_it_thought(answer: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
+    """Whether an answer's message shows thoughts, or its usage counts some; what a total holds beside its parts may be
     anything."""
-    message, usage = answer["choices"][0]["message"], _inner(answer, "usage")
-    return any(message.get(name) for name in ("reasoning_content", "reasoning")) or bool(_stated_thinking(usage))
+    shown = any(message.get(name) for name in ("reasoning_content", "reasoning"))
+    return shown or bool(_stated_thinking(_inner(answer, "usage")))
 
 
 def _stated_thinking(usage: Mapping[str, Any]) -> int | None:

@@ -21,8 +21,10 @@ __all__ = [
     "Prompt",
     "Request",
     "Scorer",
+    "Starved",
     "TokenLogprob",
     "TransientError",
+    "insist",
     "read_cost",
     "read_count",
     "read_logprob",
@@ -266,6 +268,15 @@ class TransientError(Exception):
         self.retry_after = retry_after
 
 
+class Starved(TransientError):
+    """The answer held nothing, since the model used up its limit by thinking. It was `paid` for; the request is to be
+    sent again at once, and goes out otherwise: with more room, which may cost more, or without thinking."""
+
+    def __init__(self, paid: Completion) -> None:
+        super().__init__("the model used up its limit by thinking")
+        self.paid = paid
+
+
 class Backend(Protocol):
     """Where completions come from. Raises `CallError`, `TransientError`, or `simfarm.errors.ProviderError`."""
 
@@ -290,6 +301,16 @@ class Backend(Protocol):
     async def complete(self, request: Request) -> Completion: ...
 
     async def close(self) -> None: ...
+
+
+async def insist(backend: Backend, request: Request) -> Completion:
+    """A completion, asked for again where a model used up its limit by thinking; the cost of all is in it."""
+    paid: list[Completion] = []
+    while True:
+        try:
+            return (await backend.complete(request)).after(paid)
+        except Starved as error:
+            paid.append(error.paid)
 
 
 class Scorer(Backend, Protocol):

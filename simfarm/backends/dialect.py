@@ -74,6 +74,8 @@ def check_thinking(model: str, host: str | None, sampling: Mapping[str, Any]) ->
     if effort and known.efforts is not None and effort not in known.efforts and (host is None or host.endswith(HOMES)):
         takes = f"it takes {', '.join(known.efforts)}" if known.efforts else "it takes none; leave it out"
         raise InputError(f"{model} has no effort '{effort}': {takes}")
+    if sampling.get("thinking") and known.efforts == ():
+        raise InputError(f"{model} does not think: leave thinking out")
     if effort and "thinking" in sampling:
         raise InputError("sampling names an effort and thinking: leave one of them out")
     if not sampling.get("logprobs"):
@@ -197,9 +199,11 @@ class Dialect:
         message = error["message"].lower()
         said, amount = f"{error['param'].lower()} {message}", bool(_AMOUNTS.search(message))
         ending = f": {words}" if words else ""
-        if any(limit in said and limit in body for limit in LIMITS):
+        limits = [limit for limit in LIMITS if limit in body]
+        # OpenAI says max_tokens of too high a limit, whatever its name was
+        if any(limit in said for limit in (LIMITS if limits and amount else limits)):
             if not amount:
-                refused.add(next(limit for limit in LIMITS if limit in body))
+                refused.update(limits)
             elif self.most_tokens(request) != sampling.get("max_tokens"):
                 learnt.cramped = min(learnt.cramped, _size(request))
             return True

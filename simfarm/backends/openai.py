@@ -26,7 +26,7 @@ from simfarm.backends.answers import (
     usage_fields,
     word,
 )
-from simfarm.backends.base import CallError, Completion, Request, TransientError
+from simfarm.backends.base import CallError, Completion, Request, Starved, TransientError
 from simfarm.backends.dialect import READS_TEXT, Dialect
 from simfarm.backends.failures import (
     answer_error,
@@ -40,6 +40,9 @@ from simfarm.backends.failures import (
 from simfarm.errors import InputError, ProviderError
 
 __all__ = ["OpenAIBackend"]
+
+CUT = {"model_length": "length", "max_tokens": "length"}
+"""Other servers' words for an answer that was cut off: Mistral's for the context's end, some gateways' for Claude's."""
 
 NO_KEY = "no-key"
 """Sent where a compatible server needs no key: the SDK insists on one."""
@@ -95,9 +98,8 @@ class OpenAIBackend:
         return self._dialect.most_tokens(request)
 
     async def complete(self, request: Request) -> Completion:
-        """One completion. A body that the model refuses for one of its parameters is adjusted and sent again at once,
-        and so is one whose limit the model used up by thinking; the process remembers."""
-        wasted: list[Completion] = []
+        """One completion. A body that the model refuses for one of its parameters is adjusted and sent again at once.
+        `Starved` is for a limit that was used up by thinking; the process remembers both."""
         while True:
             body = self._dialect.body(request)
             started = time.perf_counter()
@@ -115,10 +117,9 @@ class OpenAIBackend:
                 raise CallError("the prompt is not valid Unicode text") from None
             completion, thought = self._read(answer_json(answer, self.name), request, time.perf_counter() - started)
             if self._dialect.starved(request, body, completion.text, thought, completion.finish_reason == "length"):
-                wasted.append(completion)
-                continue
+                raise Starved(completion)
             self._doubt(request, body, completion, thought)
-            return completion.after(wasted)
+            return completion
 
     def _read(self, answer: Any, request: Request, seconds: float) -> tuple[Completion, bool]:
         """An answer as a completion, and whether it shows that the model thought."""
@@ -133,7 +134,8 @@ class OpenAIBackend:
             words = words_of(error_fields(answer), self, request)
             what = "is a page, not JSON" if isinstance(answer, str) else "has no choices"
             raise TransientError(f"openai: the answer {what}" + (f": {words}" if words else "")) from None
-        text, finish_reason = message_text(message.get("content")), word(choice, "finish_reason")
+        text, said = message_text(message.get("content")), word(choice, "finish_reason")
+        finish_reason = CUT.get(said or "", said)
         refusal = message_text(message.get("refusal"))
         if refusal:
             text, finish_reason = text or refusal, "refusal"
@@ -145,7 +147,7 @@ class OpenAIBackend:
             seconds=round(seconds, 4),
             **usage_fields(answer),
         )
-        return completion, says_it_thought(answer)
+        return completion, says_it_thought(answer, message)
 
     def _doubt(self, request: Request, body: Mapping[str, Any], completion: Completion, thought: bool) -> None:
         """Ends a run whose first answer shows that no verdict can be read from this model, and tells once what a server

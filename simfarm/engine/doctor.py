@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from simfarm.backends.about import About, Describing, known_about
-from simfarm.backends.base import Backend, CallError, Completion, Message, Request, TransientError
+from simfarm.backends.base import Backend, CallError, Completion, Message, Request, TransientError, insist
 from simfarm.backends.failures import Unreachable
 from simfarm.backends.meanings import BAD_KEY, NO_ACCESS, NO_ENTRY, NOT_THERE, OTHER_INTERFACE, RETIRED, UNKNOWN
 from simfarm.backends.retirements import retirement
@@ -114,7 +114,7 @@ class _Doctor:
         try:
             self.backend.check(self.model, sampling)
             async with asyncio.timeout(self.timeout):
-                done = await self.backend.complete(Request(self.model, messages, sampling))
+                done = await insist(self.backend, Request(self.model, messages, sampling))
         except TimeoutError:
             return TransientError(f"no answer within {self.timeout:g} s: raise --timeout")
         except (CallError, TransientError, ProviderError, InputError) as error:

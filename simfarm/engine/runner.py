@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
-from simfarm.backends.base import Backend, CallError, Completion, Request, TransientError
+from simfarm.backends.base import Backend, CallError, Completion, Request, Starved, TransientError
 from simfarm.backends.failures import OutOfFiles, Unreachable
 from simfarm.engine.budget import Budget
 from simfarm.engine.descriptors import affordable
@@ -198,14 +198,14 @@ class Engine:
         if self._budget is not None and self.estimate(request)[2] is None:
             raise InputError(f"--budget needs the price of {request.model}, which no table knows: add --price IN,OUT")
         await self.lifetime.read(request.model)
-        mark = object()
+        mark, paid = object(), list[Completion]()
         attempt = failures = 0
         gone: TransientError | None = None
         while True:
             try:
                 if gone is None:
-                    return await self._attempt(key, request)
-                completion = await self.patience.outlast(gone, lambda: self._attempt(key, request, knocking=True))
+                    return await self._attempt(key, request, paid)
+                completion = await self.patience.outlast(gone, lambda: self._attempt(key, request, paid, knocking=True))
                 if completion is not None:
                     return completion
                 gone = None
@@ -214,6 +214,9 @@ class Engine:
                 await self.patience.refusal(error)
                 self.stats.errors["refused"] += 1
                 raise
+            except Starved as error:
+                paid.append(error.paid)
+                gone = None
             except TransientError as error:
                 failures += not (error.throttled or error.overloaded or isinstance(error, OutOfFiles))
                 self._limits.pause(self.patience.heed(error, self.backend.name))
@@ -229,37 +232,42 @@ class Engine:
                 await self._back_off(error, attempt)
                 attempt += 1
 
-    async def _attempt(self, key: bytes | None, request: Request, knocking: bool = False) -> Completion:
+    async def _attempt(
+        self, key: bytes | None, request: Request, paid: Sequence[Completion], knocking: bool = False
+    ) -> Completion:
         """One call, inside the limits and the budget. A failed call reports no tokens and so counts as free, but one
-        whose time was up was worked on, and may be billed.
+        whose time was up was worked on, and may be billed. What was `paid` for in vain before it is the answer's cost.
 
         The answer is committed before its place is given to the next call, so that a kill loses no more than
         `concurrency` answers.
         """
         tokens = sum(self.estimate(request)[:2])
         entered = await self._limits.enter(tokens, knocking)
-        used, cost, reserved = 0, 0.0, False
-        most: float | None = None
+        used, cost, most, reserved = 0, 0.0, 0.0, False
         try:
             await self.patience.gate(knocking)
             if self._store is not None:
                 await self._store.ready()
             # only here: that a model thinks is learnt while others wait
-            most = self.estimate(request)[2]
+            most = self.estimate(request)[2] or 0.0
             if self._budget is not None:
-                assert most is not None
                 await self._budget.reserve(most)
                 reserved = True
             with self.patience.flight():
-                completion = await self._call(request, entered)
+                answer = await self._call(request, entered)
+                completion = answer.after(paid)
                 if key is not None and self._store is not None:
                     self._asked.add(key)
                     await self._store.put(key, completion)
                 self._limits.succeeded()
                 self.patience.answered()
-                used = (completion.input_tokens or 0) + (completion.output_tokens or 0)
-                cost = self._count(completion, most)
+                self.stats.asked += 1
+                used, cost = self._count(answer, most)
             return completion
+        except Starved as error:
+            self.patience.answered()
+            used, cost = self._count(error.paid, most)
+            raise
         except TransientError as error:
             if error.slow and most:
                 self.stats.timed_out += 1
@@ -267,7 +275,7 @@ class Engine:
                 cost = most
             raise
         finally:
-            if reserved and self._budget is not None and most is not None:
+            if reserved and self._budget is not None:
                 self._budget.settle(most, cost)
             self._limits.used(tokens, used)
             self._limits.leave()
@@ -315,22 +323,22 @@ class Engine:
             self._tell("note", f"{plural(possible, 'call')} at a time, not {concurrency}: {why}")
         return possible
 
-    def _count(self, completion: Completion, most: float | None) -> float:
-        """Adds a new completion to the statistics; what it counts against the budget (the most, where unpriced)."""
+    def _count(self, completion: Completion, most: float) -> tuple[int, float]:
+        """Adds what was paid for to the statistics. Its tokens, and what the budget loses (the most where unpriced)."""
         stats = self.stats
-        stats.asked += 1
         if stats.since is None:
             stats.since = time.perf_counter() - (completion.seconds or 0.0)
-        stats.input_tokens += completion.input_tokens or 0
-        stats.output_tokens += completion.output_tokens or 0
+        tokens_in, tokens_out = completion.input_tokens or 0, completion.output_tokens or 0
+        stats.input_tokens += tokens_in
+        stats.output_tokens += tokens_out
         if completion.model is not None:
             stats.models[completion.model] += 1
         cost = self.price_of(completion)
         if cost is None:
             stats.unpriced += 1
-            return most or 0.0
+            return tokens_in + tokens_out, most
         stats.cost += cost
-        return cost
+        return tokens_in + tokens_out, cost
 
     async def _back_off(self, error: TransientError, attempt: int) -> None:
         self.stats.retries += 1
