@@ -169,7 +169,7 @@ OVERLOADED = raw(529, {"type": "error", "error": {"type": "overloaded_error", "m
         ("drop", "dropped the connection"),
         (GATEWAY, "openai answered 502"),
         (OVERLOADED, "openai answered 529: Overloaded"),
-        ("hang", "no answer within 0.2 s: lower --concurrency or raise --timeout"),
+        ("hang", "no answer within 0.6 s: lower --concurrency or raise --timeout"),
     ],
     ids=["drop", "gateway", "overload", "hang"],
 )
