@@ -167,8 +167,8 @@ def test_a_dry_run_needs_no_key_and_asks_nothing(
         assert "12 requests would go to openai/gpt-6-luna" in told
         assert "price at most $0.00" in told
         assert "$0.00 " not in told
-    there = ["--base-url", "http://127.0.0.1:1/v1"]
-    assert main(["annotate", "m.json", "--baseline", "base.json", "--judge", "pairwise-letter", "--dry-run", *there]) == 0
+    there = ["m.json", "--baseline", "base.json", "--judge", "pairwise-letter", "--base-url", "http://127.0.0.1:1/v1"]
+    assert main(["annotate", *there, "--dry-run"]) == 0
     assert "price unknown (genai-prices " in capsys.readouterr().out
     assert not (files / "a.jsonl").exists()
 
