@@ -386,6 +386,8 @@ def test_an_address_no_call_can_go_to_is_refused_before_any(monkeypatch: pytest.
         with pytest.raises(InputError, match=r"^--base-url '.*' is no web address: write it as http://") as caught:
             open_backend(spec, base_url=url)
         assert "\n" not in str(caught.value)
+        with pytest.raises(InputError, match="--base-url is empty"):
+            open_backend(spec, base_url=" ")
     for variable, spec in (
         ("ANTHROPIC_BASE_URL", "anthropic/m"),
         ("OPENAI_BASE_URL", "openai/m"),

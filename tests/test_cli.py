@@ -165,7 +165,11 @@ def test_a_dry_run_needs_no_key_and_asks_nothing(
         assert main([verb, "m.json", "--baseline", "base.json", "--judge", "pairwise-logprob", "--dry-run"]) == 0
         told = capsys.readouterr().out
         assert "12 requests would go to openai/gpt-6-luna" in told
-        assert "price at most $0." in told
+        assert "price at most $0.00" in told
+        assert "$0.00 " not in told
+    there = ["m.json", "--baseline", "base.json", "--judge", "pairwise-letter", "--base-url", "http://127.0.0.1:1/v1"]
+    assert main(["annotate", *there, "--dry-run"]) == 0
+    assert "price unknown (genai-prices " in capsys.readouterr().out
     assert not (files / "a.jsonl").exists()
 
 

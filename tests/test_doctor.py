@@ -453,3 +453,33 @@ def test_this_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
         assert words in out
     assert main(["doctor", "--json"]) == 0
     assert {one["question"] for one in json.loads(capsys.readouterr().out)} >= {"keys", ".env", "store", "versions"}
+
+
+def test_without_a_key_the_embedded_model_is_advised_where_it_can_serve(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENAI_API_KEY")
+    weights = tmp_path / "w.gguf"
+    monkeypatch.setattr("simfarm.engine.surroundings.embedded_weights", lambda: weights)
+    monkeypatch.setattr("simfarm.engine.surroundings._version", lambda package: None)
+    assert main(["doctor", "--json"]) == 0
+    found = {one["question"]: one for one in json.loads(capsys.readouterr().out)}
+    assert found["judge pairwise-letter"]["remedy"] == "export OPENAI_API_KEY, or --model embedded"
+    assert found["judge pairwise-logprob"]["remedy"] == "export OPENAI_API_KEY"
+    assert found["embedded model"]["answer"] == "no"
+    assert "simfarm[local]" in found["embedded model"]["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("model", "remedy"),
+    [
+        ("openai/gpt-6-luna", "sampling: {thinking: false} in the judge switches it off"),
+        ("openai/gpt-6-astra", "effort: low in the judge is the least it has"),
+        ("openai/served", "where the model has it"),
+    ],
+)
+def test_how_a_model_thinks_less_is_what_it_has(capsys: pytest.CaptureFixture[str], model: str, remedy: str) -> None:
+    with Loopback(refuse=lambda call: said(call, thought=0 if call.body.get("logprobs") else 48)) as server:
+        _, found, _ = examined(capsys, url=f"{server.url}/v1", model=model)
+    assert remedy in found["thinks first"]["remedy"]

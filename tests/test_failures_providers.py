@@ -65,6 +65,11 @@ async def test_what_no_call_gets_past_ends_the_run_in_the_providers_words(
     assert str(error) == f"openai at {server.url}/… {what} ({status}): {reason}"
 
 
+async def test_anthropics_address_ends_without_v1(backends: dict[str, Any], server: Loopback) -> None:
+    error = await asked(backends["anthropic"], server, raw(404, "404 page not found"))
+    assert str(error).endswith("; check --base-url (for anthropic/ it ends without /v1)")
+
+
 @pytest.mark.parametrize("name", ANTHROPIC_STOPS)
 async def test_what_no_call_to_anthropic_gets_past(backends: dict[str, Any], server: Loopback, name: str) -> None:
     status, body, what = ANTHROPIC_STOPS[name]

@@ -86,6 +86,7 @@ def test_a_judge_is_a_name_a_file_or_a_folder(tmp_path: Path, monkeypatch: pytes
         ({"sampling": {"logprobs": 21}}, "sampling.logprobs"),
         ({"sampling": {"seed": "a"}}, "sampling.seed"),
         ({"sampling": {"effort": 3}}, "sampling.effort"),
+        ({"sampling": {"effort": False}}, "not False .YAML reads a bare on, off, yes and no so: quote it"),
         ({"sampling": {"stop": "x"}}, "sampling.stop"),
         ({"criteria": "be nice"}, "criteria: must be a list"),
         ({"criteria": ["be nice"]}, "criteria are either listed and used"),

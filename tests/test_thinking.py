@@ -162,7 +162,9 @@ def test_the_store_knows_a_question_by_simfarms_own_words() -> None:
     [
         ("gpt-6-astra", {"effort": "none"}, "gpt-6-astra has no effort 'none': it takes low, medium, high, xhigh"),
         ("gpt-5.6-luna", {"effort": "minimal"}, "has no effort 'minimal': it takes none, low"),
-        ("gpt-4.1", {"effort": "low"}, "it takes none; leave it out"),
+        ("gpt-4.1", {"effort": "low"}, "it takes no effort; leave it out"),
+        ("gpt-4.1", {"effort": "none"}, "has no effort 'none': it takes no effort; leave it out"),
+        ("claude-haiku-5-5", {"effort": "none"}, "xhigh, max; sampling: {thinking: false} in the judge switches"),
         ("gpt-4.1", {"thinking": True}, "gpt-4.1 does not think: leave thinking out"),
         ("gpt-6-luna", {"effort": "low", "thinking": True}, "leave one of them out"),
         ("gpt-6-astra", {"logprobs": 5}, "gives no log probabilities: use a judge that reads text"),

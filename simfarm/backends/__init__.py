@@ -77,6 +77,9 @@ def open_backend(
         return model, model.model
     if engine:
         raise InputError(f"--engine-arg {min(engine)} is for a model in this process, and {spec} asks a server")
+    if base_url is not None and not base_url.strip():
+        # not the provider's own address: what was meant for a server at home would leave the house
+        raise InputError("--base-url is empty (a variable that is not set?): name the server, or leave it out")
     timeout = timeout or TIMEOUT
     prefix, _, name = spec.partition("/")
     if prefix not in PREFIXES:

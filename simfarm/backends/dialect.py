@@ -72,7 +72,9 @@ def check_thinking(model: str, host: str | None, sampling: Mapping[str, Any]) ->
     known = traits(model, host)
     effort = sampling.get("effort")
     if effort and known.efforts is not None and effort not in known.efforts and (host is None or host.endswith(HOMES)):
-        takes = f"it takes {', '.join(known.efforts)}" if known.efforts else "it takes none; leave it out"
+        takes = f"it takes {', '.join(known.efforts)}" if known.efforts else "it takes no effort; leave it out"
+        if effort == "none" and known.efforts and known.off is not None:
+            takes += "; sampling: {thinking: false} in the judge switches its thinking off"
         raise InputError(f"{model} has no effort '{effort}': {takes}")
     if sampling.get("thinking") and known.efforts == ():
         raise InputError(f"{model} does not think: leave thinking out")

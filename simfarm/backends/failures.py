@@ -158,6 +158,8 @@ def status_error(
         what, remedy = (text.format(model=request.model, key=key) for text in (stop.what, stop.remedy))
         if stop is BAD_KEY and not os.environ.get(key):
             what, remedy = "wants a key", f"export {key}, or write it into a .env file here"
+        if stop is NOT_THERE and asker.name == "anthropic":
+            remedy = "check --base-url (for anthropic/ it ends without /v1)"
         if stop is NOT_THERE and not asker.base_url:
             remedy = "take another model with --model"
         return ProviderError(f"{where} {what} ({status}): " + (f"{words}; {remedy}" if words else remedy))

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from simfarm.backends.about import About, Describing, known_about
 from simfarm.backends.base import Backend, CallError, Completion, Message, Request, TransientError, insist
@@ -20,6 +21,7 @@ from simfarm.backends.failures import Unreachable
 from simfarm.backends.meanings import BAD_KEY, NO_ACCESS, NO_ENTRY, NOT_THERE, OTHER_INTERFACE, RETIRED, UNKNOWN
 from simfarm.backends.retirements import retirement
 from simfarm.backends.tap import NOT_ASKED, Tap
+from simfarm.backends.traits import traits
 from simfarm.engine.findings import Examination, Finding
 from simfarm.engine.prices import Tariff, price_table
 from simfarm.errors import InputError, ProviderError
@@ -31,7 +33,6 @@ __all__ = ["MOST_CALLS", "examine", "most_cost"]
 MOST_CALLS = 8
 
 READS_TEXT = "a judge that reads text: pairwise-reasoned"
-LESS = "effort: none or low in the judge, where the model has it"
 VARIES = "--repeats shows how far its verdicts vary"
 
 STEPS: Mapping[str, tuple[str, ...]] = {
@@ -183,12 +184,12 @@ class _Doctor:
         add, tap = self.made.add, self.tap
         thought = done.thinking_tokens
         if thought is None and not done.text.strip() and done.finish_reason == "length":
-            add("thinks first", True, f"used up {_tokens(done)} and replied nothing", LESS)
+            add("thinks first", True, f"used up {_tokens(done)} and replied nothing", self._less())
         elif thought is None:
             add("thinks first", None, "the answer does not count it")
         else:
             told = f"{thought:,} of {done.output_tokens or 0:,} tokens here"
-            add("thinks first", thought > 0, told, LESS if thought else "")
+            add("thinks first", thought > 0, told, self._less() if thought else "")
         if not tap.open:
             for question in ("temperature", "seed", "token limit"):
                 add(question, None, "litellm leaves out what it knows to be refused")
@@ -199,6 +200,16 @@ class _Doctor:
             add(question, taken, "taken" if taken else said, "" if taken else remedy)
         limit = next((name for name in tap.sent if name in ("max_tokens", "max_completion_tokens")), None)
         add("token limit", limit is not None, f"as {limit}, {tap.sent[limit]:,} here" if limit else "left out")
+
+    def _less(self) -> str:
+        """How a judge has it think less, by what is known of the model."""
+        url = self.backend.base_url
+        known = traits(self.model, urlsplit(url).hostname if url else None)
+        if known.thinks and known.off is not None:
+            return "sampling: {thinking: false} in the judge switches it off"
+        if known.efforts:
+            return f"effort: {known.efforts[0]} in the judge is the least it has"
+        return "an effort, or thinking: false, in the judge, where the model has it"
 
     async def weigh(self) -> None:
         """Log probabilities, and in this process whether a reply is held to the labels."""

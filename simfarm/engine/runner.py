@@ -172,12 +172,12 @@ class Engine:
         uses = [self.estimate(request) for request in requests]
         tokens_in, tokens_out = sum(u[0] for u in uses), sum(u[1] for u in uses)
         price = None if any(u[2] is None for u in uses) else sum(u[2] or 0.0 for u in uses)
-        cost = "unknown (no list price for this model; give --price IN,OUT)" if price is None else at_most(price)
-        priced = (
-            "no price, it runs in this process"
-            if self.backend.in_process
-            else f"price at most {cost} ({price_table()})"
-        )
+        if self.backend.in_process:
+            priced = "no price, it runs in this process"
+        elif price is None:
+            priced = f"price unknown ({price_table()} has none for it at this address; give --price IN,OUT)"
+        else:
+            priced = f"price at most {at_most(price)} ({price_table()})"
         target = f"{self.backend.name}/{requests[0].model}" if requests else self.backend.name
         return (
             f"{plural(known, 'answer is', 'answers are')} in the store; {plural(len(requests), 'request')} would go to "

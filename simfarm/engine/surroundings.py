@@ -46,7 +46,10 @@ def surroundings() -> list[Finding]:
         if judge.model is not None:
             variable = KEYS.get(judge.model.partition("/")[0], "")
             ready = bool(os.environ.get(variable))
-            remedy = "" if ready else f"export {variable}, or --model embedded"
+            weighs = judge.verdict is not None and judge.verdict.parser == "token_logprobs"
+            # the engine of the embedded model tells the chosen token's alone
+            other = "" if weighs else ", or --model embedded"
+            remedy = "" if ready else f"export {variable}{other}"
             line = retirement(judge.model)
             told = f"asks {judge.model}" + (f", which is shut down on {line.shutdown}" if line else "")
             found.append(Finding(f"judge {judge.name}", "yes" if ready else "no", told, remedy))
@@ -77,9 +80,12 @@ def _store() -> Finding:
 
 def _embedded() -> Finding:
     try:
-        return Finding("embedded model", "yes", str(embedded_weights()))
+        weights = str(embedded_weights())
     except InputError:
         return Finding("embedded model", "no", "not fetched", "simfarm setup-local, once (93 MB)")
+    if _version(EXTRAS["local"]) is None:
+        return Finding("embedded model", "no", f"{weights}, and nothing to run it", "pip install 'simfarm[local]'")
+    return Finding("embedded model", "yes", weights)
 
 
 def _versions() -> Finding:

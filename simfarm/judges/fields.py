@@ -112,7 +112,8 @@ def choice(where: str, value: Any, allowed: Iterable[str]) -> str:
 def text(where: str, value: Any) -> str:
     """A text that is not blank."""
     if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{where}: must be a text, not {value!r}")
+        bare = " (YAML reads a bare on, off, yes and no so: quote it)" if isinstance(value, bool) else ""
+        raise InputError(f"{where}: must be a text, not {value!r}{bare}")
     return value
 
 
