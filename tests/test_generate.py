@@ -282,6 +282,15 @@ def test_records_say_what_was_sent(prompts: str, capsys: pytest.CaptureFixture[s
         assert read_rows("o.json")[0]["generator"] == "m@20240620"
 
 
+def test_a_record_names_no_temperature_that_was_not_sent(prompts: str) -> None:
+    with Loopback() as server:
+        for model in ("gpt-6-luna", "m"):
+            command = ["generate", prompts, "--model", f"openai/{model}", "--base-url", f"{server.url}/v1"]
+            assert main([*command, "-o", f"{model}.jsonl"]) == 0
+            recorded = read_rows(f"{model}.jsonl")[0]["sampling"]
+            assert ("temperature" in recorded) == ("temperature" in server.calls[-1].body)
+
+
 def test_who_speaks_is_part_of_the_question(prompts: str) -> None:
     with Loopback() as server:
         for name in ("alice", "bob"):

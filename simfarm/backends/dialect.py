@@ -263,12 +263,13 @@ def _size(request: Request) -> int:
 
 def _holds(body: Mapping[str, Any], switch: Mapping[str, Any]) -> bool:
     """Whether a body has a switch in it, perhaps among other arguments of the chat template."""
-    held = {name: body.get(name) for name in switch}
     for name, value in switch.items():
-        told = body.get(name)
-        if isinstance(value, dict) and isinstance(told, dict):
-            held[name] = {inner: told.get(inner) for inner in value}
-    return bool(switch) and held == switch
+        held = body.get(name)
+        if isinstance(value, dict) and isinstance(held, dict):
+            held = {inner: held.get(inner) for inner in value}
+        if held != value:
+            return False
+    return bool(switch)
 
 
 def _names(switch: Mapping[str, Any]) -> list[str]:

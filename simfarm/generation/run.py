@@ -193,7 +193,7 @@ class Generation:
             "revision": revision,
             "engine": completion.engine or self.backend.name,
             "system": self._system(asked),
-            "sampling": self.sampling.recorded(sample),
+            "sampling": self._recorded(sample),
             "thinking": thinking,
             "input_tokens": completion.input_tokens,
             "output_tokens": completion.output_tokens,
@@ -210,6 +210,13 @@ class Generation:
             messages=asked.messages,
             extra=dict(asked.extra) | {name: value for name, value in record.items() if value is not None},
         )
+
+    def _recorded(self, sample: int) -> dict[str, Any]:
+        """How an answer was drawn, without a temperature that the model takes no word of."""
+        recorded = self.sampling.recorded(sample)
+        if not _is_drawn(self.backend, self.model, self.sampling):
+            del recorded["temperature"]
+        return recorded
 
     @asynccontextmanager
     async def _engine(self) -> AsyncGenerator[Engine]:
@@ -277,15 +284,21 @@ def _switched(sampling: Sampling) -> Sampling:
     return replace(sampling, thinking=thinking, template_args=args)
 
 
+def _is_drawn(backend: Backend, model: str, sampling: Sampling) -> bool:
+    """Whether the model takes a temperature, as far as is known by its name."""
+    known = traits(model)
+    thinks = known.thinks if sampling.thinking is None else sampling.thinking
+    if sampling.effort is not None:
+        thinks = sampling.effort != "none"
+    return backend.in_process or (known.drawn if thinks else known.drawn_quiet)
+
+
 def _refuse_unsent(backend: Backend, model: str, sampling: Sampling) -> None:
     """Raise `InputError` for what a model takes no word of: the record would say what was never sent."""
     known = traits(model)
     if sampling.thinking is False and known.thinks and known.off is None:
         raise InputError(f"{model} cannot but think: leave that out, or ask for less of it (effort)")
-    thinks = known.thinks if sampling.thinking is None else sampling.thinking
-    if sampling.effort is not None:
-        thinks = sampling.effort != "none"
-    if backend.in_process or (known.drawn if thinks else known.drawn_quiet):
+    if _is_drawn(backend, model, sampling):
         return
     named = {"temperature": sampling.temperature, "top_p": sampling.top_p, "stop": sampling.stop or None}
     if backend.name == "anthropic":
