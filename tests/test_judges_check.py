@@ -161,3 +161,12 @@ def test_check_of_an_unfit_file_ends_with_2(tmp_path: Path, capsys: pytest.Captu
 def test_an_unknown_judge_is_an_input_error() -> None:
     with pytest.raises(InputError, match="did you mean pairwise-logprob"):
         run("check", "pairwise-logprobs")
+
+
+def test_a_model_that_has_not_what_the_judge_asks_for_is_told() -> None:
+    judge = load_judge("pairwise-reasoned")
+    unfit = judge.replace(model="openai/gpt-6-luna", sampling={"max_tokens": 99, "effort": "minimal"})
+    assert any("gpt-6-luna has no effort 'minimal'" in line for line in check_judge(unfit).warnings)
+    weighed = load_judge("pairwise-logprob").replace(model="anthropic/claude-haiku-5-5")
+    assert any("gives no log probabilities" in line for line in check_judge(weighed).warnings)
+    assert not any("gpt-6-luna" in line for line in check_judge(judge).warnings)

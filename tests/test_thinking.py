@@ -452,8 +452,9 @@ def test_a_thinking_model_gives_every_verdict_of_every_judge(
         assert annotate(server, "--judge", judge, model="gpt-6-luna") == 0
     assert server.received == 90
     told = capsys.readouterr().err
-    assert "gpt-6-luna thinks before it answers: it gets 8,192 tokens for that, a verdict 2,048" in told
-    assert "a verdict 1 " not in told
+    room = "gpt-6-luna may think before it answers: up to 8,192 tokens are allowed for that, beside {} of a verdict"
+    assert room.format("2,048") in told
+    assert room.format("1") not in told
 
 
 def test_an_effort_changes_the_judge(pairs: Path, server: Loopback, capsys: pytest.CaptureFixture[str]) -> None:
@@ -464,6 +465,67 @@ def test_an_effort_changes_the_judge(pairs: Path, server: Loopback, capsys: pyte
     capsys.readouterr()
     assert main(["annotate", "pairs.json", "--judge", "surface", "--effort", "low"]) == 2
     assert "--effort does nothing with the judge 'surface'" in capsys.readouterr().err
+
+
+def test_what_would_not_be_sent_or_done_is_told(
+    pairs: Path, server: Loopback, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option in ("--temperature", "--top-p"):
+        assert annotate(server, "--judge", "pairwise-reasoned", option, "0.5", model="gpt-6-luna") == 2
+        assert f"takes no {option[2:].replace('-', '_')} while it thinks: leave it out" in capsys.readouterr().err
+    assert annotate(server, "--judge", "pairwise-letter", "--temperature", "0.5", model="gpt-6-luna") == 0
+    assert server.calls[-1].body["temperature"] == 0.5
+    Path("mine").mkdir()
+    folder = Path(load_judge("pairwise-reasoned").path).parent
+    Path("mine/template.jinja").write_text((folder / "template.jinja").read_text())
+    text = (folder / "judge.yaml").read_text().replace("temperature: 0", "thinking: false")
+    Path("mine/judge.yaml").write_text(text + "\nuntil: 2027-03-01\n")
+    capsys.readouterr()
+    assert annotate(server, "--judge", "mine", model="gpt-6-astra") == 0
+    told = capsys.readouterr().err
+    assert "warning: gpt-6-astra cannot but think, though the judge wants none of it: up to 8,192" in told
+    assert "is shut down on 2027-03-01" not in told, "another model than the file's"
+    asked = ["--base-url", f"{server.url}/v1", "-o", "out.jsonl"]
+    assert main(["annotate", "pairs.json", "--judge", "mine", "--limit", "1", *asked]) == 0
+    assert "warning: by the judge's file gpt-6-luna is shut down on 2027-03-01" in capsys.readouterr().err
+
+
+def test_a_dry_run_tells_of_a_model_that_is_gone(
+    pairs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    command = [
+        "annotate",
+        "pairs.json",
+        "--judge",
+        "pairwise-letter",
+        "--model",
+        "openai/gpt-4o-2024-05-13",
+        "--dry-run",
+    ]
+    assert main(command) == 0
+    assert "warning: gpt-4o-2024-05-13 was shut down on 2026-10-23" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("sampling", "words", "named"),
+    [
+        ({"extra": {"top_k": 1}}, "Unrecognized request argument supplied: top_k", "top_k"),
+        ({"template_args": {"x": 1}}, "property 'chat_template_kwargs' is unsupported", "chat_template_kwargs"),
+        (
+            {"chat_template": "{{ x }}"},
+            "Untrusted chat template: not supported",
+            "chat_template",
+        ),
+    ],
+)
+async def test_what_was_asked_for_is_not_left_out(
+    openai: OpenAIBackend, server: Loopback, sampling: dict[str, Any], words: str, named: str
+) -> None:
+    server.plan.refuse = lambda call: f"400:{words}"
+    with pytest.raises(ProviderError, match=f"m takes no {named}, which was asked for: leave it out: "):
+        await openai.complete(ask("m", **sampling))
+    assert server.received == 1
 
 
 def test_outputs_of_a_model_that_thinks(pairs: Path, server: Loopback, capsys: pytest.CaptureFixture[str]) -> None:
@@ -479,6 +541,10 @@ def test_outputs_of_a_model_that_thinks(pairs: Path, server: Loopback, capsys: p
     ]
     assert main([*command, "-o", "o.json"]) == 0
     assert server.calls[0].body["max_completion_tokens"] == 1024 + ROOM
+    told = capsys.readouterr().err
+    assert "gpt-6-luna may think before it answers: up to 8,192 tokens are allowed for that, beside 1,024 of an" in told
+    (first,) = json.loads(Path("o.json").read_text())
+    assert "temperature" not in first["sampling"], "none was sent"
     assert main([*command, "--effort", "none", "--temperature", "0.5", "-o", "o.json"]) == 0
     assert server.calls[1].body["reasoning_effort"] == "none"
     (made,) = json.loads(Path("o.json").read_text())

@@ -79,7 +79,7 @@ def check_thinking(model: str, host: str | None, sampling: Mapping[str, Any]) ->
     if sampling.get("thinking") and known.efforts == ():
         raise InputError(f"{model} does not think: leave thinking out")
     if effort and "thinking" in sampling:
-        raise InputError("sampling names an effort and thinking: leave one of them out")
+        raise InputError("an effort and thinking are two words for one thing: leave one of them out")
     if not sampling.get("logprobs"):
         return
     if not known.logprobs:
@@ -211,15 +211,16 @@ class Dialect:
             return True
         if "logprobs" in said and "logprobs" in body:
             if not amount:
-                raise ProviderError(f"{model} gives no log probabilities, {READS_TEXT}{ending}")
+                asked = traits(model, self.host).efforts or "effort" in sampling
+                quiet = "" if asked else ", or effort none where it thinks"
+                raise ProviderError(f"{model} gives no log probabilities: {READS_TEXT}{quiet}{ending}")
             if body.get("top_logprobs", body["logprobs"]) <= sampling["logprobs"]:
                 raise ProviderError(
                     f"{model} gives fewer likely tokens than the judge's {sampling['logprobs']}{ending}"
                 )
             refused.add("top_logprobs")
             return True
-        if "effort" in sampling and _THINKING.search(said):
-            raise ProviderError(f"{model} refuses the effort '{sampling['effort']}'{ending}")
+        _refuse_wanted(model, sampling, said, ending)
         if "enable_thinking must be set to false" in message:
             # DashScope, for some models: they think on streams alone
             learnt.never = {"enable_thinking": False}
@@ -229,6 +230,11 @@ class Dialect:
             if _holds(body, switch) and any(name in said for name in _names(switch)):
                 refused.add(way)
                 return True
+        return self._drop(model, body, said)
+
+    def _drop(self, model: str, body: Mapping[str, Any], said: str) -> bool:
+        """Leaves out from now on what a refusal names; False where it was left out already."""
+        refused = self._learnt[model].refused
         named = [name for name in DROPPED if re.search(rf"\b{name}\b", said)]
         sent = next((name for name in named if name in body), None)
         if sent is None:
@@ -254,6 +260,15 @@ class Dialect:
             learnt.refused.add("off")
         learnt.thinks = True
         return self.body(request) != body
+
+
+def _refuse_wanted(model: str, sampling: Mapping[str, Any], said: str, ending: str) -> None:
+    """Ends a run whose server refuses what was asked for by name, and is never left out. Raises `ProviderError`."""
+    if "effort" in sampling and _THINKING.search(said):
+        raise ProviderError(f"{model} refuses the effort '{sampling['effort']}'{ending}")
+    for name in (*(wire for name, wire in EXTENSIONS.items() if name in sampling), *sampling.get("extra", ())):
+        if re.search(rf"\b{re.escape(name).replace('_', '[_ ]')}\b", said, re.IGNORECASE):
+            raise ProviderError(f"{model} takes no {name}, which was asked for: leave it out{ending}")
 
 
 def _size(request: Request) -> int:

@@ -7,12 +7,14 @@ what a server refuses or shows counts (`dialect`). By the providers' pages of No
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["BRIEF", "Traits", "room_for", "split_thoughts", "traits", "wants_none"]
+from simfarm.errors import InputError
+
+__all__ = ["BRIEF", "Traits", "is_drawn", "refuse_unsent", "room_for", "split_thoughts", "traits", "wants_none"]
 
 ROOM = 8192
 """Tokens that a model gets to think in, beside those of its reply: providers bound only both together."""
@@ -107,7 +109,8 @@ FAMILIES: tuple[tuple[str, Traits], ...] = (
     (r"gemini-3(?:\.[1356])?-flash", _by_effort("minimal", *LEVELS[:3])),
     (r"gemini-(?:2\.5-pro|[3-9])", _by_effort(*LEVELS[:3])),
     (r"grok-(?:4\.3|3|4-0709|4-fast|latest)", _by_effort("none", *LEVELS[:4])),
-    (r"grok-4\.[5-9]", _by_effort("minimal", *LEVELS[:4])),
+    (r"grok-4\.5", _by_effort("minimal", *LEVELS[:3])),
+    (r"grok-4\.[6-9]", _by_effort("minimal", *LEVELS[:4])),
     (r"deepseek-(?:v3\.1|chat)", _switched(thinks=False)),
     (r"deepseek-(?:r1|reasoner)", ALWAYS),
     (r"deepseek-(?:v3\.2|v[4-9]|flash)", _switched()),
@@ -182,6 +185,27 @@ def wants_none(sampling: Mapping[str, Any]) -> bool:
     if "thinking" in sampling:
         return not sampling["thinking"]
     return bool(sampling.get("logprobs")) or sampling.get("max_tokens", BRIEF + 1) <= BRIEF
+
+
+def is_drawn(model: str, sampling: Mapping[str, Any]) -> bool:
+    """Whether the model takes a temperature with a request, as far as is known by its name."""
+    known = traits(model)
+    if "effort" in sampling:
+        thinks = sampling["effort"] != "none"
+    elif sampling.get("thinking"):
+        thinks = True
+    else:
+        thinks = known.thinks and not (wants_none(sampling) and known.off is not None)
+    return known.drawn if thinks else known.drawn_quiet
+
+
+def refuse_unsent(model: str, sampling: Mapping[str, Any], given: Iterable[str]) -> None:
+    """Refuses what was `given` for drawing an answer to a model that takes no word of it: what is recorded would never
+    have been sent. Raises `InputError`."""
+    name = None if is_drawn(model, sampling) else next(iter(given), None)
+    if name is not None:
+        while_thinking = " while it thinks" if traits(model).drawn_quiet else ""
+        raise InputError(f"{model} takes no {name}{while_thinking}: leave it out")
 
 
 def room_for(sampling: Mapping[str, Any]) -> int:

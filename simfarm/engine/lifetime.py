@@ -52,6 +52,11 @@ class Lifetime:
             new = f" (replacement: {self.about.replacement})" if self.about.replacement else ""
             raise InputError(f"{self._backend.name} has retired {model}{ended}{new}: name another model with --model")
 
+    def foretold(self, model: str) -> str | None:
+        """What the table knows of a model's end, for who asks nothing yet; None where it knows none."""
+        about = known_about(None, retirement(f"{self._backend.name}/{model}", self._backend.base_url))
+        return None if about is None else about.warning(model, datetime.now(UTC).date(), self._made)
+
     def _warn(self, model: str) -> None:
         if self.about is None or self.about.lifecycle == "retired":
             return

@@ -179,7 +179,8 @@ class Engine:
         else:
             priced = f"price at most {at_most(price)} ({price_table()})"
         target = f"{self.backend.name}/{requests[0].model}" if requests else self.backend.name
-        return (
+        ends = self.lifetime.foretold(requests[0].model) if requests else None
+        return (f"warning: {ends}\n" if ends else "") + (
             f"{plural(known, 'answer is', 'answers are')} in the store; {plural(len(requests), 'request')} would go to "
             f"{target}\n{priced}; at most about {tokens_in:,} input and "
             f"{tokens_out:,} output tokens"

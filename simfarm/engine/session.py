@@ -19,6 +19,7 @@ from simfarm.backends.about import About, known_about
 from simfarm.backends.base import Backend, Request
 from simfarm.backends.replay import ReplayBackend
 from simfarm.backends.retirements import retirement
+from simfarm.backends.traits import refuse_unsent
 from simfarm.engine.annotate import MAX_ATTEMPTS, Call, Summary, annotate, next_request, plan_calls
 from simfarm.engine.runner import Engine, Stats, run_limits
 from simfarm.engine.store import Store, default_store_path
@@ -129,6 +130,8 @@ class Session:
             chosen = chosen.replace(model=f"{backend.name}/{name}")
             chosen = held(in_process(chosen)) if backend.in_process else chosen
         backend.check(name, chosen.sampling)
+        if not (backend.in_process or isinstance(backend, ReplayBackend)):
+            refuse_unsent(name, chosen.sampling, (n for n in ("temperature", "top_p") if drawn[n] is not None))
         return cls(
             chosen,
             backend,
@@ -151,6 +154,8 @@ class Session:
         told = []
         if self.backend is not None:
             told += self._room()
+            if self.judge.until is not None:
+                told.append(f"warning: by the judge's file {self.model} is shut down on {self.judge.until}")
             family = model_family(self.judge.model or self.model)
             kin = sorted({g for p in pairs for g in (p.generator_1, p.generator_2) if g and model_family(g) == family})
             if family and kin:
@@ -186,7 +191,10 @@ class Session:
         most = self.backend.most_tokens(Request(self.model, (), request_sampling(self.judge)))
         if limit is None or most is None or most == limit:
             return []
-        return [f"{self.model} thinks before it answers: it gets {most - limit:,} tokens for that, a verdict {limit:,}"]
+        unwanted = self.judge.sampling.get("thinking") is False
+        told = "cannot but think, though the judge wants none of it" if unwanted else "may think before it answers"
+        room = f"up to {most - limit:,} tokens are allowed for that, beside {limit:,} of a verdict"
+        return [f"{'warning: ' if unwanted else ''}{self.model} {told}: {room}"]
 
     def count_calls(self, pairs: Sequence[Comparison]) -> int:
         """How many annotations the run will give."""

@@ -17,7 +17,7 @@ from typing import Any
 from simfarm.backends import opened
 from simfarm.backends.base import Backend, CallError, Completion, Message, Request, TransientError
 from simfarm.backends.replay import ReplayBackend
-from simfarm.backends.traits import split_thoughts, traits
+from simfarm.backends.traits import is_drawn, refuse_unsent, split_thoughts, traits
 from simfarm.engine.runner import Engine, Stats, run_limits
 from simfarm.engine.session import same_model
 from simfarm.engine.store import Store, default_store_path
@@ -214,7 +214,7 @@ class Generation:
     def _recorded(self, sample: int) -> dict[str, Any]:
         """How an answer was drawn, without a temperature that the model takes no word of."""
         recorded = self.sampling.recorded(sample)
-        if not _is_drawn(self.backend, self.model, self.sampling):
+        if not (self.backend.in_process or is_drawn(self.model, recorded)):
             del recorded["temperature"]
         return recorded
 
@@ -234,6 +234,15 @@ class Generation:
                 yield engine
         finally:
             store.close()
+
+    def notes(self) -> list[str]:
+        """What a user must know before the first call."""
+        limit = self.sampling.max_tokens
+        most = self.backend.most_tokens(Request(self.model, (), self.sampling.of_sample(0)))
+        if most is None or most == limit:
+            return []
+        room = f"up to {most - limit:,} tokens are allowed for that, beside {limit:,} of an answer"
+        return [f"{self.model} may think before it answers: {room}"]
 
     def pace(self) -> str:
         """Tokens a second and the cost so far, for a progress bar."""
@@ -284,25 +293,13 @@ def _switched(sampling: Sampling) -> Sampling:
     return replace(sampling, thinking=thinking, template_args=args)
 
 
-def _is_drawn(backend: Backend, model: str, sampling: Sampling) -> bool:
-    """Whether the model takes a temperature, as far as is known by its name."""
-    known = traits(model)
-    thinks = known.thinks if sampling.thinking is None else sampling.thinking
-    if sampling.effort is not None:
-        thinks = sampling.effort != "none"
-    return backend.in_process or (known.drawn if thinks else known.drawn_quiet)
-
-
 def _refuse_unsent(backend: Backend, model: str, sampling: Sampling) -> None:
     """Raise `InputError` for what a model takes no word of: the record would say what was never sent."""
     known = traits(model)
     if sampling.thinking is False and known.thinks and known.off is None:
         raise InputError(f"{model} cannot but think: leave that out, or ask for less of it (effort)")
-    if _is_drawn(backend, model, sampling):
-        return
     named = {"temperature": sampling.temperature, "top_p": sampling.top_p, "stop": sampling.stop or None}
     if backend.name == "anthropic":
         del named["stop"]
-    given = [name for name, value in named.items() if value is not None]
-    if given:
-        raise InputError(f"{model} takes no {given[0]}{' while it thinks' if known.drawn_quiet else ''}: leave it out")
+    if not backend.in_process:
+        refuse_unsent(model, sampling.of_sample(0), (name for name, value in named.items() if value is not None))

@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from simfarm.backends.base import Completion, Message, TokenLogprob
+from simfarm.backends.dialect import check_thinking
 from simfarm.backends.retirements import retirement
+from simfarm.errors import InputError
 from simfarm.judges.control import decide
 from simfarm.judges.pairwise import messages, parse, unswitch
 from simfarm.judges.parsers import MEANINGS, VerdictSpec
@@ -86,7 +88,16 @@ def check_judge(judge: Judge, today: date | None = None) -> Check:
         messages(judge, CHAT, order)
         problems += _intrusions(judge, order)
     replies = tuple(_replies(judge, problems))
-    return Check(rendered, replies, tuple(problems), (*_warnings(judge), *_ending(judge, today)))
+    warnings = (*_warnings(judge), *_unfit(judge), *_ending(judge, today))
+    return Check(rendered, replies, tuple(problems), warnings)
+
+
+def _unfit(judge: Judge) -> Iterator[str]:
+    """What the judge asks of its model, and the model is known not to have."""
+    try:
+        check_thinking((judge.model or "").partition("/")[2], None, judge.sampling)
+    except InputError as error:
+        yield str(error)
 
 
 def last_day(judge: Judge) -> date | None:
