@@ -7,8 +7,6 @@ the judge named, or judges that read text; 1 where it cannot; 2 for bad input.""
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import logging
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -47,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise InputError(f"--{idle[0]} is about a model: name one with --model, or leave it out")
         return _around(arguments)
     import asyncio
+    import dataclasses
+    import logging
 
     from simfarm.backends import open_backend
     from simfarm.engine.doctor import MOST_CALLS, examine, most_cost
@@ -87,6 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _around(arguments: argparse.Namespace) -> int:
+    import dataclasses
+
     from simfarm.backends import read_dotenv
     from simfarm.engine.surroundings import surroundings
 

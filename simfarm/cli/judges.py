@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 import textwrap
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from simfarm.harmless import one_line
@@ -58,13 +56,16 @@ def run(arguments: argparse.Namespace) -> int:
             else:
                 answer(_told(facts, width))
             return 0
+    from dataclasses import asdict
+    from datetime import UTC, datetime
+
     from simfarm.judges.check import check_judge
 
     judge = load_judge(arguments.judge)
     check = check_judge(judge, datetime.now(UTC).date())
     if arguments.json:
         facts = {"name": judge.name, "hash": judge.hash, "fit": not check.problems}
-        answer_json(facts | dataclasses.asdict(check), indent=2)
+        answer_json(facts | asdict(check), indent=2)
     else:
         answer(_report(judge, check, width))
     return 2 if check.problems else 0

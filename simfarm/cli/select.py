@@ -10,7 +10,6 @@ import argparse
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from simfarm.cli.options import INPUT_HELP, add_judging, level, session_options, whole
@@ -66,6 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score, choose, write the chosen rows in input order, sum up on stderr; gives the exit status."""
+    from dataclasses import replace
+
     from simfarm.choosing import Selection
     from simfarm.errors import InputError
     from simfarm.sources import opened

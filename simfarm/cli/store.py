@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simfarm.report.tables import table_lines
 from simfarm.report.terminal import answer, answer_json, answer_lines, say, width_of
 from simfarm.words import plural
 
@@ -77,6 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _told(found: Contents) -> list[str]:
+    from simfarm.report.tables import table_lines
+
     if not found.groups:
         return [f"{found.path}: holds no answer yet"]
     headings = ("model", "judge", "answers", "size", "from", "to")
