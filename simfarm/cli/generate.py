@@ -127,8 +127,6 @@ def _opened(arguments: argparse.Namespace) -> Generation:
 def _streamed(generation: Generation, instructions: Sequence[Instruction]) -> Generator[Output]:
     from simfarm.cli.progress import progress
 
-    for note in generation.notes():
-        say(note)
     total = len(instructions) * generation.sampling.n
     with progress(generation.generator, total) as bar, closing(generation.outputs(instructions)) as made:
         generation.tell = bar.tell

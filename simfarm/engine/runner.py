@@ -20,7 +20,7 @@ from simfarm.engine.descriptors import affordable
 from simfarm.engine.lifetime import Lifetime
 from simfarm.engine.limits import Limits
 from simfarm.engine.patience import Patience
-from simfarm.engine.prices import Tariff, at_most, price_table
+from simfarm.engine.prices import Tariff
 from simfarm.engine.stats import Stats, run_limits
 from simfarm.engine.store import Store, request_key
 from simfarm.errors import InputError, ProviderError
@@ -166,25 +166,6 @@ class Engine:
         tokens_in = estimate_tokens(request)
         tokens_out = self.backend.most_tokens(request) or UNBOUNDED_TOKENS
         return tokens_in, tokens_out, self._tariff.most(request.model, tokens_in, tokens_out)
-
-    def forecast(self, requests: Sequence[Request], known: int) -> str:
-        """What new `requests` would use and cost at most, in words, beside `known` answers in the store."""
-        uses = [self.estimate(request) for request in requests]
-        tokens_in, tokens_out = sum(u[0] for u in uses), sum(u[1] for u in uses)
-        price = None if any(u[2] is None for u in uses) else sum(u[2] or 0.0 for u in uses)
-        if self.backend.in_process:
-            priced = "no price, it runs in this process"
-        elif price is None:
-            priced = f"price unknown ({price_table()} has none for it at this address; give --price IN,OUT)"
-        else:
-            priced = f"price at most {at_most(price)} ({price_table()})"
-        target = f"{self.backend.name}/{requests[0].model}" if requests else self.backend.name
-        ends = self.lifetime.foretold(requests[0].model) if requests else None
-        return (f"warning: {ends}\n" if ends else "") + (
-            f"{plural(known, 'answer is', 'answers are')} in the store; {plural(len(requests), 'request')} would go to "
-            f"{target}\n{priced}; at most about {tokens_in:,} input and "
-            f"{tokens_out:,} output tokens"
-        )
 
     def _key(self, request: Request) -> bytes:
         return request_key(self.backend.name, self.backend.base_url, request)

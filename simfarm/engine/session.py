@@ -21,6 +21,7 @@ from simfarm.backends.replay import ReplayBackend
 from simfarm.backends.retirements import retirement
 from simfarm.backends.traits import refuse_unsent
 from simfarm.engine.annotate import MAX_ATTEMPTS, Call, Summary, annotate, next_request, plan_calls
+from simfarm.engine.forecast import forecast
 from simfarm.engine.runner import Engine, Stats, run_limits
 from simfarm.engine.store import Store, default_store_path
 from simfarm.engine.stored import remember
@@ -153,7 +154,7 @@ class Session:
         """What a user must know before the first call: a shared family, outputs that are cut off or empty."""
         told = []
         if self.backend is not None:
-            told += self._room()
+            told += self._unwanted_thoughts()
             if self.judge.until is not None:
                 told.append(f"warning: by the judge's file {self.model} is shut down on {self.judge.until}")
             family = model_family(self.judge.model or self.model)
@@ -184,17 +185,15 @@ class Session:
             told.append(f"warning: {plural(empty, 'output is', 'outputs are')} empty, judged like any other")
         return told
 
-    def _room(self) -> list[str]:
-        """What a model that thinks gets beside the tokens of a verdict."""
+    def _unwanted_thoughts(self) -> list[str]:
+        """What a judge that wants no thinking gets from a model that cannot do without."""
         assert self.backend is not None
         limit = self.judge.sampling.get("max_tokens")
         most = self.backend.most_tokens(Request(self.model, (), request_sampling(self.judge)))
-        if limit is None or most is None or most == limit:
+        if limit is None or most is None or most == limit or self.judge.sampling.get("thinking") is not False:
             return []
-        unwanted = self.judge.sampling.get("thinking") is False
-        told = "cannot but think, though the judge wants none of it" if unwanted else "may think before it answers"
         room = f"up to {most - limit:,} tokens are allowed for that, beside {limit:,} of a verdict"
-        return [f"{'warning: ' if unwanted else ''}{self.model} {told}: {room}"]
+        return [f"warning: {self.model} cannot but think, though the judge wants none of it: {room}"]
 
     def count_calls(self, pairs: Sequence[Comparison]) -> int:
         """How many annotations the run will give."""
@@ -218,7 +217,7 @@ class Session:
                 next_request(call, self.judge, self.model, engine.cached, self.retry_unparseable) for call in questions
             )
             new = [request for request in wanted if request is not None]
-            return f"{told}\n{engine.forecast(new, known=len(questions) - len(new))}, repairs apart"
+            return f"{told}\n{forecast(engine, new, known=len(questions) - len(new))}, repairs apart"
 
     def annotations(self, pairs: Sequence[Comparison]) -> Generator[Annotation]:
         """Judge all pairs; gives annotations in the order of the pairs, as they become ready. Close it when done.

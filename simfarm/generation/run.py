@@ -18,6 +18,7 @@ from simfarm.backends import opened
 from simfarm.backends.base import Backend, CallError, Completion, Message, Request, TransientError
 from simfarm.backends.replay import ReplayBackend
 from simfarm.backends.traits import is_drawn, refuse_unsent, split_thoughts, traits
+from simfarm.engine.forecast import forecast
 from simfarm.engine.runner import Engine, Stats, run_limits
 from simfarm.engine.session import same_model
 from simfarm.engine.store import Store, default_store_path
@@ -137,7 +138,7 @@ class Generation:
         requests = [self.request(asked, sample) for asked in instructions for sample in range(self.sampling.n)]
         async with self._engine() as engine:
             new = [request for request in requests if engine.cached(request) is None]
-            return f"{plural(len(requests), 'output')}\n{engine.forecast(new, known=len(requests) - len(new))}"
+            return f"{plural(len(requests), 'output')}\n{forecast(engine, new, known=len(requests) - len(new))}"
 
     def outputs(self, instructions: Sequence[Instruction]) -> Generator[Output]:
         """The outputs in the order of the instructions, their samples side by side, as they become ready; those that
@@ -234,15 +235,6 @@ class Generation:
                 yield engine
         finally:
             store.close()
-
-    def notes(self) -> list[str]:
-        """What a user must know before the first call."""
-        limit = self.sampling.max_tokens
-        most = self.backend.most_tokens(Request(self.model, (), self.sampling.of_sample(0)))
-        if most is None or most == limit:
-            return []
-        room = f"up to {most - limit:,} tokens are allowed for that, beside {limit:,} of an answer"
-        return [f"{self.model} may think before it answers: {room}"]
 
     def pace(self) -> str:
         """Tokens a second and the cost so far, for a progress bar."""
