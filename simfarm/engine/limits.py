@@ -139,7 +139,6 @@ class Limits:
 
     def succeeded(self) -> None:
         """Grows the concurrency by about one for each round of answered calls, up to what was asked for."""
-        self.lead_over()
         self.allowed = min(float(self.most), self.allowed + 1 / self.allowed)
         now = asyncio.get_running_loop().time()
         if self._learnt is not None and self._answers:

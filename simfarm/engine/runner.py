@@ -237,6 +237,7 @@ class Engine:
                 reserved = True
             with self.patience.flight():
                 answer = await self._call(request, entered)
+                self._limits.lead_over()
                 completion = answer.after(paid)
                 if key is not None and self._store is not None:
                     self._asked.add(key)
