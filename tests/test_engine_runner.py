@@ -40,6 +40,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def engine(server: Loopback, store: Store, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Engines on one server and one store, with waits that a test can sit through."""
     monkeypatch.setattr(runner, "FIRST_WAIT", 0.002)
+    monkeypatch.setattr("simfarm.engine.limits.ROUND", 0.02)
     monkeypatch.setattr(runner, "LONGEST_WAIT", 0.02)
 
     def opened(spec: str = "openai/judge-1", **options: Any) -> Engine:
