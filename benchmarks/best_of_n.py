@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, ndtr
 
-from simfarm.generation.curve import best_of_n_curve, kl_bound
-from simfarm.generation.rivals import Contest, against_baseline, against_siblings
-from simfarm.generation.select import Scores, choose, length_scores, random_scores, sample_groups
-from simfarm.records import Annotation, Output
+from simfarm.data.records import Annotation, Output
+from simfarm.selection.contests import Contest, against_baseline, against_siblings
+from simfarm.selection.curve import best_of_n_curve, kl_bound
+from simfarm.selection.samples import Scores, choose, length_scores, random_scores, sample_groups
 
 SAMPLES = 64
 SIZES = np.array([1, 2, 4, 8, 16, 32, 64])

@@ -30,10 +30,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from simfarm.ranking import Comparisons, bradley_terry, controlled_win_rates, rank_partitions
-from simfarm.ranking.bradley_terry import ELO_SCALE
-from simfarm.ranking.logistic import Rows, fit_rows
-from simfarm.ranking.style import StyleDifferences
+from simfarm.ranking import Comparisons, controlled_win_rates, rank_partitions
+from simfarm.statistics import bradley_terry
+from simfarm.statistics.bradley_terry import ELO_SCALE
+from simfarm.statistics.logistic import Rows, fit_rows
+from simfarm.statistics.style import StyleDifferences
 
 STRENGTHS = np.array([-0.8, -0.3, 0.0, 0.2, 0.4, 0.5])
 SLOPES = np.array([0.4, -0.2])

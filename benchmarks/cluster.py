@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from simfarm.files import read_rows, write_rows
+from simfarm.data.files import read_rows, write_rows
 
 ROOT = Path(__file__).parents[1]
 PARTS = 8

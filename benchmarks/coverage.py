@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from scipy.special import expit, logit, roots_hermitenorm
 
-from simfarm.ranking.estimate import mean_estimate
-from simfarm.ranking.length_control import fit_joint
+from simfarm.statistics.estimate import mean_estimate
+from simfarm.statistics.length_control import fit_joint
 
 NODES, WEIGHTS = roots_hermitenorm(80)
 

@@ -22,11 +22,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from simfarm.engine.session import Session
-from simfarm.files import read_rows
+from simfarm.data.files import read_rows
+from simfarm.data.pairing import pair_with_baseline
+from simfarm.data.records import Annotation, Comparison, outputs_from_rows
 from simfarm.judges import load_judge
-from simfarm.pairing import pair_with_baseline
-from simfarm.records import Annotation, Comparison, outputs_from_rows
+from simfarm.runs.annotation import Session
 
 OUTPUTS = Path(__file__).parent.parent / "examples" / "outputs"
 

@@ -163,7 +163,7 @@ def write_inputs(folder: Path, items: int) -> dict[str, list[Path]]:
 
 
 def without_timing(path: Path) -> list[Any]:
-    from simfarm.files import read_rows
+    from simfarm.data.files import read_rows
 
     return [{k: v for k, v in row.items() if k != "seconds"} for row in read_rows(path)]
 

@@ -25,10 +25,10 @@ import openvino_genai as genai
 
 from simfarm.backends import local_spec, open_model
 from simfarm.backends.base import Scorer
-from simfarm.generation.run import Generation
-from simfarm.generation.sampling import Sampling
-from simfarm.inputs import instructions_for
-from simfarm.records import Instruction
+from simfarm.data.inputs import instructions_for
+from simfarm.data.records import Instruction
+from simfarm.data.sampling import Sampling
+from simfarm.runs.generation import Generation
 
 PROMPTS = Path(__file__).parents[1] / "examples" / "instructions.jsonl"
 

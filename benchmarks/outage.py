@@ -22,7 +22,7 @@ from pathlib import Path
 from aiohttp import ClientError, ClientSession, web
 
 from simfarm.backends import open_backend
-from simfarm.backends.base import Request
+from simfarm.data.exchange import Request
 from simfarm.engine.runner import Engine
 
 ROOT = Path(__file__).parents[1]

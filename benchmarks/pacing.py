@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from loopback import Call, Loopback
 
 from simfarm.backends import open_backend
-from simfarm.backends.base import Request
+from simfarm.data.exchange import Request
 from simfarm.engine.runner import Engine
 
 CASES = (

@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from billing import BILLS, Bill
 
-from simfarm.backends.answers import usage_fields
-from simfarm.backends.base import Completion
+from simfarm.backends.http.answers import usage_fields
+from simfarm.data.exchange import Completion
 from simfarm.engine.prices import Tariff, price_table
 
 RIVAL = """

@@ -16,12 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from simfarm.backends.base import Completion
-from simfarm.engine.annotate import plan_calls, request_for
+from simfarm.data.exchange import Completion
+from simfarm.data.files import read_rows
+from simfarm.data.records import comparisons_from_rows
 from simfarm.engine.store import Store, request_key
-from simfarm.files import read_rows
 from simfarm.judges import load_judge
-from simfarm.records import comparisons_from_rows
+from simfarm.runs.verdicts import plan_calls, request_for
 
 URL = "http://127.0.0.1:9/v1"
 WORDS = "the farm judges many answers to every question and keeps what it paid for in one small file "

@@ -30,7 +30,7 @@ from loopback import Loopback  # noqa: E402
 from real_servers import KINDS, Server, find, litellm_proxy, transformers_serve, vllm_server  # noqa: E402
 from tiny_model import build_tiny_judge  # noqa: E402
 
-from simfarm.files import read_rows, write_rows  # noqa: E402
+from simfarm.data.files import read_rows, write_rows  # noqa: E402
 
 JUDGES = ("pairwise-letter", "pairwise-logprob", "pairwise-json", "pairwise-reasoned")
 AWAY = 3.0

@@ -23,7 +23,7 @@ import pandas as pd
 from scipy.optimize import minimize
 
 import simfarm.judges.surface as judge
-from simfarm.ranking.estimate import Array, Estimate
+from simfarm.statistics.estimate import Array, Estimate
 
 ROOT = Path(__file__).parents[1]
 SIGNS = {

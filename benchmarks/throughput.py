@@ -56,7 +56,7 @@ async def bare(url: str, calls: int, concurrency: int) -> None:
 async def engine(url: str, calls: int, concurrency: int, store_path: str) -> None:
     """The engine with the OpenAI backend and a store on disk, and nothing of judging."""
     from simfarm.backends import open_backend
-    from simfarm.backends.base import Request
+    from simfarm.data.exchange import Request
     from simfarm.engine.runner import Engine
     from simfarm.engine.store import Store
 
@@ -79,9 +79,9 @@ async def engine(url: str, calls: int, concurrency: int, store_path: str) -> Non
 
 def annotate(url: str, calls: int, concurrency: int, store_path: str) -> None:
     """Everything between the comparisons and the annotation file."""
-    from simfarm.engine.session import Session
-    from simfarm.files import write_rows
-    from simfarm.records import Comparison
+    from simfarm.data.files import write_rows
+    from simfarm.data.records import Comparison
+    from simfarm.runs.annotation import Session
 
     pairs = [Comparison(f"Question {i}?", f"One {i}. {FILLER}", f"Two {i}. {FILLER}", "a", "b") for i in range(calls)]
     session = Session.open(
@@ -98,7 +98,7 @@ def contend(name: str, url: str, calls: int, concurrency: int, store: str) -> No
     if name != "bare":
         import openai  # noqa: F401
 
-        import simfarm.engine.session  # noqa: F401
+        import simfarm.runs.annotation  # noqa: F401
     started, cpu = time.perf_counter(), time.process_time()
     if name == "bare":
         asyncio.run(bare(url, calls, concurrency))

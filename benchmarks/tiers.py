@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 from scipy.special import expit, roots_hermitenorm
 
-from simfarm.ranking import Estimate, tiers
-from simfarm.ranking.estimate import mean_estimate
+from simfarm.ranking import Estimate
+from simfarm.statistics import tiers
+from simfarm.statistics.estimate import mean_estimate
 
 DIFFICULTY, LUCK, ORDER = 1.2, 0.8, np.array([0.5, -0.5])
 REPEATS = 3

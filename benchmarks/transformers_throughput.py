@@ -20,8 +20,8 @@ from typing import Any
 import torch
 import transformers
 
-from simfarm.backends.base import Request
-from simfarm.backends.transformers import TransformersBackend
+from simfarm.backends.transformers.backend import TransformersBackend
+from simfarm.data.exchange import Request
 
 PROMPTS = Path(__file__).parents[1] / "examples" / "instructions.jsonl"
 SAMPLED = {"temperature": 0.8, "top_p": 0.95}

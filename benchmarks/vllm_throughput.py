@@ -16,11 +16,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from simfarm.backends.base import Request
-from simfarm.backends.vllm import VLLMBackend
+from simfarm.backends.vllm.backend import VLLMBackend
+from simfarm.data.exchange import Request
+from simfarm.data.files import read_rows
 from simfarm.engine.runner import Engine
 from simfarm.engine.store import Store
-from simfarm.files import read_rows
 
 INSTRUCTIONS = Path(__file__).parent.parent / "examples" / "instructions.jsonl"
 

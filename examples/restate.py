@@ -6,7 +6,7 @@ python restate.py INSTRUCTIONS OUTPUTS
 import sys
 
 from simfarm import Output, write_rows
-from simfarm.inputs import instructions_for
+from simfarm.data.inputs import instructions_for
 
 ANSWER = "That is a good question. You asked: {} I will think about it and come back to you."
 

@@ -5,43 +5,43 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from simfarm.version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from simfarm.api import annotate, generate, select
+    from simfarm.api.asking import annotate, generate, select
+    from simfarm.api.ranks import compare, evaluate, leaderboards, rejudge
     from simfarm.backends import open_model
+    from simfarm.data.files import read_rows, write_rows
+    from simfarm.data.records import Annotation, Comparison, Output
     from simfarm.errors import BudgetError, InputError, ProviderError, SimfarmError, SimfarmWarning
-    from simfarm.files import read_rows, write_rows
     from simfarm.judges import Judge, list_judges, load_judge
     from simfarm.ranking import Board, Estimate, leaderboard
-    from simfarm.ranks import compare, evaluate, leaderboards, rejudge
-    from simfarm.records import Annotation, Comparison, Output
-
-__version__ = "0.1.0"
 
 _HOMES = {
-    "annotate": "api",
-    "compare": "ranks",
-    "evaluate": "ranks",
-    "generate": "api",
-    "leaderboards": "ranks",
-    "rejudge": "ranks",
-    "select": "api",
+    "annotate": "api.asking",
+    "compare": "api.ranks",
+    "evaluate": "api.ranks",
+    "generate": "api.asking",
+    "leaderboards": "api.ranks",
+    "rejudge": "api.ranks",
+    "select": "api.asking",
     "open_model": "backends",
     "BudgetError": "errors",
     "InputError": "errors",
     "ProviderError": "errors",
     "SimfarmError": "errors",
     "SimfarmWarning": "errors",
-    "read_rows": "files",
-    "write_rows": "files",
+    "read_rows": "data.files",
+    "write_rows": "data.files",
     "Judge": "judges",
     "list_judges": "judges",
     "load_judge": "judges",
     "Board": "ranking",
     "Estimate": "ranking",
     "leaderboard": "ranking",
-    "Annotation": "records",
-    "Comparison": "records",
-    "Output": "records",
+    "Annotation": "data.records",
+    "Comparison": "data.records",
+    "Output": "data.records",
 }
 
 __all__ = [

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from loopback import Loopback
 
-from simfarm.backends import about, open_backend, retirements
-from simfarm.backends.about import About, known_about, read_about
-from simfarm.backends.base import Backend, Request
-from simfarm.backends.retirements import Retirement, named, retirement
+from simfarm.backends import open_backend
+from simfarm.backends.base import Backend
+from simfarm.backends.http import about, retirements
+from simfarm.backends.http.about import About, known_about, read_about
+from simfarm.backends.http.retirements import Retirement, named, retirement
+from simfarm.data.exchange import Request
 from simfarm.engine.runner import Engine
 from simfarm.engine.store import Store
 from simfarm.errors import InputError

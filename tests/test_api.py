@@ -14,9 +14,9 @@ from loopback import Loopback
 
 import simfarm
 from simfarm.cli import build_parser, main
-from simfarm.files import read_rows, write_rows
+from simfarm.data.files import read_rows, write_rows
 from simfarm.judges import load_judge
-from simfarm.judges.control import banner, rule_of
+from simfarm.judges.rules import banner, rule_of
 
 
 def outputs(generator: str, n: int = 6) -> list[dict[str, Any]]:

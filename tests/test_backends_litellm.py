@@ -11,7 +11,8 @@ import pytest
 from loopback import Loopback, share_first
 
 from simfarm.backends import open_backend
-from simfarm.backends.base import Backend, CallError, Request, TransientError
+from simfarm.backends.base import Backend
+from simfarm.data.exchange import CallError, Request, TransientError
 from simfarm.errors import InputError, ProviderError
 
 INSTALLED = importlib.util.find_spec("litellm") is not None

@@ -12,11 +12,11 @@ import pytest
 from loopback import Loopback, share_first
 
 from simfarm.backends import open_backend
-from simfarm.backends.anthropic import AnthropicBackend
-from simfarm.backends.base import CallError, Completion, Request, TransientError
-from simfarm.backends.complaints import provider_words, retry_after
-from simfarm.backends.openai import OpenAIBackend
-from simfarm.backends.traits import ROOM, traits
+from simfarm.backends.http.anthropic import AnthropicBackend
+from simfarm.backends.http.complaints import provider_words, retry_after
+from simfarm.backends.http.openai import OpenAIBackend
+from simfarm.backends.http.traits import ROOM, traits
+from simfarm.data.exchange import CallError, Completion, Request, TransientError
 from simfarm.errors import InputError, ProviderError
 
 PROMPT = "Which answer is better, the long one about the badger or the short one about the fox?"
@@ -524,7 +524,7 @@ async def test_an_answer_that_nests_too_deeply_or_fills_the_memory_is_that_rows_
     server.script("json:" + "[" * 100_000)
     with pytest.raises(CallError, match="nests too deeply"):
         await backend.complete(ask())
-    monkeypatch.setattr("simfarm.backends.answers.MOST_BYTES", 2**20)
+    monkeypatch.setattr("simfarm.backends.http.answers.MOST_BYTES", 2**20)
     server.script('json:"' + "m" * 2**20 + '"')
     with pytest.raises(CallError, match="larger than 1 MiB"):
         await backend.complete(ask())

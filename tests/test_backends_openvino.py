@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from simfarm.backends import open_model
-from simfarm.backends.base import CallError, Completion, Request, Scorer
-from simfarm.backends.weights import MEMBER, cache_dir
+from simfarm.backends.base import Scorer
+from simfarm.backends.local.embedded import MEMBER, cache_dir
 from simfarm.cli import main
+from simfarm.data.exchange import CallError, Completion, Request
+from simfarm.data.files import read_rows, write_rows
 from simfarm.errors import InputError
-from simfarm.files import read_rows, write_rows
 
 pytest.importorskip("openvino_genai")
 pytest.importorskip("gguf")

@@ -15,7 +15,8 @@ from scipy.stats import chi2
 from tiny_model import CHAT_TEMPLATE, TEXTS, build_tiny_model
 
 from simfarm.backends import open_model
-from simfarm.backends.base import CallError, Completion, Request, Scorer
+from simfarm.backends.base import Scorer
+from simfarm.data.exchange import CallError, Completion, Request
 from simfarm.errors import InputError
 
 torch = pytest.importorskip("torch")
@@ -105,7 +106,7 @@ def test_a_seeded_answer_is_the_same_alone_in_a_batch_and_in_a_stream(folder: Pa
 
 
 def test_two_prompts_share_a_seed_but_not_its_luck() -> None:
-    from simfarm.backends.sampler import Draws
+    from simfarm.backends.transformers.sampler import Draws
 
     keys = {(seed, prompt): Draws(seed, list(prompt)).key(0) for seed in (1, 2) for prompt in ((5, 6), (5, 7))}
     assert len(set(keys.values())) == 4
@@ -114,7 +115,7 @@ def test_two_prompts_share_a_seed_but_not_its_luck() -> None:
 
 
 def test_tokens_are_drawn_as_often_as_the_model_says(folder: Path, reference: tuple[Any, Any]) -> None:
-    from simfarm.backends.sampler import Draws, gumbel, nucleus
+    from simfarm.backends.transformers.sampler import Draws, gumbel, nucleus
 
     model, tokenizer = reference
     logits = model(torch.tensor([prompt_ids(tokenizer, TEXTS[0])])).logits[0, -1].detach()
@@ -146,7 +147,7 @@ def test_tokens_are_drawn_as_often_as_the_model_says(folder: Path, reference: tu
 
 
 def test_noise_is_gumbel_and_two_keys_share_nothing() -> None:
-    from simfarm.backends.sampler import gumbel
+    from simfarm.backends.transformers.sampler import gumbel
 
     noise = gumbel(torch.tensor([1, 2, -5], dtype=torch.int32), 200_000).double()
     assert torch.isfinite(noise).all()
@@ -263,8 +264,8 @@ async def test_a_likelihood_is_the_sum_over_the_continuation(
 
 
 def test_a_likelihood_read_in_pieces_is_the_same(folder: Path, reference: tuple[Any, Any]) -> None:
-    from simfarm.backends.checkpoint import Checkpoint
-    from simfarm.backends.scoring import log_likelihoods
+    from simfarm.backends.transformers.checkpoint import Checkpoint
+    from simfarm.backends.transformers.scoring import log_likelihoods
 
     model, _ = reference
     checkpoint = Checkpoint(folder, "tiny", device="cpu", dtype="float32", attention=None, adapter=None)
@@ -334,7 +335,7 @@ def test_a_prompt_of_no_tokens_fails_alone(folder: Path, batching: str) -> None:
 
 
 def test_a_prompt_is_framed_whole_whatever_the_tokenizer_was_saved_with(folder: Path, tmp_path: Path) -> None:
-    from simfarm.backends.framing import encode, frame
+    from simfarm.backends.local.framing import encode, frame
 
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
@@ -351,7 +352,7 @@ def test_a_prompt_is_framed_whole_whatever_the_tokenizer_was_saved_with(folder: 
 
 
 def test_room_and_stops() -> None:
-    from simfarm.backends.framing import before, check_pair, room, stops
+    from simfarm.backends.local.framing import before, check_pair, room, stops
 
     assert [room(10, 30, wanted) for wanted in (5, 25, None)] == [5, 20, 20]
     assert (room(29, 30, 9), room(10, None, 5)) == (1, 5)
@@ -374,7 +375,7 @@ def test_room_and_stops() -> None:
 async def test_a_likelihood_is_framed_as_its_answer_was(
     folder: Path, reference: tuple[Any, Any], batching: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from simfarm.backends import batches
+    from simfarm.backends.transformers.backend import padded as batches
 
     calls: list[int] = []
     whole = batches.log_likelihoods
@@ -446,7 +447,7 @@ def test_tokens_that_the_model_has_no_row_for_fail_alone(folder: Path, tmp_path:
 def test_a_request_that_continuous_batching_refuses_fails_alone(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from simfarm.backends import stream
+    from simfarm.backends.transformers.backend import continuous as stream
 
     processors = stream.ContinuousBatchingLogitsProcessorList
     whole = processors.check_kwargs
@@ -468,9 +469,9 @@ def test_a_request_that_continuous_batching_refuses_fails_alone(
 def test_a_running_batch_that_breaks_is_everybodys_and_takes_nobody_in(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from simfarm.backends import stream
-    from simfarm.backends.checkpoint import Checkpoint
-    from simfarm.backends.sampler import Draws, Row
+    from simfarm.backends.transformers.backend import continuous as stream
+    from simfarm.backends.transformers.checkpoint import Checkpoint
+    from simfarm.backends.transformers.sampler import Draws, Row
 
     checkpoint = Checkpoint(folder, "tiny", device="cpu", dtype="float32", attention=None, adapter=None)
     running = stream.Stream(checkpoint)
@@ -579,7 +580,7 @@ def test_the_name_changes_with_weights_and_precision(folder: Path, tmp_path: Pat
 
 
 def test_the_weights_are_read_once_for_their_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from simfarm.backends import local
+    from simfarm.backends.local.models import models as local
 
     read: list[str] = []
     whole = local._file_digest
@@ -657,7 +658,7 @@ def test_a_spoilt_folder_is_said_in_one_line(
 
 
 def test_a_batch_beyond_memory_is_halved_until_it_fits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from simfarm.backends.sampler import Sampler
+    from simfarm.backends.transformers.sampler import Sampler
 
     expected = [a.text for a in ask(folder, [chat(text) for text in TEXTS])]
     whole, calls = Sampler.__call__, []
@@ -685,7 +686,7 @@ def test_a_batch_beyond_memory_is_halved_until_it_fits(folder: Path, monkeypatch
 
 
 def test_a_failure_of_the_engine_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from simfarm.backends.sampler import Sampler
+    from simfarm.backends.transformers.sampler import Sampler
 
     def broken(self: Sampler, input_ids: Any, scores: Any) -> Any:
         raise RuntimeError("a kernel is missing\nwith a page about it")
@@ -727,7 +728,7 @@ def test_one_model_serves_two_loops_and_a_caller_that_left_harms_nobody(folder: 
 async def test_a_closed_model_is_freed_and_a_later_call_loads_it_again(
     folder: Path, batching: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from simfarm.backends.checkpoint import Checkpoint
+    from simfarm.backends.transformers.checkpoint import Checkpoint
 
     models: list[weakref.ref[Any]] = []
     load = Checkpoint.__init__

@@ -21,10 +21,10 @@ import pytest
 from tiny_model import TEXTS, build_tiny_model
 
 from simfarm.backends import open_model
-from simfarm.backends.base import CallError, Request
-from simfarm.backends.vllm import VLLMBackend, token_logprobs
-from simfarm.backends.vllm_failures import SEPARATE, broken_install, explain, unknown_option
-from simfarm.backends.vllm_options import UNCHANGING, WATCH, changing, check_device, check_options, lora_rank, watch
+from simfarm.backends.vllm.backend import VLLMBackend, token_logprobs
+from simfarm.backends.vllm.failures import SEPARATE, broken_install, explain, unknown_option
+from simfarm.backends.vllm.options import UNCHANGING, WATCH, changing, check_device, check_options, lora_rank, watch
+from simfarm.data.exchange import CallError, Request
 from simfarm.errors import InputError
 
 needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vllm is not installed")
@@ -190,7 +190,7 @@ def test_an_import_that_aborts_leaves_its_last_line(tmp_path: Path) -> None:
         "import os\nos.write(2, b'chatter\\nterminate called: this CPU has no AVX512\\n\\n')\nos.abort()\n"
     )
     told = subprocess.run(
-        [sys.executable, "-c", "from simfarm.backends.vllm_options import import_vllm; import_vllm()"],
+        [sys.executable, "-c", "from simfarm.backends.vllm.options import import_vllm; import_vllm()"],
         env=quiet_environment(PYTHONPATH=str(tmp_path)),
         capture_output=True,
         text=True,
@@ -232,7 +232,7 @@ def test_the_watch_is_told_to_stop_though_another_process_holds_its_pipe(sleeper
 
 
 def test_without_vllm_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simfarm.backends.local.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("simfarm.backends.local.models.importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"simfarm\[vllm\]"):
         open_model(f"vllm/{tmp_path}")
 
@@ -547,8 +547,8 @@ async def test_what_cannot_be_loaded_is_one_line(
 
 DIES = """
 import asyncio, multiprocessing, sys
-from simfarm.backends.base import Request
-from simfarm.backends.vllm import VLLMBackend
+from simfarm.data.exchange import Request
+from simfarm.backends.vllm.backend import VLLMBackend
 
 async def main():
     backend = VLLMBackend(sys.argv[1], {"dtype": "float32", "enforce_eager": True, "max_model_len": 128})
@@ -622,7 +622,7 @@ def test_options_count_for_the_name_as_they_do_for_the_answers(tiny: Path) -> No
 
 KILLED = """
 import asyncio, multiprocessing, os, signal, sys
-from simfarm.backends.vllm import VLLMBackend
+from simfarm.backends.vllm.backend import VLLMBackend
 
 async def main():
     await VLLMBackend(sys.argv[1], {"dtype": "float32", "enforce_eager": True, "max_model_len": 128}).count_tokens("a")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from simfarm.backends.base import CallError
-from simfarm.backends.worker import Worker
+from simfarm.backends.local.worker import Worker
+from simfarm.data.exchange import CallError
 from simfarm.errors import InputError
 
 

@@ -9,7 +9,7 @@ from loopback import Loopback
 
 import simfarm
 from simfarm.cli import main
-from simfarm.files import read_rows, write_rows
+from simfarm.data.files import read_rows, write_rows
 
 
 def outputs(generator: str, n: int = 40) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import pytest
 from loopback import Loopback
 
 from simfarm.cli import main
-from simfarm.files import read_rows, write_rows
+from simfarm.data.files import read_rows, write_rows
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(str(p) for p in (ROOT / "examples" / "outputs").glob("*.json"))
@@ -386,7 +386,7 @@ def test_the_wheel_carries_judges_and_boards(tmp_path: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(target)!r})\n"
         "import simfarm; from simfarm.resources import leaderboards_dir\n"
-        "from simfarm.backends.retirements import retirements\n"
+        "from simfarm.backends.http.retirements import retirements\n"
         "print(simfarm.__file__, leaderboards_dir().is_dir(), [j.name for j in simfarm.list_judges()])\n"
         "print('dated:', len(retirements()) > 150)"
     )

@@ -12,7 +12,7 @@ from loopback import Call, Loopback
 from tiny_model import build_tiny_model
 
 from simfarm.cli import main
-from simfarm.files import read_rows, write_rows
+from simfarm.data.files import read_rows, write_rows
 
 N, SAMPLES = 6, 4
 

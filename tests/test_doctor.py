@@ -15,12 +15,12 @@ from providers import PROVIDERS
 from speaker import Speaker, led_home
 
 from simfarm.backends import open_backend
-from simfarm.backends.base import CallError, Completion, Request, TokenLogprob
-from simfarm.backends.tap import Tap
-from simfarm.backends.weights import cache_dir
+from simfarm.backends.http.tap import Tap
+from simfarm.backends.local.embedded import cache_dir
 from simfarm.cli import main
-from simfarm.engine.doctor import MOST_CALLS, examine, most_cost
+from simfarm.data.exchange import CallError, Completion, Request, TokenLogprob
 from simfarm.errors import InputError
+from simfarm.runs.doctor import MOST_CALLS, examine, most_cost
 
 KEY = "sk-secret-0123456789abcdef"
 RATES = {"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "200000", "x-ratelimit-remaining-tokens": "9"}
@@ -461,8 +461,8 @@ def test_without_a_key_the_embedded_model_is_advised_where_it_can_serve(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OPENAI_API_KEY")
     weights = tmp_path / "w.gguf"
-    monkeypatch.setattr("simfarm.engine.surroundings.embedded_weights", lambda: weights)
-    monkeypatch.setattr("simfarm.engine.surroundings._version", lambda package: None)
+    monkeypatch.setattr("simfarm.runs.surroundings.embedded_weights", lambda: weights)
+    monkeypatch.setattr("simfarm.runs.surroundings._version", lambda package: None)
     assert main(["doctor", "--json"]) == 0
     found = {one["question"]: one for one in json.loads(capsys.readouterr().out)}
     assert found["judge pairwise-letter"]["remedy"] == "export OPENAI_API_KEY, or --model embedded"

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from loopback import Loopback
 
-from simfarm.backends import retirements
+from simfarm.backends.http import retirements
 from simfarm.cli import main
-from simfarm.files import read_rows, write_rows
+from simfarm.data.files import read_rows, write_rows
 
 TODAY = datetime.now(UTC).date()
 SOON = TODAY + timedelta(days=40)

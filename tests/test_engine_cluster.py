@@ -20,13 +20,13 @@ from loopback import Call, Loopback
 from tiny_model import build_tiny_model
 
 from simfarm.cli import main
-from simfarm.engine.cluster import TRIES, Job, Pool, Worker, _sizes
-from simfarm.engine.parts import cut
+from simfarm.data.files import read_rows, write_rows
+from simfarm.data.records import Instruction
+from simfarm.data.sampling import Sampling
 from simfarm.errors import InputError
-from simfarm.files import read_rows, write_rows
-from simfarm.generation.run import Generation
-from simfarm.generation.sampling import Sampling
-from simfarm.records import Instruction
+from simfarm.runs.cluster import TRIES, Job, Pool, Worker, _sizes
+from simfarm.runs.generation import Generation
+from simfarm.runs.parts import cut
 
 ray = pytest.importorskip("ray")
 
@@ -328,7 +328,7 @@ def test_more_workers_than_room_are_refused(cluster: Path, capsys: pytest.Captur
 
 
 def test_a_dry_run_needs_no_ray(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("simfarm.engine.cluster.ray_missing", lambda: "--engine ray needs: pip install")
+    monkeypatch.setattr("simfarm.runs.cluster.ray_missing", lambda: "--engine ray needs: pip install")
     run = ["generate", "prompts.parquet", "--model", "openai/m", "--engine", "ray", "-o", "out"]
     assert main([*run, "--dry-run"]) == 0
     assert "20 outputs" in capsys.readouterr().out

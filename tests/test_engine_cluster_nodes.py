@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from loopback import Loopback
 
-from simfarm.files import read_rows, write_rows
+from simfarm.data.files import read_rows, write_rows
 
 pytest.importorskip("ray")
 

@@ -17,7 +17,7 @@ CALLS, CONCURRENCY, KILLS = 200, 8, 3
 CLIENT = f"""
 import asyncio, os, sys
 from simfarm.backends import open_backend
-from simfarm.backends.base import Request
+from simfarm.data.exchange import Request
 from simfarm.engine.runner import Engine
 from simfarm.engine.store import Store
 

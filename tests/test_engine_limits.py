@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from simfarm.backends.base import Request
+from simfarm.data.exchange import Request
 from simfarm.engine.budget import Budget
 from simfarm.engine.limits import Limits, Pace
 from simfarm.engine.prices import price, price_table

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from simfarm.engine.parts import Folder, Part, cut
-from simfarm.files import write_rows
-from simfarm.records import ANNOTATION_COLUMNS, Annotation, Comparison
+from simfarm.data.files import write_rows
+from simfarm.data.records import ANNOTATION_COLUMNS, Annotation, Comparison
+from simfarm.runs.parts import Folder, Part, cut
 
 PAIRS = [Comparison(f"Why {i}?", "One.", "Two!", "a", "b") for i in range(6)]
 

@@ -18,13 +18,13 @@ import pytest
 from loopback import WORDS, Call, Loopback, raw
 
 from simfarm.backends import open_backend
-from simfarm.backends.base import CallError, Completion, Request, TransientError
+from simfarm.data.exchange import CallError, Completion, Request, TransientError
 from simfarm.engine import patience, runner
 from simfarm.engine.descriptors import affordable
 from simfarm.engine.runner import Engine
 from simfarm.engine.store import Store
-from simfarm.engine.stream import in_order
 from simfarm.errors import BudgetError, ProviderError
+from simfarm.runs.stream import in_order
 
 ROOT = Path(__file__).parents[1]
 Open = Callable[..., Engine]

@@ -12,8 +12,8 @@ import pytest
 from loopback import Call, Loopback, answer_openai
 
 from simfarm.cli import main
-from simfarm.engine.session import Session, same_model
-from simfarm.records import Comparison
+from simfarm.data.records import Comparison
+from simfarm.runs.annotation import Session, same_model
 
 PAIRS = [Comparison(f"Q{n}?", "one", "two", "x", "y") for n in range(4)]
 

@@ -14,7 +14,7 @@ import pytest
 from loopback import Loopback, raw
 
 from simfarm.backends import open_backend
-from simfarm.backends.base import CallError, Completion, Request, TransientError
+from simfarm.data.exchange import CallError, Completion, Request, TransientError
 from simfarm.engine import runner
 from simfarm.engine.runner import Engine
 from simfarm.engine.store import Store

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from simfarm.backends.base import Completion, Judged, Request, TokenLogprob
-from simfarm.engine.annotate import request_for
-from simfarm.engine.session import Session
+from simfarm.data.exchange import Completion, Judged, Request, TokenLogprob
+from simfarm.data.records import Comparison
 from simfarm.engine.store import Store, default_store_path, request_key
 from simfarm.errors import InputError, SimfarmError
-from simfarm.records import Comparison
+from simfarm.runs.annotation import Session
+from simfarm.runs.verdicts import request_for
 
 ANSWER = Completion(
     "m", (TokenLogprob("m", -0.25, {"m": -0.25, "M": -1.5, "\u00e9": -9.0}),), "stop", 12, 1, "judge-1", 0.05

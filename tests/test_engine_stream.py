@@ -12,11 +12,11 @@ from contextlib import aclosing, closing
 
 import pytest
 
-from simfarm.engine.stream import drained, in_order, interrupt
+from simfarm.runs.stream import drained, in_order, interrupt
 
 LEFT_OPEN = """
 import asyncio, sys
-from simfarm.engine.stream import drained
+from simfarm.runs.stream import drained
 
 async def numbers():
     # the resolver's thread: an event loop that has had one needs another to close

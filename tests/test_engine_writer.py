@@ -16,13 +16,13 @@ import pytest
 from loopback import Loopback
 
 from simfarm.backends import open_backend
-from simfarm.backends.base import Completion, Request, TokenLogprob
+from simfarm.data.exchange import Completion, Request, TokenLogprob
 from simfarm.engine import store as store_module
 from simfarm.engine import writer
 from simfarm.engine.runner import Engine
 from simfarm.engine.store import Store, request_key
-from simfarm.engine.stream import in_order
 from simfarm.errors import InputError, SimfarmError
+from simfarm.runs.stream import in_order
 
 CONCURRENCY = 4
 
@@ -187,7 +187,7 @@ async def test_an_odd_answer_is_kept_all_the_same(tmp_path: Path, odd: Completio
 
 def test_many_may_begin_a_store_at_once(tmp_path: Path) -> None:
     code = (
-        "import sys, asyncio; from simfarm.engine.store import Store; from simfarm.backends.base import Completion\n"
+        "import sys, asyncio; from simfarm.engine.store import Store; from simfarm.data.exchange import Completion\n"
         "sys.stdin.read()\n"
         "store = Store('s.sqlite'); asyncio.run(store.put(sys.argv[1].encode(), Completion('m'))); store.close()"
     )

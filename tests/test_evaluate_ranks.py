@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from simfarm.cli import main
-from simfarm.files import write_rows
+from simfarm.data.files import write_rows
 
 
 @pytest.fixture(autouse=True)

@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from simfarm import spool
 from simfarm.cli import main
+from simfarm.data import spool
+from simfarm.data.evidence import READ
+from simfarm.data.files import write_rows
+from simfarm.data.frames import annotations_frame, annotations_table
+from simfarm.data.inputs import comparisons_for, read_for_evaluation
+from simfarm.data.reading import iter_columns, iter_rows
+from simfarm.data.spool import spooled
 from simfarm.errors import InputError
-from simfarm.evidence import READ
-from simfarm.files import write_rows
-from simfarm.inputs import comparisons_for, read_for_evaluation
 from simfarm.ranking import leaderboard, rank_partitions, rate_models, style_win_rates
-from simfarm.reading import iter_columns, iter_rows
-from simfarm.spool import spooled
-from simfarm.tables import annotations_frame, annotations_table
 
 RNG = np.random.default_rng(1)
 WORDS = ["one", "two", "# three\n", "**four**", "- five\n", "ünf", "[[A]]", "```\nsix\n```\n"]

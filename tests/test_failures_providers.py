@@ -11,11 +11,11 @@ import pytest
 from loopback import Loopback, raw
 from refusals import AGAIN, ANTHROPIC_STOPS, FLAGGED, MODEL, NO_CREDIT, OTHERS, PROMPT, ROWS, STOPS, openai, openrouter
 
-from simfarm.backends.anthropic import AnthropicBackend
-from simfarm.backends.base import CallError, Request, TransientError
-from simfarm.backends.complaints import error_fields, retry_after
-from simfarm.backends.failures import status_error
-from simfarm.backends.openai import OpenAIBackend
+from simfarm.backends.http.anthropic import AnthropicBackend
+from simfarm.backends.http.complaints import error_fields, retry_after
+from simfarm.backends.http.failures import status_error
+from simfarm.backends.http.openai import OpenAIBackend
+from simfarm.data.exchange import CallError, Request, TransientError
 from simfarm.errors import ProviderError
 
 

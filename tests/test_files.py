@@ -19,8 +19,8 @@ import pyarrow.parquet
 import pytest
 from loopback import Loopback
 
+from simfarm.data.files import check_writable, read_rows, write_rows
 from simfarm.errors import InputError, SimfarmError
-from simfarm.files import check_writable, read_rows, write_rows
 
 ROWS = [
     {"instruction": "Say “hi”\nplease", "output": 'a,b\n"c"', "generator": "m", "extra": 1},
@@ -238,7 +238,7 @@ def test_a_disk_that_is_full_is_one_line(tmp_path: Path, name: str) -> None:
 def test_a_file_that_grows_too_large_leaves_what_was_there(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("before")
     code = (
-        "import os, resource, sys; from simfarm.files import write_rows\n"
+        "import os, resource, sys; from simfarm.data.files import write_rows\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "write_rows(sys.argv[1], [{'a': os.urandom(500).hex()} for _ in range(50)])"
     )
@@ -271,7 +271,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 
 def test_a_full_standard_output_is_one_line(tmp_path: Path) -> None:
-    code = "from simfarm.files import write_rows; write_rows(None, [{'a': 1}])"
+    code = "from simfarm.data.files import write_rows; write_rows(None, [{'a': 1}])"
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.stderr.splitlines()[-1].startswith(

@@ -15,11 +15,11 @@ import pytest
 from loopback import Call, Loopback
 
 import simfarm
-from simfarm.backends.traits import split_thoughts
+from simfarm.backends.http.traits import split_thoughts
 from simfarm.cli import main
+from simfarm.data.files import read_rows
+from simfarm.data.sampling import Sampling
 from simfarm.errors import InputError
-from simfarm.files import read_rows
-from simfarm.generation.sampling import Sampling
 
 QUESTIONS = [f"Why does the clock on tower {n} run late?" for n in range(30)]
 

@@ -6,8 +6,11 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
+from simfarm.data.records import Output
 from simfarm.errors import InputError
-from simfarm.generation.curve import (
+from simfarm.report.curve import curve_part
+from simfarm.report.tables import table_lines
+from simfarm.selection.curve import (
     best_of_n_curve,
     curve_rows,
     expected_best,
@@ -15,10 +18,7 @@ from simfarm.generation.curve import (
     group_clusters,
     kl_bound,
 )
-from simfarm.generation.select import sample_groups
-from simfarm.records import Output
-from simfarm.report.curve import curve_part
-from simfarm.report.tables import table_lines
+from simfarm.selection.samples import sample_groups
 
 
 def by_hand(proxy: list[float], gold: list[float], n: int) -> float:

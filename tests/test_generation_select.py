@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from tiny_model import build_tiny_model
 
-from simfarm.engine.session import Session
+from simfarm.data.records import Annotation, Output
+from simfarm.data.sampling import Sampling
 from simfarm.errors import InputError
-from simfarm.generation.likelihood import Likelihoods
-from simfarm.generation.rivals import against_baseline, against_siblings, sibling_pairs
-from simfarm.generation.sampling import Sampling
-from simfarm.generation.select import (
+from simfarm.runs.annotation import Session
+from simfarm.selection.contests import against_baseline, against_siblings, sibling_pairs
+from simfarm.selection.likelihood import Likelihoods
+from simfarm.selection.samples import (
     Cost,
     Scores,
     choose,
@@ -27,7 +28,6 @@ from simfarm.generation.select import (
     stable_number,
     total_cost,
 )
-from simfarm.records import Annotation, Output
 
 
 def samples(texts: list[str], instruction: str = "Why?", generator: str = "m") -> list[Output]:

@@ -6,8 +6,8 @@ import time
 import pytest
 from markdown_it import MarkdownIt
 
-from simfarm.harmless import csv_cell, json_text, markdown_cell, one_line, visible
 from simfarm.report.terminal import shortened, wrapped
+from simfarm.text.harmless import csv_cell, json_text, markdown_cell, one_line, visible
 
 FLAG = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
 

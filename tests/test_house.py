@@ -53,7 +53,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_asking_a_judge_imports_no_table_library() -> None:
     loaded = _modules_after(
-        "import simfarm.cli.judging, simfarm.inputs, simfarm.backends.openai\n"
+        "import simfarm.cli.judging, simfarm.data.inputs, simfarm.backends.http.openai\n"
         "from simfarm.judges import load_judge\nload_judge('pairwise-logprob').hash"
     )
     assert "openai" in loaded

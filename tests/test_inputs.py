@@ -15,10 +15,10 @@ import zstandard
 
 import simfarm
 from simfarm.cli import main
+from simfarm.data.files import read_rows, write_rows
+from simfarm.data.pipes import sniffed
+from simfarm.data.sources import listed, opened
 from simfarm.errors import InputError
-from simfarm.files import read_rows, write_rows
-from simfarm.pipes import sniffed
-from simfarm.sources import listed, opened
 
 pytestmark = pytest.mark.filterwarnings("ignore:judge.*reads no meaning")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from simfarm.cli import main
+from simfarm.data.reading import read_text
 from simfarm.errors import InputError
 from simfarm.judges import load_judge
-from simfarm.reading import read_text
 
 RULE = "description: d\nprotocol: pairwise\nrule: longest\n"
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from simfarm.backends.base import Completion
 from simfarm.cli import judges as command
+from simfarm.data.exchange import Completion
 from simfarm.errors import InputError
 from simfarm.judges import Judge, Verdict, list_judges, load_judge
 from simfarm.judges.check import SAMPLE, check_judge
-from simfarm.judges.pairwise import parse
 from simfarm.judges.parsers import VerdictSpec
+from simfarm.judges.protocols.pairwise import parse
 
 BUNDLED = list_judges()
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from simfarm.backends.retirements import retirement
+from simfarm.backends.http.retirements import retirement
 from simfarm.cli import main
 from simfarm.errors import InputError
 from simfarm.judges import list_judges, load_judge

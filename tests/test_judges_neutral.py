@@ -8,7 +8,7 @@ from chat_families import FAMILIES, TOKENS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simfarm.files import read_rows
+from simfarm.data.files import read_rows
 from simfarm.judges import list_judges
 from simfarm.judges.neutral import MARK, neutraliser
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simfarm.data.records import Comparison
 from simfarm.judges import load_judge
-from simfarm.judges.control import decide
 from simfarm.judges.orders import orders, stable_bit
-from simfarm.judges.pairwise import unswitch
-from simfarm.records import Comparison
+from simfarm.judges.protocols.pairwise import unswitch
+from simfarm.judges.rules import decide
 
 MANY = [Comparison(f"Instruction {i}", f"a{i}", f"b{i}", "x", "y") for i in range(2000)]
 PAIR = Comparison("How many?", "Two.", "Two, I think.", "x", "y")
@@ -66,7 +66,7 @@ def test_hashes_are_the_same_in_every_process() -> None:
     code = (
         "from simfarm.judges import list_judges\n"
         "from simfarm.judges.orders import orders, stable_bit\n"
-        "from simfarm.records import Comparison\n"
+        "from simfarm.data.records import Comparison\n"
         "pairs = [Comparison(f'Instruction {i}', f'a{i}', f'b{i}', 'x', 'y') for i in range(64)]\n"
         "print([orders('hashed', p)[0] for p in pairs], [stable_bit('coin', p) for p in pairs],\n"
         "      [j.hash for j in list_judges()])"

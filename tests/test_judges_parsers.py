@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simfarm.backends.base import Completion, TokenLogprob
+from simfarm.data.exchange import Completion, TokenLogprob
 from simfarm.judges import Verdict, load_judge
 from simfarm.judges.orders import alpaca_eval_order
-from simfarm.judges.pairwise import held, parse, repair_messages, request_sampling, unswitch
 from simfarm.judges.parsers import VerdictSpec, parse_json, parse_label, parse_token_logprobs
+from simfarm.judges.protocols.pairwise import held, parse, repair_messages, request_sampling, unswitch
 
 TOKEN = load_judge("pairwise-logprob")
 LABEL = load_judge("pairwise-reasoned")

@@ -227,8 +227,8 @@ def test_criteria_may_be_mappings_for_a_template_that_takes_them_apart(tmp_path:
         "{{ first }}", "{% for c in criteria %}{{ c.name }}={{ c.weight }};{% endfor %}{{ first }}"
     )
     judge = load_judge(write(tmp_path / "x", {"criteria": [{"name": "truth", "weight": 2}]}, template))
-    from simfarm.judges.pairwise import messages
-    from simfarm.records import Comparison
+    from simfarm.data.records import Comparison
+    from simfarm.judges.protocols.pairwise import messages
 
     assert "truth=2;" in messages(judge, Comparison("i", "a", "b"), "12")[0]["content"]
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simfarm.data.records import Comparison
 from simfarm.errors import InputError
 from simfarm.judges import Judge, list_judges
 from simfarm.judges.neutral import neutraliser
-from simfarm.judges.pairwise import messages
+from simfarm.judges.protocols.pairwise import messages
 from simfarm.judges.template import compile_template
-from simfarm.records import Comparison
 
 JUDGES = [judge for judge in list_judges() if judge.template is not None]
 MARK = "\u200b"

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from loopback import Call, Loopback, answer_openai, raw
 
-from simfarm.backends.anthropic import AnthropicBackend
-from simfarm.backends.base import CallError, Completion, Request, insist
-from simfarm.backends.openai import OpenAIBackend
-from simfarm.backends.traits import ROOM
+from simfarm.backends.base import insist
+from simfarm.backends.http.anthropic import AnthropicBackend
+from simfarm.backends.http.openai import OpenAIBackend
+from simfarm.backends.http.traits import ROOM
+from simfarm.data.exchange import CallError, Completion, Request
 from simfarm.engine.runner import Engine
 from simfarm.engine.store import Store
 from simfarm.errors import BudgetError, ProviderError

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from simfarm.backends import local, open_backend, open_model, weights
-from simfarm.backends.gguf import context_length, read_metadata
-from simfarm.backends.local import find_model, local_spec
+from simfarm.backends import open_backend, open_model
+from simfarm.backends.local import embedded as weights
+from simfarm.backends.local import models as local
+from simfarm.backends.local.gguf import context_length, read_metadata
+from simfarm.backends.local.models import find_model, local_spec
 from simfarm.cli import main
 from simfarm.errors import InputError
 

@@ -15,18 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from loopback import Call, Loopback, answer_openai
 
-from simfarm.backends.answers import answer_json
-from simfarm.backends.anthropic import _completion as read_anthropic
-from simfarm.backends.base import COUNTS, CallError, Completion, Request, TransientError
-from simfarm.backends.openai import OpenAIBackend
+from simfarm.backends.http.answers import answer_json
+from simfarm.backends.http.anthropic import _completion as read_anthropic
+from simfarm.backends.http.openai import OpenAIBackend
 from simfarm.backends.replay import completion_from_recording
 from simfarm.cli import main
+from simfarm.data.exchange import COUNTS, CallError, Completion, Request, TransientError
+from simfarm.data.files import read_rows
 from simfarm.engine.prices import Tariff
 from simfarm.errors import ProviderError
-from simfarm.files import read_rows
-from simfarm.harmless import one_line
 from simfarm.judges import load_judge
-from simfarm.judges.pairwise import parse
+from simfarm.judges.protocols.pairwise import parse
+from simfarm.text.harmless import one_line
 
 JUDGES = [load_judge(name) for name in ("pairwise-logprob", "pairwise-reasoned", "pairwise-json")]
 

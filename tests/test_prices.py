@@ -16,8 +16,8 @@ from billing import BILLS, Bill, claude, openai
 from loopback import Loopback
 
 from simfarm.backends import open_backend
-from simfarm.backends.answers import usage_fields
-from simfarm.backends.base import COUNTS, Completion, Request
+from simfarm.backends.http.answers import usage_fields
+from simfarm.data.exchange import COUNTS, Completion, Request
 from simfarm.engine import prices
 from simfarm.engine.prices import Tariff, at_most, price
 from simfarm.engine.runner import Engine

@@ -10,7 +10,7 @@ from scipy import stats
 
 from simfarm.errors import InputError
 from simfarm.ranking import Calibrated, align_labels, calibrate
-from simfarm.ranking.calibrated import MIN_LABELS, sampling_checks
+from simfarm.statistics.calibration import MIN_LABELS, sampling_checks
 
 
 def _pool(n: int, rng: np.random.Generator, stray: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

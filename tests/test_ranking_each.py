@@ -8,7 +8,7 @@ import pytest
 
 import simfarm
 from simfarm.cli import main
-from simfarm.files import write_rows
+from simfarm.data.files import write_rows
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 import statsmodels.api as sm
 from scipy.special import expit
 
-from simfarm.ranking.estimate import Estimate, mean_estimate
+from simfarm.statistics.estimate import Estimate, mean_estimate
 
 
 def test_one_row_per_cluster_is_sd_over_root_n() -> None:

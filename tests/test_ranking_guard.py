@@ -16,14 +16,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 from hypothesis.errors import Unsatisfiable
 
-from simfarm.disguise import readings
-from simfarm.files import read_rows
+from simfarm.data.files import read_rows
 from simfarm.judges import list_judges
-from simfarm.ranking import guard, leaderboard, repeats
-from simfarm.ranking.guard import Flag, Watch, flags
-from simfarm.ranking.hints import PROOF, RULES, sign
-from simfarm.ranking.suspects import loose, suspects
+from simfarm.ranking import leaderboard
+from simfarm.ranking.guard import repeats
+from simfarm.ranking.guard import watch as guard
+from simfarm.ranking.guard.hints import PROOF, RULES, sign
+from simfarm.ranking.guard.suspects import loose, suspects
+from simfarm.ranking.guard.watch import Flag, Watch, flags
 from simfarm.ranking.units import prepare
+from simfarm.text.disguise import readings
 
 Cheat = Callable[[Sequence[str]], list[str]]
 

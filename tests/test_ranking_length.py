@@ -12,7 +12,7 @@ from scipy.special import expit, roots_hermitenorm
 
 from simfarm.errors import InputError
 from simfarm.ranking import alpaca_eval, leaderboard
-from simfarm.ranking.length_control import fit_joint, length_feature
+from simfarm.statistics.length_control import fit_joint, length_feature
 
 NODES, WEIGHTS = roots_hermitenorm(60)
 THETA = np.linspace(-2.5, 1.2, 20)
@@ -128,7 +128,7 @@ def test_constant_lengths_leave_the_raw_win_rate() -> None:
 def test_blocks_of_instructions_give_the_same_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     p, delta = plant(np.random.default_rng(6), 200)
     whole = [e.value for e in fit_joint(p, delta).estimates]
-    monkeypatch.setattr("simfarm.ranking.marginal._BLOCK", 15 * 41 * 37)
+    monkeypatch.setattr("simfarm.statistics.marginal._BLOCK", 15 * 41 * 37)
     # two orders of summation, one convergence tolerance (1e-7)
     assert [e.value for e in fit_joint(p, delta).estimates] == pytest.approx(whole, abs=1e-7)
 
@@ -139,7 +139,7 @@ def test_short_lines_are_added_up_to_what_the_whole_table_gives(monkeypatch: pyt
     p, delta = plant(rng, 600)
     p[np.argsort(rng.random(p.shape), axis=1) >= 3] = np.nan
     short = fit_joint(p, delta)
-    monkeypatch.setattr("simfarm.ranking.marginal._SPARSE", 1000)
+    monkeypatch.setattr("simfarm.statistics.marginal._SPARSE", 1000)
     whole = fit_joint(p, delta)
     for one, other in zip(short.estimates, whole.estimates, strict=True):
         assert one.value == pytest.approx(other.value, abs=1e-7)

@@ -8,7 +8,7 @@ import pytest
 
 from simfarm.errors import InputError
 from simfarm.ranking import flip_corrected
-from simfarm.ranking.estimate import mean_estimate
+from simfarm.statistics.estimate import mean_estimate
 
 
 def test_undoes_the_flip_and_pays_for_it() -> None:

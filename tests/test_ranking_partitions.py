@@ -9,7 +9,8 @@ import pytest
 from scipy.special import expit
 
 from simfarm.errors import InputError
-from simfarm.ranking import BradleyTerry, Comparisons, bradley_terry, rank_partitions
+from simfarm.ranking import BradleyTerry, Comparisons, rank_partitions
+from simfarm.statistics import bradley_terry
 
 pytest.importorskip("duckdb")
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from simfarm.cli import main
-from simfarm.files import write_rows
+from simfarm.data.files import write_rows
 from simfarm.ranking.position import first_shown
 
 FIRST = "the judge names the output shown first in"

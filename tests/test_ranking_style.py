@@ -17,7 +17,7 @@ from simfarm.ranking import (
     style_differences,
     text_features,
 )
-from simfarm.ranking.style import _as_rate
+from simfarm.statistics.style import _as_rate
 
 ANSWER = """# Title
 

@@ -9,10 +9,11 @@ from scipy import stats
 from scipy.special import ndtri, stdtr
 
 from simfarm.errors import InputError
-from simfarm.ranking import Estimate, power, tiers
-from simfarm.ranking.estimate import mean_estimate
+from simfarm.ranking import Estimate, power
+from simfarm.statistics import tiers
+from simfarm.statistics.estimate import mean_estimate
 
-module = importlib.import_module("simfarm.ranking.tiers")
+module = importlib.import_module("simfarm.statistics.tiers")
 
 
 def _judged(theta: np.ndarray, n: int, rng: np.random.Generator) -> list[Estimate]:

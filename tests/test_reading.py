@@ -20,11 +20,11 @@ import pyarrow.parquet
 import pytest
 import zstandard
 
-from simfarm import parsing, reading, unpacking
+from simfarm.data import parsing, reading, unpacking
+from simfarm.data.files import write_rows
+from simfarm.data.parsing import json_rows, jsonl_rows
+from simfarm.data.reading import iter_columns, iter_rows
 from simfarm.errors import InputError
-from simfarm.files import write_rows
-from simfarm.parsing import json_rows, jsonl_rows
-from simfarm.reading import iter_columns, iter_rows
 
 ROWS = [
     {
@@ -136,7 +136,7 @@ def test_a_file_of_any_size_takes_the_memory_of_its_rows(tmp_path: Path) -> None
     (tmp_path / "lines.jsonl").write_text((line + "\n") * 700)
     (tmp_path / "cells.csv").write_text("instruction,output_1\n" + (f"i,{row['output_1']}\n") * 700)
     for name in ("array.json", "lines.jsonl", "cells.csv", "wrapped.json"):
-        code = f"from simfarm.reading import iter_rows\nprint(sum(1 for _ in iter_rows({name!r})))"
+        code = f"from simfarm.data.reading import iter_rows\nprint(sum(1 for _ in iter_rows({name!r})))"
         done = _bounded(code, tmp_path, megabytes=450 if name == "wrapped.json" else 140)
         assert done.stdout.strip() == "700", done.stderr[-300:]
 
@@ -178,7 +178,7 @@ def _bomb(path: Path, text: bytes, gigabytes: int) -> None:
 )
 def test_a_file_that_expands_to_twenty_gigabytes_is_one_line(tmp_path: Path, name: str, text: bytes, told: str) -> None:
     _bomb(tmp_path / name, text, 20)
-    code = "import sys; from simfarm.reading import iter_rows\n"
+    code = "import sys; from simfarm.data.reading import iter_rows\n"
     code += f"from simfarm.errors import InputError\ntry:\n  for _ in iter_rows({name!r}): pass\n"
     code += "except InputError as error: sys.exit(str(error))"
     done = _bounded(code, tmp_path)

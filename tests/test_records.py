@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from simfarm.data.files import write_rows
+from simfarm.data.frames import annotations_frame
+from simfarm.data.inputs import comparisons_for, read_for_evaluation
+from simfarm.data.pairing import pair_with_baseline
+from simfarm.data.records import Output, comparisons_from_rows, kind_of_rows, outputs_from_rows
 from simfarm.errors import InputError
-from simfarm.files import write_rows
-from simfarm.inputs import comparisons_for, read_for_evaluation
-from simfarm.pairing import pair_with_baseline
-from simfarm.records import Output, comparisons_from_rows, kind_of_rows, outputs_from_rows
-from simfarm.tables import annotations_frame
 
 
 def outputs(generator: str, instructions: list[str], **columns: Any) -> list[dict[str, Any]]:

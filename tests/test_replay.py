@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from simfarm.engine.session import Session
+from simfarm.data.files import read_rows, write_rows
+from simfarm.data.records import comparisons_from_rows
 from simfarm.errors import InputError
-from simfarm.files import read_rows, write_rows
 from simfarm.judges import load_judge
-from simfarm.records import comparisons_from_rows
+from simfarm.runs.annotation import Session
 
 RECORDED = [
     "NullModel",

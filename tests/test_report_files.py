@@ -10,7 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from simfarm.cli import main
-from simfarm.files import write_rows
+from simfarm.data.files import write_rows
 
 NAME = "=HYPERLINK(1)|<b>x</b> [l](http://evil.example)\nbreak"
 STYLE = ["style_controlled_winrate", "style_standard_error", "style_low", "style_high", "style_slope_length"]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from simfarm import sandbox
-from simfarm.backends.chat_template import render_chat
+from simfarm.backends.local.chat_template import render_chat
+from simfarm.data.records import Comparison
 from simfarm.errors import InputError
 from simfarm.judges.template import compile_template
-from simfarm.records import Comparison
+from simfarm.text import sandbox
 
 BODY = "{{ instruction }}|{{ first }}|{{ second }}"
 DOUBLED = "{% for i in range(60) %}{% set ns.x = NEXT %}{% endfor %}{{ ns.x }}"

@@ -15,13 +15,13 @@ import pytest
 from loopback import Loopback
 
 from simfarm.backends import open_backend
-from simfarm.backends.base import CallError, Request, TransientError
-from simfarm.backends.complaints import error_fields, provider_words
-from simfarm.backends.failures import Unreachable
+from simfarm.backends.http.complaints import error_fields, provider_words
+from simfarm.backends.http.failures import Unreachable
 from simfarm.cli import main
+from simfarm.data.exchange import CallError, Request, TransientError
 from simfarm.engine.runner import Engine
 from simfarm.errors import InputError, ProviderError
-from simfarm.masking import masked, secrets_of, shown_url
+from simfarm.text.masking import masked, secrets_of, shown_url
 
 SECRET = "s3cr3t-9f8e7d6c5b4a"
 ASKED = Request("judge-1", ({"role": "user", "content": "one or two?"},), {})

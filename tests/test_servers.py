@@ -22,8 +22,8 @@ from loopback import Loopback
 from real_servers import KEY, KINDS, Server, hub_copy, litellm_proxy, transformers_serve, vllm_server
 
 from simfarm.cli import main
+from simfarm.data.files import read_rows
 from simfarm.engine import patience
-from simfarm.files import read_rows
 
 QUESTIONS = [f"Why does the clock on tower {n} run late?" for n in range(24)]
 JUDGES = ("pairwise-letter", "pairwise-logprob", "pairwise-json", "pairwise-reasoned")

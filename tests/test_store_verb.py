@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from loopback import Loopback
 
-from simfarm.backends.base import Completion
 from simfarm.cli import main
+from simfarm.data.exchange import Completion
+from simfarm.data.files import write_rows
 from simfarm.engine.store import Store
 from simfarm.engine.stored import Chosen, contents, prune, remember
 from simfarm.errors import InputError
-from simfarm.files import write_rows
 from simfarm.judges import load_judge
 
 

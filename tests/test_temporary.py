@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from simfarm.targets import replacing, write_text
-from simfarm.temporary import temporary
+from simfarm.data.temporary import temporary
+from simfarm.data.writing import replacing, write_text
 
 WRITER = """
 import sys, signal
-from simfarm.temporary import temporary
+from simfarm.data.temporary import temporary
 # a shell that runs the suite in its background has these ignored
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_IGN if "deaf" in sys.argv else signal.SIG_DFL)
@@ -93,7 +93,7 @@ def test_ctrl_c_at_the_very_beginning_leaves_nothing(
         assert len(names(tmp_path)) == 1
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("simfarm.temporary._locked", interrupted)
+    monkeypatch.setattr("simfarm.data.temporary._locked", interrupted)
     with pytest.raises(KeyboardInterrupt), temporary(str(tmp_path / "a"), folder=folder):
         pass
     assert names(tmp_path) == []
@@ -125,7 +125,7 @@ def test_the_signals_are_as_before(tmp_path: Path) -> None:
 def test_a_place_without_locks_keeps_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left = tmp_path / ".a.simfarm-12345678"
     left.write_text("whose?")
-    monkeypatch.setattr("simfarm.temporary.fcntl", None)
+    monkeypatch.setattr("simfarm.data.temporary.fcntl", None)
     write_text(tmp_path / "a", "text")
     assert left.exists()
     monkeypatch.undo()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from loopback import Loopback
 
-from simfarm.backends.base import Completion
+from simfarm.data.exchange import Completion
 from simfarm.engine.store import Store
 from simfarm.engine.stored import remember
 

@@ -12,22 +12,23 @@ from typing import Any
 import pytest
 from loopback import Call, Loopback, answer_openai
 
-from simfarm.backends.anthropic import AnthropicBackend
-from simfarm.backends.base import Message, Request, insist
-from simfarm.backends.dialect import Dialect
-from simfarm.backends.openai import OpenAIBackend
-from simfarm.backends.traits import DEEP_ROOM, ROOM, traits
+from simfarm.backends.base import insist
+from simfarm.backends.http.anthropic import AnthropicBackend
+from simfarm.backends.http.dialect import Dialect
+from simfarm.backends.http.openai import OpenAIBackend
+from simfarm.backends.http.traits import DEEP_ROOM, ROOM, traits
 from simfarm.cli import main
-from simfarm.engine.annotate import Call as Question
-from simfarm.engine.annotate import request_for
+from simfarm.data.exchange import Message, Request
+from simfarm.data.records import Comparison
+from simfarm.data.sampling import Sampling
 from simfarm.engine.runner import Engine
 from simfarm.engine.store import Store, request_key
 from simfarm.errors import InputError, ProviderError
-from simfarm.generation.run import Generation
-from simfarm.generation.sampling import Sampling
 from simfarm.judges import load_judge
-from simfarm.judges.pairwise import in_process
-from simfarm.records import Comparison
+from simfarm.judges.protocols.pairwise import in_process
+from simfarm.runs.generation import Generation
+from simfarm.runs.verdicts import Call as Question
+from simfarm.runs.verdicts import request_for
 
 MESSAGES: tuple[Message, ...] = ({"role": "user", "content": "Which is better?"},)
 SCHEMA = {"type": "object", "properties": {"winner": {"type": "string"}}, "required": ["winner"]}
@@ -422,8 +423,8 @@ def test_what_an_earlier_simfarm_asked_again_counts(pairs: Path, server: Loopbac
     judge = load_judge("pairwise-reasoned")
     base = f"{server.url}/v1"
     rows = json.loads(Path("pairs.json").read_text())
-    from simfarm.backends.base import Completion
-    from simfarm.engine.annotate import _repair
+    from simfarm.data.exchange import Completion
+    from simfarm.runs.verdicts import _repair
 
     with sqlite3.connect(tmp_path / "store.sqlite") as store:
         for number, row in enumerate(rows[:20]):

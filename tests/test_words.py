@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from simfarm.words import plural
+from simfarm.text.words import plural
 
 ROOT = Path(__file__).parents[1] / "simfarm"
 NOUNS = (

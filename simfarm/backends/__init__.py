@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from simfarm.backends.base import Backend, Scorer
-from simfarm.backends.local import ENGINES, SERVERS, local_spec
-from simfarm.backends.traits import traits
+from simfarm.backends.http.traits import traits
+from simfarm.backends.local.models import ENGINES, SERVERS, local_spec
 from simfarm.errors import InputError
 
 __all__ = ["PREFIXES", "TIMEOUT", "open_backend", "open_model", "opened", "read_dotenv", "usual_timeout"]
@@ -42,14 +42,14 @@ def open_model(spec: str, engine: Mapping[str, Any] | None = None) -> Scorer:
         raise InputError(f"'{spec}' names no model: write {prefix}/PATH, or {prefix}/owner/name for one from the hub")
     options = dict(engine or {})
     if prefix == "openvino":
-        from simfarm.backends.openvino import OpenVINOBackend
+        from simfarm.backends.openvino.backend import OpenVINOBackend
 
         return OpenVINOBackend(name, options)
     if prefix == "vllm":
-        from simfarm.backends.vllm import VLLMBackend
+        from simfarm.backends.vllm.backend import VLLMBackend
 
         return VLLMBackend(name, options)
-    from simfarm.backends.transformers import TransformersBackend
+    from simfarm.backends.transformers.backend import TransformersBackend
 
     return TransformersBackend(name, options)
 
@@ -95,14 +95,14 @@ def open_backend(
         return ReplayBackend(name), name
     read_dotenv()
     if prefix == "openai":
-        from simfarm.backends.openai import OpenAIBackend
+        from simfarm.backends.http.openai import OpenAIBackend
 
         return OpenAIBackend(base_url=base_url, timeout=timeout), name
     if prefix == "anthropic":
-        from simfarm.backends.anthropic import AnthropicBackend
+        from simfarm.backends.http.anthropic import AnthropicBackend
 
         return AnthropicBackend(base_url=base_url, timeout=timeout), name
-    from simfarm.backends.litellm import LiteLLMBackend
+    from simfarm.backends.http.litellm import LiteLLMBackend
 
     return LiteLLMBackend(name, base_url=base_url, timeout=timeout), name
 

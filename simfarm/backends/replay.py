@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from simfarm.backends.answers import message_text, token_logprobs
-from simfarm.backends.base import CallError, Completion, Request, TokenLogprob
+from simfarm.backends.http.answers import message_text, token_logprobs
+from simfarm.data.exchange import CallError, Completion, Request, TokenLogprob
+from simfarm.data.files import read_rows
 from simfarm.errors import InputError
-from simfarm.files import read_rows
 from simfarm.judges.orders import alpaca_eval_order
 
 __all__ = ["ReplayBackend", "completion_from_recording"]

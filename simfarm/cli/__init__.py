@@ -11,7 +11,6 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from simfarm import __version__
 from simfarm.cli import (
     annotate,
     compare,
@@ -28,9 +27,10 @@ from simfarm.cli import (
 )
 from simfarm.cli.help import Paragraphs
 from simfarm.errors import SimfarmError
-from simfarm.harmless import one_line
 from simfarm.refusals import on_command_line
 from simfarm.report.terminal import answer, quiet, say
+from simfarm.text.harmless import one_line
+from simfarm.version import __version__
 
 __all__ = ["build_parser", "main"]
 

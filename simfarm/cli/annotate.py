@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Annotate, write the rows in input order, sum up on stderr; gives the exit status."""
-    from simfarm.sources import opened
+    from simfarm.data.sources import opened
 
     check_cluster(arguments)
     with opened(arguments.inputs, arguments.baseline) as (inputs, (baseline,)):
@@ -41,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _annotated(arguments: argparse.Namespace, output: str | None) -> int:
     """What `run` does once its inputs are at hand."""
     from simfarm.cli.judging import allow_no_key, dry_run, introduce, open_run, report_summary, streamed
-    from simfarm.files import write_rows
-    from simfarm.records import ANNOTATION_COLUMNS
+    from simfarm.data.files import write_rows
+    from simfarm.data.records import ANNOTATION_COLUMNS
 
     if arguments.dry_run and not arguments.engine:
         return dry_run(arguments)

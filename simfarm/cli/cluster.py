@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 from simfarm.cli.options import number, whole
 from simfarm.errors import InputError
 from simfarm.report.terminal import answer, say
-from simfarm.words import plural
+from simfarm.text.words import plural
 
 if TYPE_CHECKING:
-    from simfarm.engine.cluster import Job
-    from simfarm.engine.parts import Folder
-    from simfarm.engine.session import Session
-    from simfarm.generation.run import Generation
-    from simfarm.records import Comparison, Instruction
+    from simfarm.data.records import Comparison, Instruction
+    from simfarm.runs.annotation import Session
+    from simfarm.runs.cluster import Job
+    from simfarm.runs.generation import Generation
+    from simfarm.runs.parts import Folder
 
 __all__ = ["add_cluster", "annotate_on_cluster", "check_cluster", "generate_on_cluster"]
 
@@ -62,7 +62,7 @@ def check_cluster(arguments: argparse.Namespace) -> None:
             "the cost), or run without --engine ray"
         )
     if not arguments.dry_run:
-        from simfarm.engine.cluster import ray_missing
+        from simfarm.runs.cluster import ray_missing
 
         missing = ray_missing()
         if missing:
@@ -73,9 +73,9 @@ def generate_on_cluster(
     arguments: argparse.Namespace, generation: Generation, instructions: Sequence[Instruction]
 ) -> int:
     """Generate the parts that are missing, sum up on stderr; gives the exit status."""
-    from simfarm.engine.cluster import Job
-    from simfarm.engine.parts import Folder, cut
-    from simfarm.generation.run import Generation
+    from simfarm.runs.cluster import Job
+    from simfarm.runs.generation import Generation
+    from simfarm.runs.parts import Folder, cut
 
     samples = generation.sampling.n
     size = arguments.partition_rows or PARTITION_ROWS
@@ -107,11 +107,11 @@ def generate_on_cluster(
 
 def annotate_on_cluster(arguments: argparse.Namespace, session: Session, pairs: Sequence[Comparison]) -> int:
     """Judge the parts that are missing, sum up on stderr; gives the exit status."""
-    from simfarm.engine.cluster import Job
-    from simfarm.engine.parts import Folder, cut
-    from simfarm.engine.session import DEFAULT_JUDGE, Session
+    from simfarm.data.records import ANNOTATION_COLUMNS
     from simfarm.judges import load_judge
-    from simfarm.records import ANNOTATION_COLUMNS
+    from simfarm.runs.annotation import DEFAULT_JUDGE, Session
+    from simfarm.runs.cluster import Job
+    from simfarm.runs.parts import Folder, cut
 
     size = arguments.partition_rows or PARTITION_ROWS
     made_by = {
@@ -145,8 +145,8 @@ def annotate_on_cluster(arguments: argparse.Namespace, session: Session, pairs: 
 def _run(arguments: argparse.Namespace, job: Job, folder: Folder, run: Generation | Session) -> int:
     """Has the missing parts made, with a progress bar of parts, and sums up on stderr; gives the exit status."""
     from simfarm.cli.progress import progress
-    from simfarm.engine.cluster import TRIES, Pool, run_parts
-    from simfarm.generation.run import Generation
+    from simfarm.runs.cluster import TRIES, Pool, run_parts
+    from simfarm.runs.generation import Generation
 
     folder.begin()
     missing = folder.missing()

@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print one sentence for each annotator and length control; gives the exit status."""
-    from simfarm.boards import Ranking, annotations_in
+    from simfarm.data.sources import opened
     from simfarm.report.board import difference_lines, remarks
-    from simfarm.sources import opened
+    from simfarm.report.evaluation import Ranking, annotations_in
 
     names = ("length_control", "lc_data", "level", "mix_judges")
     ranking = Ranking.of(**{name: getattr(arguments, name) for name in names})

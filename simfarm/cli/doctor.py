@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from simfarm.cli.options import add_model, number, price_pair
-from simfarm.harmless import one_line
 from simfarm.report.terminal import answer, answer_json, say, width_of, wrapped
-from simfarm.words import plural
+from simfarm.text.harmless import one_line
+from simfarm.text.words import plural
 
 if TYPE_CHECKING:
-    from simfarm.engine.findings import Finding
+    from simfarm.runs.findings import Finding
 
 __all__ = ["add_arguments", "run"]
 
@@ -49,9 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
     import logging
 
     from simfarm.backends import open_backend
-    from simfarm.engine.doctor import MOST_CALLS, examine, most_cost
     from simfarm.engine.prices import price_table
     from simfarm.judges import load_judge
+    from simfarm.runs.doctor import MOST_CALLS, examine, most_cost
 
     judge = load_judge(arguments.judge) if arguments.judge else None
     if judge is not None and judge.rule is not None:
@@ -90,7 +90,7 @@ def _around(arguments: argparse.Namespace) -> int:
     import dataclasses
 
     from simfarm.backends import read_dotenv
-    from simfarm.engine.surroundings import surroundings
+    from simfarm.runs.surroundings import surroundings
 
     read_dotenv()
     found = surroundings()

@@ -15,16 +15,16 @@ from simfarm.cli.options import INPUT_HELP, add_judging, add_ranking
 from simfarm.cli.outputs import refuse_overwriting
 from simfarm.refusals import spelled
 from simfarm.report.terminal import answer_json, say
-from simfarm.words import plural
+from simfarm.text.words import plural
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from simfarm.boards import Ranking
-    from simfarm.engine.session import Session
+    from simfarm.data.records import Comparison
     from simfarm.ranking import Board
-    from simfarm.records import Comparison
+    from simfarm.report.evaluation import Ranking
     from simfarm.report.tables import Sheet
+    from simfarm.runs.annotation import Session
 
 __all__ = ["add_arguments", "run"]
 
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Annotate where needed, rank, print; gives the exit status."""
-    from simfarm.sources import opened
+    from simfarm.data.sources import opened
 
     ranking = _checked(arguments)
     given = [*arguments.inputs, arguments.baseline, arguments.human]
@@ -72,9 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _checked(arguments: argparse.Namespace) -> Ranking:
     """The ranking that the options describe; raises `InputError` for what cannot be or does not go together, before
     anything is read."""
-    from simfarm.boards import Ranking
+    from simfarm.data.files import check_writable
     from simfarm.errors import InputError
-    from simfarm.files import check_writable
+    from simfarm.report.evaluation import Ranking
     from simfarm.report.files import check_target
     from simfarm.report.kept import kept_table
     from simfarm.report.published import published_names
@@ -99,10 +99,10 @@ def _checked(arguments: argparse.Namespace) -> Ranking:
 
 def _evaluated(arguments: argparse.Namespace, ranking: Ranking) -> int:
     """What `run` does once its inputs are at hand."""
-    from simfarm.boards import annotations_in
-    from simfarm.inputs import read_for_evaluation
+    from simfarm.data.inputs import read_for_evaluation
+    from simfarm.data.sources import called
     from simfarm.refusals import refuse, refuse_asking
-    from simfarm.sources import called
+    from simfarm.report.evaluation import annotations_in
 
     read = read_for_evaluation(arguments.inputs, arguments.baseline, arguments.control)
     labels = annotations_in([arguments.human])[0] if arguments.human else None
@@ -222,8 +222,8 @@ def _annotated(
 ) -> tuple[pd.DataFrame, None, int]:
     """(annotations of the output files, no baseline by name: it is output_1 throughout, the exit status so far)."""
     from simfarm.cli.judging import open_run, report_summary, streamed
+    from simfarm.data.frames import annotations_table, row_columns
     from simfarm.errors import BudgetError, InputError
-    from simfarm.tables import annotations_table, row_columns
 
     session, pairs = open_run(arguments)
     _rehearse(arguments, ranking, session, pairs, labels)

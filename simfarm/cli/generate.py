@@ -17,8 +17,8 @@ from simfarm.cli.outputs import rows_target
 from simfarm.report.terminal import answer, say
 
 if TYPE_CHECKING:
-    from simfarm.generation.run import Generation
-    from simfarm.records import Instruction, Output
+    from simfarm.data.records import Instruction, Output
+    from simfarm.runs.generation import Generation
 
 __all__ = ["add_arguments", "run"]
 
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Generate, write the rows in input order, sum up on stderr; gives the exit status."""
-    from simfarm.sources import opened
+    from simfarm.data.sources import opened
 
     check_cluster(arguments)
     with opened(arguments.inputs, arguments.chat_template) as (inputs, (template,)):
@@ -76,8 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _generated(arguments: argparse.Namespace, output: str | None) -> int:
     """What `run` does once its inputs are at hand."""
     from simfarm.cli.judging import allow_no_key
-    from simfarm.files import write_rows
-    from simfarm.inputs import instructions_for
+    from simfarm.data.files import write_rows
+    from simfarm.data.inputs import instructions_for
 
     if arguments.dry_run:
         allow_no_key()
@@ -101,9 +101,9 @@ def _generated(arguments: argparse.Namespace, output: str | None) -> int:
 
 def _opened(arguments: argparse.Namespace) -> Generation:
     """The run that the options describe."""
-    from simfarm.files import read_text
-    from simfarm.generation.run import Generation
-    from simfarm.generation.sampling import Sampling
+    from simfarm.data.files import read_text
+    from simfarm.data.sampling import Sampling
+    from simfarm.runs.generation import Generation
 
     template_args = dict(arguments.template_arg)
     if arguments.thinking:

@@ -8,8 +8,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from simfarm.harmless import one_line
 from simfarm.report.terminal import answer, answer_json, width_of, wrapped
+from simfarm.text.harmless import one_line
 
 if TYPE_CHECKING:
     from simfarm.judges import Judge

@@ -9,11 +9,11 @@ from contextlib import closing
 
 from simfarm.cli.options import session_options
 from simfarm.cli.progress import progress
-from simfarm.engine.session import Session
-from simfarm.inputs import comparisons_for
-from simfarm.judges.control import banner
-from simfarm.records import Annotation, Comparison
+from simfarm.data.inputs import comparisons_for
+from simfarm.data.records import Annotation, Comparison
+from simfarm.judges.rules import banner
 from simfarm.report.terminal import answer, say
+from simfarm.runs.annotation import Session
 
 __all__ = [
     "allow_no_key",

@@ -13,7 +13,7 @@ __all__ = ["refuse_overwriting", "rows_target"]
 def rows_target(output: str | None, inputs: Sequence[object]) -> str | None:
     """The file that rows are written to, None for standard output. Raises `InputError` where it cannot be written, or
     is read."""
-    from simfarm.files import check_writable
+    from simfarm.data.files import check_writable
 
     if output is None or output == "-":
         return None

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from simfarm.harmless import one_line
 from simfarm.report.terminal import is_quiet, say
+from simfarm.text.harmless import one_line
 
 __all__ = ["Progress", "progress"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from simfarm.cli.options import add_ranking
 from simfarm.errors import InputError
 from simfarm.report.terminal import answer_json
-from simfarm.words import plural
+from simfarm.text.words import plural
 
 if TYPE_CHECKING:
     from simfarm.ranking import Rejudged
@@ -28,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare the two judges, print; gives the exit status."""
-    from simfarm.boards import Ranking, rejudged
+    from simfarm.data.sources import opened
+    from simfarm.report.evaluation import Ranking, rejudged
     from simfarm.report.tables import print_part
-    from simfarm.sources import opened
 
     ranking = Ranking.of((), level=arguments.level, mix_judges=arguments.mix_judges)
     with opened([arguments.a, arguments.b], arguments.baseline) as (files, (baseline,)):

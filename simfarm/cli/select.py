@@ -16,8 +16,8 @@ from simfarm.cli.options import INPUT_HELP, add_judging, level, session_options,
 from simfarm.report.terminal import answer, say
 
 if TYPE_CHECKING:
-    from simfarm.choosing import Choice, Selection
-    from simfarm.generation.select import Manner, Scores
+    from simfarm.selection.choice import Choice, Selection
+    from simfarm.selection.samples import Manner, Scores
 
 __all__ = ["add_arguments", "run"]
 
@@ -67,9 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Score, choose, write the chosen rows in input order, sum up on stderr; gives the exit status."""
     from dataclasses import replace
 
-    from simfarm.choosing import Selection
+    from simfarm.data.sources import opened
     from simfarm.errors import InputError
-    from simfarm.sources import opened
+    from simfarm.selection.choice import Selection
 
     choice = _choice(arguments)
     choice.check()
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _choice(arguments: argparse.Namespace) -> Choice:
     """How to choose, as the options say."""
-    from simfarm.choosing import Choice
+    from simfarm.selection.choice import Choice
 
     names = ("method", "n", "by", "baseline", "rivals", "score", "seed", "chat_template", "generator", "gold", "curve")
     return Choice(
@@ -94,8 +94,8 @@ def _choice(arguments: argparse.Namespace) -> Choice:
 
 def _check_targets(arguments: argparse.Namespace, inputs: Sequence[object]) -> None:
     """Refuse to write where nothing can be written, over what is read, or twice over one file. Raises `InputError`."""
+    from simfarm.data.files import check_writable
     from simfarm.errors import InputError
-    from simfarm.files import check_writable
     from simfarm.report.files import check_target
 
     if arguments.output == "":
@@ -122,7 +122,7 @@ def _check_targets(arguments: argparse.Namespace, inputs: Sequence[object]) -> N
 
 def _selected(arguments: argparse.Namespace, selection: Selection) -> int:
     """What `run` does once the samples are read."""
-    from simfarm.files import write_rows
+    from simfarm.data.files import write_rows
 
     scored = _scores(arguments, selection)
     if scored is None:

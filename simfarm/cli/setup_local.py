@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Fetch the weights, or say where they are; gives the exit status."""
-    from simfarm.backends.local import missing_engine
-    from simfarm.backends.weights import fetch_weights
+    from simfarm.backends.local.embedded import fetch_weights
+    from simfarm.backends.local.models import missing_engine
 
     path, fetched = fetch_weights(lambda: say("fetching SmolLM2-135M-Instruct (93 MB) …"))
     answer(f"{'fetched' if fetched else 'already here'}: {path}")

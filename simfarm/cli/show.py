@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from simfarm.cli.options import INPUT_HELP, whole
-from simfarm.harmless import one_line, visible
 from simfarm.report.terminal import answer, answer_lines, width_of, wrapped
-from simfarm.words import plural
+from simfarm.text.harmless import one_line, visible
+from simfarm.text.words import plural
 
 __all__ = ["add_arguments", "run"]
 
@@ -29,10 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the first N rows that match; raises `InputError` when the file holds no annotations."""
+    from simfarm.data.files import read_rows, write_rows
+    from simfarm.data.records import kind_of_rows
+    from simfarm.data.sources import opened
     from simfarm.errors import InputError
-    from simfarm.files import read_rows, write_rows
-    from simfarm.records import kind_of_rows
-    from simfarm.sources import opened
 
     with opened(arguments.input) as (inputs, _):
         rows = [row for file in inputs for row in read_rows(file)]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simfarm.report.terminal import answer, answer_json, answer_lines, say, width_of
-from simfarm.words import plural
+from simfarm.text.words import plural
 
 if TYPE_CHECKING:
     from simfarm.engine.stored import Contents

@@ -1,0 +1,1 @@
+"""One request, done well: stored, limited, retried, paid for once."""

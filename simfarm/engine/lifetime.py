@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from simfarm.backends.about import About, Describing, known_about
 from simfarm.backends.base import Backend
-from simfarm.backends.retirements import retirement
+from simfarm.backends.http.about import About, Describing, known_about
+from simfarm.backends.http.retirements import retirement
 from simfarm.errors import InputError
 
 __all__ = ["Lifetime", "life_of"]

@@ -14,11 +14,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from simfarm.backends.base import CallError, Completion, TransientError
-from simfarm.backends.failures import OutOfFiles, Unreachable
+from simfarm.backends.http.failures import OutOfFiles, Unreachable
+from simfarm.data.exchange import CallError, Completion, TransientError
 from simfarm.engine.stats import Stats
 from simfarm.errors import ProviderError
-from simfarm.words import plural
+from simfarm.text.words import plural
 
 __all__ = ["Patience"]
 

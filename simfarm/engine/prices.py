@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from simfarm.backends.base import Completion
+from simfarm.data.exchange import Completion
 
 __all__ = ["Tariff", "at_most", "price", "price_table"]
 

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
-from simfarm.backends.base import Backend, CallError, Completion, Request, Starved, TransientError
-from simfarm.backends.failures import OutOfFiles, Unreachable
+from simfarm.backends.base import Backend
+from simfarm.backends.http.failures import OutOfFiles, Unreachable
+from simfarm.data.exchange import CallError, Completion, Request, Starved, TransientError
 from simfarm.engine.budget import Budget
 from simfarm.engine.descriptors import affordable
 from simfarm.engine.lifetime import Lifetime
@@ -24,7 +25,7 @@ from simfarm.engine.prices import Tariff
 from simfarm.engine.stats import Stats, run_limits
 from simfarm.engine.store import Store, request_key
 from simfarm.errors import InputError, ProviderError
-from simfarm.words import plural
+from simfarm.text.words import plural
 
 __all__ = ["Engine", "Stats", "estimate_tokens", "run_limits"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from simfarm.backends.base import Backend
 from simfarm.errors import InputError
-from simfarm.words import plural
+from simfarm.text.words import plural
 
 __all__ = ["Stats", "run_limits"]
 

@@ -16,10 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from simfarm.backends.base import Completion, Request
+from simfarm.data.exchange import Completion, Request
 from simfarm.engine.writer import Writer, is_busy
 from simfarm.errors import InputError
-from simfarm.harmless import one_line
+from simfarm.text.harmless import one_line
 
 __all__ = ["Store", "default_store_path", "request_key"]
 

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from simfarm.engine.store import APPLICATION_ID
 from simfarm.errors import InputError, SimfarmError
-from simfarm.harmless import one_line
+from simfarm.text.harmless import one_line
 
 __all__ = ["Chosen", "Contents", "Group", "contents", "prune", "remember"]
 

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from simfarm.errors import SimfarmError
-from simfarm.harmless import one_line
+from simfarm.text.harmless import one_line
 
 __all__ = ["PATIENCE", "Row", "Writer", "is_busy"]
 

@@ -12,16 +12,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from simfarm.backends.base import Completion, Message, TokenLogprob
-from simfarm.backends.dialect import check_thinking
-from simfarm.backends.retirements import retirement
+from simfarm.backends.http.dialect import check_thinking
+from simfarm.backends.http.retirements import retirement
+from simfarm.data.exchange import Completion, Message, TokenLogprob
+from simfarm.data.records import Comparison
 from simfarm.errors import InputError
-from simfarm.judges.control import decide
-from simfarm.judges.pairwise import messages, parse, unswitch
 from simfarm.judges.parsers import MEANINGS, VerdictSpec
+from simfarm.judges.protocols.pairwise import messages, parse, unswitch
+from simfarm.judges.rules import decide
 from simfarm.judges.spec import Judge
 from simfarm.judges.verdict import Verdict
-from simfarm.records import Comparison
 
 __all__ = ["SAMPLE", "Check", "Reply", "check_judge", "last_day"]
 

@@ -13,9 +13,9 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from simfarm.data.reading import read_text
 from simfarm.errors import InputError
 from simfarm.judges.parsers import MEANINGS, PARSERS, VerdictSpec
-from simfarm.reading import read_text
 
 __all__ = [
     "choice",

@@ -12,8 +12,8 @@ import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
-from simfarm import chat_tokens
-from simfarm.disguise import UNSEEN
+from simfarm.text import chat_tokens
+from simfarm.text.disguise import UNSEEN
 
 __all__ = ["MARK", "neutraliser"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 
-from simfarm.records import Comparison
-from simfarm.values import stable_digest
+from simfarm.data.cells import stable_digest
+from simfarm.data.records import Comparison
 
 __all__ = ["ORDERS", "alpaca_eval_order", "orders", "stable_bit"]
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from simfarm.backends.base import Completion, read_logprob
+from simfarm.data.exchange import Completion, read_logprob
 from simfarm.judges.verdict import Verdict
 
 __all__ = ["MEANINGS", "PARSERS", "VerdictSpec", "parse_json", "parse_label", "parse_token_logprobs"]

@@ -17,11 +17,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simfarm.data.reading import read_text
 from simfarm.errors import InputError
 from simfarm.judges import fields
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.parsers import VerdictSpec
-from simfarm.reading import read_text
 from simfarm.resources import prompts_dir
 
 if TYPE_CHECKING:

@@ -17,12 +17,12 @@ import jinja2
 import jinja2.meta
 import jinja2.nodes
 
-from simfarm.backends.base import Message
+from simfarm.data.exchange import Message
+from simfarm.data.records import Comparison
 from simfarm.errors import InputError
-from simfarm.harmless import one_line
 from simfarm.judges.neutral import neutraliser
-from simfarm.records import Comparison
-from simfarm.sandbox import BROKEN, Bounded
+from simfarm.text.harmless import one_line
+from simfarm.text.sandbox import BROKEN, Bounded
 
 __all__ = ["VARIABLES", "Template", "compile_template"]
 

@@ -1,18 +1,18 @@
 """Annotations in, estimates out: win rates, length control, leaderboards. Knows nothing of judges or backends."""
 
 from simfarm.ranking.board import COLUMNS, LENGTH_CONTROLS, Board, Slope, leaderboard, paired_difference
-from simfarm.ranking.bradley_terry import BradleyTerry, Comparisons, bootstrap_ratings, bradley_terry, rank_intervals
-from simfarm.ranking.calibrated import Calibrated, align_labels, calibrate
 from simfarm.ranking.difference import Difference, differences
 from simfarm.ranking.each import each_board
-from simfarm.ranking.estimate import Estimate
-from simfarm.ranking.human import calibrated_win_rates
-from simfarm.ranking.lottery import CyclicTriads, Lottery, cyclic_triads, lottery, maximal_lottery, pair_rates
-from simfarm.ranking.noise import flip_corrected
 from simfarm.ranking.partitions import PartitionedRanking, rank_partitions
+from simfarm.ranking.people import calibrated_win_rates
 from simfarm.ranking.ratings import RATING_COLUMNS, Ratings, rate_models, style_win_rates
 from simfarm.ranking.rejudge import Flip, Rejudged, compare_judges
-from simfarm.ranking.style import (
+from simfarm.statistics.bradley_terry import BradleyTerry, Comparisons, bootstrap_ratings, bradley_terry, rank_intervals
+from simfarm.statistics.calibration import Calibrated, align_labels, calibrate
+from simfarm.statistics.estimate import Estimate
+from simfarm.statistics.flips import flip_corrected
+from simfarm.statistics.lottery import CyclicTriads, Lottery, cyclic_triads, lottery, maximal_lottery, pair_rates
+from simfarm.statistics.style import (
     ControlledRanking,
     ControlledWinRates,
     StyleDifferences,
@@ -22,7 +22,7 @@ from simfarm.ranking.style import (
     style_differences,
     text_features,
 )
-from simfarm.ranking.tiers import Power, Tiers, power, tiers
+from simfarm.statistics.tiers import Power, Tiers, power, tiers
 
 __all__ = [
     "COLUMNS",

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from simfarm.errors import InputError
-from simfarm.ranking.estimate import Array, Estimate
-from simfarm.ranking.length_control import length_feature
+from simfarm.statistics.estimate import Array, Estimate
+from simfarm.statistics.length_control import length_feature
 
 __all__ = ["LengthControlData", "fit", "load_data", "positions"]
 

@@ -13,16 +13,17 @@ import numpy as np
 import pandas as pd
 
 from simfarm.errors import InputError
-from simfarm.ranking import alpaca_eval, guard
-from simfarm.ranking.columns import COLUMNS, best_first, board_table, plain, records, tiered
+from simfarm.ranking import alpaca_eval
 from simfarm.ranking.each import each_or_else, warned
-from simfarm.ranking.estimate import Array, Estimate
-from simfarm.ranking.length_control import SMALL_PANEL, JointFit, fit_joint
+from simfarm.ranking.guard import watch as guard
 from simfarm.ranking.remarks import UNCHECKED, remarks, unnamed
-from simfarm.ranking.tiers import power
+from simfarm.ranking.table import COLUMNS, best_first, board_table, plain, records, tiered
 from simfarm.ranking.units import Units, by_annotator, find_baseline, prepare, units_of
 from simfarm.ranking.winrate import breakdown, win_rates
-from simfarm.words import plural
+from simfarm.statistics.estimate import Array, Estimate
+from simfarm.statistics.length_control import SMALL_PANEL, JointFit, fit_joint
+from simfarm.statistics.tiers import power
+from simfarm.text.words import plural
 
 __all__ = ["COLUMNS", "LENGTH_CONTROLS", "UNCHECKED", "Board", "Slope", "leaderboard", "paired_difference"]
 

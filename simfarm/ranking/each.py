@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from simfarm.errors import InputError
-from simfarm.words import plural
+from simfarm.text.words import plural
 
 if TYPE_CHECKING:
     from simfarm.ranking.board import Board

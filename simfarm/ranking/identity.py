@@ -1,7 +1,7 @@
 """Which instruction and which comparison an annotation row is about, whether its texts are there or only their traces.
 
-Texts are compared by hashes: a row that was read from a file brings them (see `simfarm.evidence`), one from a DataFrame
-gets them here, so that both meet.
+Texts are compared by hashes: a row that was read from a file brings them (see `simfarm.data.evidence`), one from a
+DataFrame gets them here, so that both meet.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from simfarm.data.evidence import message_text, text_digest
 from simfarm.errors import InputError
-from simfarm.evidence import message_text, text_digest
 
 __all__ = [
     "cluster_codes",

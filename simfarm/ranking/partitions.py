@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simfarm.errors import InputError
-from simfarm.ranking.bradley_terry import SHOWN_FIRST, elo_scale
-from simfarm.ranking.estimate import Array, Estimate
-from simfarm.ranking.logistic import Fit, Rows, cluster_scores, fit_rows, prior_spread, require_connected
 from simfarm.ranking.regrouped import regrouped
-from simfarm.words import plural
+from simfarm.statistics.bradley_terry import SHOWN_FIRST, elo_scale
+from simfarm.statistics.estimate import Array, Estimate
+from simfarm.statistics.logistic import Fit, Rows, cluster_scores, fit_rows, prior_spread, require_connected
+from simfarm.text.words import plural
 
 if TYPE_CHECKING:
     import duckdb

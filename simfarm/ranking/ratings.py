@@ -15,13 +15,14 @@ import pandas as pd
 
 from simfarm.errors import InputError
 from simfarm.ranking.board import Board
-from simfarm.ranking.bradley_terry import BradleyTerry, Comparisons, bradley_terry
 from simfarm.ranking.each import each_or_else
-from simfarm.ranking.estimate import Array, Estimate
-from simfarm.ranking.logistic import Codes
-from simfarm.ranking.lottery import CyclicTriads, cyclic_triads, lottery
 from simfarm.ranking.position import first_shown, position_warnings
-from simfarm.ranking.style import (
+from simfarm.ranking.units import averaged, by_annotator, judge_hash_of, prepare
+from simfarm.statistics.bradley_terry import BradleyTerry, Comparisons, bradley_terry
+from simfarm.statistics.estimate import Array, Estimate
+from simfarm.statistics.logistic import Codes
+from simfarm.statistics.lottery import CyclicTriads, cyclic_triads, lottery
+from simfarm.statistics.style import (
     ControlledWinRates,
     StyleDifferences,
     control_names,
@@ -30,9 +31,8 @@ from simfarm.ranking.style import (
     style_differences,
     text_features,
 )
-from simfarm.ranking.tiers import tiers
-from simfarm.ranking.units import averaged, by_annotator, judge_hash_of, prepare
-from simfarm.words import plural
+from simfarm.statistics.tiers import tiers
+from simfarm.text.words import plural
 
 __all__ = ["RATING_COLUMNS", "Ratings", "rate_models", "style_of", "style_win_rates"]
 

@@ -24,9 +24,9 @@ def regrouped(files: Sequence[str], folder: Path, groups: int = 16) -> list[str]
 
     Raises `InputError` for wrong annotations, two annotators or two judges, and where nothing has a verdict.
     """
-    from simfarm.evidence import READ
-    from simfarm.reading import iter_columns
-    from simfarm.tables import annotations_table
+    from simfarm.data.evidence import READ
+    from simfarm.data.frames import annotations_table
+    from simfarm.data.reading import iter_columns
 
     dealt: list[list[Path]] = [[] for _ in range(groups)]
     for number, file in enumerate(files):

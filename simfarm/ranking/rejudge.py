@@ -16,8 +16,8 @@ import pandas as pd
 
 from simfarm.errors import InputError
 from simfarm.ranking.board import Board
-from simfarm.ranking.columns import plain, records
-from simfarm.ranking.estimate import Estimate, mean_estimate
+from simfarm.ranking.table import plain, records
+from simfarm.statistics.estimate import Estimate, mean_estimate
 
 __all__ = ["Flip", "Rejudged", "compare_judges"]
 

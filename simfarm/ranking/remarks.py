@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from simfarm.ranking import guard
-from simfarm.ranking.estimate import Estimate
+from simfarm.ranking.guard import watch as guard
 from simfarm.ranking.position import position_warnings
 from simfarm.ranking.units import Orders, Units
-from simfarm.words import plural
+from simfarm.statistics.estimate import Estimate
+from simfarm.text.words import plural
 
 __all__ = ["UNCHECKED", "remarks", "unnamed"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from simfarm.ranking.estimate import Estimate, mean_estimate
 from simfarm.ranking.units import GROUPS
+from simfarm.statistics.estimate import Estimate, mean_estimate
 
 __all__ = ["breakdown", "counts", "win_rates"]
 

@@ -1,0 +1,1 @@
+"""What people read: evaluations, tables, files, kept and published boards."""

@@ -10,10 +10,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from simfarm.judges.control import banner, rule_of
+from simfarm.judges.rules import banner, rule_of
 from simfarm.ranking import Board, differences
 from simfarm.report.tables import Part, Sheet
-from simfarm.words import plural
+from simfarm.text.words import plural
 
 if TYPE_CHECKING:
     import pandas as pd

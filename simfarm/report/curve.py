@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from simfarm.files import write_rows
+from simfarm.data.files import write_rows
+from simfarm.data.writing import write_text
 from simfarm.report.files import markdown_lines
 from simfarm.report.tables import Part
-from simfarm.targets import write_text
 
 __all__ = ["curve_part", "write_curve"]
 

@@ -1,7 +1,7 @@
 """Boards and ratings as files: CSV, JSON, Markdown, each with every column.
 
 These are for people's spreadsheets and pages, so their cells are made harmless there; files of data, which simfarm
-reads back, are not (see `simfarm.files`).
+reads back, are not (see `simfarm.data.files`).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simfarm.data.writing import standard_output, write_text
 from simfarm.errors import InputError
-from simfarm.harmless import csv_cell, markdown_cell, visible
-from simfarm.ranking.columns import records
+from simfarm.ranking.table import records
 from simfarm.report.tables import Sheet
-from simfarm.targets import standard_output, write_text
+from simfarm.text.harmless import csv_cell, markdown_cell, visible
 
 if TYPE_CHECKING:
     import pandas as pd

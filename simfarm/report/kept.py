@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from simfarm import __version__
-from simfarm.backends.about import PROVIDER, About, known_about
-from simfarm.backends.retirements import named
-from simfarm.engine.session import same_model
+from simfarm.backends.http.about import PROVIDER, About, known_about
+from simfarm.backends.http.retirements import named
+from simfarm.data.files import check_writable
+from simfarm.data.writing import replacing, telling, write_text
 from simfarm.errors import InputError
-from simfarm.files import check_writable
-from simfarm.masking import masked
 from simfarm.ranking.board import UNCHECKED
 from simfarm.report.files import csv_text
-from simfarm.targets import replacing, telling, write_text
+from simfarm.runs.annotation import same_model
+from simfarm.text.masking import masked
+from simfarm.version import __version__
 
 if TYPE_CHECKING:
     from simfarm.ranking import Board

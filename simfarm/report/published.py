@@ -16,7 +16,7 @@ import pandas as pd
 from simfarm.errors import InputError
 from simfarm.report.tables import Part
 from simfarm.resources import leaderboards_dir
-from simfarm.words import plural
+from simfarm.text.words import plural
 
 if TYPE_CHECKING:
     from simfarm.ranking import Board

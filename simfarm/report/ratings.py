@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from simfarm.ranking.columns import plain, records
+from simfarm.ranking.table import plain, records
 from simfarm.report.tables import Part, Sheet
-from simfarm.words import plural
+from simfarm.text.words import plural
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from simfarm.ranking import Board, Calibrated, ControlledWinRates, Ratings
-    from simfarm.ranking.estimate import Estimate
+    from simfarm.statistics.estimate import Estimate
 
 __all__ = [
     "calibrated_json",

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from simfarm.harmless import one_line
 from simfarm.report.terminal import answer_lines, say, shortened, width_of
+from simfarm.text.harmless import one_line
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from simfarm.harmless import json_text, one_line, visible
+from simfarm.text.harmless import json_text, one_line, visible
 
 __all__ = ["answer", "answer_json", "answer_lines", "is_quiet", "quiet", "say", "shortened", "width_of", "wrapped"]
 

@@ -1,0 +1,1 @@
+"""The verbs as Python functions: files or tables in, DataFrames out."""

@@ -1,0 +1,1 @@
+"""Models on this machine, whichever engine runs them: their files, their chat templates, their thread."""

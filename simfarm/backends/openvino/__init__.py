@@ -1,0 +1,1 @@
+"""Models in this process on a CPU or an Intel GPU, through openvino-genai."""

@@ -1,0 +1,306 @@
+"""What estimates need of annotation rows, gathered as the rows stream by: texts leave their traces and are forgotten.
+
+A text leaves its length, a hash (which tells comparisons apart), for an instruction its SHA-256 and its beginning, for
+an output its style counts where they are wanted, and what the guard saw. So the memory is that of the rows, some
+hundred bytes each, whatever was written in them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simfarm.data.cells import encodable
+from simfarm.data.reading import Columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from simfarm.ranking.guard.watch import Watch
+
+__all__ = ["READ", "Floats", "Gathered", "Texts", "categories", "message_text", "text_digest"]
+
+_SHARED = (
+    *("instruction_id", "dataset", "category", "generator_1", "generator_2", "annotator", "status", "order"),
+    *("repeat", "sample", "judge_hash", "model", "finish_reason_1", "finish_reason_2"),
+)
+_NUMBERS = ("preference", "length_1", "length_2")
+_ASKED = ("instruction", "messages")
+
+READ = frozenset({*_SHARED, *_NUMBERS, *_ASKED, "output_1", "output_2"})
+"""The columns of an annotation file that estimates read, the texts among them."""
+
+_SHOWN = 40
+"""Characters of an instruction that a message quotes."""
+
+Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
+Codes = NDArray[np.int32]
+
+
+class Texts:
+    """What instructions, chats and outputs leave behind, for all files of one reading together.
+
+    `style` counts the marks of one output, in a fixed order of `width` features."""
+
+    def __init__(self, watch: Watch, style: Callable[[str], Sequence[int]] | None = None, width: int = 0) -> None:
+        self._asked: dict[int, int] = {}
+        self._digests: list[str | None] = []
+        self._starts: list[str | None] = []
+        self._watch = watch
+        self._style = style
+        self._styles: dict[int, Sequence[float]] = {0: [math.nan] * width}
+        self._width = width
+
+    def asked(self, text: str | None) -> int:
+        """A number for an instruction or a chat, the same for the same stripped text; -1 for none."""
+        if text is None:
+            return -1
+        stripped = text.strip()
+        key = hash(stripped)
+        code = self._asked.get(key)
+        if code is None:
+            code = self._asked[key] = len(self._digests)
+            self._digests.append(text_digest(stripped))
+            self._starts.append(stripped[:_SHOWN])
+        return code
+
+    def digests(self, codes: Codes) -> NDArray[Any]:
+        """The SHA-256 of what has these numbers, None for -1."""
+        return np.array([*self._digests, None], dtype=object)[codes]
+
+    def starts(self, codes: Codes) -> NDArray[Any]:
+        """The first characters of what has these numbers, None for -1."""
+        return np.array([*self._starts, None], dtype=object)[codes]
+
+    def answered(self, generator: str, cluster: Hashable, text: str | None, where: Any) -> int:
+        """The hash of an output, 0 for none; the guard sees it, and calls its instruction `where`."""
+        if text is None:
+            return 0
+        self._watch.see(generator, cluster, text, where)
+        key = hash(text) or 1
+        if self._style is not None and key not in self._styles:
+            self._styles[key] = self._style(text)
+        return key
+
+    def styles(self, hashes: Whole) -> Floats:
+        """The style counts (n × width) of the outputs that have these hashes, NaN for 0."""
+        return np.array([self._styles[key] for key in hashes.tolist()], dtype=float).reshape(-1, self._width)
+
+
+class Gathered:
+    """The rows of one file, without their texts. `present` are its columns, `length` counts its rows, `odd` is the
+    first preference that is no number, with its row (from 0)."""
+
+    def __init__(self, texts: Texts) -> None:
+        self.present: set[str] = set()
+        self.length = 0
+        self.odd: tuple[int, Any] | None = None
+        self._texts = texts
+        self._shared = {name: _Shared() for name in _SHARED}
+        self._numbers: dict[str, list[Floats]] = {name: [] for name in _NUMBERS}
+        self._asked: dict[str, list[Codes]] = {name: [] for name in _ASKED}
+        self._hashes: dict[str, list[Whole]] = {"1": [], "2": []}
+
+    def add(self, columns: Columns) -> None:
+        """The next rows of the file."""
+        n, values = columns.length, columns.values
+        self.present |= set(values)
+        for name, shared in self._shared.items():
+            shared.add(values.get(name), n)
+        for name in _NUMBERS:
+            numbers, odd = _as_numbers(values.get(name), n)
+            if name == "preference" and odd is not None and self.odd is None:
+                self.odd = (self.length + odd[0], odd[1])
+            self._numbers[name].append(numbers)
+        for name in _ASKED:
+            texts = _as_texts(values.get(name), message_text if name == "messages" else str)
+            codes = np.full(n, -1) if texts is None else np.fromiter(map(self._texts.asked, texts), np.int32, n)
+            self._asked[name].append(codes.astype(np.int32))
+        clusters: list[Hashable] = []
+        where: list[Any] = []
+        for side in ("1", "2"):
+            texts = _as_texts(values.get(f"output_{side}"), str)
+            if texts is None:
+                self._hashes[side].append(np.zeros(n, dtype=np.int64))
+                continue
+            clusters, where = (clusters, where) if clusters else self._clusters()
+            names = self._shared[f"generator_{side}"].latest(f"output_{side}")
+            hashes = map(self._texts.answered, map(str, names), clusters, texts, where)
+            self._hashes[side].append(np.fromiter(hashes, np.int64, n))
+            lengths = np.array([math.nan if text is None else len(text) for text in texts])
+            self._numbers[f"length_{side}"][-1] = np.where(
+                np.isnan(lengths), self._numbers[f"length_{side}"][-1], lengths
+            )
+        self.length += n
+
+    def _clusters(self) -> tuple[list[Hashable], list[Any]]:
+        """What tells the latest rows' instructions apart for the guard (the id, with its dataset, or the text), and
+        what it calls them (the id, or their number)."""
+        asked = np.where(
+            self._asked["instruction"][-1] >= 0, self._asked["instruction"][-1], self._asked["messages"][-1]
+        )
+        ids, datasets = self._shared["instruction_id"].latest(None), self._shared["dataset"].latest(None)
+        known = self._texts.digests(asked)
+        clusters = [k if i is None else (i, d) for i, d, k in zip(ids, datasets, known, strict=True)]
+        return clusters, [code + 1 if i is None else i for i, code in zip(ids, asked.tolist(), strict=True)]
+
+    def coded(self, name: str) -> tuple[Codes, list[Any]]:
+        """A column of recurring values as (which of them each row has, the values, None for what is missing)."""
+        return self._shared[name].coded()
+
+    def frame(self) -> pd.DataFrame:
+        """The rows as a table: the columns that are there, lengths, and what the texts left.
+
+        An instruction is `instruction_sha256` and `instruction_start`, a chat `messages_sha256` and `messages_start`,
+        an output `output_1_hash` (0 for none). Nothing is validated yet.
+        """
+        import pandas as pd
+
+        made: dict[str, Any] = {n: s.column() for n, s in self._shared.items() if n in self.present}
+        made |= {name: np.concatenate(numbers) for name, numbers in self._numbers.items()}
+        for name in self.present & set(_ASKED):
+            codes = np.concatenate(self._asked[name])
+            made[f"{name}_sha256"] = pd.Series(self._texts.digests(codes), dtype=object)
+            made[f"{name}_start"] = pd.Series(self._texts.starts(codes), dtype=object)
+        made |= {f"output_{side}_hash": np.concatenate(hashes) for side, hashes in self._hashes.items()}
+        return pd.DataFrame(made)
+
+
+class _Index(dict[Hashable, int]):
+    """Numbers for values, in the order in which they come."""
+
+    def __missing__(self, value: Hashable) -> int:
+        self[value] = number = len(self)
+        return number
+
+
+class _Shared:
+    """A column of recurring values: each value once, and which row has which."""
+
+    def __init__(self) -> None:
+        self._index = _Index()
+        self._codes: list[Codes] = []
+
+    def add(self, values: Any, length: int) -> None:
+        """The values of the next rows; None where the column is absent."""
+        if values is None:
+            codes = np.full(length, self._index[None], dtype=np.int32)
+        elif hasattr(values, "dictionary_encode"):
+            encoded = values.dictionary_encode()
+            places = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
+            codes = self._coded([*encoded.dictionary.to_pylist(), None])[places]
+        else:
+            codes = self._coded(values)
+        self._codes.append(codes)
+
+    def _coded(self, values: Sequence[Any]) -> Codes:
+        try:
+            return np.fromiter(map(self._index.__getitem__, values), np.int32, len(values))
+        except TypeError:
+            # a list or an object where a name should be
+            return self._coded([v if v is None or isinstance(v, str | int | float) else str(v) for v in values])
+
+    def _values(self) -> list[Any]:
+        return [None if isinstance(v, float) and math.isnan(v) else encodable(v) for v in self._index]
+
+    def latest(self, missing: Any) -> list[Any]:
+        """The values of the rows that came last."""
+        values = [missing if value is None else value for value in self._values()]
+        return [values[code] for code in self._codes[-1].tolist()]
+
+    def coded(self) -> tuple[Codes, list[Any]]:
+        """(which of the values each row has, the values, None for what is missing)."""
+        self._codes = [np.concatenate(self._codes)]
+        return self._codes[0], self._values()
+
+    def column(self) -> pd.Series[Any]:
+        """The values by row, missing where there is none; whole numbers stay such where every row has one."""
+        import pandas as pd
+
+        codes, listed = self.coded()
+        used = np.flatnonzero(np.bincount(codes, minlength=len(listed)))
+        kinds = {type(listed[code]) for code in used}
+        if kinds == {int} and all(-(2**63) <= value < 2**63 for value in listed if value is not None):
+            return pd.Series(np.array([value or 0 for value in listed], dtype=np.int64)[codes])
+        return pd.Series(categories(listed, codes))
+
+
+def categories(values: Sequence[Any], codes: Codes) -> pd.Categorical:
+    """Rows of recurring values by their codes, None for what is missing: whatever asks for equal rows compares numbers,
+    and a million rows are a megabyte."""
+    import pandas as pd
+
+    listed = np.empty(len(values), dtype=object)
+    listed[:] = values
+    places, each = pd.factorize(listed, sort={*map(type, values)} <= {str, type(None)})
+    return pd.Categorical.from_codes(places[codes], pd.Index(each, dtype=object))
+
+
+def _as_numbers(values: Any, length: int) -> tuple[Floats, tuple[int, Any] | None]:
+    """(the numbers, NaN where there is none; the first value that is something else, with its place)."""
+    if values is None:
+        return np.full(length, math.nan), None
+    if hasattr(values, "dictionary_encode"):
+        kind = str(values.type)
+        if kind.startswith(("int", "uint", "float", "double")):
+            return values.to_numpy(zero_copy_only=False).astype(float), None
+        if kind.startswith("dictionary"):
+            return _of_each(values, length)
+        values = values.to_pylist()
+    try:
+        if {*map(type, values)} <= {int, float, str, type(None)}:
+            return np.array([math.nan if v is None else float(v) for v in values]), None
+    except (ValueError, OverflowError):
+        pass
+    numbers = [_number(v) for v in values]
+    odd = next(((i, values[i]) for i, number in enumerate(numbers) if number is None), None)
+    return np.array([math.nan if number is None else number for number in numbers]), odd
+
+
+def _of_each(values: Any, length: int) -> tuple[Floats, tuple[int, Any] | None]:
+    """`_as_numbers` of an Arrow dictionary, each of its values made a number once."""
+    each = values.dictionary.to_pylist()
+    places = values.indices.fill_null(len(each)).to_numpy(zero_copy_only=False)
+    numbers = [_number(value) for value in (*each, None)]
+    made = np.array([math.nan if number is None else number for number in numbers])[places]
+    wrong = np.array([number is None for number in numbers])[places]
+    row = int(wrong.argmax())
+    return made, (row, each[places[row]]) if wrong[row] else None
+
+
+def _number(value: Any) -> float | None:
+    """A cell as a number, NaN where it is empty, None where it is something else (also true and false)."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return math.nan
+    try:
+        return None if str(value) in ("True", "False") else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _as_texts(values: Any, text: Callable[[Any], str]) -> list[str | None] | None:
+    """A column of texts; None where the column is absent."""
+    if values is None:
+        return None
+    if hasattr(values, "to_pylist"):
+        values = values.to_pylist()
+    if {*map(type, values)} <= {str, type(None)}:
+        return list(values)
+    return [value if value is None or isinstance(value, str) else text(value) for value in values]
+
+
+def text_digest(stripped: str) -> str:
+    """What stands for an instruction: the SHA-256 of its stripped text, in hexadecimal."""
+    return hashlib.sha256(stripped.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def message_text(messages: Any) -> str:
+    """A chat as the one text that it is compared by."""
+    return json.dumps(list(messages), sort_keys=True, default=str)

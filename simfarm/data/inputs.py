@@ -1,0 +1,231 @@
+"""What a user names, files or DataFrames, into comparisons to judge or annotations to read.
+
+The one place that decides what a file is (by its columns) and what `--baseline` means (a file, else a generator).
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from simfarm.data.files import MANIFEST, Row, read_rows
+from simfarm.data.pairing import pair_with_baseline, split_baseline
+from simfarm.data.reading import Columns, iter_columns, iter_rows
+from simfarm.data.records import (
+    Comparison,
+    Instruction,
+    Output,
+    each_comparison,
+    each_output,
+    instructions_from_rows,
+    kind_of_rows,
+)
+from simfarm.data.sources import Source, called, frame_of, is_path, same_source, table_rows
+from simfarm.data.spool import spooled
+from simfarm.errors import InputError
+from simfarm.refusals import refuse, spelled
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Source", "comparisons_for", "instructions_for", "named_rows", "read_for_evaluation", "split_outputs"]
+
+
+def named_rows(source: Source, position: int = 1, role: str = "table") -> tuple[str, list[Row]]:
+    """(name for messages, rows) of a path or a table, which is called by its `role` and `position`."""
+    name = called(source, position, role)
+    return name, read_rows(name) if is_path(source) else table_rows(source, name)
+
+
+class _Rows(Iterator[Row]):
+    """The rows of a source as they are read; `first` are those that tell what it holds, and come again."""
+
+    def __init__(self, source: Source, position: int = 1, role: str = "table") -> None:
+        self.name = called(source, position, role)
+        rows = iter_rows(source) if is_path(source) else iter(table_rows(source, self.name))
+        self.first = list(islice(rows, 100))
+        self._rows = chain(self.first, rows)
+
+    def __next__(self) -> Row:
+        return next(self._rows)
+
+
+def _is_file(baseline: str) -> bool:
+    """Whether `--baseline` names a file (or a hub dataset, or a folder of parts) and not a generator."""
+    path = Path(baseline)
+    there = path.is_file() or (path / MANIFEST).is_file()
+    return baseline.startswith("hf://") or there or path.suffix in {".json", ".jsonl"}
+
+
+def _kind(sources: Sequence[_Rows]) -> str:
+    """The one kind that all files are of; raises `InputError` for a mixture."""
+    kinds = {rows.name: kind_of_rows(rows.first, rows.name) for rows in sources}
+    if len(set(kinds.values())) > 1:
+        told = ", ".join(f"{name} holds {kind}" for name, kind in list(kinds.items())[:4])
+        raise InputError(f"the files are of different kinds ({told}); give one kind at a time")
+    return next(iter(kinds.values()))
+
+
+def comparisons_for(
+    sources: Sequence[Source],
+    baseline: Source | None = None,
+    *,
+    allow_missing: bool = False,
+    limit: int | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Sequence[Comparison]:
+    """The comparisons to judge: of output files each output beside the baseline's, of comparison files their rows.
+
+    Annotation files are read as comparisons (their pairs are judged anew). `limit` keeps the first N instructions.
+    `note` is told what was left out. Raises `InputError` for anything that does not fit together.
+    """
+    if limit is not None and limit < 1:
+        raise InputError(f"limit is {limit}; it must be at least 1")
+    named = [_Rows(s, i) for i, s in enumerate(sources, 1) if not same_source(s, baseline)]
+    if not named and sources:
+        raise InputError("the only output file is the baseline itself; name another model's output file")
+    if not named:
+        raise InputError("there is no input; name a file of outputs or of comparisons")
+    kind = _kind(named)
+    if kind == "outputs":
+        pairs: Iterable[Comparison] = _pair(named, baseline, allow_missing, note)
+    else:
+        told = f"with {named[0].name}, which already holds pairs"
+        refuse({"baseline": baseline, "allow_missing": allow_missing}, told)
+        pairs = (pair for rows in named for pair in each_comparison(rows, rows.name))
+        if kind == "annotations":
+            pairs = _once(pairs)
+    pairs = pairs if limit is None else _first(pairs, limit)
+    return pairs if isinstance(pairs, Sequence) else spooled(pairs)
+
+
+def instructions_for(sources: Sequence[Source], limit: int | None = None) -> list[Instruction]:
+    """What to ask a model, of files or DataFrames of instructions, chat messages or outputs; the first `limit`.
+
+    Raises `InputError` for anything that cannot be asked, and for an instruction that two files hold.
+    """
+    if not sources:
+        raise InputError("there is no input; name a file of instructions")
+    if limit is not None and limit < 1:
+        raise InputError(f"limit is {limit}; it must be at least 1")
+    asked: list[Instruction] = []
+    home: dict[tuple[str, str | None], tuple[int, str]] = {}
+    for position, source in enumerate(sources, 1):
+        rows = _Rows(source, position)
+        name = rows.name
+        for one in instructions_from_rows(rows, name):
+            first, where = home.setdefault((one.instruction.strip(), one.dataset), (position, name))
+            if first != position:
+                raise InputError(f"{name}: has an instruction that {where} has too; drop one of them")
+            asked.append(one)
+    return asked if limit is None else asked[:limit]
+
+
+def _pair(
+    named: list[_Rows], baseline: Source | None, allow_missing: bool, note: Callable[[str], None] | None
+) -> Sequence[Comparison]:
+    base, outputs = split_outputs(spooled(_each_of_one_file(named)), baseline)
+    return pair_with_baseline(outputs, base, allow_missing=allow_missing, note=note)
+
+
+def _each_of_one_file(named: list[_Rows]) -> Iterator[Output]:
+    """The outputs of all files; raises `InputError` for a model that two of them hold."""
+    home: dict[str, str] = {}
+    for rows in named:
+        for output in each_output(rows, rows.name):
+            if home.setdefault(output.generator, rows.name) != rows.name:
+                raise InputError(
+                    f"{rows.name}: the generator {output.generator!r} is also in {home[output.generator]}; give each "
+                    "model its own name"
+                )
+            yield output
+
+
+def split_outputs(outputs: Sequence[Output], baseline: Source | None) -> tuple[Sequence[Output], Sequence[Output]]:
+    """(the baseline's outputs, everybody else's); the baseline is a file, a DataFrame or a generator among `outputs`.
+
+    Raises `InputError` where it is none of these.
+    """
+    if baseline is None:
+        names = sorted({o.generator for o in outputs})
+        raise InputError(
+            f"outputs are compared with a baseline: add {spelled('baseline', 'FILE')}, or the name of one of "
+            f"{', '.join(names[:6])}"
+        )
+    if isinstance(baseline, str) and not _is_file(baseline):
+        return split_baseline(outputs, baseline)
+    rows = _Rows(baseline, role="baseline table")
+    if kind_of_rows(rows.first, rows.name) != "outputs":
+        raise InputError(f"{rows.name}: the baseline must be a file of outputs (instruction, output, generator)")
+    return spooled(each_output(rows, rows.name)), outputs
+
+
+def _once(pairs: Iterable[Comparison]) -> Iterator[Comparison]:
+    """Each pair of an annotation file once: its rows are calls, two or more to a pair."""
+    seen: set[int] = set()
+    for p in pairs:
+        names = (p.generator_1, p.generator_2, str(p.extra.get("sample")))
+        key = hash((p.instruction, p.dataset, p.output_1, p.output_2, *names))
+        if key not in seen:
+            seen.add(key)
+            yield p
+
+
+def _first(pairs: Iterable[Comparison], limit: int) -> Iterator[Comparison]:
+    wanted: set[int] = set()
+    for pair in pairs:
+        key = hash(pair.instruction.strip())
+        if key in wanted or len(wanted) < limit:
+            wanted.add(key)
+            yield pair
+
+
+def read_for_evaluation(
+    sources: Sequence[Source], baseline: Source | None = None, control: str | None = None
+) -> tuple[pd.DataFrame, str | None] | None:
+    """(annotations as one table, the baseline's name if one was given), or None where the sources hold no verdicts.
+
+    A baseline that is a file gives its name, and its outputs' lengths to annotation rows that came without output_1.
+    `control` names the features of style that will be asked for; the texts are gone afterwards.
+    """
+    from simfarm.data.frames import annotations_table, fill_baseline
+
+    if not sources:
+        raise InputError(f"there is no input; name an annotation file, or output files with {spelled('baseline')}")
+    named = (_named_columns(source, position) for position, source in enumerate(sources, 1))
+    with _uncollected():
+        table = annotations_table(named, control)
+    if table is None:
+        return None
+    if baseline is None or (isinstance(baseline, str) and not _is_file(baseline)):
+        return table, baseline
+    rows = _Rows(baseline, role="baseline table")
+    return fill_baseline(table, rows, rows.name)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Rows are trees, and go when they are done with: looking for circles among a million of them takes as long again
+    as reading them."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
+
+
+def _named_columns(source: Source, position: int) -> tuple[str, Iterator[Columns]]:
+    """(name for messages, the columns that estimates read) of a path or a table."""
+    from simfarm.data.evidence import READ
+    from simfarm.data.frames import frame_columns
+
+    name = called(source, position)
+    if not is_path(source):
+        return name, frame_columns(frame_of(source, name), name)
+    return name, iter_columns(source, READ)

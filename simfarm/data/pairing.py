@@ -1,0 +1,133 @@
+"""Outputs into comparisons: every model's outputs beside the baseline's, joined on the instruction.
+
+The join is on the stripped instruction text (with the dataset where both sides name one), not on row position or on
+`instruction_id`: two files made by different tools number their rows differently, and a wrong join is a silent wrong
+leaderboard.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from simfarm.data.records import ANNOTATION_COLUMNS, GENERATION_COLUMNS, Comparison, Output
+from simfarm.data.spool import spooled
+from simfarm.errors import InputError
+from simfarm.text.words import plural
+
+__all__ = ["pair_with_baseline", "split_baseline"]
+
+
+def split_baseline(outputs: Iterable[Output], name: str) -> tuple[Sequence[Output], Sequence[Output]]:
+    """(the baseline's outputs, everybody else's); raises `InputError` when no output is by `name`."""
+    everything = spooled(outputs)
+    baseline = spooled(o for o in everything if o.generator == name)
+    if not baseline:
+        names = sorted({o.generator for o in everything})
+        raise InputError(
+            f"--baseline {name}: neither a file nor a generator in the files; they hold {', '.join(names[:8])}"
+        )
+    return baseline, spooled(o for o in everything if o.generator != name)
+
+
+def pair_with_baseline(
+    outputs: Sequence[Output],
+    baseline: Sequence[Output],
+    *,
+    allow_missing: bool = False,
+    note: Callable[[str], None] | None = None,
+) -> Sequence[Comparison]:
+    """Comparisons with the baseline as output_1, in the order of `outputs`.
+
+    A sample s of a model meets the baseline's sample s, or its first where it has none such. Raises `InputError` with
+    counts when instructions stand on one side only, unless `allow_missing` (`note` is told the counts then); always
+    when nothing matches, when the baseline holds several generators, or when a model is the baseline itself.
+    """
+    names = sorted({o.generator for o in baseline})
+    if len(names) != 1:
+        raise InputError(f"the baseline file holds {len(names)} generators ({', '.join(names[:5])}); it must hold one")
+    if not outputs:
+        raise InputError(f"there are no outputs but the baseline's ({names[0]}); name another model's output file")
+    if any(o.generator == names[0] for o in outputs):
+        raise InputError(
+            f"{names[0]!r} is the baseline's generator and also that of an output file; give each model its own name"
+        )
+    # instructions by their hashes, outputs by their places: neither texts nor records are held
+    by_key: dict[int, dict[int, int]] = {}
+    keys = array("q")
+    for place, output in enumerate(baseline):
+        keys.append(_key(output, output.dataset))
+        by_key.setdefault(keys[-1], {})[output.sample] = place
+        by_key.setdefault(_key(output, None), {}).setdefault(output.sample, place)
+    datasets = {o.dataset for o in baseline}
+
+    def partner(output: Output) -> int:
+        # a dataset that the baseline never names is another word for the same questions
+        samples = by_key.get(_key(output, output.dataset if output.dataset in datasets else None))
+        return samples.get(output.sample, samples[min(samples)]) if samples else -1
+
+    partners = array("q")
+    answered: dict[str, set[int]] = {}
+    for output in outputs:
+        found = partner(output)
+        partners.append(found)
+        of_model = answered.setdefault(output.generator, set())
+        if found >= 0:
+            of_model.add(keys[found])
+    matched = sum(found >= 0 for found in partners)
+    lonely = len(partners) - matched
+    wanted = set(keys)
+    gaps = sum(len(wanted - of_model) for of_model in answered.values())
+    if not matched:
+        raise InputError(
+            f"none of the outputs answers an instruction of the baseline {names[0]!r}; "
+            f"the instructions must be the same text in both files"
+        )
+    if (lonely or gaps) and allow_missing and note is not None:
+        note(
+            f"left out: {plural(lonely, 'output')} without a baseline output, "
+            f"{plural(gaps, 'baseline output')} without an answer"
+        )
+    if (lonely or gaps) and not allow_missing:
+        raise InputError(
+            f"{plural(matched, 'output')} with a baseline output, {plural(lonely, 'output')} without one, "
+            f"{plural(gaps, 'baseline output')} without an answer; mend the files or give "
+            "--allow-missing to compare the rest"
+        )
+    return spooled(
+        _compare(baseline[found], output) for output, found in zip(outputs, partners, strict=True) if found >= 0
+    )
+
+
+def _key(output: Output, dataset: str | None) -> int:
+    return hash((output.instruction.strip(), dataset))
+
+
+_RESERVED = {*ANNOTATION_COLUMNS, *GENERATION_COLUMNS}
+"""Columns of an output whose name means something else in an annotation: they go in with their side's number."""
+
+
+_LEFT_OUT = {"engine", "sampling", "system", "thinking"}
+"""Columns of an output that stay in its own file: how it was made would be repeated in every row it is judged in."""
+
+
+def _compare(baseline: Output, output: Output) -> Comparison:
+    extra: dict[str, Any] = {k: v for k, v in output.extra.items() if k not in _RESERVED and k not in _LEFT_OUT}
+    for side, record in (("1", baseline), ("2", output)):
+        extra |= {f"{k}_{side}": v for k, v in record.extra.items() if k in _RESERVED - _LEFT_OUT and v is not None}
+    if output.sample:
+        extra["sample"] = output.sample
+    if "category" in baseline.extra:
+        extra.setdefault("category", baseline.extra["category"])
+    return Comparison(
+        instruction=baseline.instruction,
+        output_1=baseline.output,
+        output_2=output.output,
+        generator_1=baseline.generator,
+        generator_2=output.generator,
+        instruction_id=baseline.instruction_id if baseline.instruction_id is not None else output.instruction_id,
+        dataset=baseline.dataset or output.dataset,
+        messages=baseline.messages,
+        extra=extra,
+    )

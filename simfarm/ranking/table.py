@@ -1,0 +1,84 @@
+"""The leaderboard's table: its columns, in the order users rely on, and its rows as plain values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from simfarm.ranking.units import Units
+from simfarm.ranking.winrate import counts
+from simfarm.statistics.estimate import Estimate
+from simfarm.statistics.tiers import tiers
+
+__all__ = ["COLUMNS", "best_first", "board_table", "plain", "records", "tiered"]
+
+COLUMNS = (
+    "model", "flags", "win_rate", "standard_error", "win_rate_low", "win_rate_high", "length_controlled_winrate",
+    "lc_standard_error", "lc_low", "lc_high", "n_wins", "n_wins_base", "n_draws", "n_total", "n_unparseable",
+    "n_error", "discrete_win_rate", "avg_length", "annotator", "judge_hash", "baseline",
+)  # fmt: skip
+_COUNTS = ("n_wins", "n_wins_base", "n_draws", "n_total", "n_unparseable", "n_error", "avg_length")
+
+
+def _percents(estimate: Estimate | None, level: float) -> list[float]:
+    """Value, standard error, low and high in percent; NaN where there is none."""
+    if estimate is None:
+        return [math.nan] * 4
+    return [100 * x for x in (estimate.value, estimate.standard_error, *estimate.interval(level))]
+
+
+def board_table(
+    units: Units,
+    estimates: Mapping[str, Estimate],
+    lc_estimates: Mapping[str, Mapping[str, Estimate]],
+    raised: Mapping[str, tuple[str, ...]],
+    level: float,
+) -> pd.DataFrame:
+    """The table of `Board`, models in order of appearance."""
+    counted = counts(units.table).join(units.calls, how="left")
+    names = list(lc_estimates)
+    lines = []
+    for model, estimate in estimates.items():
+        own = model == units.baseline
+        rate = [50.0, 0.0, 50.0, 50.0] if own else _percents(estimate, level)
+        lc = rate if own and names else _percents(lc_estimates[names[0]].get(model) if names else None, level)
+        line: dict[Any, Any] = dict(zip(COLUMNS[2:10], [*rate, *lc], strict=True))
+        line |= {"model": model, "flags": ", ".join(raised.get(model, ()))}
+        line |= {"annotator": units.annotator, "judge_hash": units.judge_hash, "baseline": units.baseline}
+        line |= counted.loc[model].to_dict()
+        for name in names[1:]:
+            other = lc_estimates[name].get(model)
+            line[f"length_controlled_winrate_{name}"] = 100 * other.value if other is not None else math.nan
+        lines.append(line)
+    extra = [f"length_controlled_winrate_{name}" for name in names[1:]]
+    table = pd.DataFrame(lines, columns=[*COLUMNS, *extra])
+    return table.astype(dict.fromkeys(_COUNTS, "Int64"))
+
+
+def best_first(table: pd.DataFrame, headline: str) -> pd.DataFrame:
+    """Best first; equal rates fall back on the name, so that a board is the same whatever the order of its rows."""
+    return table.sort_values([headline, "model"], ascending=[False, True], na_position="last").reset_index(drop=True)
+
+
+def tiered(table: pd.DataFrame, leading: Mapping[str, Estimate], level: float) -> pd.DataFrame:
+    """The table with a `tier` for each model: nobody in a tier is told apart from anybody else in it (max-t over all
+    pairs). Models on fewer than two instructions have none."""
+    usable = [m for m in leading if leading[m].n_clusters > 1]
+    found = tiers([leading[m] for m in usable], level=level).tier if len(usable) > 1 else [1] * len(usable)
+    return table.assign(tier=table["model"].map(dict(zip(usable, found, strict=True))).astype("Int64"))
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as JSON values; see `plain`."""
+    return [{str(k): plain(v) for k, v in row.items()} for row in table.astype(object).to_dict("records")]
+
+
+def plain(value: Any) -> Any:
+    """A JSON value; a number that does not exist is null."""
+    if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value.item() if isinstance(value, np.generic) else value

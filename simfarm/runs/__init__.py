@@ -1,0 +1,1 @@
+"""Many requests: annotation, generation and cluster runs, from checked options to rows in input order."""

@@ -1,0 +1,338 @@
+"""What a run needs of a model, asked with one cheap question each, before anything is paid for.
+
+A handful of calls through the same backend that a run uses, each read as a run would read it; a failure is an answer.
+Nothing is stored: the next examination asks anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from simfarm.backends.base import Backend, insist
+from simfarm.backends.http.about import About, Describing, known_about
+from simfarm.backends.http.failures import Unreachable
+from simfarm.backends.http.meanings import BAD_KEY, NO_ACCESS, NO_ENTRY, NOT_THERE, OTHER_INTERFACE, RETIRED, UNKNOWN
+from simfarm.backends.http.retirements import retirement
+from simfarm.backends.http.tap import NOT_ASKED, Tap
+from simfarm.backends.http.traits import traits
+from simfarm.data.exchange import CallError, Completion, Message, Request, TransientError
+from simfarm.engine.prices import Tariff, price_table
+from simfarm.errors import InputError, ProviderError
+from simfarm.judges import Judge, list_judges
+from simfarm.runs.findings import Examination, Finding
+from simfarm.text.masking import shown_url
+
+__all__ = ["MOST_CALLS", "examine", "most_cost"]
+
+MOST_CALLS = 8
+
+READS_TEXT = "a judge that reads text: pairwise-reasoned"
+VARIES = "--repeats shows how far its verdicts vary"
+
+STEPS: Mapping[str, tuple[str, ...]] = {
+    "server": (NOT_THERE.what,),
+    "key": ("wants a key", BAD_KEY.what, NO_ENTRY.what),
+    "model": (NO_ACCESS.what, UNKNOWN.what, RETIRED.what, OTHER_INTERFACE.what),
+}
+"""How far a call came, by what a failure says that no other call gets past."""
+
+SYSTEM = "Whatever you are asked, reply with the one word badger and nothing else."
+PLAIN: tuple[Message, ...] = ({"role": "system", "content": SYSTEM}, {"role": "user", "content": "Who says moo?"})
+LETTER: tuple[Message, ...] = (
+    {
+        "role": "user",
+        "content": "m) badger\nM) table\n\nWhich one is an animal? Reply with its letter and nothing else.",
+    },
+)
+NUMBER: tuple[Message, ...] = ({"role": "user", "content": "Which number is larger, the first or the second: 7 or 3?"},)
+SCHEMA = {
+    "type": "object",
+    "properties": {"larger": {"type": "string", "enum": ["first", "second"]}},
+    "required": ["larger"],
+    "additionalProperties": False,
+}
+DRAWN = {"temperature": 0, "seed": 7, "max_tokens": 64}
+"""More than a label needs, so that nobody switches a model's thinking off for this question."""
+
+
+def most_cost(backend: Backend, model: str, price: tuple[float, float] | None) -> float | None:
+    """US dollars that an examination costs at most, None where the model's price is unknown."""
+    if backend.in_process:
+        return 0.0
+    request = Request(model, PLAIN, DRAWN)
+    bound = backend.most_tokens(request)
+    one = None if bound is None else Tariff(backend.name, backend.base_url, price).most(model, 200, bound)
+    return None if one is None else one * MOST_CALLS
+
+
+async def examine(
+    backend: Backend,
+    model: str,
+    *,
+    price: tuple[float, float] | None = None,
+    judge: Judge | None = None,
+    timeout: float | None = 60.0,
+) -> Examination:
+    """Ask `model` one question for each thing that a run may need; closes the backend. `judge` is one that is to be
+    served. No failure of a call is raised: it is what was found."""
+    doctor = _Doctor(backend, model, price, None if backend.in_process else timeout)
+    made = doctor.made
+    try:
+        answers = await doctor.greet()
+        if answers:
+            await doctor.weigh()
+            await doctor.hold()
+            if not backend.in_process:
+                await doctor.decide()
+            doctor.serve(judge)
+        if not backend.in_process:
+            await doctor.outlast(ask=answers)
+        doctor.describe(price)
+    finally:
+        await backend.close()
+    made.calls = doctor.tap.calls if doctor.tap.open else None
+    return made
+
+
+class _Doctor:
+    """The questions, in the order in which their answers depend on each other."""
+
+    def __init__(self, backend: Backend, model: str, price: tuple[float, float] | None, timeout: float | None) -> None:
+        self.backend, self.model, self.timeout = backend, model, timeout
+        self.tariff = Tariff(backend.name, backend.base_url, price)
+        self.tap = Tap(backend, MOST_CALLS)
+        self.made = Examination(model if backend.in_process else f"{backend.name}/{model}")
+        self.rates: dict[str, str] = {}
+
+    async def ask(self, messages: tuple[Message, ...], **sampling: Any) -> Completion | Exception:
+        """The completion, or what came instead of one."""
+        try:
+            self.backend.check(self.model, sampling)
+            async with asyncio.timeout(self.timeout):
+                done = await insist(self.backend, Request(self.model, messages, sampling))
+        except TimeoutError:
+            return TransientError(f"no answer within {self.timeout:g} s: raise --timeout")
+        except (CallError, TransientError, ProviderError, InputError) as error:
+            return error
+        self.rates = self.tap.rates() or self.rates
+        self.pay(done)
+        return done
+
+    def pay(self, done: Completion) -> None:
+        cost = 0.0 if self.backend.in_process else self.tariff.paid(done)
+        self.made.cost = None if cost is None or self.made.cost is None else self.made.cost + cost
+
+    async def greet(self) -> bool:
+        """Whether the model answers at all; and what that answer shows of it."""
+        add = self.made.add
+        sampling: Mapping[str, Any] = {"max_tokens": 16} if self.backend.in_process else DRAWN
+        done = await self.ask(PLAIN, **sampling)
+        objection = ""
+        if isinstance(done, CallError) and re.search("system|developer", str(done), re.IGNORECASE):
+            objection, without = str(done), await self.ask(PLAIN[1:], **sampling)
+            done = without if isinstance(without, Completion) else done
+        if isinstance(done, Exception):
+            self._refused(done)
+            return False
+        if self.backend.in_process:
+            add("engine", True, f"{done.engine or self.backend.name} runs it in this process")
+            add("weights", True, f"{done.model or self.model}")
+        else:
+            self._let_in()
+            add("model", True, f"{done.model or self.model} answers")
+        replied = bool(done.text.strip())
+        add("reply", replied, f"{done.finish_reason or 'stop'}, {_tokens(done)}", "" if replied else "raise max_tokens")
+        if objection:
+            add("system message", False, objection, "the same text in {% block user %} of the judge's template")
+        else:
+            heeded = "badger" in done.text.lower()
+            told = "heeded" if heeded else "taken, and not heeded in this reply"
+            add("system message", heeded or None, told, "" if heeded else "say it in {% block user %} too")
+        if not self.backend.in_process:
+            self._parameters(done)
+        return replied
+
+    def _let_in(self) -> None:
+        variable = getattr(self.backend, "key_variable", "")
+        where = shown_url(self.backend.base_url) if self.backend.base_url else self.backend.name
+        self.made.add("server", True, f"{where} answers")
+        self.made.add("key", True, f"{variable} is accepted" if os.environ.get(variable) else "none is set, or wanted")
+
+    def _refused(self, error: Exception) -> None:
+        """What could not be reached, by how far a call came."""
+        told, lost = str(error), isinstance(error, Unreachable) or (self.tap.open and self.tap.status is None)
+        steps = ["weights"] if self.backend.in_process else ["server", "key", "model", "reply"]
+        named = (step for step, said in STEPS.items() if any(what.format(model=self.model) in told for what in said))
+        bad = next(named, "model" if isinstance(error, InputError) else "server" if lost else "reply")
+        bad = bad if bad in steps else steps[0]
+        for step in steps:
+            good = steps.index(step) < steps.index(bad)
+            if step == bad or good:
+                self.made.add(step, good, told if step == bad else "answers" if step == "server" else "accepted")
+        more = ["system message", "log probabilities", "JSON schema"]
+        for question in [*steps[steps.index(bad) + 1 :], *more]:
+            self.made.add(question, None, NOT_ASKED)
+
+    def _parameters(self, done: Completion) -> None:
+        """What the request was allowed to say, by what went over the wire in the end."""
+        add, tap = self.made.add, self.tap
+        thought = done.thinking_tokens
+        if thought is None and not done.text.strip() and done.finish_reason == "length":
+            add("thinks first", True, f"used up {_tokens(done)} and replied nothing", self._less())
+        elif thought is None:
+            add("thinks first", None, "the answer does not count it")
+        else:
+            told = f"{thought:,} of {done.output_tokens or 0:,} tokens here"
+            add("thinks first", thought > 0, told, self._less() if thought else "")
+        if not tap.open:
+            for question in ("temperature", "seed", "token limit"):
+                add(question, None, "litellm leaves out what it knows to be refused")
+            return
+        for question, remedy in (("temperature", f"its own counts; {VARIES}"), ("seed", VARIES)):
+            taken = question in tap.sent
+            said = tap.refusal_of(question) or "left out: this model takes none"
+            add(question, taken, "taken" if taken else said, "" if taken else remedy)
+        limit = next((name for name in tap.sent if name in ("max_tokens", "max_completion_tokens")), None)
+        add("token limit", limit is not None, f"as {limit}, {tap.sent[limit]:,} here" if limit else "left out")
+
+    def _less(self) -> str:
+        """How a judge has it think less, by what is known of the model."""
+        url = self.backend.base_url
+        known = traits(self.model, urlsplit(url).hostname if url else None)
+        if known.thinks and known.off is not None:
+            return "sampling: {thinking: false} in the judge switches it off"
+        if known.efforts:
+            return f"effort: {known.efforts[0]} in the judge is the least it has"
+        return "an effort, or thinking: false, in the judge, where the model has it"
+
+    async def weigh(self) -> None:
+        """Log probabilities, and in this process whether a reply is held to the labels."""
+        done = await self.ask(LETTER, temperature=0, max_tokens=1, logprobs=5)
+        if isinstance(done, Completion) and "temperature" in self.tap.sent:
+            # some take none only while they think, and here they are asked not to
+            quiet = Finding("temperature", "yes", "taken while it does not think")
+            refused = [f.question == "temperature" and f.answer == "no" for f in self.made.findings]
+            self.made.findings = [quiet if no else f for f, no in zip(self.made.findings, refused, strict=True)]
+        if isinstance(done, Exception):
+            other = "" if "reads text" in str(done) else READS_TEXT
+            self.made.add("log probabilities", _is_no(done), str(done), other)
+        elif not done.logprobs:
+            self.made.add("log probabilities", False, "none in the answer", READS_TEXT)
+        else:
+            told = f"of the {len(done.logprobs[0].top)} likeliest tokens"
+            self.made.add("log probabilities", bool(done.logprobs[0].top), told)
+        if self.backend.in_process:
+            done = await self.ask(LETTER, temperature=0, max_tokens=4, choices=["m", "M"])
+            held = isinstance(done, Completion) and done.text.strip() in ("m", "M")
+            told = done.text if isinstance(done, Completion) else str(done)
+            self.made.add("held to labels", held, f"replied {told!r}" if held else told, "" if held else READS_TEXT)
+
+    async def hold(self) -> None:
+        """Whether a reply is held to a JSON schema that the question does not mention."""
+        before = len(self.tap.refusals)
+        done = await self.ask(NUMBER, temperature=0, max_tokens=64, schema=SCHEMA)
+        remedy = "pairwise-reasoned needs none; with pairwise-json a reply may be no JSON"
+        if isinstance(done, Exception):
+            self.made.add("JSON schema", _is_no(done), str(done), remedy)
+            return
+        try:
+            kept = json.loads(done.text).keys() == {"larger"}
+        except (ValueError, AttributeError, RecursionError):
+            kept = False
+        refused = self.tap.refusals[before:]
+        told = "kept" if kept else refused[-1] if refused and refused[-1] else "not kept: the reply is of another form"
+        self.made.add("JSON schema", kept, told, "" if kept else remedy)
+
+    async def decide(self) -> None:
+        """Whether the server gives decisions: nothing that is bundled needs one."""
+        if self.backend.name != "openai":
+            self.made.add("decisions", False, f"{self.backend.name}/ has no such address", "no bundled judge needs it")
+            return
+        if not self.tap.left:
+            self.made.add("decisions", None, f"{NOT_ASKED}: the {MOST_CALLS} calls were made")
+            return
+        took, told = await self.tap.decides(self.model)
+        if took is not None:
+            self.pay(took)
+            self.made.add("decisions", True, told)
+            return
+        passing = self.tap.status in (None, 408, 429, 500, 502, 503, 504, 529)
+        self.made.add("decisions", None if passing else False, told, "no bundled judge needs it")
+
+    async def outlast(self, *, ask: bool) -> None:
+        """How long the model lives and how much it takes: as its provider says, where `ask`, else by the table."""
+        add, today = self.made.add, datetime.now(UTC).date()
+        said = await self.backend.about(self.model) if ask and isinstance(self.backend, Describing) else None
+        line = retirement(f"{self.backend.name}/{self.model}", self.backend.base_url)
+        about = known_about(said, line) or About()
+        if about.shutdown is not None:
+            new = f"--model {self.backend.name}/{about.replacement}"
+            other = new if about.replacement else "another model in time"
+            add("lives on", False, about.warning(self.model, today, "a board") or "", other)
+        elif about.lifecycle is not None or about.learnt is not None:
+            add("lives on", about.lifecycle != "retired", f"no end is told ({about.lifecycle or about.learnt})")
+        else:
+            add("lives on", None, "nobody tells its end")
+        if about.context is not None:
+            reply = f", of a reply {about.most_tokens:,}" if about.most_tokens else ""
+            add("context", True, f"{about.context:,} tokens{reply}")
+
+    def describe(self, price: tuple[float, float] | None) -> None:
+        """What is known without a question: what it costs, and how often it may be asked."""
+        add = self.made.add
+        if self.backend.in_process:
+            add("price", True, "nothing, it runs in this process")
+            return
+        table = "yours" if price else price_table()
+        one = [self.tariff.most(self.model, *tokens) for tokens in ((1000, 0), (0, 1000))]
+        if one[0] is None or one[1] is None:
+            add("price", None, "no list price for this model", "--price IN,OUT; without it --budget is refused")
+        else:
+            told = f"${one[0] * 1000:g} in, ${one[1] * 1000:g} out, a million tokens ({table})"
+            add("price", True, told)
+        if self.rates:
+            add("rate limits", True, ", ".join(f"{name} {value}" for name, value in self.rates.items()))
+        else:
+            add("rate limits", None, "no header tells them", "--rpm and --tpm, where calls are throttled")
+
+    def serve(self, judge: Judge | None) -> None:
+        """Which judges the model can serve, by what was found and by what the backend knows."""
+        able = {}
+        for one in [*list_judges(), *([judge] if judge else [])]:
+            if one.rule is None:
+                able[one.name] = self._unserved(one)
+        self.made.judges = [name for name, why in able.items() if why is None]
+        self.made.fit = True
+        if judge is not None:
+            why = able[judge.name]
+            self.made.add(f"judge {judge.name}", why is None, why or "can be served")
+            self.made.fit = why is None
+
+    def _unserved(self, judge: Judge) -> str | None:
+        """Why a judge cannot be served, None where it can."""
+        weighs = judge.verdict is not None and judge.verdict.parser == "token_logprobs"
+        if weighs and not self.made.is_yes("log probabilities"):
+            return f"it needs log probabilities; use {READS_TEXT}"
+        try:
+            self.backend.check(self.model, judge.sampling)
+        except InputError as error:
+            return str(error)
+        return None
+
+
+def _is_no(error: Exception) -> bool | None:
+    """False where a failure answers the question; None where it may pass, or was no call at all."""
+    return None if isinstance(error, TransientError) or str(error).startswith(NOT_ASKED) else False
+
+
+def _tokens(done: Completion) -> str:
+    if done.input_tokens is None or done.output_tokens is None:
+        return "tokens not counted"
+    return f"{done.input_tokens:,} tokens in, {done.output_tokens:,} out"

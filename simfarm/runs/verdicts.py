@@ -1,0 +1,280 @@
+"""Comparisons in, annotations out: the calls a judge needs, what an answer means, and what to do when it means nothing.
+
+The rules that decide whether a leaderboard can be believed live here: identical outputs are a tie without a call; an
+unparseable answer is asked to repair itself once, is tried again by the next run, and is never a verdict; a failed
+call is an error on its own row and the run goes on. Results come in input order, whatever order the answers arrive in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from simfarm.data.exchange import CallError, Completion, Judged, Message, Request, TransientError
+from simfarm.data.records import Annotation, Comparison
+from simfarm.engine.runner import Engine
+from simfarm.errors import BudgetError
+from simfarm.judges import Judge
+from simfarm.judges.orders import orders
+from simfarm.judges.protocols.pairwise import messages, parse, repair_messages, request_sampling, unswitch
+from simfarm.judges.rules import decide
+from simfarm.judges.verdict import Verdict
+from simfarm.runs.stream import in_order
+
+__all__ = ["MAX_ATTEMPTS", "Call", "Summary", "annotate", "next_request", "plan_calls", "request_for"]
+
+MAX_ATTEMPTS = 3
+"""Questions asked in all, over all runs, before an unparseable answer is left as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One question to the judge: a comparison, the order shown (None: identical outputs, no question), a repeat."""
+
+    comparison: Comparison
+    order: str | None
+    repeat: int
+
+
+@dataclass(slots=True)
+class Summary:
+    """What happened: annotations by `status`, why some have no verdict, and whether the run stopped before its end.
+    `exhausted` counts unparseable ones that no run asks again by itself, `refused` calls refused for good."""
+
+    status: Counter[str] = field(default_factory=Counter)
+    problems: Counter[str] = field(default_factory=Counter)
+    answered_by: Counter[str] = field(default_factory=Counter)
+    ties_without_call: int = 0
+    repaired: int = 0
+    cut_off: int = 0
+    exhausted: int = 0
+    refused: int = 0
+    stopped: str | None = None
+
+    def add(self, annotation: Annotation) -> None:
+        self.status[annotation.status] += 1
+        if annotation.error:
+            self.problems[annotation.error] += 1
+        if annotation.model:
+            self.answered_by[annotation.model] += 1
+
+    @property
+    def missing(self) -> int:
+        """Annotations without a verdict."""
+        return self.status["unparseable"] + self.status["error"]
+
+
+def plan_calls(comparisons: Iterable[Comparison], judge: Judge, repeats: int = 1) -> Iterator[Call]:
+    """Every call in the order of the file that will hold the answers: comparison, then repeat, then order."""
+    for comparison in comparisons:
+        if comparison.output_1 == comparison.output_2:
+            yield Call(comparison, None, 0)
+            continue
+        for repeat in range(repeats):
+            for order in orders(judge.order, comparison):
+                yield Call(comparison, order, repeat)
+
+
+def request_for(call: Call, judge: Judge, model: str, *, attempt: int = 0, step: int = 0) -> Request:
+    """The first question of a call; `step` 1 is made from it by `_repair`."""
+    pair = call.comparison
+    assert call.order is not None
+    return Request(
+        model=model,
+        messages=messages(judge, pair, call.order),
+        sampling=request_sampling(judge),
+        sample=call.repeat,
+        attempt=attempt,
+        judged=Judged(pair.instruction, pair.generator_1, pair.generator_2, call.order, call.repeat, step),
+    )
+
+
+def _repair(request: Request, completion: Completion, problem: str) -> Request:
+    about = request.judged
+    assert about is not None
+    told: tuple[Message, ...] = repair_messages(request.messages, completion, problem)
+    again = Judged(about.instruction, about.generator_1, about.generator_2, about.order, about.repeat, 1)
+    return Request(request.model, told, request.sampling, request.sample, request.attempt, again)
+
+
+def next_request(
+    call: Call, judge: Judge, model: str, cached: Callable[[Request], Completion | None], retry_unparseable: bool
+) -> Request | None:
+    """What a run would ask about a call first, given the answers it has; None where it would ask nothing."""
+    attempt = 0
+    cut = False
+    while attempt < MAX_ATTEMPTS or retry_unparseable:
+        request = request_for(call, judge, model, attempt=attempt)
+        for step in range(2):
+            completion = cached(request)
+            if completion is None:
+                if cut and step == 1:
+                    break
+                return None if cut and not retry_unparseable else request
+            verdict = parse(judge, completion)
+            if verdict.p_second is not None:
+                return None
+            if step == 0:
+                cut = is_cut_off(completion)
+                request = _repair(request, completion, verdict.problem or "no verdict")
+        attempt += 1
+    return None
+
+
+def is_cut_off(completion: Completion) -> bool:
+    """Whether a reply that gives no verdict ended at the token limit. With the same limit it would end there again: it
+    is neither repaired nor asked again, unless the user wants it."""
+    return completion.finish_reason == "length"
+
+
+async def _ask(
+    call: Call, judge: Judge, model: str, engine: Engine, *, retry_unparseable: bool, paid: list[Completion]
+) -> tuple[Verdict, list[Completion], int]:
+    """The verdict, the completions of the attempt that gave it (one, or two where it had to repair itself), and how
+    many attempts were made over all runs. `paid` collects the completions of all of them, also where an error ends it.
+
+    An attempt that an earlier run paid for and could not read is followed by the next attempt; within one run only
+    one new attempt is made, so that a judge that never parses costs one call and its repair a run, not six. What costs
+    nothing is looked at in any case: an earlier simfarm asked again where this one does not (`is_cut_off`).
+    """
+    attempt = 0
+    while True:
+        request = request_for(call, judge, model, attempt=attempt)
+        completion, known = await engine.complete(request)
+        paid.append(completion)
+        verdict, given = parse(judge, completion), [completion]
+        cut = verdict.p_second is None and is_cut_off(completion)
+        repairing = _repair(request, completion, verdict.problem or "no verdict")
+        if verdict.p_second is None and (not cut or engine.is_free(repairing)):
+            try:
+                repair, repair_known = await engine.complete(repairing)
+            except (CallError, TransientError):
+                # the first answer stands as what it was: unparseable
+                return verdict, given, attempt + 1
+            paid.append(repair)
+            known = known and repair_known
+            verdict, given = parse(judge, repair), [completion, repair]
+        attempt += 1
+        if verdict.p_second is not None or not known or (attempt >= MAX_ATTEMPTS and not retry_unparseable):
+            return verdict, given, attempt
+        if cut and not (retry_unparseable or engine.is_free(request_for(call, judge, model, attempt=attempt))):
+            return verdict, given, attempt
+
+
+def _raw(completion: Completion) -> dict[str, Any]:
+    """The part of a completion that has no column of its own."""
+    row = completion.to_json()
+    return {key: row[key] for key in ("text", "finish_reason", "logprobs") if key in row}
+
+
+def _total(values: Iterable[float | None]) -> float | None:
+    """The sum, None where any part is unknown: half a price is no price."""
+    known = list(values)
+    return None if any(v is None for v in known) else sum(v for v in known if v is not None)
+
+
+def _paid(paid: Sequence[Completion], engine: Engine) -> dict[str, Any]:
+    """The columns that say what a call took, over all its attempts; nothing where it asked nothing."""
+    if not paid:
+        return {}
+    return {
+        "input_tokens": _whole(_total(c.input_tokens for c in paid)),
+        "output_tokens": _whole(_total(c.output_tokens for c in paid)),
+        "price": _total(engine.price_of(c) for c in paid),
+        "seconds": _total(c.seconds for c in paid),
+        "calls": len(paid),
+    }
+
+
+def _annotation(
+    call: Call, judge: Judge, verdict: Verdict, given: Sequence[Completion] = (), took: Mapping[str, Any] | None = None
+) -> Annotation:
+    """The record of a call; `given` are the completions of its last attempt."""
+    raws = [_raw(c) for c in given]
+    preference = None
+    if verdict.p_second is not None:
+        preference = 1.5 if call.order is None else unswitch(verdict.p_second, call.order)
+    return Annotation(
+        comparison=call.comparison,
+        annotator=judge.name,
+        preference=preference,
+        status="verdict" if verdict.p_second is not None else "unparseable",
+        order=call.order,
+        repeat=call.repeat,
+        strength=verdict.strength,
+        scores=verdict.scores,
+        reason=verdict.reason,
+        raw_completion=None if not raws else raws[0] if len(raws) == 1 else raws,
+        error=verdict.problem if verdict.p_second is None else None,
+        judge_hash=judge.hash,
+        model=given[-1].model if given else None,
+        **(took or {}),
+    )
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _failed(call: Call, judge: Judge, error: str, took: Mapping[str, Any]) -> Annotation:
+    return Annotation(
+        comparison=call.comparison,
+        annotator=judge.name,
+        preference=None,
+        status="error",
+        order=call.order,
+        repeat=call.repeat,
+        error=error,
+        judge_hash=judge.hash,
+        **took,
+    )
+
+
+async def annotate(
+    calls: Iterable[Call],
+    judge: Judge,
+    model: str,
+    engine: Engine | None,
+    summary: Summary,
+    *,
+    retry_unparseable: bool = False,
+    window: int = 256,
+) -> AsyncGenerator[Annotation]:
+    """Annotations in the order of `calls`, at most `window` calls ahead of the first one still unanswered.
+
+    `engine` is None for a judge that is a rule and asks no model. When the budget ends the run, answers in the store
+    are still given and every call that was not asked is an error of its own, so that no comparison passes with half of
+    its orders; `summary.stopped` then says why. `ProviderError` passes through at once.
+    """
+
+    async def one(call: Call) -> Annotation:
+        assert engine is not None
+        paid: list[Completion] = []
+        try:
+            verdict, given, attempts = await _ask(
+                call, judge, model, engine, retry_unparseable=retry_unparseable, paid=paid
+            )
+        except (CallError, TransientError) as error:
+            summary.refused += isinstance(error, CallError)
+            return _failed(call, judge, str(error), _paid(paid, engine))
+        except BudgetError as error:
+            summary.stopped = str(error)
+            return _failed(call, judge, "not asked: the budget was reached", _paid(paid, engine))
+        summary.exhausted += verdict.p_second is None and attempts >= MAX_ATTEMPTS
+        summary.repaired += len(given) == 2 and verdict.p_second is not None
+        summary.cut_off += verdict.p_second is None and given[-1].finish_reason == "length"
+        return _annotation(call, judge, verdict, given, _paid(paid, engine))
+
+    async def without_model(call: Call) -> Annotation:
+        verdict = Verdict(0.5) if call.order is None else decide(judge, call.comparison, call.order)
+        summary.ties_without_call += call.order is None
+        return _annotation(call, judge, verdict)
+
+    answers = (without_model(call) if engine is None or call.order is None else one(call) for call in calls)
+    async with aclosing(in_order(answers, window)) as made:
+        async for annotation in made:
+            summary.add(annotation)
+            yield annotation

@@ -1,0 +1,1 @@
+"""Choosing one of n samples, and what choosing buys at which distance."""

@@ -1,0 +1,264 @@
+"""Choosing one of n samples, from options to chosen rows: what `simfarm select` and `simfarm.select` share.
+
+Options are checked against the method first; then samples are grouped, scored (which may ask a judge, or load a model),
+and chosen. Whoever calls says how remarks are told and how progress is shown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from simfarm.data.files import Row, read_text
+from simfarm.data.inputs import named_rows, split_outputs
+from simfarm.data.records import outputs_from_rows
+from simfarm.data.sources import Source
+from simfarm.errors import BudgetError, InputError
+from simfarm.refusals import refuse, spelled, was_given
+from simfarm.text.words import plural
+
+if TYPE_CHECKING:
+    from simfarm.data.records import Annotation, Comparison, Output
+    from simfarm.runs.annotation import Session
+    from simfarm.selection.contests import Contest
+    from simfarm.selection.samples import Manner, Scores
+
+__all__ = ["METHODS", "Choice", "Selection"]
+
+METHODS = ("best-of-n", "win-share", "random", "longest", "oracle")
+
+Groups = Sequence[Sequence[int]]
+Tell = Callable[[str], None]
+Judged = Callable[["Session", "Sequence[Comparison]"], "Iterable[Annotation]"]
+"""How a session is run: its annotations, with whatever is shown meanwhile."""
+
+Steps = Callable[[str, int], "AbstractContextManager[Callable[[], None]]"]
+"""How steps are shown: (what runs, how many) -> a function to call after each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How to choose. `by` and `baseline` are of best-of-n, `rivals` of win-share, `score` of oracle, `seed` of random;
+    `n` keeps the first n samples; `gold` and `curve` draw a best-of-n curve; `asking` are the options of
+    `Session.open`, those that were given."""
+
+    method: str
+    n: int | None = None
+    by: str | None = None
+    baseline: Source | None = None
+    rivals: int | None = None
+    score: str | None = None
+    seed: int | None = None
+    chat_template: str | None = None
+    generator: str | None = None
+    gold: str | None = None
+    curve: str | None = None
+    level: float | None = None
+    limit: int | None = None
+    allow_missing: bool = False
+    asking: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def score_by(self) -> str | None:
+        """What best-of-n goes by; None for every other method."""
+        return ("judge" if self.by is None else self.by) if self.method == "best-of-n" else None
+
+    @property
+    def asks(self) -> bool:
+        """Whether a judge is asked."""
+        return self.score_by == "judge" or self.method == "win-share"
+
+    def check(self) -> None:
+        """Raise `InputError` for an option that the method would ignore, or that it lacks."""
+        if self.method not in METHODS:
+            raise InputError(f"{spelled('method')} {self.method!r} is not known; choose from {', '.join(METHODS)}")
+        by = self.score_by
+        method = spelled("method", self.method) + (f" {spelled('by', by)}" if by is not None else "")
+        useful = {
+            "by": self.method == "best-of-n",
+            "baseline": by == "judge",
+            "rivals": self.method == "win-share",
+            "score": self.method == "oracle",
+            "seed": self.method == "random",
+            "chat_template": by == "likelihood",
+            "allow_missing": self.asks or by == "likelihood",
+        }
+        values: dict[str, Any] = {name: getattr(self, name) for name in useful}
+        for name, value in self.asking.items():
+            values[name] = value
+            useful[name] = self.asks or (by == "likelihood" and name in ("model", "engine", "store"))
+        refuse({name: values[name] for name, used in useful.items() if not used}, f"with {method}")
+        for name in ("by", "baseline", "score", "chat_template", "generator", "gold", "curve"):
+            if isinstance(value := getattr(self, name), str) and not value:
+                raise InputError(f"{spelled(name)} is empty; give it a value or leave it out")
+        for name in ("n", "rivals", "limit"):
+            if (count := getattr(self, name)) is not None and (not isinstance(count, int) or count < 1):
+                raise InputError(f"{spelled(name)} is {count!r}; it must be a whole number of at least 1")
+        drawn = self.gold is not None or self.curve is not None
+        if self.level is not None and not drawn:
+            raise InputError(
+                f"{spelled('level')} does nothing without a curve; add {spelled('gold')} or {spelled('curve')}, or "
+                "leave it out"
+            )
+        if drawn and self.method == "win-share":
+            raise InputError(
+                f"{spelled('gold' if self.gold else 'curve')} cannot go with {spelled('method', 'win-share')}: a "
+                "sample's share of wins depends on its siblings, so that fewer samples would have other scores; run it "
+                f"with {spelled('n')} 2, 4, 8 instead"
+            )
+        for name, value, needed in (
+            ("score", self.score, "oracle"),
+            ("model", self.asking.get("model"), "likelihood"),
+        ):
+            if needed in (self.method, by) and not was_given(name, value):
+                raise InputError(f"{method} needs {spelled(name)}; add it")
+
+
+@dataclass(slots=True)
+class Selection:
+    """Samples at hand and who may be chosen among them. `Selection.of` reads and checks; `score` asks; `rows` are the
+    chosen ones."""
+
+    choice: Choice
+    name: str
+    rows: list[Row]
+    outputs: list[Output]
+    groups: Groups
+    baseline: Sequence[Output]
+    gold: Scores | None
+    tell: Tell
+
+    @classmethod
+    def of(cls, source: Source, choice: Choice, tell: Tell) -> Selection:
+        """Read the samples; everything that can be refused before anything is asked is refused. Raises `InputError`."""
+        from simfarm.selection.curve import group_clusters
+        from simfarm.selection.samples import column_scores, first_instructions, sample_groups, size_notes
+
+        name, rows = named_rows(source)
+        outputs = outputs_from_rows(rows, name)
+        baseline: Sequence[Output] = []
+        if choice.score_by == "judge":
+            baseline, _ = split_outputs(outputs, choice.baseline)
+        inside = bool(baseline) and any(output == baseline[0] for output in outputs)
+        everything = sample_groups(outputs, choice.n, leave_out=baseline[0].generator if inside else None)
+        groups = first_instructions(everything, outputs, choice.limit)
+        if choice.limit:
+            texts = {outputs[group[0]].instruction.strip() for group in groups}
+            baseline = [output for output in baseline if output.instruction.strip() in texts] or baseline
+        generators = {outputs[group[0]].generator for group in groups}
+        if choice.generator and len(generators) > 1:
+            raise InputError(
+                f"{spelled('generator')} names one generator, and {name} holds {len(generators)}; leave it out or "
+                "select from a file for each"
+            )
+        for line in size_notes(outputs, groups, choice.n):
+            tell(line)
+        gold = None
+        if choice.gold or choice.curve:
+            # ids that contradict each other are refused before anything is paid for
+            group_clusters(outputs, groups)
+        if choice.gold:
+            gold = column_scores(rows, outputs, groups, choice.gold, name)
+        return cls(choice, name, rows, outputs, groups, baseline, gold, tell)
+
+    def contest(self) -> Contest:
+        """Who meets whom, where a judge is asked."""
+        from simfarm.selection.contests import against_baseline, against_siblings
+
+        if self.choice.method == "win-share":
+            return against_siblings(self.outputs, self.groups, self.choice.rivals)
+        return against_baseline(
+            self.outputs,
+            self.groups,
+            self.baseline,
+            allow_missing=self.choice.allow_missing,
+            note=self.tell,
+        )
+
+    def judged(self, contest: Contest, session: Session, run: Judged) -> tuple[Scores, Manner]:
+        """Scores by a judge, and how they were made."""
+        from simfarm.selection.contests import judged_manner
+
+        for line in contest.order_notes(session.judge):
+            self.tell(line)
+        scores = contest.scores(run(session, contest.comparisons))
+        given = self.choice.asking
+        manner = judged_manner(
+            session.judge,
+            against=self.baseline[0].generator if self.choice.score_by == "judge" else None,
+            rivals=self.choice.rivals,
+            order=given.get("order"),
+            repeats=given.get("repeats") or 1,
+        )
+        return scores, manner
+
+    def free(self) -> tuple[Scores, Manner]:
+        """Scores that ask nobody, and how they were made."""
+        from simfarm.selection.samples import Manner, column_scores, length_scores, random_scores
+
+        column = self.choice.score or self.choice.score_by
+        if column:
+            manner = Manner(f"by {column}", f"{self.choice.method} by {column}")
+            return column_scores(self.rows, self.outputs, self.groups, column, self.name), manner
+        if self.choice.method == "longest":
+            return length_scores(self.outputs, self.groups), Manner("", "longest")
+        seed = self.choice.seed or 0
+        return random_scores(self.outputs, self.groups, seed), Manner(f"seed {seed}", f"random, seed {seed}")
+
+    def likelihoods(self, steps: Steps, *, dry_run: bool = False) -> tuple[Scores, Manner] | str:
+        """Scores by a model's likelihood, and how they were made; for a dry run what would be asked, in words."""
+        from simfarm.backends import open_model
+        from simfarm.engine.store import default_store_path
+        from simfarm.selection.likelihood import Likelihoods
+        from simfarm.selection.samples import Manner
+
+        given, path = self.choice.asking, self.choice.chat_template
+        spec = given["model"]
+        model = open_model(spec, given.get("engine")) if isinstance(spec, str) else spec
+        template = None if path is None else read_text(path)
+        likelihoods = Likelihoods(model, given.get("store") or default_store_path(), chat_template=template)
+        likelihoods.check(self.outputs, self.groups)
+        texts = len(likelihoods.questions(self.outputs, self.groups))
+        if dry_run:
+            return f"{plural(texts, 'text')} would be read by {model.model}, less those in the store: $0.00"
+        for line in likelihoods.notes(self.outputs, self.groups):
+            self.tell(line)
+        with steps(model.model, texts) as step:
+            scores = likelihoods.scores(self.outputs, self.groups, step)
+        self.tell(f"{plural(likelihoods.asked, 'likelihood')} computed, {likelihoods.cached} from the store")
+        for problem, count in likelihoods.problems.most_common(5):
+            self.tell(f"no likelihood {count}×: {problem}")
+        self.tell("the tokens below are those of the texts, without what a chat template puts around them")
+        manner = f"by likelihood of {model.model}"
+        return scores, Manner(manner, f"best-of-n {manner}")
+
+    def chosen(self, scores: Scores, manner: Manner, *, stopped: bool) -> tuple[Iterator[Row], list[str]]:
+        """(the chosen rows, what is to be said of them). Raises `BudgetError` where the budget (`stopped`) left no
+        score at all."""
+        from simfarm.selection.samples import choose, chosen_rows, closing_lines, selected_names
+
+        picked = choose(scores, self.outputs, self.groups)
+        if stopped and all(position is None for position in picked):
+            raise BudgetError(f"no sample has a score yet; raise {spelled('budget')} and run the same command again")
+        stem = "best" if self.choice.method == "best-of-n" else self.choice.method
+        names = selected_names(self.outputs, self.groups, stem, manner, self.choice.generator)
+        rows = chosen_rows(self.rows, self.groups, picked, scores, names=names, manner=manner)
+        return rows, closing_lines(scores, self.outputs, self.groups, picked)
+
+    def unscored(self, scores: Scores) -> bool:
+        """Whether a sample that may be chosen has no score."""
+        return any(math.isnan(scores.values[row]) for group in self.groups for row in group)
+
+    def curve(self, scores: Scores) -> list[list[dict[str, Any]]]:
+        """Each generator's best-of-n curve, a row for every n; nothing where none was asked for."""
+        from simfarm.selection.curve import curve_rows, generator_curves
+
+        if not (self.choice.gold or self.choice.curve):
+            return []
+        gold = self.gold or scores
+        curves = generator_curves(self.outputs, self.groups, scores.values, gold.values, self.tell)
+        level = 0.95 if self.choice.level is None else self.choice.level
+        return [[{"generator": name, **row} for row in curve_rows(curve, level)] for name, curve in curves.items()]

@@ -1,0 +1,225 @@
+"""Scores of samples by a model: the mean log likelihood per token of an output, given its instruction.
+
+The mean, not the sum: a sum falls with every token, and its best of n is the shortest. A likelihood is kept in the same
+store as completions, as one whose only token's log probability is the total, so that a rerun computes nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from simfarm.backends.base import Scorer
+from simfarm.data.cells import plain, stable_digest
+from simfarm.data.exchange import CallError, Completion, Message, Request, TokenLogprob, TransientError
+from simfarm.data.records import Output
+from simfarm.data.sampling import Sampling
+from simfarm.engine.runner import Engine
+from simfarm.engine.store import Store
+from simfarm.errors import InputError
+from simfarm.selection.samples import Cost, Scores
+from simfarm.text.words import plural
+
+__all__ = ["Likelihoods"]
+
+FRAMING = ("chat_template", "template_args")
+"""What of a request's sampling says how its messages become a prompt."""
+
+PASSED_ON = 1024
+"""Texts handed to the engine at a time: enough for any batch, few enough that their tasks take no memory."""
+
+
+class Likelihoods:
+    """Scores outputs by a model in this process. After `scores`, `asked` and `cached` count the texts that were
+    computed and those found in the store, and `problems` why some have none.
+
+    Outputs of `simfarm generate` are read as they were asked for: after their system message, framed with the template
+    arguments of their record, and with `chat_template` (its text) where one is given. Takes the model over and closes
+    it. Without a store nothing is kept.
+    """
+
+    def __init__(self, model: Scorer, store: Path | None = None, *, chat_template: str | None = None) -> None:
+        self.model = model
+        self._chat_template = chat_template
+        self.asked = self.cached = 0
+        self.problems: Counter[str] = Counter()
+        self._store = store
+
+    def scores(
+        self,
+        outputs: Sequence[Output],
+        groups: Sequence[Sequence[int]],
+        tick: Callable[[], None] = lambda: None,
+    ) -> Scores:
+        """Nats per token for each output in a group, NaN where the model could not score it (empty, too long).
+
+        The cost counts the tokens read of the messages' texts and the output; those that a chat template puts between
+        them no engine tells here. None are written. `tick` is called after each text. In a notebook, whose event loop
+        is running already, await `score` instead. Raises `InputError` as `check`.
+        """
+        return asyncio.run(self.score(outputs, groups, tick))
+
+    async def score(
+        self, outputs: Sequence[Output], groups: Sequence[Sequence[int]], tick: Callable[[], None] = lambda: None
+    ) -> Scores:
+        """As `scores`. Outputs of one group that were asked for alike and have the same text are scored once."""
+        self.check(outputs, groups)
+        made = Scores([math.nan] * len(outputs), [Cost() for _ in groups])
+        todo = self.questions(outputs, groups)
+        store = None if self._store is None else Store(self._store)
+        try:
+            async with Engine(_Reader(self.model), store, concurrency=self.model.concurrency, timeout=None) as engine:
+
+                async def one(number: int, rows: list[int]) -> None:
+                    completion = await self._completion(engine, outputs[rows[0]], len(rows))
+                    if completion is not None:
+                        for row in rows:
+                            made.values[row] = mean_log_likelihood(completion)
+                        read = (completion.input_tokens or 0) + (completion.output_tokens or 0)
+                        made.costs[number].add(1, read, 0)
+                    tick()
+
+                for start in range(0, len(todo), PASSED_ON):
+                    await _all([one(number, rows) for number, rows in todo[start : start + PASSED_ON]])
+                self.asked, self.cached = engine.stats.asked, engine.stats.cached
+        finally:
+            if store is not None:
+                store.close()
+        return made
+
+    def check(self, outputs: Sequence[Output], groups: Sequence[Sequence[int]]) -> None:
+        """Refuse to read this model's own answers under another chat template than they were given under: they would
+        be answers to another prompt. Raises `InputError`. Another model has a template of its own."""
+        # as a generation with this template records it
+        given = Sampling(chat_template=self._chat_template).recorded(0).get("chat_template")
+        own = self.model.model.rpartition("@")[0]
+        for output in (outputs[row] for group in groups for row in group):
+            sampling = _sampling(output)
+            recorded = sampling.get("chat_template")
+            if not sampling or output.extra.get("model") != own or recorded == given:
+                continue
+            if given is None:
+                raise InputError(
+                    f"{output.generator} answered under a chat template of its own ({recorded}); give that file with "
+                    "--chat-template"
+                )
+            told = "the model's own" if recorded is None else f"another ({recorded})"
+            raise InputError(
+                f"{output.generator} answered under {told} chat template, not under the one given ({given}); "
+                + ("leave --chat-template out" if recorded is None else "give that one")
+            )
+
+    def questions(self, outputs: Sequence[Output], groups: Sequence[Sequence[int]]) -> list[tuple[int, list[int]]]:
+        """(group, the outputs that share one likelihood) for every likelihood there is to compute."""
+        alike: dict[tuple[int, bytes], list[int]] = {}
+        for number, group in enumerate(groups):
+            for row in group:
+                asked = self._request(outputs[row])
+                key = stable_digest([dict(m) for m in asked.messages], dict(asked.sampling))
+                alike.setdefault((number, key), []).append(row)
+        return [(number, rows) for (number, _), rows in alike.items()]
+
+    def notes(self, outputs: Sequence[Output], groups: Sequence[Sequence[int]]) -> list[str]:
+        """What a user must know before the first likelihood."""
+        thought = sum(bool(outputs[row].extra.get("thinking")) for group in groups for row in group)
+        if not thought:
+            return []
+        return [
+            f"warning: {plural(thought, 'output was', 'outputs were')} thought about first (column thinking): the "
+            "likelihood is that of the answer alone, as if the model had not thought"
+        ]
+
+    async def _completion(self, engine: Engine, output: Output, count: int) -> Completion | None:
+        try:
+            completion, _ = await engine.complete(self._request(output))
+        except (CallError, TransientError) as error:
+            self.problems[str(error)] += count
+            return None
+        return completion
+
+    def _request(self, output: Output) -> Request:
+        """The prompt that the sample answered, with the system message that `simfarm generate` recorded, and it."""
+        asked: Sequence[Mapping[str, Any]] = output.messages or ({"role": "user", "content": output.instruction},)
+        # a Parquet file gives every message and every record the names of all
+        prompt = [{name: value for name, value in message.items() if value is not None} for message in asked]
+        system = output.extra.get("system")
+        if isinstance(system, str) and prompt[0]["role"] != "system":
+            prompt.insert(0, {"role": "system", "content": system})
+        answer = {"role": "assistant", "content": output.output}
+        sampling: dict[str, Any] = {"log_likelihood": True}
+        if self._chat_template is not None:
+            sampling["chat_template"] = self._chat_template
+        recorded = _sampling(output).get("template_args")
+        arguments = {k: v for k, v in recorded.items() if v is not None} if isinstance(recorded, Mapping) else {}
+        if arguments:
+            sampling["template_args"] = arguments
+        return Request(self.model.model, (*prompt, answer), sampling)
+
+
+def _sampling(output: Output) -> dict[str, Any]:
+    """The sampling that `simfarm generate` recorded; CSV carries it as JSON text."""
+    recorded = output.extra.get("sampling")
+    if isinstance(recorded, str):
+        try:
+            recorded = json.loads(recorded)
+        except ValueError:
+            return {}
+    return plain(dict(recorded)) if isinstance(recorded, Mapping) else {}
+
+
+async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Awaits everything; the first error (no such model, a full disk) ends the rest and passes as it is."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def mean_log_likelihood(completion: Completion) -> float:
+    """Nats per token of a kept likelihood."""
+    assert completion.logprobs is not None
+    return completion.logprobs[0].logprob / max(1, completion.output_tokens or 0)
+
+
+class _Reader:
+    """A scorer as a backend: a request's last message is the continuation, and the completion its likelihood."""
+
+    in_process = True
+    base_url: str | None = None
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+        self.name = scorer.name
+        self.concurrency = scorer.concurrency
+
+    def check(self, model: str, sampling: Mapping[str, Any]) -> None:
+        """A scorer can score."""
+
+    def most_tokens(self, request: Request) -> int | None:
+        """Nothing is generated."""
+        return None
+
+    async def complete(self, request: Request) -> Completion:
+        prompt: tuple[Message, ...] = request.messages[:-1]
+        text = request.messages[-1]["content"]
+        framing = {name: request.sampling[name] for name in FRAMING if name in request.sampling}
+        total = await self._scorer.log_likelihood(prompt, text, framing=framing)
+        counts = [await self._scorer.count_tokens(m["content"]) for m in request.messages]
+        return Completion(
+            text="",
+            logprobs=(TokenLogprob("", total, {}),),
+            input_tokens=sum(counts[:-1]),
+            output_tokens=counts[-1],
+            model=self._scorer.model,
+        )
+
+    async def close(self) -> None:
+        await self._scorer.close()

@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: estimates with intervals, length control, Bradley-Terry, lotteries."""
