@@ -26,7 +26,8 @@ from simfarm.data.files import read_rows
 from simfarm.data.pairing import pair_with_baseline
 from simfarm.data.records import Annotation, Comparison, outputs_from_rows
 from simfarm.judges import load_judge
-from simfarm.runs.annotation import Session
+from simfarm.runs.annotation import AnnotationRun
+from simfarm.runs.options import JudgeOptions, RunOptions
 
 OUTPUTS = Path(__file__).parent.parent / "examples" / "outputs"
 
@@ -41,13 +42,15 @@ def example_pairs(count: int) -> list[Comparison]:
 
 
 def judged(
-    pairs: list[Comparison], folder: Path, logprobs: int | None, **options: Any
+    pairs: list[Comparison], folder: Path, logprobs: int | None, model: str, **options: Any
 ) -> tuple[list[Annotation], float]:
     """The annotations of one run with a store of its own, and its seconds (loading a model included)."""
     judge = load_judge("pairwise-logprob")
     if logprobs is not None:
         judge = judge.replace(sampling={**judge.sampling, "logprobs": logprobs})
-    session = Session.open(judge, store=folder / f"{time.time_ns()}.sqlite", **options)
+    session = AnnotationRun.open(
+        JudgeOptions(judge, model=model), RunOptions(store=folder / f"{time.time_ns()}.sqlite", **options)
+    )
     started = time.perf_counter()
     return list(session.annotations(pairs)), time.perf_counter() - started
 
@@ -109,7 +112,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         engine = {"dtype": options.dtype, "max_model_len": options.context}
-        here, seconds_here = judged(pairs, folder, options.logprobs, model=f"vllm/{options.model}", engine=engine)
+        here, seconds_here = judged(pairs, folder, options.logprobs, model=f"vllm/{options.model}", engine_args=engine)
         with server(options.model, options.dtype, options.context) as url:
             there, seconds_there = judged(
                 pairs, folder, options.logprobs, model="openai/judge", base_url=url, timeout=600

@@ -4,7 +4,7 @@
 
 MODEL is `embedded` (default) or a GGUF file or folder. Both sides run in one process, in turn, greedy, with the same
 weights. Bare is openvino-genai's ContinuousBatchingPipeline as its documentation uses it: all prompts framed, encoded
-and given to `generate` at once; nothing is kept. The farm is `Generation` with a store on disk: requests, hashes,
+and given to `generate` at once; nothing is kept. The farm is `GenerationRun` with a store on disk: requests, hashes,
 commits, outputs in order. Printed are tokens a second of wall time and of processor time (the fairer one beside other
 work), the medians of the rounds; what the farm adds to an output; the time to the first committed output; what a rerun
 costs, all of whose answers are in the store; and the process's peak memory with both engines loaded.
@@ -28,7 +28,8 @@ from simfarm.backends.base import Scorer
 from simfarm.data.inputs import instructions_for
 from simfarm.data.records import Instruction
 from simfarm.data.sampling import Sampling
-from simfarm.runs.generation import Generation
+from simfarm.runs.generation import GenerationRun
+from simfarm.runs.options import RunOptions
 
 PROMPTS = Path(__file__).parents[1] / "examples" / "instructions.jsonl"
 
@@ -53,7 +54,7 @@ def farm(
     model: Scorer, instructions: list[Instruction], tokens: int, concurrency: int | None, store: Path
 ) -> tuple[int, float]:
     """(tokens made, seconds to the first committed output)."""
-    run = Generation.open(model, Sampling(max_tokens=tokens), store=store, concurrency=concurrency)
+    run = GenerationRun.open(model, Sampling(max_tokens=tokens), RunOptions(store=store, concurrency=concurrency))
     begun = time.perf_counter()
     first = 0.0
     for output in run.outputs(instructions):

@@ -81,11 +81,13 @@ def annotate(url: str, calls: int, concurrency: int, store_path: str) -> None:
     """Everything between the comparisons and the annotation file."""
     from simfarm.data.files import write_rows
     from simfarm.data.records import Comparison
-    from simfarm.runs.annotation import Session
+    from simfarm.runs.annotation import AnnotationRun
+    from simfarm.runs.options import JudgeOptions, RunOptions
 
     pairs = [Comparison(f"Question {i}?", f"One {i}. {FILLER}", f"Two {i}. {FILLER}", "a", "b") for i in range(calls)]
-    session = Session.open(
-        "pairwise-logprob", base_url=url, order="hashed", store=Path(store_path), concurrency=concurrency
+    session = AnnotationRun.open(
+        JudgeOptions("pairwise-logprob", order="hashed"),
+        RunOptions(base_url=url, store=Path(store_path), concurrency=concurrency),
     )
     count = write_rows(f"{store_path}.jsonl", (annotation.row() for annotation in session.annotations(pairs)))
     assert count == session.summary.status["verdict"] == calls

@@ -31,13 +31,13 @@ ASKING = ("concurrency", "rpm", "tpm", "timeout", "budget", "price", "store")
 SAMPLING = ("max_tokens", "temperature", "top_p", "effort")
 
 JUDGING = (
-    "judge", "model", "base_url", "engine", "engine_arg", "order", "repeats", "limit", "allow_missing", *SAMPLING,
+    "judge", "model", "base_url", "engine_args", "order", "repeats", "limit", "allow_missing", *SAMPLING,
     *ASKING, "retry_unparseable", "dry_run",
 )  # fmt: skip
 """Everything that could change which verdicts there are."""
 
 _USUAL = {"repeats": 1}
-_SPELLED = {"engine": "--engine-arg", "output": "-o", "number": "-n"}
+_SPELLED = {"engine_args": "--engine-arg", "output": "-o", "number": "-n"}
 
 _at_terminal = False
 

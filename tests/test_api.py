@@ -91,12 +91,12 @@ def options_of(verb: str) -> set[str]:
 @pytest.mark.parametrize(
     ("function", "only_there"),
     [
-        (simfarm.generate, {"chat_template", "template_arg", "thinking", "engine_arg", *()}),
-        (simfarm.annotate, {"engine_arg"}),
-        (simfarm.evaluate, {"engine_arg", "rank", "control", "human", "breakdown", "board", "add_to"}),
+        (simfarm.generate, {"chat_template", "template_arg", "thinking"}),
+        (simfarm.annotate, set()),
+        (simfarm.evaluate, {"rank", "control", "human", "breakdown", "board", "add_to"}),
         (simfarm.compare, set()),
         (simfarm.rejudge, set()),
-        (simfarm.select, {"engine_arg", "curve", "input"}),
+        (simfarm.select, {"curve", "input"}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -25,7 +25,8 @@ from simfarm.data.records import Instruction
 from simfarm.data.sampling import Sampling
 from simfarm.errors import InputError
 from simfarm.runs.cluster import TRIES, Job, Pool, Worker, _sizes
-from simfarm.runs.generation import Generation
+from simfarm.runs.generation import GenerationRun
+from simfarm.runs.options import RunOptions
 from simfarm.runs.parts import cut
 
 ray = pytest.importorskip("ray")
@@ -366,46 +367,48 @@ def test_a_model_in_process_is_opened_once(tmp_path: Path) -> None:
     spec = f"transformers/{build_tiny_model(tmp_path / 'tiny')}"
     instructions = [Instruction(f"Question {i}?") for i in range(4)]
     engine = {"device": "cpu", "dtype": "float32"}
-    run = Generation.open(spec, Sampling(max_tokens=4), engine=engine, store=tmp_path / "cluster.sqlite")
-    worker = Worker(pickle.loads(pickle.dumps(Job(run, Generation.outputs, tmp_path, spec=spec, engine=engine))))
+    kept = RunOptions(engine_args=engine, store=tmp_path / "cluster.sqlite")
+    run = GenerationRun.open(spec, Sampling(max_tokens=4), kept)
+    worker = Worker(pickle.loads(pickle.dumps(Job(run, GenerationRun.outputs, tmp_path, spec=spec, engine=engine))))
     opened = []
     for number, part in enumerate(cut(instructions, 2, len)):
         told = worker({"part": number, "name": part.name, "records": pickle.dumps(part.records)})
         assert pickle.loads(told["told"])["stats"].asked == 2
         opened.append(worker._model)
     assert opened[0] is opened[1] is not None
-    plain = Generation.open(spec, Sampling(max_tokens=4), engine=engine, store=tmp_path / "plain.sqlite")
+    kept = RunOptions(engine_args=engine, store=tmp_path / "plain.sqlite")
+    plain = GenerationRun.open(spec, Sampling(max_tokens=4), kept)
     assert without_time([made.row() for made in plain.outputs(instructions)]) == without_time(
         [row for number in range(2) for row in read_rows(tmp_path / f"part-0000{number}.parquet")]
     )
 
     # other weights under the same name on a worker's machine would be a mixture
     build_tiny_model(tmp_path / "tiny", seed=1)
-    stranger = Worker(Job(run, Generation.outputs, tmp_path, spec=spec, engine=engine))
+    stranger = Worker(Job(run, GenerationRun.outputs, tmp_path, spec=spec, engine=engine))
     told = pickle.loads(stranger({"part": 0, "name": "x.parquet", "records": pickle.dumps(instructions)})["told"])
     assert isinstance(told, InputError)
     assert "bring the same weights to all machines" in str(told)
 
 
 def test_gpus_of_a_model(tmp_path: Path) -> None:
-    run = Generation.open("openai/m")
+    run = GenerationRun.open("openai/m")
     for spec, engine, gpus in (
         ("vllm/owner/name", {}, 1),
         ("vllm/owner/name", {"tensor_parallel_size": 4, "data_parallel_size": 2}, 8),
         ("transformers/owner/name", {"device": "cpu"}, 0),
         ("openvino/model.gguf", {}, 0),
     ):
-        assert Job(run, Generation.outputs, tmp_path, spec=spec, engine=engine).gpus() == gpus
+        assert Job(run, GenerationRun.outputs, tmp_path, spec=spec, engine=engine).gpus() == gpus
 
 
 def test_caps_are_shared_and_credentials_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     monkeypatch.setenv("ANTHROPIC_API_KEY", "another")
     monkeypatch.setenv("GITHUB_TOKEN", "none of its business")
-    run = Generation.open("openai/m", rpm=300, tpm=9000)
-    job = Job(run, Generation.outputs, tmp_path, spec="openai/m")
+    run = GenerationRun.open("openai/m", running=RunOptions(rpm=300, tpm=9000))
+    job = Job(run, GenerationRun.outputs, tmp_path, spec="openai/m")
     job.shared_by(3)
-    assert (job.run.limits["rpm"], job.run.limits["tpm"]) == (100, 3000)
-    assert run.limits["rpm"] == 300
+    assert (job.run.options.rpm, job.run.options.tpm) == (100, 3000)
+    assert run.options.rpm == 300
     assert job.environment == {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
     assert job.gpus() == 0

@@ -13,7 +13,8 @@ from loopback import Call, Loopback, answer_openai
 
 from simfarm.cli import main
 from simfarm.data.records import Comparison
-from simfarm.runs.annotation import Session, same_model
+from simfarm.runs.annotation import AnnotationRun, same_model
+from simfarm.runs.options import JudgeOptions, RunOptions
 
 PAIRS = [Comparison(f"Q{n}?", "one", "two", "x", "y") for n in range(4)]
 
@@ -22,8 +23,10 @@ def without_usage(call: Call) -> str:
     return "json:" + json.dumps({**answer_openai(call, ""), "model": "judge-1", "usage": None})
 
 
-def judged(server: Loopback, judge: str, **options: Any) -> tuple[Session, list[Any]]:
-    session = Session.open(judge, model="openai/judge-1", base_url=f"{server.url}/v1", order="hashed", **options)
+def judged(server: Loopback, judge: str, **options: Any) -> tuple[AnnotationRun, list[Any]]:
+    session = AnnotationRun.open(
+        JudgeOptions(judge, model="openai/judge-1", order="hashed"), RunOptions(base_url=f"{server.url}/v1", **options)
+    )
     return session, list(session.annotations(PAIRS))
 
 

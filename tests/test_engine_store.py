@@ -16,7 +16,8 @@ from simfarm.data.exchange import Completion, Judged, Request, TokenLogprob
 from simfarm.data.records import Comparison
 from simfarm.engine.store import Store, default_store_path, request_key
 from simfarm.errors import InputError, SimfarmError
-from simfarm.runs.annotation import Session
+from simfarm.runs.annotation import AnnotationRun
+from simfarm.runs.options import JudgeOptions, RunOptions
 from simfarm.runs.verdicts import request_for
 
 ANSWER = Completion(
@@ -91,7 +92,10 @@ async def test_neither_prompt_nor_key_is_on_disk_and_only_the_user_may_read_it(
 def test_a_letter_judge_asks_a_server_what_it_always_asked(tmp_path: Path) -> None:
     """What engines in this process are held to is not asked of servers: stores and annotations of earlier versions
     are still theirs."""
-    session = Session.open("pairwise-letter", model="openai/m", base_url="http://127.0.0.1:1/v1", store=tmp_path / "s")
+    session = AnnotationRun.open(
+        JudgeOptions("pairwise-letter", model="openai/m"),
+        RunOptions(base_url="http://127.0.0.1:1/v1", store=tmp_path / "s"),
+    )
     (call, _) = session.calls([Comparison("Why?", "One.", "Two.", "a", "b")])
     request = request_for(call, session.judge, session.model)
     assert session.judge.hash == "49f00c0f3471b8f0"

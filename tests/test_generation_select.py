@@ -14,7 +14,8 @@ from tiny_model import build_tiny_model
 from simfarm.data.records import Annotation, Output
 from simfarm.data.sampling import Sampling
 from simfarm.errors import InputError
-from simfarm.runs.annotation import Session
+from simfarm.runs.annotation import AnnotationRun
+from simfarm.runs.options import JudgeOptions
 from simfarm.selection.contests import against_baseline, against_siblings, sibling_pairs
 from simfarm.selection.likelihood import Likelihoods
 from simfarm.selection.samples import (
@@ -124,7 +125,7 @@ def test_everyone_meets_equally_many_siblings(n: int) -> None:
 
 
 def judged(contest: Any, judge: str) -> Scores:
-    session = Session.open(judge)
+    session = AnnotationRun.open(JudgeOptions(judge))
     return contest.scores(session.annotations(contest.comparisons))
 
 
@@ -145,7 +146,7 @@ def test_win_share_by_length_counts_the_shorter_siblings() -> None:
 def test_who_is_shown_first_does_not_decide_a_win_share() -> None:
     outputs = [o for i in range(40) for o in samples([f"{s}" for s in range(7)], f"Question {i}?")]
     groups = sample_groups(outputs)
-    session = Session.open("first", order="fixed")
+    session = AnnotationRun.open(JudgeOptions("first", order="fixed"))
     contest = against_siblings(outputs, groups)
     values = contest.scores(session.annotations(contest.comparisons)).values
     assert values == [0.5] * len(outputs)
@@ -157,7 +158,7 @@ def test_who_is_shown_first_does_not_decide_a_win_share() -> None:
 def test_one_order_is_uneven_for_an_even_number_of_siblings_and_for_twins(texts: list[str]) -> None:
     outputs = samples(texts)
     contest = against_siblings(outputs, sample_groups(outputs))
-    alone, both = (Session.open("first", order=order) for order in ("fixed", "both"))
+    alone, both = (AnnotationRun.open(JudgeOptions("first", order=order)) for order in ("fixed", "both"))
     values = contest.scores(alone.annotations(contest.comparisons)).values
     leaning = sum(value != 0.5 for value in values)
     assert leaning == contest.uneven() > 1

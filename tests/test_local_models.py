@@ -134,7 +134,7 @@ def test_a_missing_engine_names_its_extra(tmp_path: Path, engines: set[str]) -> 
 
 def test_options_and_servers_do_not_mix(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--engine-arg dtype is for a model in this process"):
-        open_backend("openai/m", base_url="http://localhost:1/v1", engine={"dtype": "f32"})
+        open_backend("openai/m", base_url="http://localhost:1/v1", engine_args={"dtype": "f32"})
     with pytest.raises(InputError, match="leave --base-url out, or use openai/NAME"):
         open_backend("vllm/some/model", base_url="http://localhost:1/v1")
     with pytest.raises(InputError, match="no such model here"):

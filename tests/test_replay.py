@@ -10,7 +10,8 @@ from simfarm.data.files import read_rows, write_rows
 from simfarm.data.records import comparisons_from_rows
 from simfarm.errors import InputError
 from simfarm.judges import load_judge
-from simfarm.runs.annotation import Session
+from simfarm.runs.annotation import AnnotationRun
+from simfarm.runs.options import JudgeOptions
 
 RECORDED = [
     "NullModel",
@@ -43,7 +44,9 @@ def joined(data: Path, model: str) -> list[dict[str, Any]]:
 def test_recorded_completions_give_the_stored_preferences(shared_data: Path, tmp_path: Path, model: str) -> None:
     rows = joined(shared_data, model)
     write_rows(tmp_path / "recorded.jsonl", rows)
-    session = Session.open("pairwise-logprob", model=f"replay/{tmp_path}/recorded.jsonl", order="alpaca-eval")
+    session = AnnotationRun.open(
+        JudgeOptions("pairwise-logprob", model=f"replay/{tmp_path}/recorded.jsonl", order="alpaca-eval")
+    )
     made = list(session.annotations(comparisons_from_rows(rows, "recorded")))
     assert len(made) == len(rows)
     compared = 0
@@ -66,21 +69,21 @@ def test_a_simfarm_file_replays_itself_repairs_included(tmp_path: Path) -> None:
         pair | {"preference": None, "order": "21", "repeat": 0, "model": "gpt-x", "raw_completion": [bad, good]},
     ]
     write_rows(tmp_path / "first.csv", rows)
-    session = Session.open("pairwise-reasoned", model=f"replay/{tmp_path}/first.csv")
+    session = AnnotationRun.open(JudgeOptions("pairwise-reasoned", model=f"replay/{tmp_path}/first.csv"))
     made = list(session.annotations(comparisons_from_rows([pair], "p")))
     assert [a.preference for a in made] == [2.0, 1.0]
     assert made[1].raw_completion == [bad, good]
     assert session.summary.repaired == 1
     assert session.judge.hash == load_judge("pairwise-reasoned").replace(model="gpt-x").hash
     write_rows(tmp_path / "second.jsonl", [a.row() for a in made])
-    again = Session.open("pairwise-reasoned", model=f"replay/{tmp_path}/second.jsonl")
+    again = AnnotationRun.open(JudgeOptions("pairwise-reasoned", model=f"replay/{tmp_path}/second.jsonl"))
     assert [a.row() for a in again.annotations(comparisons_from_rows([pair], "p"))] == [a.row() for a in made]
 
 
 def test_what_was_not_recorded_is_an_error_and_never_a_verdict(tmp_path: Path) -> None:
     pair = {"instruction": "i", "output_1": "a", "output_2": "b", "generator_1": "x", "generator_2": "y"}
     write_rows(tmp_path / "r.jsonl", [pair | {"order": "12", "raw_completion": "[[A>B]]"}])
-    session = Session.open("pairwise-reasoned", model=f"replay/{tmp_path}/r.jsonl")
+    session = AnnotationRun.open(JudgeOptions("pairwise-reasoned", model=f"replay/{tmp_path}/r.jsonl"))
     first, second = session.annotations(comparisons_from_rows([pair], "p"))
     assert (first.status, first.preference) == ("verdict", 1.0)
     assert (second.status, second.preference) == ("error", None)
@@ -102,4 +105,4 @@ def test_what_was_not_recorded_is_an_error_and_never_a_verdict(tmp_path: Path) -
 def test_files_that_cannot_be_replayed(tmp_path: Path, rows: list[dict[str, Any]], told: str) -> None:
     (tmp_path / "r.json").write_text(json.dumps(rows))
     with pytest.raises(InputError, match=told):
-        Session.open("pairwise-reasoned", model=f"replay/{tmp_path}/r.json")
+        AnnotationRun.open(JudgeOptions("pairwise-reasoned", model=f"replay/{tmp_path}/r.json"))

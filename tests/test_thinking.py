@@ -26,7 +26,8 @@ from simfarm.engine.store import Store, request_key
 from simfarm.errors import InputError, ProviderError
 from simfarm.judges import load_judge
 from simfarm.judges.protocols.pairwise import in_process
-from simfarm.runs.generation import Generation
+from simfarm.runs.generation import GenerationRun
+from simfarm.runs.options import RunOptions
 from simfarm.runs.verdicts import Call as Question
 from simfarm.runs.verdicts import request_for
 
@@ -571,15 +572,15 @@ async def test_outputs_without_thinking(
     monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
     off = Sampling(template_args={"enable_thinking": False})
     for spec in ("openai/gpt-6-luna", "anthropic/claude-sonnet-5"):
-        assert Generation.open(spec, off).sampling.of_sample(0) == {
+        assert GenerationRun.open(spec, off).sampling.of_sample(0) == {
             "temperature": 0.0,
             "max_tokens": 1024,
             "thinking": False,
         }
-    served = Generation.open("openai/Qwen3-8B", off, base_url=f"{server.url}/v1")
+    served = GenerationRun.open("openai/Qwen3-8B", off, RunOptions(base_url=f"{server.url}/v1"))
     assert served.sampling.of_sample(0)["template_args"] == {"enable_thinking": False}, "as the store knows it"
     with pytest.raises(InputError, match="gpt-6-astra cannot but think"):
-        Generation.open("openai/gpt-6-astra", off)
+        GenerationRun.open("openai/gpt-6-astra", off)
 
 
 def test_a_judge_says_how_it_thinks(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +18,7 @@ from simfarm.data.inputs import comparisons_for
 from simfarm.data.sampling import MAX_TOKENS
 from simfarm.data.sources import Source, Sources, opened
 from simfarm.errors import InputError
+from simfarm.runs.options import JudgeOptions, RunOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from simfarm.backends.base import Backend
     from simfarm.data.records import Comparison
     from simfarm.judges import Judge
-    from simfarm.runs.annotation import Session
+    from simfarm.runs.annotation import AnnotationRun
 
 __all__ = ["annotate", "annotated", "asking_options", "generate", "opened_session", "select"]
 
@@ -48,7 +50,7 @@ def generate(
     generator: str | None = None,
     system: str | None = None,
     base_url: str | None = None,
-    engine: Mapping[str, Any] | None = None,
+    engine_args: Mapping[str, Any] | None = None,
     store: str | os.PathLike[str] | None = None,
     concurrency: int | None = None,
     timeout: float | None = None,
@@ -69,7 +71,7 @@ def generate(
     from simfarm.data.frames import rows_frame
     from simfarm.data.inputs import instructions_for
     from simfarm.data.sampling import Sampling
-    from simfarm.runs.generation import Generation
+    from simfarm.runs.generation import GenerationRun
 
     sampling = Sampling(
         n=n,
@@ -83,20 +85,22 @@ def generate(
         chat_template=chat_template,
         template_args=template_args or {},
     )
-    run = Generation.open(
+    run = GenerationRun.open(
         model,
         sampling,
+        RunOptions(
+            base_url=base_url,
+            engine_args=engine_args or {},
+            store=_path(store),
+            concurrency=concurrency,
+            timeout=timeout,
+            rpm=rpm,
+            tpm=tpm,
+            budget=budget,
+            price=price,
+        ),
         generator=generator,
         system=system,
-        base_url=base_url,
-        engine=engine,
-        store=_path(store),
-        concurrency=concurrency,
-        timeout=timeout,
-        rpm=rpm,
-        tpm=tpm,
-        budget=budget,
-        price=price,
     )
     with opened(inputs) as (sources, _):
         instructions = instructions_for(sources, limit)
@@ -113,7 +117,7 @@ def annotate(
     judge: str | Path | Judge | None = None,
     model: str | Backend | None = None,
     base_url: str | None = None,
-    engine: Mapping[str, Any] | None = None,
+    engine_args: Mapping[str, Any] | None = None,
     order: str | None = None,
     repeats: int = 1,
     max_tokens: int | None = None,
@@ -138,9 +142,9 @@ def annotate(
     of these. `judge` is a name or a file, by default the embedded one; `model` is `openai/…`, `anthropic/…`,
     `litellm/…`, `replay/FILE`, a model on this machine (as in `generate`), or one opened with `open_model`.
     `max_tokens`, `temperature`, `top_p` and `effort` (how much a model thinks: none, low, medium …) replace the judge's
-    own, and so change its hash. `limit` keeps the first N instructions. `budget` is in US
-    dollars, `price` (IN, OUT) in dollars a million tokens, `timeout` in seconds, `rpm` and `tpm` a minute; `engine`
-    holds the options of a model in this process.
+    own, and so change its hash. `limit` keeps the first N instructions. `budget` is in US dollars, `price` (IN, OUT) in
+    dollars a million tokens, `timeout` in seconds, `rpm` and `tpm` a minute; `engine_args` are the options of a model
+    in this process.
 
     Raises `InputError` for bad input and for an option that would do nothing, `ProviderError` when the provider refuses
     every call; a call that fails, or that the budget did not allow, is a row with status `error`.
@@ -152,13 +156,11 @@ def annotate(
         return annotated(session, pairs)
 
 
-def asking_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of `Session.open` among a function's arguments."""
-    names = (
-        "judge", "model", "base_url", "engine", "order", "repeats", "max_tokens", "temperature", "top_p", "effort",
-        "concurrency", "rpm", "tpm", "timeout", "budget", "price", "store", "retry_unparseable",
-    )  # fmt: skip
-    return {name: given[name] for name in names} | {"store": _path(given["store"])}
+def asking_options(given: Mapping[str, Any]) -> tuple[JudgeOptions, RunOptions]:
+    """How to judge and how hard to ask, among a function's arguments."""
+    running = {field.name: given[field.name] for field in fields(RunOptions)}
+    running |= {"engine_args": given["engine_args"] or {}, "store": _path(given["store"])}
+    return JudgeOptions(**{field.name: given[field.name] for field in fields(JudgeOptions)}), RunOptions(**running)
 
 
 def _path(store: str | os.PathLike[str] | None) -> Path | None:
@@ -170,16 +172,16 @@ def opened_session(
     baseline: Source | None,
     limit: int | None,
     allow_missing: bool,
-    options: Mapping[str, Any],
-) -> tuple[Session, Sequence[Comparison]]:
+    options: tuple[JudgeOptions, RunOptions],
+) -> tuple[AnnotationRun, Sequence[Comparison]]:
     """A judge that is ready, and what it is to judge."""
-    from simfarm.runs.annotation import Session
+    from simfarm.runs.annotation import AnnotationRun
 
-    session = Session.open(**options)
+    session = AnnotationRun.open(*options)
     return session, comparisons_for(sources, baseline, allow_missing=allow_missing, limit=limit, note=tell)
 
 
-def _introduce(session: Session) -> None:
+def _introduce(session: AnnotationRun) -> None:
     """Warn of a judge that reads no meaning."""
     if session.judge.rule is not None:
         from simfarm.judges.rules import banner
@@ -187,7 +189,7 @@ def _introduce(session: Session) -> None:
         warn(banner(session.judge.rule))
 
 
-def annotated(session: Session, pairs: Sequence[Comparison]) -> pd.DataFrame:
+def annotated(session: AnnotationRun, pairs: Sequence[Comparison]) -> pd.DataFrame:
     """The rows of a run; what it has to say is told."""
     from simfarm.data.frames import rows_frame
 
@@ -215,7 +217,7 @@ def select(
     judge: str | Path | Judge | None = None,
     model: str | Backend | None = None,
     base_url: str | None = None,
-    engine: Mapping[str, Any] | None = None,
+    engine_args: Mapping[str, Any] | None = None,
     order: str | None = None,
     repeats: int = 1,
     max_tokens: int | None = None,
@@ -241,22 +243,28 @@ def select(
     `annotate`. Raises `InputError` for bad input and for an option that the method would ignore.
     """
     from simfarm.data.frames import rows_frame
-    from simfarm.runs.annotation import Session
+    from simfarm.runs.annotation import AnnotationRun
     from simfarm.selection.choice import Choice, Selection
 
     names = ("method", "n", "by", "rivals", "score", "seed", "generator", "gold", "level", "limit", "allow_missing")
-    given, asking = dict(locals()), asking_options(locals())
+    given, (judging, running) = dict(locals()), asking_options(locals())
     template = None if chat_template is None else os.fspath(chat_template)
     with opened(inputs, baseline, template) as (sources, (base, template)):
         if len(sources) != 1:
             raise InputError(f"the input is {len(sources)} files; select takes one")
-        choice = Choice(**{name: given[name] for name in names}, baseline=base, chat_template=template, asking=asking)
+        choice = Choice(
+            **{name: given[name] for name in names},
+            baseline=base,
+            chat_template=template,
+            judging=judging,
+            running=running,
+        )
         choice.check()
         selection = Selection.of(sources[0], choice, tell)
         stopped = False
         if choice.asks:
             contest = selection.contest()
-            session = Session.open(**asking)
+            session = AnnotationRun.open(judging, running)
             _introduce(session)
             tell_all(session.notes(contest.comparisons))
             scores, manner = selection.judged(

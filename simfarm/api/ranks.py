@@ -15,6 +15,7 @@ from simfarm.api.calls import nearest_named, warn
 from simfarm.data.inputs import read_for_evaluation
 from simfarm.data.sources import Source, Sources, called, opened
 from simfarm.errors import InputError
+from simfarm.runs.options import JudgeOptions, RunOptions, by_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,7 @@ def leaderboards(
     judge: str | Path | Judge | None = None,
     model: str | Backend | None = None,
     base_url: str | None = None,
-    engine: Mapping[str, Any] | None = None,
+    engine_args: Mapping[str, Any] | None = None,
     order: str | None = None,
     repeats: int = 1,
     max_tokens: int | None = None,
@@ -67,15 +68,24 @@ def leaderboards(
     """
     from simfarm.report.evaluation import Ranking
 
-    asking = asking_options(locals()) | {"limit": limit, "allow_missing": allow_missing}
+    asking = asking_options(locals())
     ranking = Ranking.of(length_control, lc_data, level, mix_judges, rank="win-rate")
-    boards = ranking.boards(*_verdicts(inputs, baseline, None, ranking, asking)[:2])
+    boards = ranking.boards(
+        *_verdicts(inputs, baseline, None, ranking, asking, limit=limit, allow_missing=allow_missing)[:2]
+    )
     _warn_of(boards)
     return boards
 
 
 def _verdicts(
-    inputs: Sources, baseline: Source | None, human: Source | None, ranking: Ranking, asking: dict[str, Any]
+    inputs: Sources,
+    baseline: Source | None,
+    human: Source | None,
+    ranking: Ranking,
+    asking: tuple[JudgeOptions, RunOptions],
+    *,
+    limit: int | None,
+    allow_missing: bool,
 ) -> tuple[pd.DataFrame, str | None, pd.DataFrame | None]:
     """(annotations, the baseline's name, human labels), where `inputs` hold outputs of a judge that is asked now."""
     from simfarm.data.frames import annotations_frame
@@ -86,10 +96,10 @@ def _verdicts(
         labels = None if people is None else annotations_in([people])[0]
         read = read_for_evaluation(sources, base, ranking.control)
         if read is not None:
-            refuse_asking(asking, called(sources[0], 1, "the input"))
+            given = by_name(asking[0]) | by_name(asking[1]) | {"limit": limit, "allow_missing": allow_missing}
+            refuse_asking(given, called(sources[0], 1, "the input"))
             return *read, labels
-        options = {k: v for k, v in asking.items() if k not in ("limit", "allow_missing")}
-        session, pairs = opened_session(sources, base, asking["limit"], asking["allow_missing"], options)
+        session, pairs = opened_session(sources, base, limit, allow_missing, asking)
         ranking.rehearse(session, pairs, labels, {"human": human})
         return annotations_frame(annotated(session, pairs), "annotations", ranking.control), None, labels
 
@@ -120,7 +130,7 @@ def evaluate(
     judge: str | Path | Judge | None = None,
     model: str | Backend | None = None,
     base_url: str | None = None,
-    engine: Mapping[str, Any] | None = None,
+    engine_args: Mapping[str, Any] | None = None,
     order: str | None = None,
     repeats: int = 1,
     max_tokens: int | None = None,
@@ -149,9 +159,9 @@ def evaluate(
     from simfarm.report.evaluation import Ranking
     from simfarm.report.ratings import ratings_sheet, with_rates
 
-    asking = asking_options(locals()) | {"limit": limit, "allow_missing": allow_missing}
+    asking = asking_options(locals())
     ranking = Ranking.of(length_control, lc_data, level, mix_judges, rank=rank, control=control, human=human)
-    frame, name, labels = _verdicts(inputs, baseline, human, ranking, asking)
+    frame, name, labels = _verdicts(inputs, baseline, human, ranking, asking, limit=limit, allow_missing=allow_missing)
     if ranking.by_rating(frame, name, {"human": human, "length_control": length_control, "lc_data": lc_data}):
         found = ranking.rated(frame)
         for line in (line for one in found for line in one.warnings):

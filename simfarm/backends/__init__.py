@@ -27,12 +27,12 @@ def usual_timeout(model: str | Backend) -> float:
     return 5 * TIMEOUT if isinstance(model, str) and traits(model).thinks else TIMEOUT
 
 
-def open_model(spec: str, engine: Mapping[str, Any] | None = None) -> Scorer:
+def open_model(spec: str, engine_args: Mapping[str, Any] | None = None) -> Scorer:
     """A model that runs in this process: `embedded`, a GGUF file, a model's folder, or `ENGINE/PATH-OR-HUB-NAME`.
 
-    `engine` holds the engine's own options (device, dtype, adapter, tensor_parallel_size …). The model is loaded at the
-    first call and can serve generation, verdicts and likelihoods alike; whoever opens it closes it. Raises `InputError`
-    for what cannot be found or run here.
+    `engine_args` are the engine's own options (device, dtype, adapter, tensor_parallel_size …). The model is loaded at
+    the first call and can serve generation, verdicts and likelihoods alike; whoever opens it closes it. Raises
+    `InputError` for what cannot be found or run here.
     """
     local = local_spec(spec)
     if local is None:
@@ -40,7 +40,7 @@ def open_model(spec: str, engine: Mapping[str, Any] | None = None) -> Scorer:
     prefix, _, name = local.partition("/")
     if not name:
         raise InputError(f"'{spec}' names no model: write {prefix}/PATH, or {prefix}/owner/name for one from the hub")
-    options = dict(engine or {})
+    options = dict(engine_args or {})
     if prefix == "openvino":
         from simfarm.backends.openvino.backend import OpenVINOBackend
 
@@ -59,24 +59,24 @@ def open_backend(
     *,
     base_url: str | None = None,
     timeout: float | None = None,
-    engine: Mapping[str, Any] | None = None,
+    engine_args: Mapping[str, Any] | None = None,
 ) -> tuple[Backend, str]:
     """The backend that `spec` (`PREFIX/NAME`, or what `open_model` takes) names, and the model's name for requests.
 
     `base_url` points `openai` and `anthropic` at any compatible server (vLLM, SGLang, llama.cpp …). `timeout` is in
-    seconds for a whole call (default 120; a model in this process has none). `engine` is for a model in this process.
-    Keys come from the environment, or from a `.env` file in the working directory where the environment lacks them.
-    Raises `InputError` for an unknown prefix, a missing name or a missing key, before any call.
+    seconds for a whole call (default 120; a model in this process has none, and is what `engine_args` are
+    for). Keys come from the environment, or from a `.env` file in the working directory where the environment lacks
+    them. Raises `InputError` for an unknown prefix, a missing name or a missing key, before any call.
     """
     if local_spec(spec) is not None:
         if base_url is not None:
             raise InputError(
                 f"{spec} runs in this process and asks no server: leave --base-url out, or use openai/NAME"
             )
-        model = open_model(spec, engine)
+        model = open_model(spec, engine_args)
         return model, model.model
-    if engine:
-        raise InputError(f"--engine-arg {min(engine)} is for a model in this process, and {spec} asks a server")
+    if engine_args:
+        raise InputError(f"--engine-arg {min(engine_args)} is for a model in this process, and {spec} asks a server")
     if base_url is not None and not base_url.strip():
         # not the provider's own address: what was meant for a server at home would leave the house
         raise InputError("--base-url is empty (a variable that is not set?): name the server, or leave it out")
@@ -112,12 +112,12 @@ def opened(
     *,
     base_url: str | None = None,
     timeout: float | None = None,
-    engine: Mapping[str, Any] | None = None,
+    engine_args: Mapping[str, Any] | None = None,
 ) -> tuple[Backend, str]:
     """A spec's backend and model as `open_backend` gives them, or those of a model that is open already."""
     if isinstance(model, str):
-        return open_backend(model, base_url=base_url, timeout=timeout, engine=engine)
-    if base_url or engine:
+        return open_backend(model, base_url=base_url, timeout=timeout, engine_args=engine_args)
+    if base_url or engine_args:
         raise InputError("the model is open already: give base_url and engine options where it is opened")
     return model, cast("Scorer", model).model
 

@@ -17,9 +17,9 @@ from simfarm.text.words import plural
 
 if TYPE_CHECKING:
     from simfarm.data.records import Comparison, Instruction
-    from simfarm.runs.annotation import Session
+    from simfarm.runs.annotation import AnnotationRun
     from simfarm.runs.cluster import Job
-    from simfarm.runs.generation import Generation
+    from simfarm.runs.generation import GenerationRun
     from simfarm.runs.parts import Folder
 
 __all__ = ["add_cluster", "annotate_on_cluster", "check_cluster", "generate_on_cluster"]
@@ -70,11 +70,11 @@ def check_cluster(arguments: argparse.Namespace) -> None:
 
 
 def generate_on_cluster(
-    arguments: argparse.Namespace, generation: Generation, instructions: Sequence[Instruction]
+    arguments: argparse.Namespace, generation: GenerationRun, instructions: Sequence[Instruction]
 ) -> int:
     """Generate the parts that are missing, sum up on stderr; gives the exit status."""
     from simfarm.runs.cluster import Job
-    from simfarm.runs.generation import Generation
+    from simfarm.runs.generation import GenerationRun
     from simfarm.runs.parts import Folder, cut
 
     samples = generation.sampling.n
@@ -96,20 +96,20 @@ def generate_on_cluster(
         return 0
     job = Job(
         generation,
-        Generation.outputs,
+        GenerationRun.outputs,
         folder.path,
         spec=arguments.model,
         base_url=arguments.base_url,
-        engine=dict(arguments.engine_arg),
+        engine=dict(arguments.engine_args),
     )
     return _run(arguments, job, folder, generation)
 
 
-def annotate_on_cluster(arguments: argparse.Namespace, session: Session, pairs: Sequence[Comparison]) -> int:
+def annotate_on_cluster(arguments: argparse.Namespace, session: AnnotationRun, pairs: Sequence[Comparison]) -> int:
     """Judge the parts that are missing, sum up on stderr; gives the exit status."""
     from simfarm.data.records import ANNOTATION_COLUMNS
     from simfarm.judges import load_judge
-    from simfarm.runs.annotation import DEFAULT_JUDGE, Session
+    from simfarm.runs.annotation import DEFAULT_JUDGE, AnnotationRun
     from simfarm.runs.cluster import Job
     from simfarm.runs.parts import Folder, cut
 
@@ -132,21 +132,21 @@ def annotate_on_cluster(arguments: argparse.Namespace, session: Session, pairs: 
     spec = arguments.model or load_judge(arguments.judge or DEFAULT_JUDGE).model
     job = Job(
         session,
-        Session.annotations,
+        AnnotationRun.annotations,
         folder.path,
         spec=spec,
         base_url=arguments.base_url,
-        engine=dict(arguments.engine_arg),
+        engine=dict(arguments.engine_args),
         columns=ANNOTATION_COLUMNS,
     )
     return _run(arguments, job, folder, session)
 
 
-def _run(arguments: argparse.Namespace, job: Job, folder: Folder, run: Generation | Session) -> int:
+def _run(arguments: argparse.Namespace, job: Job, folder: Folder, run: GenerationRun | AnnotationRun) -> int:
     """Has the missing parts made, with a progress bar of parts, and sums up on stderr; gives the exit status."""
     from simfarm.cli.progress import progress
     from simfarm.runs.cluster import TRIES, Pool, run_parts
-    from simfarm.runs.generation import Generation
+    from simfarm.runs.generation import GenerationRun
 
     folder.begin()
     missing = folder.missing()
@@ -157,11 +157,11 @@ def _run(arguments: argparse.Namespace, job: Job, folder: Folder, run: Generatio
         return 0
     pool = Pool(arguments.workers, arguments.gpus_per_worker, arguments.ray_address)
     lost = len(missing)
-    name = run.generator if isinstance(run, Generation) else run.judge.name
+    name = run.generator if isinstance(run, GenerationRun) else run.judge.name
     with progress(name, len(missing)) as bar, closing(run_parts(job, missing, pool, run)) as made:
         for _ in made:
             lost -= 1
-            bar.step(run.pace() if isinstance(run, Generation) else run.cost_so_far())
+            bar.step(run.pace() if isinstance(run, GenerationRun) else run.cost_so_far())
     folder.tidy()
     say(f"wrote {arguments.output} ({folder.written()} of {len(folder.parts)} parts)")
     for line in run.closing_lines():
@@ -171,7 +171,7 @@ def _run(arguments: argparse.Namespace, job: Job, folder: Folder, run: Generatio
             f"{plural(lost, 'part')} could not be made: each failed, or its worker died {TRIES} times (out of "
             "memory?); Ray's log files say why. Run the same command again: only what is missing is asked",
         )
-    failed = len(run.failed) if isinstance(run, Generation) else run.summary.missing
+    failed = len(run.failed) if isinstance(run, GenerationRun) else run.summary.missing
     return 4 if lost or failed else 0
 
 

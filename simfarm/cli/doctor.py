@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.errors import InputError
 
     if arguments.model is None and arguments.judge is None:
-        given = {"base-url": arguments.base_url, "price": arguments.price, "engine-arg": arguments.engine_arg}
+        given = {"base-url": arguments.base_url, "price": arguments.price, "engine-arg": arguments.engine_args}
         if idle := [name for name, value in given.items() if value]:
             raise InputError(f"--{idle[0]} is about a model: name one with --model, or leave it out")
         return _around(arguments)
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not spec:
         raise InputError(f"the judge {arguments.judge} names no model: add one with --model")
     backend, name = open_backend(
-        spec, base_url=arguments.base_url, timeout=arguments.timeout, engine=dict(arguments.engine_arg)
+        spec, base_url=arguments.base_url, timeout=arguments.timeout, engine_args=dict(arguments.engine_args)
     )
     if backend.name == "replay":
         raise InputError("a recording asks nobody: name the model itself with --model")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from simfarm.ranking import Board
     from simfarm.report.evaluation import Ranking
     from simfarm.report.tables import Sheet
-    from simfarm.runs.annotation import Session
+    from simfarm.runs.annotation import AnnotationRun
 
 __all__ = ["add_arguments", "run"]
 
@@ -182,7 +182,7 @@ def _show(arguments: argparse.Namespace, sheets: Sequence[Sheet]) -> None:
 def _rehearse(
     arguments: argparse.Namespace,
     ranking: Ranking,
-    session: Session,
+    session: AnnotationRun,
     pairs: Sequence[Comparison],
     labels: pd.DataFrame | None,
 ) -> None:

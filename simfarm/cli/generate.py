@@ -12,13 +12,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from simfarm.cli.cluster import add_cluster, check_cluster, generate_on_cluster
-from simfarm.cli.options import INPUT_HELP, add_model, add_running, running, setting, whole
+from simfarm.cli.options import INPUT_HELP, add_model, add_running, run_options, setting, whole
 from simfarm.cli.outputs import rows_target
 from simfarm.report.terminal import answer, say
 
 if TYPE_CHECKING:
     from simfarm.data.records import Instruction, Output
-    from simfarm.runs.generation import Generation
+    from simfarm.runs.generation import GenerationRun
 
 __all__ = ["add_arguments", "run"]
 
@@ -99,11 +99,11 @@ def _generated(arguments: argparse.Namespace, output: str | None) -> int:
     return 4 if generation.failed else 0
 
 
-def _opened(arguments: argparse.Namespace) -> Generation:
+def _opened(arguments: argparse.Namespace) -> GenerationRun:
     """The run that the options describe."""
     from simfarm.data.files import read_text
     from simfarm.data.sampling import Sampling
-    from simfarm.runs.generation import Generation
+    from simfarm.runs.generation import GenerationRun
 
     template_args = dict(arguments.template_arg)
     if arguments.thinking:
@@ -115,16 +115,16 @@ def _opened(arguments: argparse.Namespace) -> Generation:
         chat_template=read_text(arguments.chat_template) if arguments.chat_template else None,
         template_args=template_args,
     )
-    return Generation.open(
+    return GenerationRun.open(
         arguments.model,
         sampling,
+        run_options(arguments),
         generator=arguments.generator,
         system=arguments.system,
-        **running(arguments),
     )
 
 
-def _streamed(generation: Generation, instructions: Sequence[Instruction]) -> Generator[Output]:
+def _streamed(generation: GenerationRun, instructions: Sequence[Instruction]) -> Generator[Output]:
     from simfarm.cli.progress import progress
 
     total = len(instructions) * generation.sampling.n

@@ -7,13 +7,13 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
-from simfarm.cli.options import session_options
+from simfarm.cli.options import judge_options, run_options
 from simfarm.cli.progress import progress
 from simfarm.data.inputs import comparisons_for
 from simfarm.data.records import Annotation, Comparison
 from simfarm.judges.rules import banner
 from simfarm.report.terminal import answer, say
-from simfarm.runs.annotation import Session
+from simfarm.runs.annotation import AnnotationRun
 
 __all__ = [
     "allow_no_key",
@@ -26,12 +26,12 @@ __all__ = [
 ]
 
 
-def open_session(arguments: argparse.Namespace) -> Session:
+def open_session(arguments: argparse.Namespace) -> AnnotationRun:
     """The session that the options describe."""
-    return Session.open(**session_options(arguments))
+    return AnnotationRun.open(judge_options(arguments), run_options(arguments))
 
 
-def open_run(arguments: argparse.Namespace) -> tuple[Session, Sequence[Comparison]]:
+def open_run(arguments: argparse.Namespace) -> tuple[AnnotationRun, Sequence[Comparison]]:
     """The session that the options describe, and the comparisons it is to judge."""
     session = open_session(arguments)
     pairs = comparisons_for(
@@ -50,7 +50,9 @@ def allow_no_key() -> None:
         os.environ.setdefault(key, "none-this-is-a-dry-run")
 
 
-def dry_run(arguments: argparse.Namespace, check: Callable[[Session, Sequence[Comparison]], None] | None = None) -> int:
+def dry_run(
+    arguments: argparse.Namespace, check: Callable[[AnnotationRun, Sequence[Comparison]], None] | None = None
+) -> int:
     """Print what a run would ask and cost at most; asks nothing, and so needs no key. `check` may refuse what would be
     refused later."""
     allow_no_key()
@@ -61,13 +63,13 @@ def dry_run(arguments: argparse.Namespace, check: Callable[[Session, Sequence[Co
     return 0
 
 
-def introduce(session: Session) -> None:
+def introduce(session: AnnotationRun) -> None:
     """Say what a judge that is a rule is for."""
     if session.judge.rule is not None:
         say(banner(session.judge.rule))
 
 
-def streamed(session: Session, pairs: Sequence[Comparison]) -> Generator[Annotation]:
+def streamed(session: AnnotationRun, pairs: Sequence[Comparison]) -> Generator[Annotation]:
     """The session's annotations, with a progress bar where stderr is a terminal. Close it when done."""
     for note in session.notes(pairs):
         say(note)
@@ -79,7 +81,7 @@ def streamed(session: Session, pairs: Sequence[Comparison]) -> Generator[Annotat
             bar.step(session.cost_so_far())
 
 
-def report_summary(session: Session) -> int:
+def report_summary(session: AnnotationRun) -> int:
     """Say what happened on stderr; gives the exit status (0, 3 stopped by budget, 4 verdicts missing)."""
     for line in session.closing_lines():
         say(line)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+from simfarm.runs.options import JudgeOptions, RunOptions
 
 __all__ = [
     "INPUT_HELP",
@@ -14,11 +17,11 @@ __all__ = [
     "add_model",
     "add_ranking",
     "add_running",
+    "judge_options",
     "level",
     "number",
     "price_pair",
-    "running",
-    "session_options",
+    "run_options",
     "setting",
     "whole",
 ]
@@ -137,6 +140,7 @@ def add_model(group: argparse._ArgumentGroup, *, required: bool = False) -> None
     group.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible server (vLLM, SGLang, llama.cpp …)")
     group.add_argument(
         "--engine-arg",
+        dest="engine_args",
         type=setting,
         action="append",
         default=[],
@@ -168,13 +172,12 @@ def add_running(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     return run
 
 
-def running(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What `add_model` and `add_running` asked for, the model apart, for `Session.open` and `Generation.open`."""
-    names = ("base_url", "store", "concurrency", "timeout", "rpm", "tpm", "budget", "price")
-    return {name: getattr(arguments, name) for name in names} | {"engine": dict(arguments.engine_arg)}
+def judge_options(arguments: argparse.Namespace) -> JudgeOptions:
+    """What `add_judging` asked for of the judge."""
+    return JudgeOptions(**{field.name: getattr(arguments, field.name) for field in fields(JudgeOptions)})
 
 
-def session_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What `add_judging` asked for, as `Session.open` takes it."""
-    names = ("judge", "model", "order", "repeats", "retry_unparseable", "max_tokens", "temperature", "top_p", "effort")
-    return {name: getattr(arguments, name) for name in names} | running(arguments)
+def run_options(arguments: argparse.Namespace) -> RunOptions:
+    """What `add_model` and `add_running` asked for, the model apart."""
+    given = {field.name: getattr(arguments, field.name) for field in fields(RunOptions)}
+    return RunOptions(**given | {"engine_args": dict(arguments.engine_args)})

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from simfarm.cli.options import INPUT_HELP, add_judging, level, session_options, whole
+from simfarm.cli.options import INPUT_HELP, add_judging, judge_options, level, run_options, whole
 from simfarm.report.terminal import answer, say
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ def _choice(arguments: argparse.Namespace) -> Choice:
     names = ("method", "n", "by", "baseline", "rivals", "score", "seed", "chat_template", "generator", "gold", "curve")
     return Choice(
         **{name: getattr(arguments, name) for name in (*names, "level", "limit", "allow_missing")},
-        asking=session_options(arguments),
+        judging=judge_options(arguments),
+        running=run_options(arguments),
     )
 
 

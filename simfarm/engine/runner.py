@@ -22,12 +22,12 @@ from simfarm.engine.lifetime import Lifetime
 from simfarm.engine.limits import Limits
 from simfarm.engine.patience import Patience
 from simfarm.engine.prices import Tariff
-from simfarm.engine.stats import Stats, run_limits
+from simfarm.engine.stats import Stats
 from simfarm.engine.store import Store, request_key
 from simfarm.errors import InputError, ProviderError
 from simfarm.text.words import plural
 
-__all__ = ["Engine", "Stats", "estimate_tokens", "run_limits"]
+__all__ = ["Engine", "Stats", "estimate_tokens"]
 
 UNBOUNDED_TOKENS = 4096
 """Output tokens reserved for a request that names no `max_tokens`."""
@@ -86,6 +86,7 @@ class Engine:
         made: str = "this board",
     ) -> None:
         self.backend = backend
+        self.concurrency = concurrency
         self._close_backend = close_backend
         self.stats = Stats(budgeted=budget is not None)
         self._store = store

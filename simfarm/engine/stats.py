@@ -1,4 +1,4 @@
-"""What one run did, and the options that decide how hard it asks."""
+"""What one run did: answers new and known, tokens, money, and what went wrong on the way."""
 
 from __future__ import annotations
 
@@ -6,29 +6,10 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
-from simfarm.backends.base import Backend
-from simfarm.errors import InputError
 from simfarm.text.words import plural
 
-__all__ = ["Stats", "run_limits"]
-
-
-def run_limits(
-    backend: Backend, concurrency: int | None, timeout: float | None, usual: float, caps: dict[str, Any]
-) -> dict[str, Any]:
-    """The limits of a run on `backend`, as `Engine` takes them; `usual` is a server's time-out in seconds.
-
-    A model in this process takes as long as it takes and costs nothing. Raises `InputError` for what makes no sense.
-    """
-    if concurrency is not None and concurrency < 1:
-        raise InputError(f"concurrency is {concurrency}; it must be at least 1")
-    if backend.in_process and timeout is not None:
-        raise InputError("--timeout is for a server's calls: a model in this process is waited for; leave it out")
-    if backend.in_process:
-        return caps | {"timeout": None, "budget": None}
-    return caps | {"timeout": timeout or usual}
+__all__ = ["Stats"]
 
 
 @dataclass(slots=True)

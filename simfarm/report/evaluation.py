@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from simfarm.data.records import Comparison
     from simfarm.ranking import Board, Calibrated, ControlledWinRates, Ratings, Rejudged
-    from simfarm.runs.annotation import Session
+    from simfarm.runs.annotation import AnnotationRun
 
 __all__ = ["RANKS", "Ranking", "annotations_in", "rejudged"]
 
@@ -130,7 +130,7 @@ class Ranking:
 
     def rehearse(
         self,
-        session: Session,
+        session: AnnotationRun,
         pairs: Sequence[Comparison],
         labels: pd.DataFrame | None,
         options: Mapping[str, Any],
@@ -158,13 +158,14 @@ def annotations_in(inputs: Sequence[Source], baseline: Source | None = None) -> 
     return read
 
 
-def rehearsed(session: Session, pairs: Sequence[Comparison], control: str | None = None) -> pd.DataFrame:
+def rehearsed(session: AnnotationRun, pairs: Sequence[Comparison], control: str | None = None) -> pd.DataFrame:
     """The annotations that a run will give, with verdicts that the judge `random` made up: what cannot be ranked with
     the given options is refused on these, before the judge is paid."""
     from simfarm.data.frames import annotations_table, row_columns
-    from simfarm.runs.annotation import Session
+    from simfarm.runs.annotation import AnnotationRun
+    from simfarm.runs.options import JudgeOptions
 
-    with closing(Session.open("random", order=session.judge.order).annotations(pairs)) as made_up:
+    with closing(AnnotationRun.open(JudgeOptions("random", order=session.judge.order)).annotations(pairs)) as made_up:
         rows = (annotation.row() for annotation in made_up)
         table = annotations_table([("the comparisons", row_columns(rows))], control)
     if table is None:

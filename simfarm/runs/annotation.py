@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from simfarm.backends import opened, usual_timeout
@@ -22,38 +21,37 @@ from simfarm.backends.http.traits import refuse_unsent
 from simfarm.backends.replay import ReplayBackend
 from simfarm.data.exchange import Request
 from simfarm.data.records import Annotation, Comparison
-from simfarm.engine.runner import Engine, Stats, run_limits
+from simfarm.engine.runner import Engine, Stats
 from simfarm.engine.store import Store, default_store_path
 from simfarm.engine.stored import remember
 from simfarm.errors import InputError
 from simfarm.judges import Judge, load_judge
 from simfarm.judges.family import model_family
 from simfarm.judges.protocols.pairwise import held, in_process, request_sampling
-from simfarm.refusals import check_numbers, refuse, refuse_unasked, spelled
+from simfarm.refusals import refuse, refuse_unasked, spelled
 from simfarm.runs.forecast import forecast
+from simfarm.runs.options import JudgeOptions, RunOptions, by_name
 from simfarm.runs.stream import drained
 from simfarm.runs.verdicts import MAX_ATTEMPTS, Call, Summary, annotate, next_request, plan_calls
 from simfarm.text.words import plural
 
-__all__ = ["DEFAULT_JUDGE", "Session"]
+__all__ = ["DEFAULT_JUDGE", "AnnotationRun"]
 
 DEFAULT_JUDGE = "surface"
 """The judge where none is named: embedded, free, and introduced by its banner."""
 
 
 @dataclass(slots=True)
-class Session:
+class AnnotationRun:
     """A judge, its backend, and how hard to ask it."""
 
     judge: Judge
     backend: Backend | None
     model: str
-    store: Path
+    options: RunOptions
     repeats: int = 1
     retry_unparseable: bool = False
-    concurrency: int = 64
     owned: bool = True
-    limits: dict[str, Any] = field(default_factory=dict)
     summary: Summary = field(default_factory=Summary)
     stats: Stats | None = None
     about: About | None = None
@@ -62,70 +60,32 @@ class Session:
     """Given what the user must know while it runs, as `Engine` takes it."""
 
     @classmethod
-    def open(
-        cls,
-        judge: str | Path | Judge | None = None,
-        *,
-        model: str | Backend | None = None,
-        base_url: str | None = None,
-        engine: Mapping[str, Any] | None = None,
-        order: str | None = None,
-        repeats: int = 1,
-        store: Path | None = None,
-        retry_unparseable: bool = False,
-        concurrency: int | None = None,
-        timeout: float | None = None,
-        rpm: float | None = None,
-        tpm: float | None = None,
-        budget: float | None = None,
-        price: tuple[float, float] | None = None,
-        max_tokens: int | None = None,
-        temperature: float | None = None,
-        top_p: float | None = None,
-        effort: str | None = None,
-    ) -> Session:
+    def open(cls, judging: JudgeOptions | None = None, running: RunOptions | None = None) -> AnnotationRun:
         """Check everything that can be checked before a call; raises `InputError`.
 
-        `model` is a spec, or a model opened with `open_model`, which stays open; `engine` holds the options of a model
-        in this process. `budget` is in US dollars, `price` is (IN, OUT) in dollars a million tokens, `timeout` in
-        seconds, `rpm` and `tpm` in requests and tokens a minute; `concurrency` is the backend's own where None.
-        `max_tokens`, `temperature`, `top_p` and `effort` change the judge's own, and so its hash. An option that would
-        do nothing is refused.
+        A model that is open already stays open. An option that would do nothing is refused.
         """
-        if repeats < 1:
-            raise InputError(f"{spelled('repeats')} is {repeats}; it must be at least 1")
-        chosen = judge if isinstance(judge, Judge) else load_judge(str(judge or DEFAULT_JUDGE))
-        if order:
-            chosen = chosen.replace(order=order)
-        drawn = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "effort": effort}
-        asking: dict[str, Any] = {
-            "concurrency": concurrency,
-            "rpm": rpm,
-            "tpm": tpm,
-            "timeout": timeout,
-            "budget": budget,
-        }
-        check_numbers(asking | {"price": price})
-        asking |= {"price": price, "store": store}
+        judging, running = judging or JudgeOptions(), running or RunOptions()
+        chosen = judging.judge if isinstance(judging.judge, Judge) else load_judge(str(judging.judge or DEFAULT_JUDGE))
+        if judging.order:
+            chosen = chosen.replace(order=judging.order)
         if chosen.rule is not None:
-            if model and judge is None:
-                raise InputError(
-                    f"{spelled('model')} goes with a judge that asks one: add {spelled('judge', 'pairwise-reasoned')} "
-                    f"(where none is named the judge is {chosen.name}, a rule)"
-                )
-            unasked = {"model": model, "base_url": base_url, "engine": engine, "repeats": repeats, **drawn, **asking}
-            refuse_unasked(unasked | {"retry_unparseable": retry_unparseable}, chosen.name)
-            return cls(chosen, None, "", default_store_path(), repeats=1)
-        chosen = _with_sampling(chosen, drawn)
-        spec = model or chosen.model
+            _refuse_model(chosen, judging, running)
+            return cls(chosen, None, "", running)
+        chosen = _with_sampling(chosen, judging.sampling())
+        spec = judging.model or chosen.model
         if not spec:
             raise InputError(
                 f"the judge {chosen.name!r} names no model; add {spelled('model', 'openai/gpt-6-luna')}, for example"
             )
         usual = usual_timeout(spec)
-        backend, name = opened(spec, base_url=base_url, timeout=timeout or usual, engine=engine)
+        backend, name = opened(
+            spec, base_url=running.base_url, timeout=running.timeout or usual, engine_args=running.engine_args
+        )
         if isinstance(backend, ReplayBackend):
-            refuse({k: v for k, v in asking.items() if k != "price"} | drawn, "with a recording, which asks nobody")
+            idle = ("concurrency", "rpm", "tpm", "timeout", "budget", "store")
+            given = {name: getattr(running, name) for name in idle} | judging.sampling()
+            refuse(given, "with a recording, which asks nobody")
             recorded = sorted(backend.models)
             chosen = chosen.replace(model=recorded[0]) if len(recorded) == 1 else chosen
         else:
@@ -133,19 +93,15 @@ class Session:
             chosen = held(in_process(chosen)) if backend.in_process else chosen
         backend.check(name, chosen.sampling)
         if not (backend.in_process or isinstance(backend, ReplayBackend)):
-            refuse_unsent(name, chosen.sampling, (n for n in ("temperature", "top_p") if drawn[n] is not None))
+            refuse_unsent(name, chosen.sampling, (n for n in ("temperature", "top_p") if n in judging.sampling()))
         return cls(
             chosen,
             backend,
             name,
-            store or default_store_path(),
-            repeats=repeats,
-            retry_unparseable=retry_unparseable,
-            concurrency=concurrency or backend.concurrency,
-            owned=backend is not model,
-            limits=run_limits(
-                backend, concurrency, timeout, usual, {"rpm": rpm, "tpm": tpm, "budget": budget, "price": price}
-            ),
+            running.on(backend, usual),
+            repeats=judging.repeats,
+            retry_unparseable=judging.retry_unparseable,
+            owned=backend is not judging.model,
         )
 
     def calls(self, pairs: Sequence[Comparison]) -> Iterator[Call]:
@@ -243,7 +199,7 @@ class Session:
                 engine,
                 self.summary,
                 retry_unparseable=self.retry_unparseable,
-                window=4 * self.concurrency,
+                window=4 * engine.concurrency,
             )
             async with aclosing(made):
                 async for annotation in made:
@@ -252,22 +208,27 @@ class Session:
     @asynccontextmanager
     async def _engine(self) -> AsyncGenerator[Engine]:
         assert self.backend is not None
-        store = None if isinstance(self.backend, ReplayBackend) else Store(self.store)
+        path = self.options.store or default_store_path()
+        store = None if isinstance(self.backend, ReplayBackend) else Store(path)
         try:
             async with Engine(
                 self.backend,
                 store,
-                concurrency=self.concurrency,
+                concurrency=self.options.concurrency or self.backend.concurrency,
+                rpm=self.options.rpm,
+                tpm=self.options.tpm,
+                budget=self.options.budget,
+                price=self.options.price,
+                timeout=self.options.timeout,
                 close_backend=self.owned,
                 tell=self.tell,
-                **self.limits,
             ) as engine:
                 try:
                     yield engine
                 finally:
                     self.about = engine.lifetime.about
                     if store is not None:
-                        remember(self.store, engine.newly_asked, f"{self.judge.name} ({self.judge.hash})")
+                        remember(path, engine.newly_asked, f"{self.judge.name} ({self.judge.hash})")
         finally:
             if store is not None:
                 store.close()
@@ -330,9 +291,19 @@ class Session:
         return "" if self.backend is None or self.backend.in_process or self.stats is None else self.stats.money()
 
 
-def _with_sampling(judge: Judge, drawn: Mapping[str, float | str | None]) -> Judge:
+def _refuse_model(judge: Judge, judging: JudgeOptions, running: RunOptions) -> None:
+    """Raise `InputError` for an option about a model, where the judge is a rule."""
+    if judging.model and judging.judge is None:
+        raise InputError(
+            f"{spelled('model')} goes with a judge that asks one: add {spelled('judge', 'pairwise-reasoned')} "
+            f"(where none is named the judge is {judge.name}, a rule)"
+        )
+    given = by_name(judging) | by_name(running)
+    refuse_unasked({name: value for name, value in given.items() if name not in ("judge", "order")}, judge.name)
+
+
+def _with_sampling(judge: Judge, given: dict[str, Any]) -> Judge:
     """The judge with the sampling options that were given."""
-    given = {name: value for name, value in drawn.items() if value is not None}
     own = {name: value for name, value in judge.sampling.items() if name != "thinking" or "effort" not in given}
     return judge.replace(sampling=own | given) if given else judge
 

@@ -1,7 +1,7 @@
 """One run over many machines: a pool of actors in Ray Data, each running simfarm's own run over one part at a time.
 
 Ray Data schedules the parts, keeps the workers busy and starts those again that die; nothing here does. A worker is an
-ordinary run (a `Generation` or a `Session`) over a part's records: it opens the model once, keeps its answers in the
+ordinary run over a part's records: it opens the model once, keeps its answers in the
 store of its machine and writes the part's file whole. Whatever dies, what was answered on a machine is not asked there
 again, and a file is there whole or not at all.
 
@@ -42,7 +42,7 @@ TRIES = 4
 each of its workers (memory) must not hold the others."""
 
 TALLIES = ("made", "cut_off", "empty", "passing", "failed", "stats", "summary", "stopped")
-"""What a `Generation` or a `Session` counts; a worker's counts are added to those of the run that sent it."""
+"""What a `GenerationRun` or a `AnnotationRun` counts; a worker's counts are added to those of the run that sent it."""
 
 PASSED_ON = {
     "openai": r"OPENAI_.*|AZURE_OPENAI_.*",
@@ -65,7 +65,7 @@ class Job:
     """What every worker is told. Not a dataclass: Ray Data writes down the fields of those it is given, and this one
     holds credentials.
 
-    `run` is a `Generation` or a `Session`, `make` the method that gives its records (`Generation.outputs`), `spec` the
+    `make` is the method that gives the run's records (`GenerationRun.outputs`), `spec` the
     model as the user wrote it (None for a judge that asks no model).
     """
 
@@ -83,7 +83,7 @@ class Job:
         backend: Backend | None = run.backend
         wanted = re.compile(PASSED_ON.get(backend.name, "(?!)") if backend is not None else "(?!)")
         self.environment = {name: value for name, value in os.environ.items() if wanted.fullmatch(name)}
-        self.run = dataclasses.replace(run, backend=None, limits=dict(run.limits))
+        self.run = dataclasses.replace(run, backend=None)
         if hasattr(run, "judge"):
             # a copy: the compiled template, kept in the judge once it is used, cannot travel
             self.run.judge = dataclasses.replace(run.judge)
@@ -97,8 +97,9 @@ class Job:
 
     def shared_by(self, workers: int) -> None:
         """The caps on requests and tokens a minute are the whole run's: each worker keeps to its share."""
-        caps = {name: self.run.limits.get(name) for name in ("rpm", "tpm")}
-        self.run.limits |= {name: cap / workers for name, cap in caps.items() if cap is not None}
+        caps = {name: getattr(self.run.options, name) for name in ("rpm", "tpm")}
+        shares = {name: cap / workers for name, cap in caps.items() if cap is not None}
+        self.run.options = dataclasses.replace(self.run.options, **shares)
 
     def gpus(self) -> int:
         """GPUs that one model takes: none where a server is asked, and none of what openvino runs."""
@@ -153,8 +154,8 @@ class Worker:
             return fresh
         backend = self._model
         if backend is None:
-            timeout = fresh.limits.get("timeout")
-            backend, model = opened(job.spec, base_url=job.base_url, timeout=timeout, engine=job.engine)
+            timeout = fresh.options.timeout
+            backend, model = opened(job.spec, base_url=job.base_url, timeout=timeout, engine_args=job.engine)
             if model != fresh.model:
                 raise InputError(
                     f"a worker found {model} where the run began with {fresh.model}: bring the same weights to all "

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from simfarm.backends import opened
@@ -21,16 +20,16 @@ from simfarm.backends.replay import ReplayBackend
 from simfarm.data.exchange import CallError, Completion, Message, Request, TransientError
 from simfarm.data.records import Instruction, Output
 from simfarm.data.sampling import Sampling
-from simfarm.engine.runner import Engine, Stats, run_limits
+from simfarm.engine.runner import Engine, Stats
 from simfarm.engine.store import Store, default_store_path
 from simfarm.errors import BudgetError, InputError
-from simfarm.refusals import check_numbers
 from simfarm.runs.annotation import same_model
 from simfarm.runs.forecast import forecast
+from simfarm.runs.options import RunOptions
 from simfarm.runs.stream import drained, in_order
 from simfarm.text.words import plural
 
-__all__ = ["Generation"]
+__all__ = ["GenerationRun"]
 
 TIMEOUT = 600.0
 """Seconds that a server has for one answer: a long one from a busy server takes minutes."""
@@ -42,18 +41,16 @@ NOT_DRAWN = (
 
 
 @dataclass(slots=True)
-class Generation:
+class GenerationRun:
     """A model, how it is to answer, and under which name its outputs are filed."""
 
     backend: Backend
     model: str
     generator: str
     sampling: Sampling
+    options: RunOptions
     system: str | None = None
-    store: Path = field(default_factory=default_store_path)
-    concurrency: int = 64
     owned: bool = True
-    limits: dict[str, Any] = field(default_factory=dict)
     stats: Stats = field(default_factory=Stats)
     made: int = 0
     cut_off: int = 0
@@ -74,27 +71,20 @@ class Generation:
         cls,
         model: str | Backend,
         sampling: Sampling | None = None,
+        running: RunOptions | None = None,
         *,
         generator: str | None = None,
         system: str | None = None,
-        base_url: str | None = None,
-        engine: Mapping[str, Any] | None = None,
-        store: Path | None = None,
-        concurrency: int | None = None,
-        timeout: float | None = None,
-        rpm: float | None = None,
-        tpm: float | None = None,
-        budget: float | None = None,
-        price: tuple[float, float] | None = None,
-    ) -> Generation:
+    ) -> GenerationRun:
         """Check everything that can be checked before a call; raises `InputError`.
 
-        `model` is a spec, or a model opened with `open_model`, which stays open. The other options are as in
-        `Session.open`; `timeout` is 600 seconds for a server where None, and none for a model in this process.
+        `model` is a spec, or a model opened with `open_model`, which stays open. A server has 600 seconds for an answer
+        where `running` names no time-out.
         """
-        wanted = sampling or Sampling()
-        check_numbers({"timeout": timeout, "rpm": rpm, "tpm": tpm, "budget": budget, "price": price})
-        backend, name = opened(model, base_url=base_url, timeout=timeout or TIMEOUT, engine=engine)
+        wanted, running = sampling or Sampling(), running or RunOptions()
+        backend, name = opened(
+            model, base_url=running.base_url, timeout=running.timeout or TIMEOUT, engine_args=running.engine_args
+        )
         if isinstance(backend, ReplayBackend):
             raise InputError("replay/ holds verdicts, not outputs: name a model that can generate")
         if not (backend.in_process or (backend.name == "openai" and backend.base_url)):
@@ -106,13 +96,9 @@ class Generation:
             name,
             generator or (name.rpartition("@")[0] if backend.in_process else name),
             wanted,
+            running.on(backend, TIMEOUT),
             system=system,
-            store=store or default_store_path(),
-            concurrency=concurrency or backend.concurrency,
             owned=backend is not model,
-            limits=run_limits(
-                backend, concurrency, timeout, TIMEOUT, {"rpm": rpm, "tpm": tpm, "budget": budget, "price": price}
-            ),
         )
 
     def request(self, asked: Instruction, sample: int) -> Request:
@@ -150,7 +136,7 @@ class Generation:
     async def _stream(self, instructions: Sequence[Instruction]) -> AsyncGenerator[Output]:
         async with self._engine() as engine:
             self.stats = engine.stats
-            made = in_order(self._calls(engine, instructions), window=4 * self.concurrency)
+            made = in_order(self._calls(engine, instructions), window=4 * engine.concurrency)
             last = ""
             async with aclosing(made):
                 async for output in made:
@@ -222,16 +208,20 @@ class Generation:
 
     @asynccontextmanager
     async def _engine(self) -> AsyncGenerator[Engine]:
-        store = Store(self.store)
+        store = Store(self.options.store or default_store_path())
         try:
             async with Engine(
                 self.backend,
                 store,
-                concurrency=self.concurrency,
+                concurrency=self.options.concurrency or self.backend.concurrency,
+                rpm=self.options.rpm,
+                tpm=self.options.tpm,
+                budget=self.options.budget,
+                price=self.options.price,
+                timeout=self.options.timeout,
                 close_backend=self.owned,
                 tell=self.tell,
                 made="these outputs",
-                **self.limits,
             ) as engine:
                 yield engine
         finally:

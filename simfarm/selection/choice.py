@@ -7,10 +7,10 @@ and chosen. Whoever calls says how remarks are told and how progress is shown.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from simfarm.data.files import Row, read_text
 from simfarm.data.inputs import named_rows, split_outputs
@@ -18,11 +18,13 @@ from simfarm.data.records import outputs_from_rows
 from simfarm.data.sources import Source
 from simfarm.errors import BudgetError, InputError
 from simfarm.refusals import refuse, spelled, was_given
+from simfarm.runs.options import JudgeOptions, RunOptions, by_name
 from simfarm.text.words import plural
 
 if TYPE_CHECKING:
+    from simfarm.backends.base import Scorer
     from simfarm.data.records import Annotation, Comparison, Output
-    from simfarm.runs.annotation import Session
+    from simfarm.runs.annotation import AnnotationRun
     from simfarm.selection.contests import Contest
     from simfarm.selection.samples import Manner, Scores
 
@@ -32,7 +34,7 @@ METHODS = ("best-of-n", "win-share", "random", "longest", "oracle")
 
 Groups = Sequence[Sequence[int]]
 Tell = Callable[[str], None]
-Judged = Callable[["Session", "Sequence[Comparison]"], "Iterable[Annotation]"]
+Judged = Callable[["AnnotationRun", "Sequence[Comparison]"], "Iterable[Annotation]"]
 """How a session is run: its annotations, with whatever is shown meanwhile."""
 
 Steps = Callable[[str, int], "AbstractContextManager[Callable[[], None]]"]
@@ -42,8 +44,8 @@ Steps = Callable[[str, int], "AbstractContextManager[Callable[[], None]]"]
 @dataclass(frozen=True, slots=True)
 class Choice:
     """How to choose. `by` and `baseline` are of best-of-n, `rivals` of win-share, `score` of oracle, `seed` of random;
-    `n` keeps the first n samples; `gold` and `curve` draw a best-of-n curve; `asking` are the options of
-    `Session.open`, those that were given."""
+    `n` keeps the first n samples; `gold` and `curve` draw a best-of-n curve; `judging` and
+    `running` say how a judge, or a model for its likelihoods, is asked."""
 
     method: str
     n: int | None = None
@@ -59,7 +61,8 @@ class Choice:
     level: float | None = None
     limit: int | None = None
     allow_missing: bool = False
-    asking: Mapping[str, Any] = field(default_factory=dict)
+    judging: JudgeOptions = field(default_factory=JudgeOptions)
+    running: RunOptions = field(default_factory=RunOptions)
 
     @property
     def score_by(self) -> str | None:
@@ -87,9 +90,9 @@ class Choice:
             "allow_missing": self.asks or by == "likelihood",
         }
         values: dict[str, Any] = {name: getattr(self, name) for name in useful}
-        for name, value in self.asking.items():
+        for name, value in (by_name(self.judging) | by_name(self.running)).items():
             values[name] = value
-            useful[name] = self.asks or (by == "likelihood" and name in ("model", "engine", "store"))
+            useful[name] = self.asks or (by == "likelihood" and name in ("model", "engine_args", "store"))
         refuse({name: values[name] for name, used in useful.items() if not used}, f"with {method}")
         for name in ("by", "baseline", "score", "chat_template", "generator", "gold", "curve"):
             if isinstance(value := getattr(self, name), str) and not value:
@@ -111,7 +114,7 @@ class Choice:
             )
         for name, value, needed in (
             ("score", self.score, "oracle"),
-            ("model", self.asking.get("model"), "likelihood"),
+            ("model", self.judging.model, "likelihood"),
         ):
             if needed in (self.method, by) and not was_given(name, value):
                 raise InputError(f"{method} needs {spelled(name)}; add it")
@@ -178,20 +181,19 @@ class Selection:
             note=self.tell,
         )
 
-    def judged(self, contest: Contest, session: Session, run: Judged) -> tuple[Scores, Manner]:
+    def judged(self, contest: Contest, session: AnnotationRun, run: Judged) -> tuple[Scores, Manner]:
         """Scores by a judge, and how they were made."""
         from simfarm.selection.contests import judged_manner
 
         for line in contest.order_notes(session.judge):
             self.tell(line)
         scores = contest.scores(run(session, contest.comparisons))
-        given = self.choice.asking
         manner = judged_manner(
             session.judge,
             against=self.baseline[0].generator if self.choice.score_by == "judge" else None,
             rivals=self.choice.rivals,
-            order=given.get("order"),
-            repeats=given.get("repeats") or 1,
+            order=self.choice.judging.order,
+            repeats=self.choice.judging.repeats,
         )
         return scores, manner
 
@@ -215,11 +217,10 @@ class Selection:
         from simfarm.selection.likelihood import Likelihoods
         from simfarm.selection.samples import Manner
 
-        given, path = self.choice.asking, self.choice.chat_template
-        spec = given["model"]
-        model = open_model(spec, given.get("engine")) if isinstance(spec, str) else spec
+        spec, running, path = self.choice.judging.model, self.choice.running, self.choice.chat_template
+        model = open_model(spec, running.engine_args) if isinstance(spec, str) else cast("Scorer", spec)
         template = None if path is None else read_text(path)
-        likelihoods = Likelihoods(model, given.get("store") or default_store_path(), chat_template=template)
+        likelihoods = Likelihoods(model, running.store or default_store_path(), chat_template=template)
         likelihoods.check(self.outputs, self.groups)
         texts = len(likelihoods.questions(self.outputs, self.groups))
         if dry_run:
