@@ -24,10 +24,10 @@ from simfarm.data.sampling import Sampling
 from simfarm.engine.runner import Engine, Stats, run_limits
 from simfarm.engine.store import Store, default_store_path
 from simfarm.errors import BudgetError, InputError
-from simfarm.refusals import check_numbers
 from simfarm.runs.annotation import same_model
 from simfarm.runs.forecast import forecast
 from simfarm.runs.stream import drained, in_order
+from simfarm.settings import check_numbers
 from simfarm.text.words import plural
 
 __all__ = ["Generation"]
