@@ -89,8 +89,8 @@ def _verdicts(
 ) -> tuple[pd.DataFrame, str | None, pd.DataFrame | None]:
     """(annotations, the baseline's name, human labels), where `inputs` hold outputs of a judge that is asked now."""
     from simfarm.data.frames import annotations_frame
-    from simfarm.refusals import refuse_asking
     from simfarm.report.evaluation import annotations_in
+    from simfarm.settings import refuse_asking
 
     with opened(inputs, baseline, human) as (sources, (base, people)):
         labels = None if people is None else annotations_in([people])[0]

@@ -27,8 +27,8 @@ from simfarm.cli import (
 )
 from simfarm.cli.help import Paragraphs
 from simfarm.errors import SimfarmError
-from simfarm.refusals import on_command_line
 from simfarm.report.terminal import answer, quiet, say
+from simfarm.settings import on_command_line
 from simfarm.text.harmless import one_line
 from simfarm.version import __version__
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from simfarm.cli.options import INPUT_HELP, add_judging, add_ranking
 from simfarm.cli.outputs import refuse_overwriting
-from simfarm.refusals import spelled
 from simfarm.report.terminal import answer_json, say
+from simfarm.settings import spelled
 from simfarm.text.words import plural
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ def _evaluated(arguments: argparse.Namespace, ranking: Ranking) -> int:
     """What `run` does once its inputs are at hand."""
     from simfarm.data.inputs import read_for_evaluation
     from simfarm.data.sources import called
-    from simfarm.refusals import refuse, refuse_asking
     from simfarm.report.evaluation import annotations_in
+    from simfarm.settings import refuse, refuse_asking
 
     read = read_for_evaluation(arguments.inputs, arguments.baseline, arguments.control)
     labels = annotations_in([arguments.human])[0] if arguments.human else None

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.engine.store import default_store_path
     from simfarm.engine.stored import Chosen, Contents, contents, prune
     from simfarm.errors import InputError
-    from simfarm.refusals import refuse
+    from simfarm.settings import refuse
 
     pruning = {name: getattr(arguments, name) for name in ("older_than", "model", "judge", "dry_run")}
     path = arguments.store or default_store_path()

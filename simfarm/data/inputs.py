@@ -27,7 +27,7 @@ from simfarm.data.records import (
 from simfarm.data.sources import Source, called, frame_of, is_path, same_source, table_rows
 from simfarm.data.spool import spooled
 from simfarm.errors import InputError
-from simfarm.refusals import refuse, spelled
+from simfarm.settings import refuse, spelled
 
 if TYPE_CHECKING:
     import pandas as pd

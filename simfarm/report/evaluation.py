@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from simfarm.data.inputs import read_for_evaluation
 from simfarm.data.sources import Source, called
 from simfarm.errors import InputError
-from simfarm.refusals import refuse_ranking, spelled
+from simfarm.settings import refuse_ranking, spelled
 from simfarm.text.words import plural
 
 if TYPE_CHECKING:

@@ -28,11 +28,11 @@ from simfarm.errors import InputError
 from simfarm.judges import Judge, load_judge
 from simfarm.judges.family import model_family
 from simfarm.judges.protocols.pairwise import held, in_process, request_sampling
-from simfarm.refusals import refuse, refuse_unasked, spelled
 from simfarm.runs.forecast import forecast
 from simfarm.runs.options import JudgeOptions, RunOptions, by_name
 from simfarm.runs.stream import drained
 from simfarm.runs.verdicts import MAX_ATTEMPTS, Call, Summary, annotate, next_request, plan_calls
+from simfarm.settings import refuse, refuse_unasked, spelled
 from simfarm.text.words import plural
 
 __all__ = ["DEFAULT_JUDGE", "AnnotationRun"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simfarm.errors import InputError
-from simfarm.refusals import check_numbers, spelled
+from simfarm.settings import check_numbers, spelled
 
 if TYPE_CHECKING:
     from simfarm.backends.base import Backend

@@ -17,8 +17,8 @@ from simfarm.data.inputs import named_rows, split_outputs
 from simfarm.data.records import outputs_from_rows
 from simfarm.data.sources import Source
 from simfarm.errors import BudgetError, InputError
-from simfarm.refusals import refuse, spelled, was_given
 from simfarm.runs.options import JudgeOptions, RunOptions, by_name
+from simfarm.settings import refuse, spelled, was_given
 from simfarm.text.words import plural
 
 if TYPE_CHECKING:
