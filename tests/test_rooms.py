@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "simfarm"
 
 ROOMS = (
-    ("errors", "version", "resources", "refusals"),
+    ("errors", "version", "resources", "settings"),
     ("text",),
     ("data",),
     ("statistics",),
@@ -57,7 +57,6 @@ KNOWN_LONG_FUNCTIONS = {
     "api.asking.select",
     "data.pairing.pair_with_baseline",
     "ranking.board._board",
-    "runs.annotation.open",
 }
 
 KNOWN_LONG_MODULES: set[str] = set()
