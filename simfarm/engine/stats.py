@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 from simfarm.text.words import plural
 
@@ -35,6 +36,37 @@ class Stats:
     errors: Counter[str] = field(default_factory=Counter)
     models: Counter[str] = field(default_factory=Counter)
     since: float | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As it travels: `since` as seconds passed, for a clock is its machine's own."""
+        state = {field.name: getattr(self, field.name) for field in fields(self)}
+        return state | {"since": None if self.since is None else time.perf_counter() - self.since}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+        if self.since is not None:
+            self.since = time.perf_counter() - self.since
+
+    def add(self, more: Self) -> None:
+        """Adds what another run did, which ran beside this one."""
+        self.asked += more.asked
+        self.cached += more.cached
+        self.shared += more.shared
+        self.retries += more.retries
+        self.throttled += more.throttled
+        self.input_tokens += more.input_tokens
+        self.output_tokens += more.output_tokens
+        self.cost += more.cost
+        self.unpriced += more.unpriced
+        self.damaged += more.damaged
+        self.timed_out += more.timed_out
+        self.unsure += more.unsure
+        self.budgeted = self.budgeted or more.budgeted
+        self.errors.update(more.errors)
+        self.models.update(more.models)
+        moments = [moment for moment in (self.since, more.since) if moment is not None]
+        self.since = min(moments, default=None)
 
     def money(self) -> str:
         """What this run's new calls cost, in words."""

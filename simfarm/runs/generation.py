@@ -1,32 +1,25 @@
-"""One generation run from options to outputs: opens the model and the store, asks for what is missing, counts.
-
-Instructions in, outputs out, in input order, each answer committed to the store as it comes: killed and run again, only
-what is missing is made. What a user must know stands in `closing_lines`.
-"""
+"""A generation run: instructions in, outputs out, what a model answers to each."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
-from simfarm.backends import opened
 from simfarm.backends.base import Backend
-from simfarm.backends.http.traits import is_drawn, refuse_unsent, split_thoughts, traits
-from simfarm.backends.replay import ReplayBackend
+from simfarm.backends.http.traits import is_drawn, split_thoughts, traits
 from simfarm.data.exchange import CallError, Completion, Message, Request, TransientError
 from simfarm.data.records import Instruction, Output
 from simfarm.data.sampling import Sampling
-from simfarm.engine.runner import Engine, Stats
-from simfarm.engine.store import Store, default_store_path
+from simfarm.engine.runner import Engine
 from simfarm.errors import BudgetError, InputError
-from simfarm.runs.annotation import same_model
-from simfarm.runs.forecast import forecast
 from simfarm.runs.options import RunOptions
-from simfarm.runs.stream import drained, in_order
+from simfarm.runs.parts import server_name
+from simfarm.runs.run import OpenModel, Run
+from simfarm.runs.stream import in_order
+from simfarm.runs.tallies import Failure, GenerationTallies
 from simfarm.text.words import plural
 
 __all__ = ["GenerationRun"]
@@ -40,31 +33,18 @@ NOT_DRAWN = (
 )
 
 
-@dataclass(slots=True)
-class GenerationRun:
-    """A model, how it is to answer, and under which name its outputs are filed."""
+@dataclass(slots=True, kw_only=True)
+class GenerationRun(Run[Instruction, Output]):
+    """A model, how it is to answer, and under which name (`generator`) its outputs are filed; `system` is a message
+    before every instruction."""
 
     backend: Backend
-    model: str
     generator: str
     sampling: Sampling
-    options: RunOptions
     system: str | None = None
-    owned: bool = True
-    stats: Stats = field(default_factory=Stats)
-    made: int = 0
-    cut_off: int = 0
-    empty: int = 0
-    further: int = 0
-    repeated: int = 0
-    """Samples after an instruction's first, and how many of them are the one before them word for word."""
-    failed: list[tuple[int, Instruction, int, str]] = field(default_factory=list)
-    """(position from 1, instruction, sample, why) of every output that could not be made."""
-    passing: int = 0
-    """How many of them may be made by another run (a busy server, not a prompt that is too long)."""
-    stopped: str | None = None
-    tell: Callable[[str, str], None] | None = None
-    """Given what the user must know while it runs, as `Engine` takes it."""
+    tallies: GenerationTallies = field(default_factory=GenerationTallies)
+
+    adds_to: ClassVar[str] = "these outputs"
 
     @classmethod
     def open(
@@ -81,25 +61,45 @@ class GenerationRun:
         `model` is a spec, or a model opened with `open_model`, which stays open. A server has 600 seconds for an answer
         where `running` names no time-out.
         """
-        wanted, running = sampling or Sampling(), running or RunOptions()
-        backend, name = opened(
-            model, base_url=running.base_url, timeout=running.timeout or TIMEOUT, engine_args=running.engine_args
-        )
-        if isinstance(backend, ReplayBackend):
+        wanted = sampling or Sampling()
+        ready = OpenModel.of(model, running or RunOptions(), TIMEOUT)
+        backend = ready.backend
+        if ready.recorded:
             raise InputError("replay/ holds verdicts, not outputs: name a model that can generate")
         if not (backend.in_process or (backend.name == "openai" and backend.base_url)):
             wanted = _switched(wanted)
-        backend.check(name, wanted.of_sample(0))
-        _refuse_unsent(backend, name, wanted)
+        _check(ready, wanted)
         return cls(
-            backend,
-            name,
-            generator or (name.rpartition("@")[0] if backend.in_process else name),
-            wanted,
-            running.on(backend, TIMEOUT),
+            backend=backend,
+            model=ready.name,
+            options=ready.options,
+            spec=ready.spec,
+            owned=ready.owned,
+            generator=generator or (ready.name.rpartition("@")[0] if backend.in_process else ready.name),
+            sampling=wanted,
             system=system,
-            owned=backend is not model,
         )
+
+    @property
+    def name(self) -> str:
+        """The name that outputs are filed under."""
+        return self.generator
+
+    def count(self, records: Sequence[Instruction]) -> int:
+        """How many outputs the run will give, where none fails."""
+        return self.sampling.n * len(records)
+
+    def made_by(self) -> dict[str, Any]:
+        """The model, the server that it runs on, and how it answers."""
+        return {
+            "verb": "generate",
+            "model": f"{self.backend.name}/{self.model}",
+            "server": server_name(self.backend.base_url),
+            "generator": self.generator,
+            "system": self.system,
+            "sampling": self.sampling.recorded(0),
+            "samples": self.sampling.n,
+        }
 
     def request(self, asked: Instruction, sample: int) -> Request:
         """The question for one output."""
@@ -117,36 +117,29 @@ class GenerationRun:
         """What is put before an instruction."""
         return None if asked.messages and asked.messages[0]["role"] == "system" else self.system
 
-    def estimate(self, instructions: Sequence[Instruction]) -> str:
-        """What a run would ask and cost at most, in words; asks nothing."""
-        return asyncio.run(self._estimated(instructions))
+    def _counted(self, records: Sequence[Instruction]) -> str:
+        return plural(self.count(records), "output")
 
-    async def _estimated(self, instructions: Sequence[Instruction]) -> str:
-        requests = [self.request(asked, sample) for asked in instructions for sample in range(self.sampling.n)]
+    def _new(self, records: Sequence[Instruction], engine: Engine) -> Iterator[Request | None]:
+        for asked in records:
+            for sample in range(self.sampling.n):
+                request = self.request(asked, sample)
+                yield request if engine.cached(request) is None else None
+
+    async def _stream(self, records: Sequence[Instruction]) -> AsyncGenerator[Output]:
+        tallies = self.tallies
         async with self._engine() as engine:
-            new = [request for request in requests if engine.cached(request) is None]
-            return f"{plural(len(requests), 'output')}\n{forecast(engine, new, known=len(requests) - len(new))}"
-
-    def outputs(self, instructions: Sequence[Instruction]) -> Generator[Output]:
-        """The outputs in the order of the instructions, their samples side by side, as they become ready; those that
-        could not be made are in `failed`. Close it when done. Raises `ProviderError` and `InputError` where nothing can
-        go on."""
-        return drained(self._stream(instructions))
-
-    async def _stream(self, instructions: Sequence[Instruction]) -> AsyncGenerator[Output]:
-        async with self._engine() as engine:
-            self.stats = engine.stats
-            made = in_order(self._calls(engine, instructions), window=4 * engine.concurrency)
+            tallies.stats = engine.stats
             last = ""
-            async with aclosing(made):
-                async for output in made:
+            async with aclosing(in_order(self._calls(engine, records), window=4 * engine.concurrency)) as outputs:
+                async for output in outputs:
                     if output is not None:
-                        self.made += 1
-                        self.further += output.sample > 0
-                        self.repeated += output.sample > 0 and output.output == last
+                        tallies.made += 1
+                        tallies.further += output.sample > 0
+                        tallies.repeated += output.sample > 0 and output.output == last
                         last = output.output
                         yield output
-        self.failed.sort(key=lambda failure: (failure[0], failure[2]))
+        tallies.sort()
 
     def _calls(
         self, engine: Engine, instructions: Sequence[Instruction]
@@ -159,19 +152,19 @@ class GenerationRun:
         try:
             completion, _ = await engine.complete(self.request(asked, sample))
         except (CallError, TransientError) as error:
-            self.passing += isinstance(error, TransientError)
-            self.failed.append((position, asked, sample, str(error)))
+            self.tallies.passing += isinstance(error, TransientError)
+            self.tallies.failed.append(Failure(position, asked, sample, str(error)))
             return None
         except BudgetError as error:
-            self.stopped = str(error)
-            self.failed.append((position, asked, sample, "not asked: the budget was reached"))
+            self.tallies.stopped = str(error)
+            self.tallies.failed.append(Failure(position, asked, sample, "not asked: the budget was reached"))
             return None
         return self._output(asked, sample, completion, engine.price_of(completion))
 
     def _output(self, asked: Instruction, sample: int, completion: Completion, price: float | None) -> Output:
         text, thinking = split_thoughts(completion.text)
-        self.cut_off += completion.finish_reason == "length"
-        self.empty += not text.strip()
+        self.tallies.cut_off += completion.finish_reason == "length"
+        self.tallies.empty += not text.strip()
         model, revision = completion.model or self.model, None
         if self.backend.in_process:
             model, _, revision = model.rpartition("@")
@@ -206,65 +199,36 @@ class GenerationRun:
             del recorded["temperature"]
         return recorded
 
-    @asynccontextmanager
-    async def _engine(self) -> AsyncGenerator[Engine]:
-        store = Store(self.options.store or default_store_path())
-        try:
-            async with Engine(
-                self.backend,
-                store,
-                concurrency=self.options.concurrency or self.backend.concurrency,
-                rpm=self.options.rpm,
-                tpm=self.options.tpm,
-                budget=self.options.budget,
-                price=self.options.price,
-                timeout=self.options.timeout,
-                close_backend=self.owned,
-                tell=self.tell,
-                made="these outputs",
-            ) as engine:
-                yield engine
-        finally:
-            store.close()
-
     def pace(self) -> str:
         """Tokens a second and the cost so far, for a progress bar."""
-        cost = "" if self.backend.in_process or not self.stats.asked else f", {self.stats.money()}"
-        return f"{self.stats.tokens_per_second():,.0f} tokens/s{cost}"
+        stats = self.tallies.stats
+        cost = "" if self.backend.in_process or not stats.asked else f", {stats.money()}"
+        return f"{stats.tokens_per_second():,.0f} tokens/s{cost}"
 
     def closing_lines(self) -> list[str]:
         """What happened, for stderr: what was made, what it took, and what could not be made and why."""
-        stats = self.stats
-        told = [f"{plural(self.made, 'output')} by {self.generator}"]
-        if self.failed:
-            told[0] += f", {len(self.failed)} could not be made"
-        new = plural(stats.asked, "new answer")
-        if stats.asked:
-            new += f" ({stats.output_tokens:,} tokens, {self.pace()})"
-        retries = (
-            f", {plural(stats.retries, 'retry', 'retries')} ({stats.throttled} throttled)" if stats.retries else ""
-        )
-        told += [f"{new}, {stats.cached} from the store{retries}", *stats.warnings()]
-        for why, count in Counter(why for *_, why in self.failed).most_common(5):
-            position, asked, *_ = next(failure for failure in self.failed if failure[3] == why)
-            name = f" ({asked.instruction_id})" if asked.instruction_id is not None else ""
-            told.append(f"no output {count}×, first for instruction {position}{name}: {why}")
-        if self.cut_off:
+        tallies, stats = self.tallies, self.tallies.stats
+        missing = f", {tallies.missing} could not be made" if tallies.missing else ""
+        took = f"{stats.output_tokens:,} tokens, {self.pace()}" if stats.asked else ""
+        lines = [f"{plural(tallies.made, 'output')} by {self.generator}{missing}", self._answers(took)]
+        lines += stats.warnings()
+        for why, count in Counter(failure.why for failure in tallies.failed).most_common(5):
+            first = next(failure for failure in tallies.failed if failure.why == why)
+            name = f" ({first.asked.instruction_id})" if first.asked.instruction_id is not None else ""
+            lines.append(f"no output {count}×, first for instruction {first.position}{name}: {why}")
+        if tallies.cut_off:
             limit = f"the limit of {plural(self.sampling.max_tokens, 'token')} or the context's end"
-            told.append(f"warning: {plural(self.cut_off, 'output was', 'outputs were')} cut off by {limit}")
-        others = {name: n for name, n in stats.models.items() if not same_model(self.model, name)}
-        if others:
-            names = ", ".join(f"{name} ({n}×)" for name, n in list(others.items())[:3])
-            told.append(f"warning: {self.model} was asked, but {names} answered")
-        if self.empty:
-            told.append(f"warning: {plural(self.empty, 'output is', 'outputs are')} empty")
-        if self.further and self.repeated == self.further:
-            told.append(f"warning: the {self.sampling.n} samples of every instruction are the same: {NOT_DRAWN}")
-        if self.stopped:
-            told.append(f"stopped: {self.stopped}")
-        elif self.passing:
-            told.append("run the same command again: only what is missing is asked")
-        return told
+            lines.append(f"warning: {plural(tallies.cut_off, 'output was', 'outputs were')} cut off by {limit}")
+        lines += self._others(stats.models)
+        if tallies.empty:
+            lines.append(f"warning: {plural(tallies.empty, 'output is', 'outputs are')} empty")
+        if tallies.further and tallies.repeated == tallies.further:
+            lines.append(f"warning: the {self.sampling.n} samples of every instruction are the same: {NOT_DRAWN}")
+        if tallies.stopped:
+            lines.append(f"stopped: {tallies.stopped}")
+        elif tallies.passing:
+            lines.append("run the same command again: only what is missing is asked")
+        return lines
 
 
 def _switched(sampling: Sampling) -> Sampling:
@@ -276,13 +240,13 @@ def _switched(sampling: Sampling) -> Sampling:
     return replace(sampling, thinking=thinking, template_args=args)
 
 
-def _refuse_unsent(backend: Backend, model: str, sampling: Sampling) -> None:
-    """Raise `InputError` for what a model takes no word of: the record would say what was never sent."""
-    known = traits(model)
+def _check(model: OpenModel, sampling: Sampling) -> None:
+    """Raise `InputError` for what the model cannot do, and for what it takes no word of."""
+    known = traits(model.name)
+    model.backend.check(model.name, sampling.of_sample(0))
     if sampling.thinking is False and known.thinks and known.off is None:
-        raise InputError(f"{model} cannot but think: leave that out, or ask for less of it (effort)")
+        raise InputError(f"{model.name} cannot but think: leave that out, or ask for less of it (effort)")
     named = {"temperature": sampling.temperature, "top_p": sampling.top_p, "stop": sampling.stop or None}
-    if backend.name == "anthropic":
+    if model.backend.name == "anthropic":
         del named["stop"]
-    if not backend.in_process:
-        refuse_unsent(model, sampling.of_sample(0), (name for name, value in named.items() if value is not None))
+    model.refuse_unsent(sampling.of_sample(0), (name for name, value in named.items() if value is not None))
