@@ -35,6 +35,64 @@ def write(folder: Path, changes: dict[str, Any], template: str = TEMPLATE) -> Pa
     return folder
 
 
+BAD_KEYS: list[tuple[dict[str, Any], str]] = [
+    ({"templte": "x"}, r"unknown key 'templte'; did you mean 'template'\?"),
+    ({"zzz": 1}, "unknown key 'zzz'; it can be description"),
+    ({"description": "REMOVED"}, "the key 'description' is missing"),
+    ({"description": 3}, "description: must be a text"),
+    ({"protocol": "REMOVED"}, "the key 'protocol' is missing"),
+    ({"protocol": "rating"}, "protocol: 'rating' is not known; it can be pairwise"),
+    ({"protocol": "pairwize"}, r"did you mean 'pairwise'\?"),
+    ({"order": "alpaca_eval"}, r"order: 'alpaca_eval' is not known; did you mean 'alpaca-eval'\?"),
+    ({"order": ["both"]}, "order: "),
+    ({"template": "REMOVED"}, "'template' is missing; add it .or a rule"),
+    ({"template": "gone.jinja"}, "template: .*gone.jinja: no such file"),
+    ({"model": "REMOVED"}, "the key 'model' is missing"),
+    ({"model": "gpt-4"}, "model: must be provider/name, e.g. openai/"),
+    ({"sampling": [1]}, "sampling: must be a mapping"),
+    ({"sampling": {"temprature": 0}}, r"sampling: unknown key 'temprature'; did you mean 'temperature'\?"),
+    ({"sampling": {"temperature": "hot"}}, "sampling.temperature: must be a number from 0 to 2, not 'hot'"),
+    ({"sampling": {"temperature": True}}, "sampling.temperature"),
+    ({"sampling": {"max_tokens": 0}}, "sampling.max_tokens"),
+    ({"sampling": {"max_tokens": 1.5}}, "sampling.max_tokens"),
+    ({"sampling": {"logprobs": 21}}, "sampling.logprobs"),
+    ({"sampling": {"seed": "a"}}, "sampling.seed"),
+    ({"sampling": {"effort": 3}}, "sampling.effort"),
+    ({"sampling": {"effort": False}}, "not False .YAML reads a bare on, off, yes and no so: quote it"),
+    ({"sampling": {"stop": "x"}}, "sampling.stop"),
+    ({"criteria": "be nice"}, "criteria: must be a list"),
+    ({"criteria": ["be nice"]}, "criteria are either listed and used"),
+    ({"delimiters": "<a>"}, "delimiters: must be a list"),
+    ({"delimiters": ["#"]}, "delimiters: '#' cannot be neutralised"),
+    ({"rule": "longest"}, "a judge with a rule calls no model; remove 'template'"),
+    ({"verdict": "label"}, "verdict: must be a mapping"),
+    ({"verdict": {"labels": {}}}, "verdict: name a parser"),
+    ({"verdict": {"parser": "labels"}}, r"verdict.parser: 'labels' is not known; did you mean 'label'\?"),
+    ({"verdict": GOOD["verdict"] | {"label": 5}}, r"verdict: unknown key 'label'; did you mean 'labels'\?"),
+    ({"verdict": GOOD["verdict"] | {"winner": "w"}}, "verdict: unknown key 'winner'"),
+    ({"verdict": GOOD["verdict"] | {"labels": None}}, "verdict.labels: must map each label"),
+    ({"verdict": GOOD["verdict"] | {"labels": {"A": "first"}}}, "no label means 'second'"),
+    ({"verdict": GOOD["verdict"] | {"labels": {"A": "first", "B": "first"}}}, "two labels mean 'first'"),
+    ({"verdict": GOOD["verdict"] | {"labels": {"A": "first", "B": "secnd"}}}, r"did you mean 'second'\?"),
+    ({"verdict": GOOD["verdict"] | {"labels": {True: "first", "B": "second"}}}, "put it in quotes"),
+    ({"verdict": GOOD["verdict"] | {"labels": {" A": "first", "B": "second"}}}, "has blanks around it"),
+    ({"verdict": GOOD["verdict"] | {"labels": {"": "first", "B": "second"}}}, "a label is empty"),
+    ({"verdict": GOOD["verdict"] | {"labels": {1: "first", "1": "second"}}}, "'1' is given twice"),
+    (
+        {"verdict": GOOD["verdict"] | {"labels": {"A": "first", "B": "second", "AA": "much-first"}}},
+        "much-first and much-second come together",
+    ),
+    ({"verdict": GOOD["verdict"] | {"delimiters": ["[["]}}, "verdict.delimiters: must be the two texts"),
+    ({"verdict": GOOD["verdict"] | {"delimiters": ["[[", ""]}}, "verdict.delimiters: must be the two texts"),
+    ({"verdict": {"parser": "json", "labels": {"A": "first", "B": "second"}, "winner": "reason"}}, "two names"),
+    ({"verdict": {"parser": "token_logprobs", "labels": {"A": "first", "B": "second"}}}, "set logprobs: 5"),
+    (
+        {"verdict": {"parser": "token_logprobs", "labels": {"A": "first", "B": "second", "C": "tie"}}},
+        "verdict.labels.C: 'tie' is not known; it can be first, second",
+    ),
+]
+
+
 def test_bundled_judges() -> None:
     names = [judge.name for judge in list_judges()]
     asking = [f"pairwise-{manner}" for manner in ("json", "letter", "logprob", "reasoned")]
@@ -61,65 +119,7 @@ def test_a_judge_is_a_name_a_file_or_a_folder(tmp_path: Path, monkeypatch: pytes
     assert load_judge("./longest").rule is None
 
 
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [
-        ({"templte": "x"}, r"unknown key 'templte'; did you mean 'template'\?"),
-        ({"zzz": 1}, "unknown key 'zzz'; it can be description"),
-        ({"description": "REMOVED"}, "the key 'description' is missing"),
-        ({"description": 3}, "description: must be a text"),
-        ({"protocol": "REMOVED"}, "the key 'protocol' is missing"),
-        ({"protocol": "rating"}, "protocol: 'rating' is not known; it can be pairwise"),
-        ({"protocol": "pairwize"}, r"did you mean 'pairwise'\?"),
-        ({"order": "alpaca_eval"}, r"order: 'alpaca_eval' is not known; did you mean 'alpaca-eval'\?"),
-        ({"order": ["both"]}, "order: "),
-        ({"template": "REMOVED"}, "'template' is missing; add it .or a rule"),
-        ({"template": "gone.jinja"}, "template: .*gone.jinja: no such file"),
-        ({"model": "REMOVED"}, "the key 'model' is missing"),
-        ({"model": "gpt-4"}, "model: must be provider/name, e.g. openai/"),
-        ({"sampling": [1]}, "sampling: must be a mapping"),
-        ({"sampling": {"temprature": 0}}, r"sampling: unknown key 'temprature'; did you mean 'temperature'\?"),
-        ({"sampling": {"temperature": "hot"}}, "sampling.temperature: must be a number from 0 to 2, not 'hot'"),
-        ({"sampling": {"temperature": True}}, "sampling.temperature"),
-        ({"sampling": {"max_tokens": 0}}, "sampling.max_tokens"),
-        ({"sampling": {"max_tokens": 1.5}}, "sampling.max_tokens"),
-        ({"sampling": {"logprobs": 21}}, "sampling.logprobs"),
-        ({"sampling": {"seed": "a"}}, "sampling.seed"),
-        ({"sampling": {"effort": 3}}, "sampling.effort"),
-        ({"sampling": {"effort": False}}, "not False .YAML reads a bare on, off, yes and no so: quote it"),
-        ({"sampling": {"stop": "x"}}, "sampling.stop"),
-        ({"criteria": "be nice"}, "criteria: must be a list"),
-        ({"criteria": ["be nice"]}, "criteria are either listed and used"),
-        ({"delimiters": "<a>"}, "delimiters: must be a list"),
-        ({"delimiters": ["#"]}, "delimiters: '#' cannot be neutralised"),
-        ({"rule": "longest"}, "a judge with a rule calls no model; remove 'template'"),
-        ({"verdict": "label"}, "verdict: must be a mapping"),
-        ({"verdict": {"labels": {}}}, "verdict: name a parser"),
-        ({"verdict": {"parser": "labels"}}, r"verdict.parser: 'labels' is not known; did you mean 'label'\?"),
-        ({"verdict": GOOD["verdict"] | {"label": 5}}, r"verdict: unknown key 'label'; did you mean 'labels'\?"),
-        ({"verdict": GOOD["verdict"] | {"winner": "w"}}, "verdict: unknown key 'winner'"),
-        ({"verdict": GOOD["verdict"] | {"labels": None}}, "verdict.labels: must map each label"),
-        ({"verdict": GOOD["verdict"] | {"labels": {"A": "first"}}}, "no label means 'second'"),
-        ({"verdict": GOOD["verdict"] | {"labels": {"A": "first", "B": "first"}}}, "two labels mean 'first'"),
-        ({"verdict": GOOD["verdict"] | {"labels": {"A": "first", "B": "secnd"}}}, r"did you mean 'second'\?"),
-        ({"verdict": GOOD["verdict"] | {"labels": {True: "first", "B": "second"}}}, "put it in quotes"),
-        ({"verdict": GOOD["verdict"] | {"labels": {" A": "first", "B": "second"}}}, "has blanks around it"),
-        ({"verdict": GOOD["verdict"] | {"labels": {"": "first", "B": "second"}}}, "a label is empty"),
-        ({"verdict": GOOD["verdict"] | {"labels": {1: "first", "1": "second"}}}, "'1' is given twice"),
-        (
-            {"verdict": GOOD["verdict"] | {"labels": {"A": "first", "B": "second", "AA": "much-first"}}},
-            "much-first and much-second come together",
-        ),
-        ({"verdict": GOOD["verdict"] | {"delimiters": ["[["]}}, "verdict.delimiters: must be the two texts"),
-        ({"verdict": GOOD["verdict"] | {"delimiters": ["[[", ""]}}, "verdict.delimiters: must be the two texts"),
-        ({"verdict": {"parser": "json", "labels": {"A": "first", "B": "second"}, "winner": "reason"}}, "two names"),
-        ({"verdict": {"parser": "token_logprobs", "labels": {"A": "first", "B": "second"}}}, "set logprobs: 5"),
-        (
-            {"verdict": {"parser": "token_logprobs", "labels": {"A": "first", "B": "second", "C": "tie"}}},
-            "verdict.labels.C: 'tie' is not known; it can be first, second",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("changes", "told"), BAD_KEYS)
 def test_every_bad_key_is_one_line_with_its_remedy(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
     folder = write(tmp_path / "mine", changes)
     with pytest.raises(InputError, match=told) as caught:

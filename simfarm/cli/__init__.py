@@ -41,7 +41,7 @@ _VERBS = {
     },
     "judge": {
         "annotate": (annotate, "ask a judge which outputs are better; writes annotations"),
-        "judges": (judges, "list, show and check judges"),
+        "judges": (judges, "list, show and check judges; their schema"),
     },
     "rank": {
         "evaluate": (evaluate, "a leaderboard from annotations, or from outputs (annotates first)"),

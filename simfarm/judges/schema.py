@@ -1,0 +1,161 @@
+"""The JSON Schema of a judge's file, so that an editor completes its keys and marks what loading would refuse.
+
+It is built from the words that loading knows (`simfarm.judges.fields`, `.spec`, `.parsers`), which nobody then writes
+down twice. Three rules cannot be said in a schema and are left to `simfarm judges check`: that the template is there,
+that it uses `criteria` where they are listed, and that the two fields of a JSON reply have two names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from simfarm.judges.fields import FIXED, VERDICT
+from simfarm.judges.orders import ORDERS
+from simfarm.judges.parsers import MEANINGS, PARSERS
+from simfarm.judges.spec import MODEL_KEYS, PROTOCOLS, RULES
+
+__all__ = ["judge_schema"]
+
+TEXT = {"type": "string", "pattern": r"\S"}
+WHOLE_TEXT = r"^\S([\s\S]*\S)?$"
+MODEL = {
+    "type": "string",
+    "pattern": r"^[^/]*[^/\s][^/]*/[\s\S]*\S",
+    "description": "provider/name, e.g. openai/gpt-6-luna",
+}
+DAY = {"type": ["string", "null"], "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
+
+
+def judge_schema() -> dict[str, Any]:
+    """The schema (draft 2020-12) as plain values. A judge follows a rule, or asks a model with a template."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A judge of simfarm",
+        "type": "object",
+        "properties": _keys(),
+        "additionalProperties": False,
+        "required": ["description", "protocol"],
+        "if": {"required": ["rule"]},
+        "then": {"properties": dict.fromkeys(MODEL_KEYS, False)},
+        "else": {"required": ["template", "verdict", "model"]},
+        "allOf": [
+            {
+                "if": {
+                    "properties": {
+                        "verdict": {"properties": {"parser": {"const": "token_logprobs"}}, "required": ["parser"]}
+                    },
+                    "required": ["verdict"],
+                },
+                "then": {
+                    "properties": {"sampling": {"properties": {"logprobs": {"minimum": 2}}, "required": ["logprobs"]}},
+                    "required": ["sampling"],
+                },
+            }
+        ],
+    }
+
+
+def _keys() -> dict[str, Any]:
+    return {
+        "description": {**TEXT, "description": "what kind of judge it is, in one line"},
+        "protocol": {"enum": list(PROTOCOLS)},
+        "order": {
+            "enum": list(ORDERS),
+            "default": "both",
+            "description": "which output is shown first; both asks twice and averages",
+        },
+        "rule": {"enum": list(RULES), "description": "instead of a template and a model"},
+        "template": {**TEXT, "description": "a Jinja2 file beside this one"},
+        "verdict": _verdict(),
+        "model": MODEL,
+        "alternatives": {"type": "array", "items": MODEL, "description": "models that would do as well"},
+        "checked": {**DAY, "description": "the day on which it was looked up that the model is to be had"},
+        "until": {**DAY, "description": "the last day on which the model is to be had"},
+        "sampling": _sampling(),
+        "criteria": {
+            "type": "array",
+            "items": {"type": ["string", "object"]},
+            "description": "what the template shows as criteria",
+        },
+        "delimiters": {
+            "type": "array",
+            "items": {"type": "string", "minLength": 2, "pattern": "^[^\u200b]*$"},
+            "description": "every tag the template puts around what is judged",
+        },
+    }
+
+
+def _sampling() -> dict[str, Any]:
+    plain = {"type": "object"}
+    return {
+        "type": "object",
+        "properties": {
+            "temperature": {"type": "number", "minimum": 0, "maximum": 2},
+            "top_p": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+            "max_tokens": {"type": "integer", "minimum": 1},
+            "logprobs": {"type": "integer", "minimum": 1, "maximum": 20},
+            "seed": {"type": "integer"},
+            "stop": {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}},
+            "effort": TEXT,
+            "thinking": {"type": "boolean"},
+            "template_args": plain,
+            "extra": {**plain, "propertyNames": {"not": {"enum": sorted(FIXED)}}},
+        },
+        "additionalProperties": False,
+    }
+
+
+def _verdict() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "parser": {"enum": list(PARSERS)},
+            "labels": {
+                "type": "object",
+                "description": "label: what it means",
+                "additionalProperties": {"enum": [*MEANINGS]},
+            },
+            "delimiters": {
+                "type": "array",
+                "items": {"type": "string", "minLength": 1},
+                "minItems": 2,
+                "maxItems": 2,
+                "description": "the two texts around a label",
+            },
+            "winner": {**TEXT, "default": "winner"},
+            "reason": {**TEXT, "default": "reason"},
+        },
+        "additionalProperties": False,
+        "required": ["parser", "labels"],
+        "allOf": [
+            {"if": {"properties": {"parser": {"const": parser}}}, "then": _of_parser(parser)} for parser in PARSERS
+        ],
+    }
+
+
+def _of_parser(parser: str) -> dict[str, Any]:
+    """The keys that a parser takes. Each meaning has one label, which a schema can say only set by set."""
+    pair = {"first", "second"}
+    sets = [pair] if parser == "token_logprobs" else [pair, {*pair, "tie"}, {*MEANINGS} - {"tie"}, {*MEANINGS}]
+    refused = {key for keys in VERDICT.values() for key in keys} - {*VERDICT[parser]}
+    return {
+        "properties": {
+            "labels": {
+                "anyOf": [_exactly(meanings) for meanings in sets],
+                "propertyNames": {"pattern": r"\S" if parser == "token_logprobs" else WHOLE_TEXT},
+            },
+            **dict.fromkeys(sorted(refused), False),
+        },
+        "required": ["delimiters"] if parser == "label" else [],
+    }
+
+
+def _exactly(meanings: Iterable[str]) -> dict[str, Any]:
+    """A mapping whose values are these, each once: as many as there are, and for each, not all are another."""
+    values = sorted(meanings)
+    return {
+        "minProperties": len(values),
+        "maxProperties": len(values),
+        "allOf": [{"not": {"additionalProperties": {"not": {"const": value}}}} for value in values],
+    }

@@ -1,0 +1,90 @@
+"""Judges as a person reads them: the list, one judge whole, and what a check of one brought to light."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from simfarm.judges import Judge
+from simfarm.judges.check import Check, last_day
+from simfarm.report.terminal import wrapped
+from simfarm.text.harmless import one_line
+
+__all__ = ["check_report", "facts_of", "listing", "page"]
+
+
+def facts_of(judge: Judge) -> dict[str, Any]:
+    """What there is to know about a judge but its template, in the words of its file."""
+    facts: dict[str, Any] = {
+        "name": judge.name,
+        "description": judge.description,
+        "hash": judge.hash,
+        "path": str(judge.path),
+        "protocol": judge.protocol,
+        "order": judge.order,
+        "rule": judge.rule,
+        "model": judge.model,
+        "checked": judge.checked and f"{judge.checked}",
+        "until": (end := last_day(judge)) and f"{end}",
+        "alternatives": list(judge.alternatives) or None,
+        "sampling": dict(judge.sampling) or None,
+        "parser": judge.verdict and judge.verdict.parser,
+        "labels": judge.verdict and dict(judge.verdict.labels),
+        "criteria": list(judge.criteria) or None,
+        "delimiters": list(judge.delimiters) or None,
+    }
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def listing(judges: list[Judge], width: int | None) -> str:
+    """One line a judge: its name, whom it asks and how."""
+    asked = {judge.name: _asked(judge) for judge in judges}
+    names, models = (max(map(len, column)) for column in (asked, asked.values()))
+    lines = [f"{judge.name:{names}}  {asked[judge.name]:{models}}  {judge.description}" for judge in judges]
+    lines += ["", "simfarm judges show NAME prints one whole; --judge takes a name, a file or a folder."]
+    return "\n".join(part for line in lines for part in wrapped(one_line(line), width, "    "))
+
+
+def _asked(judge: Judge) -> str:
+    """Whom a judge asks, when it was looked up that it can be asked, and until when, where that is known."""
+    checked, end = judge.checked, last_day(judge)
+    known = ", ".join([*([f"checked {checked}"] if checked else []), *([f"until {end}"] if end else [])])
+    return (judge.model or "no model") + (f" ({known})" if known else "")
+
+
+def page(facts: Mapping[str, Any], width: int | None) -> str:
+    """Everything about one judge, its template last and as it is written."""
+    lines = []
+    for key, value in facts.items():
+        if key == "template":
+            continue
+        if isinstance(value, list):
+            lines += [f"{key}:", *(f"  - {item}" for item in value)]
+        elif isinstance(value, dict):
+            lines.append(f"{key}: " + ", ".join(f"{name} = {item}" for name, item in value.items()))
+        else:
+            lines.append(f"{key}: {value}")
+    shown = [part for line in lines for part in wrapped(one_line(line), width)]
+    if facts.get("template"):
+        # as it is written: a template's lines mean something
+        shown += ["template:", textwrap.indent(facts["template"].rstrip("\n"), "  ")]
+    return "\n".join(shown)
+
+
+def check_report(judge: Judge, check: Check, width: int | None) -> str:
+    """What would be sent in each order, what was read from sample replies, and what is wrong."""
+    lines = [f"{judge.name} ({judge.hash})"]
+    for order, sent in check.rendered.items():
+        lines += ["", f"── order {order}: output_{order[0]} is shown first, output_{order[1]} second"]
+        for message in sent:
+            lines += [f"[{message['role']}]", *(f"  {line}" for line in message["content"].splitlines())]
+    lines += ["", "── sample replies and the preference read from them (1 = output_1, 2 = output_2)"]
+    for reply in check.replies:
+        read = f"no verdict ({reply.problem})" if reply.preference is None else f"{reply.preference:g}"
+        lines.append(f"  order {reply.order}  {reply.text:16}  {read}")
+    lines.append("")
+    lines += [f"problem: {problem}" for problem in check.problems]
+    lines += [f"warning: {warning}" for warning in check.warnings]
+    lines.append("not fit for use: mend the problems above" if check.problems else "fit for use")
+    return "\n".join(part for line in lines for part in wrapped(one_line(line), width))
