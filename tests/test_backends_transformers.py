@@ -7,6 +7,7 @@ import json
 import shutil
 import weakref
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,17 @@ from tiny_model import CHAT_TEMPLATE, TEXTS, build_tiny_model
 
 from simfarm.backends import open_model
 from simfarm.backends.base import Scorer
+from simfarm.backends.transformers.backend import STREAMS_SINCE
 from simfarm.data.exchange import CallError, Completion, Request
 from simfarm.errors import InputError
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-BATCHINGS = ["padded", "continuous"]
+streams = pytest.mark.skipif(
+    tuple(map(int, version("transformers").split(".")[:2])) < STREAMS_SINCE, reason="its batches go with no others"
+)
+BATCHINGS = ["padded", pytest.param("continuous", marks=streams)]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -93,6 +98,7 @@ def test_greedy_answers_are_those_of_generate(folder: Path, reference: tuple[Any
     assert 0 < ended < len(TEXTS), "the tiny model should end some answers and not others"
 
 
+@streams
 def test_a_seeded_answer_is_the_same_alone_in_a_batch_and_in_a_stream(folder: Path) -> None:
     requests = [
         chat(text, temperature=0.5 + 0.3 * i, top_p=1.0 if i % 2 else 0.9, seed=i) for i, text in enumerate(TEXTS)
@@ -375,7 +381,7 @@ def test_room_and_stops() -> None:
 async def test_a_likelihood_is_framed_as_its_answer_was(
     folder: Path, reference: tuple[Any, Any], batching: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from simfarm.backends.transformers.backend import padded as batches
+    from simfarm.backends.transformers import padded as batches
 
     calls: list[int] = []
     whole = batches.log_likelihoods
@@ -444,10 +450,11 @@ def test_tokens_that_the_model_has_no_row_for_fail_alone(folder: Path, tmp_path:
     assert str(odd).startswith("the tokenizer gives token 400 and the model has 400")
 
 
+@streams
 def test_a_request_that_continuous_batching_refuses_fails_alone(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from simfarm.backends.transformers.backend import continuous as stream
+    from simfarm.backends.transformers import continuous as stream
 
     processors = stream.ContinuousBatchingLogitsProcessorList
     whole = processors.check_kwargs
@@ -466,10 +473,11 @@ def test_a_request_that_continuous_batching_refuses_fails_alone(
     assert not [record for record in caplog.records if record.exc_info], "no traceback on the user's terminal"
 
 
+@streams
 def test_a_running_batch_that_breaks_is_everybodys_and_takes_nobody_in(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from simfarm.backends.transformers.backend import continuous as stream
+    from simfarm.backends.transformers import continuous as stream
     from simfarm.backends.transformers.checkpoint import Checkpoint
     from simfarm.backends.transformers.sampler import Draws, Row
 
@@ -511,6 +519,15 @@ def test_options_that_cannot_be_are_refused_before_loading(folder: Path, options
         open_model(f"transformers/{folder}", options)
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_continuous_batching_of_an_older_transformers_is_refused_before_loading(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simfarm.backends.transformers.backend.version", lambda _: "5.17.0")
+    assert ask(folder, [chat(TEXTS[0])])[0].text
+    with pytest.raises(InputError, match=r"batching=continuous needs transformers>=5\.19, here is 5\.17\.0"):
+        open_model(f"transformers/{folder}", {"device": "cpu", "batching": "continuous"})
 
 
 @pytest.mark.parametrize("batching", BATCHINGS)
@@ -580,7 +597,7 @@ def test_the_name_changes_with_weights_and_precision(folder: Path, tmp_path: Pat
 
 
 def test_the_weights_are_read_once_for_their_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from simfarm.backends.local.models import models as local
+    from simfarm.backends.local import models as local
 
     read: list[str] = []
     whole = local._file_digest

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,10 @@ GPU_BATCH = 64
 STREAMED = 256
 """Requests in flight for continuous batching."""
 
+STREAMS_SINCE = (5, 19)
+"""The first transformers whose model answers a padded batch between two steps of continuous batching; in 5.17 and 5.18
+an attention that is paged refuses it."""
+
 Asked = Request | Likelihood | str
 
 
@@ -47,8 +52,9 @@ class TransformersBackend:
 
     Options: `device` (cuda where there is one, else cpu), `dtype` (the model's own on a GPU; float32 on a CPU, where
     bfloat16 is several times slower), `adapter` (a LoRA folder, needs peft), `batch_size` of padded batches,
-    `batching` (continuous on a GPU, padded elsewhere), `attn_implementation`. `schema` is not held to: the judge's
-    parser has the last word anyway. Raises `InputError` for what cannot be found or run here.
+    `batching` (continuous on a GPU with transformers 5.19 or later, padded elsewhere), `attn_implementation`. `schema`
+    is not held to: the judge's parser has the last word anyway. Raises `InputError` for what cannot be found or run
+    here.
     """
 
     name = "transformers"
@@ -76,7 +82,12 @@ class TransformersBackend:
         self._device = _device(options.get("device"))
         on_cpu = self._device == "cpu"
         self._dtype = dtype or ("float32" if on_cpu else "auto")
-        self._streams = (batching or ("padded" if on_cpu else "continuous")) == "continuous"
+        streams = tuple(map(int, version("transformers").split(".")[:2])) >= STREAMS_SINCE
+        if batching == "continuous" and not streams:
+            since = ".".join(map(str, STREAMS_SINCE))
+            older = version("transformers")
+            raise InputError(f"batching=continuous needs transformers>={since}, here is {older}; leave it out")
+        self._streams = (batching or ("continuous" if streams and not on_cpu else "padded")) == "continuous"
         if self._streams and self._attention == "eager":
             raise InputError("attn_implementation=eager goes with batching=padded alone: leave one of them out")
         self._batch = _whole("batch_size", options.get("batch_size", BATCH if on_cpu else GPU_BATCH))
