@@ -17,12 +17,12 @@ from simfarm.errors import InputError
 from simfarm.judges import Judge, load_judge
 from simfarm.judges.family import model_family
 from simfarm.judges.protocols.pairwise import held, in_process, request_sampling
-from simfarm.settings import refuse, refuse_unasked, spelled
 from simfarm.runs.options import JudgeOptions, RunOptions, by_name
 from simfarm.runs.parts import server_name
 from simfarm.runs.run import OpenModel, Run
 from simfarm.runs.tallies import AnnotationTallies
 from simfarm.runs.verdicts import MAX_ATTEMPTS, Call, annotate, next_request, plan_calls
+from simfarm.settings import refuse, refuse_unasked, spelled
 from simfarm.text.words import plural
 
 __all__ = ["DEFAULT_JUDGE", "AnnotationRun"]
