@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from simfarm.ranking import leaderboard
+from simfarm.data.frames import frame_verdicts
+from simfarm.ranking import boards
 
 COLUMN = "length_controlled_winrate"
 FAMILY = ["gpt-3.5-turbo-1106", "gpt-3.5-turbo-1106_concise", "gpt-3.5-turbo-1106_verbose"]
@@ -46,7 +47,7 @@ def by_panel_size(rows: pd.DataFrame, full: pd.Series, replicates: int, seed: in
         differences = []
         for _ in range(replicates):
             chosen = rng.choice(full.index, size, replace=False)
-            [board] = leaderboard(rows[rows["generator_2"].isin(chosen)])
+            [board] = boards(frame_verdicts(rows[rows["generator_2"].isin(chosen)], "the rows"))
             differences.append((board.table.set_index("model")[COLUMN] - full[chosen]).abs().mean())
         result[size] = float(np.mean(differences))
     return result
@@ -61,7 +62,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = pd.read_parquet(options.data / "preferences.parquet")
     published = pd.read_csv(options.data / "published_leaderboard.csv").set_index("model")
-    [board] = leaderboard(rows)
+    [board] = boards(frame_verdicts(rows, "the rows"))
     table = board.table.set_index("model")
     figures: dict[str, object] = dict(compare(table, published))
     spreads = {

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from simfarm.ranking import leaderboard
+from simfarm.data.frames import frame_verdicts
+from simfarm.ranking import boards
 
 PLAIN = ("win_rate", "standard_error", "n_wins", "n_wins_base", "n_draws", "n_total", "discrete_win_rate", "avg_length")
 WEIGHTS = ["glm_w_not_gamed_baseline", "glm_w_instruction_difficulty"]
@@ -51,7 +52,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = pd.read_parquet(options.data / "preferences.parquet")
     published = pd.read_csv(options.data / "published_leaderboard.csv").set_index("model")
-    [board] = leaderboard(rows, length_control=["alpaca-eval-2"], lc_data=options.data)
+    [board] = boards(frame_verdicts(rows, "the rows"), length_control=["alpaca-eval-2"], lc_data=options.data)
     table = board.table.set_index("model")
     plain = plain_columns(table, published)
     for name, worst in plain.items():

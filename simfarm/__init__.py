@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from simfarm.data.records import Annotation, Comparison, Output
     from simfarm.errors import BudgetError, InputError, ProviderError, SimfarmError, SimfarmWarning
     from simfarm.judges import Judge, list_judges, load_judge
-    from simfarm.ranking import Board, Estimate, leaderboard
+    from simfarm.ranking import Board, Estimate
 
 _HOMES = {
     "annotate": "api.asking",
@@ -38,7 +38,6 @@ _HOMES = {
     "load_judge": "judges",
     "Board": "ranking",
     "Estimate": "ranking",
-    "leaderboard": "ranking",
     "Annotation": "data.records",
     "Comparison": "data.records",
     "Output": "data.records",
@@ -60,7 +59,6 @@ __all__ = [
     "compare",
     "evaluate",
     "generate",
-    "leaderboard",
     "leaderboards",
     "list_judges",
     "load_judge",

@@ -7,17 +7,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from tables import verdicts_of
 
 from simfarm.cli import main
 from simfarm.data import spool
 from simfarm.data.evidence import READ
 from simfarm.data.files import write_rows
-from simfarm.data.frames import annotations_frame, annotations_table
+from simfarm.data.frames import Verdicts, frame_verdicts, read_verdicts
 from simfarm.data.inputs import comparisons_for, read_for_evaluation
 from simfarm.data.reading import iter_columns, iter_rows
 from simfarm.data.spool import spooled
 from simfarm.errors import InputError
-from simfarm.ranking import leaderboard, rank_partitions, rate_models, style_win_rates
+from simfarm.ranking import boards as ranked
+from simfarm.ranking import inspection, rank_partitions, rate_models, style_win_rates
 
 RNG = np.random.default_rng(1)
 WORDS = ["one", "two", "# three\n", "**four**", "- five\n", "ünf", "[[A]]", "```\nsix\n```\n"]
@@ -38,8 +40,8 @@ def verdicts(model: str, n: int = 40, **columns: Any) -> list[dict[str, Any]]:
     return rows
 
 
-def boards(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [board.to_json() for board in leaderboard(frame, baseline="base")]
+def boards(frame: Verdicts) -> list[dict[str, Any]]:
+    return [board.to_json() for board in ranked(frame, baseline="base")]
 
 
 def test_a_mixed_bag_of_files_gives_the_board_of_the_table_in_memory(tmp_path: Path) -> None:
@@ -47,15 +49,15 @@ def test_a_mixed_bag_of_files_gives_the_board_of_the_table_in_memory(tmp_path: P
     bag["constant.jsonl"] = verdicts("constant", status="verdict")
     for name, rows in bag.items():
         write_rows(tmp_path / name, rows)
-    whole = pd.DataFrame([row for rows in bag.values() for row in rows])
-    read = read_for_evaluation([tmp_path / name for name in bag], control="style")
+    rows_of_all = pd.DataFrame([row for rows in bag.values() for row in rows])
+    read = read_for_evaluation([tmp_path / name for name in bag], inspection=inspection("style"))
     assert read is not None
-    table = read[0]
-    assert not {"instruction", "output_1", "output_2", "raw_completion"} & set(table)
+    table, whole = read[0], verdicts_of(rows_of_all, "style")
+    assert not {"instruction", "output_1", "output_2", "raw_completion"} & set(table.table)
     assert boards(table) == boards(whole)
     assert [b["models"][0]["flags"] for b in boards(table)] != ["not checked"]
     assert "constant-output" in json.dumps(boards(table))
-    slim, full = (style_win_rates(f, leaderboard(f, baseline="base")[0], "style") for f in (table, whole))
+    slim, full = (style_win_rates(f, ranked(f, baseline="base")[0], "style") for f in (table, whole))
     assert {k: e.value for k, e in slim.controlled.items()} == {k: e.value for k, e in full.controlled.items()}
     slim_rates, full_rates = (rate_models(f, "bradley-terry", control="length,lists")[0].table for f in (table, whole))
     pd.testing.assert_frame_equal(slim_rates, full_rates)
@@ -81,7 +83,7 @@ def test_partitions_that_simfarm_wrote_are_ranked_as_the_table_is(tmp_path: Path
     for part, file in enumerate(files):
         write_rows(file, rows[32 * part : 32 * part + 32])
     found = rank_partitions(files).estimates
-    whole = rate_models(pd.DataFrame(rows), "bradley-terry")[0].estimates
+    whole = rate_models(verdicts_of(pd.DataFrame(rows)), "bradley-terry")[0].estimates
     assert list(found) == list(whole)
     for name, estimate in whole.items():
         assert found[name].value == pytest.approx(estimate.value, abs=1e-6)
@@ -93,8 +95,8 @@ def test_partitions_that_simfarm_wrote_are_ranked_as_the_table_is(tmp_path: Path
 
 def test_two_outputs_of_one_length_are_two_comparisons_without_their_texts() -> None:
     rows = [r | {"output_2": t} for t in ("aa", "bb") for r in verdicts("m", 2)]
-    table = annotations_frame(pd.DataFrame(rows), "f")
-    (board,) = leaderboard(table, baseline="base", length_control=())
+    table = frame_verdicts(pd.DataFrame(rows), "f")
+    (board,) = ranked(table, baseline="base", length_control=())
     assert board.table["n_total"].tolist() == [4]
 
 
@@ -102,12 +104,12 @@ def test_two_outputs_of_one_length_are_two_comparisons_without_their_texts() -> 
 def test_a_preference_that_is_no_number_is_told_by_its_row_in_a_file_of_plain_cells(tmp_path: Path, odd: str) -> None:
     (tmp_path / "a.csv").write_text(f"instruction_id,preference\n1,2\n2, \n3,\n4,{odd}\n5,{odd}\n")
     with pytest.raises(InputError, match=f"row 4 has the unknown preference '{odd}'"):
-        annotations_table([("a", iter_columns(tmp_path / "a.csv", READ))])
+        read_verdicts([("a", iter_columns(tmp_path / "a.csv", READ))])
     (tmp_path / "a.csv").write_text("instruction_id,preference,length_1\n1, 2.0,7\n2, ,\n1e3,1.5,1e2\n")
-    table = annotations_table([("a", iter_columns(tmp_path / "a.csv", READ))])
+    table = read_verdicts([("a", iter_columns(tmp_path / "a.csv", READ))])
     assert table is not None
-    np.testing.assert_array_equal(table["preference"], [2.0, np.nan, 1.5])
-    np.testing.assert_array_equal(table["length_1"], [7.0, np.nan, 100.0])
+    np.testing.assert_array_equal(table.table["preference"], [2.0, np.nan, 1.5])
+    np.testing.assert_array_equal(table.table["length_1"], [7.0, np.nan, 100.0])
 
 
 @pytest.mark.parametrize("value", [True, False])
@@ -121,16 +123,14 @@ def test_truth_values_are_no_preferences(tmp_path: Path, name: str, value: bool)
 def test_a_column_that_stands_twice_in_a_frame_is_refused() -> None:
     frame = pd.DataFrame([[1, 2, "q"]], columns=["preference", "preference", "instruction"])
     with pytest.raises(InputError, match="'preference' twice"):
-        annotations_frame(frame, "f")
+        frame_verdicts(frame, "f")
 
 
 def test_one_id_for_two_instructions_is_told_with_their_words(tmp_path: Path) -> None:
     rows = [row | {"instruction_id": 7} for row in verdicts("m", 2)]
     write_rows(tmp_path / "a.jsonl", rows)
-    read = read_for_evaluation([tmp_path / "a.jsonl"])
-    assert read is not None
     with pytest.raises(InputError, match=r"'7' stands for two .* 'question 0\?' and 'question 1\?'"):
-        leaderboard(read[0])
+        read_for_evaluation([tmp_path / "a.jsonl"])
 
 
 def test_records_on_disk_are_those_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from tables import boards_of
 
 from simfarm.errors import InputError
-from simfarm.ranking import COLUMNS, leaderboard, paired_difference
+from simfarm.ranking import COLUMNS, paired_difference
 
 
 def planted(n_models: int = 3, n: int = 40, seed: int = 0) -> pd.DataFrame:
@@ -36,7 +37,7 @@ def planted(n_models: int = 3, n: int = 40, seed: int = 0) -> pd.DataFrame:
 
 
 def test_columns_are_those_of_the_design_and_the_best_model_is_first() -> None:
-    [board] = leaderboard(planted())
+    [board] = boards_of(planted())
     assert tuple(board.table.columns) == (*COLUMNS, "tier")
     assert board.table["win_rate"].is_monotonic_decreasing
     top = board.table.iloc[0]
@@ -48,13 +49,13 @@ def test_columns_are_those_of_the_design_and_the_best_model_is_first() -> None:
 
 
 def test_below_twenty_models_the_raw_win_rate_leads_and_the_board_says_why() -> None:
-    [small] = leaderboard(planted(3))
+    [small] = boards_of(planted(3))
     assert small.headline == "win_rate"
     assert any("length slope estimated from 3 models" in note for note in small.notes)
-    [almost] = leaderboard(planted(19))
+    [almost] = boards_of(planted(19))
     assert almost.headline == "win_rate"
     assert any("from 19 models; its interval is approximate" in note for note in almost.notes)
-    [large] = leaderboard(planted(20))
+    [large] = boards_of(planted(20))
     assert not any("length slope" in note for note in large.notes)
     assert large.headline == "length_controlled_winrate"
     assert large.table["length_controlled_winrate"].is_monotonic_decreasing
@@ -63,7 +64,7 @@ def test_below_twenty_models_the_raw_win_rate_leads_and_the_board_says_why() -> 
 
 
 def test_without_length_control_its_columns_are_empty() -> None:
-    [board] = leaderboard(planted(), length_control=())
+    [board] = boards_of(planted(), length_control=())
     assert board.table["length_controlled_winrate"].isna().all()
     assert board.slope is None
     assert board.lc_estimates == {}
@@ -71,8 +72,8 @@ def test_without_length_control_its_columns_are_empty() -> None:
 
 @pytest.mark.parametrize("named", [["none"], ["none", "joint"], ["joint", "none", "joint"]])
 def test_none_is_a_length_control_that_adds_nothing(named: list[str]) -> None:
-    [board] = leaderboard(planted(), length_control=named)
-    [plain] = leaderboard(planted(), length_control=[n for n in named if n != "none"])
+    [board] = boards_of(planted(), length_control=named)
+    [plain] = boards_of(planted(), length_control=[n for n in named if n != "none"])
     pd.testing.assert_frame_equal(board.table, plain.table)
     assert list(board.lc_estimates) == list(plain.lc_estimates)
 
@@ -80,12 +81,12 @@ def test_none_is_a_length_control_that_adds_nothing(named: list[str]) -> None:
 def test_the_baseline_against_itself_is_fifty_and_moves_nothing() -> None:
     rows = planted()
     own = rows[rows["generator_2"] == "m0"].assign(generator_2="base", preference=1.5)
-    [board] = leaderboard(pd.concat([rows, own]))
+    [board] = boards_of(pd.concat([rows, own]))
     table = board.table.set_index("model")
     line = table.loc["base"]
     assert line[["win_rate", "win_rate_low", "win_rate_high", "length_controlled_winrate"]].tolist() == [50.0] * 4
     assert line["n_draws"] == 40
-    [without] = leaderboard(rows)
+    [without] = boards_of(rows)
     assert without.panel_hash == board.panel_hash
     before = without.table.set_index("model").loc["m1", "length_controlled_winrate"]
     assert table.loc["m1", "length_controlled_winrate"] == pytest.approx(before, abs=1e-12)
@@ -98,7 +99,7 @@ def test_failures_are_counted_and_never_scored() -> None:
     rows.loc[:4, ["preference", "status"]] = [np.nan, "error"]
     rows.loc[5:6, ["preference", "status"]] = [np.nan, "unparseable"]
     lost = (planted(1)["preference"][:7] == 2).sum()
-    [board] = leaderboard(rows)
+    [board] = boards_of(rows)
     line = board.table.iloc[0]
     assert line[["n_error", "n_unparseable", "n_total", "n_wins"]].tolist() == [5, 2, 33, wins - lost]
     assert line["win_rate"] == pytest.approx(100 * (wins - lost) / 33)
@@ -106,12 +107,12 @@ def test_failures_are_counted_and_never_scored() -> None:
 
 def test_an_annotator_each_gets_a_board() -> None:
     rows = planted()
-    boards = leaderboard(pd.concat([rows, rows.assign(annotator="other")]))
+    boards = boards_of(pd.concat([rows, rows.assign(annotator="other")]))
     assert [b.annotator for b in boards] == ["judge", "other"]
 
 
 def test_breakdown_by_dataset_averages_to_the_whole() -> None:
-    [board] = leaderboard(planted())
+    [board] = boards_of(planted())
     parts = board.breakdown[board.breakdown["model"] == "m1"]
     assert parts["group"].tolist() == ["even", "odd"]
     assert parts["win_rate"].mean() == pytest.approx(board.table.set_index("model").loc["m1", "win_rate"])
@@ -119,7 +120,7 @@ def test_breakdown_by_dataset_averages_to_the_whole() -> None:
 
 def test_paired_difference_of_two_models() -> None:
     rows = planted(2, 60)
-    [board] = leaderboard(rows)
+    [board] = boards_of(rows)
     a, b = (rows[rows["generator_2"] == m]["preference"].to_numpy() for m in ("m1", "m0"))
     difference = paired_difference(board, "m1", "m0")
     assert difference.value == pytest.approx((a - b).mean())
@@ -132,7 +133,7 @@ def test_paired_difference_of_two_models() -> None:
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_one_or_two_rows_make_a_board(n: int) -> None:
-    [board] = leaderboard(planted(1).head(n))
+    [board] = boards_of(planted(1).head(n))
     assert len(board.table) == 1
     if n == 1:
         assert np.isnan(board.table["win_rate_low"][0])
@@ -142,7 +143,7 @@ def test_one_or_two_rows_make_a_board(n: int) -> None:
 def test_a_model_without_any_verdict_is_listed_last_with_a_warning() -> None:
     rows = planted(2)
     rows.loc[rows["generator_2"] == "m1", "preference"] = np.nan
-    [board] = leaderboard(rows)
+    [board] = boards_of(rows)
     assert board.table["model"].tolist() == ["m0", "m1"]
     assert np.isnan(board.table["win_rate"][1])
     assert any("m1 has no verdict" in w for w in board.warnings)
@@ -152,7 +153,7 @@ def test_a_model_without_any_verdict_is_listed_last_with_a_warning() -> None:
 def test_a_model_that_always_loses_or_wins_keeps_its_raw_rate_under_control(preference: float) -> None:
     rows = planted(3)
     rows.loc[rows["generator_2"] == "m0", "preference"] = preference
-    [board] = leaderboard(rows)
+    [board] = boards_of(rows)
     line = board.table.set_index("model").loc["m0"]
     assert line["length_controlled_winrate"] == line["win_rate"] == 100 * (preference - 1)
     assert line["win_rate_high"] > line["win_rate_low"]
@@ -163,14 +164,14 @@ def test_lopsided_lengths_are_warned_of_below_a_tenth(longer: int, warned: bool)
     rows = planted(1, 400)
     base = rows["output_1"].str.len()
     rows["output_2"] = ["x" * (n + 5 if i < longer else n - 5) for i, n in enumerate(base)]
-    [board] = leaderboard(rows)
+    [board] = boards_of(rows)
     assert any("one side of zero" in w for w in board.warnings) is warned
-    [turned] = leaderboard(rows.assign(output_2=["x" * (n - 5 if i < longer else n + 5) for i, n in enumerate(base)]))
+    [turned] = boards_of(rows.assign(output_2=["x" * (n - 5 if i < longer else n + 5) for i, n in enumerate(base)]))
     assert any("one side of zero" in w for w in turned.warnings) is warned
 
 
 def lc_warnings(rows: pd.DataFrame, **options: Any) -> list[str]:
-    [board] = leaderboard(rows, **options)
+    [board] = boards_of(rows, **options)
     assert board.table["length_controlled_winrate"].drop(board.table.index[board.table["model"] == "base"]).isna().all()
     assert board.slope is None
     return [w for w in board.warnings if "no length-controlled" in w]
@@ -189,7 +190,7 @@ def test_why_there_is_no_length_control_is_said() -> None:
 
 
 def test_rows_without_lengths_have_a_board_that_is_not_checked() -> None:
-    [board] = leaderboard(planted().drop(columns=["output_1", "output_2"]))
+    [board] = boards_of(planted().drop(columns=["output_1", "output_2"]))
     assert board.table["win_rate"].notna().all()
     assert board.table["flags"].eq("not checked").all()
 
@@ -200,14 +201,14 @@ def test_a_slope_that_nothing_tells_of_is_not_reported(n_models: int) -> None:
     one = rows[rows["instruction"] == "question 0"].assign(preference=1.3)
     level = rows.assign(output_2="x" * 40)
     for data in (one, level):
-        [board] = leaderboard(data)
+        [board] = boards_of(data)
         assert board.slope is None
         assert board.to_json()["length_slope"] is None
         assert not any("slope" in n for n in board.notes)
         np.testing.assert_allclose(
             board.table["length_controlled_winrate"], board.table["win_rate"], atol=15 if data is one else 0.5
         )
-    [board] = leaderboard(rows)
+    [board] = boards_of(rows)
     assert board.slope is not None
     assert board.slope.low < board.slope.value < board.slope.high
 
@@ -217,7 +218,7 @@ def test_what_the_orders_did_stands_beside_the_board() -> None:
     first, second = rows.assign(order="12", preference=2.0), rows.assign(order="21", preference=2.0)
     second.loc[:3, "preference"] = 1.0
     second.loc[4:9, "preference"] = 1.5
-    [board] = leaderboard(pd.concat([first, second.head(30)]))
+    [board] = boards_of(pd.concat([first, second.head(30)]))
     counts = board.counts
     assert counts["order_reversals"] == pytest.approx(4 / 30)
     assert counts["order_tie_changes"] == pytest.approx(6 / 30)
@@ -225,7 +226,7 @@ def test_what_the_orders_did_stands_beside_the_board() -> None:
     assert board.table["n_total"].tolist() == [30]
     assert any("reverses itself in 13.3 %" in n and "or back in 20.0 %" in n for n in board.notes)
     assert any(n.startswith("10 comparisons were asked in one order only") for n in board.notes)
-    [once] = leaderboard(rows.assign(order="12"))
+    [once] = boards_of(rows.assign(order="12"))
     assert (once.counts["order_reversals"], once.counts["n_half_asked"]) == (None, 0)
     assert not any("order" in n for n in once.notes)
 
@@ -234,22 +235,22 @@ def test_exactly_one_half_is_a_draw_and_a_narrow_win_a_win() -> None:
     rows = planted(1, 6)
     rows["preference"] = [1.5, 1.5, 1.5 + 1e-9, 1.5 - 1e-9, 2.0, 1.0]
     rows.loc[5, "preference"] = 1.6
-    [board] = leaderboard(rows)
+    [board] = boards_of(rows)
     line = board.table.iloc[0]
     assert line[["n_wins", "n_wins_base", "n_draws", "n_total"]].tolist() == [3, 1, 2, 6]
     assert line["discrete_win_rate"] == pytest.approx(100 * 4 / 6)
 
 
 def test_json_has_no_nan_and_survives_a_round_trip() -> None:
-    [board] = leaderboard(planted(1).head(1))
+    [board] = boards_of(planted(1).head(1))
     text = json.dumps(board.to_json(), allow_nan=False)
     assert json.loads(text)["models"][0]["win_rate_low"] is None
 
 
 def test_row_order_changes_nothing() -> None:
     rows = planted()
-    [board] = leaderboard(rows)
-    [shuffled] = leaderboard(rows.sample(frac=1, random_state=1))
+    [board] = boards_of(rows)
+    [shuffled] = boards_of(rows.sample(frac=1, random_state=1))
     assert shuffled.table["model"].tolist() == board.table["model"].tolist()
     np.testing.assert_allclose(
         shuffled.table["length_controlled_winrate"], board.table["length_controlled_winrate"], atol=1e-8
@@ -261,4 +262,4 @@ def test_row_order_changes_nothing() -> None:
 )
 def test_unknown_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        leaderboard(planted(), **options)
+        boards_of(planted(), **options)

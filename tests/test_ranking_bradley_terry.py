@@ -10,8 +10,8 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from simfarm.errors import InputError
-from simfarm.ranking import Comparisons, bootstrap_ratings, rank_intervals
-from simfarm.statistics import bradley_terry, logistic
+from simfarm.ranking import Comparisons, bootstrap_ratings, bradley_terry, rank_intervals
+from simfarm.statistics import logistic
 from simfarm.statistics.bradley_terry import ELO_SCALE
 
 STRENGTHS = np.array([-0.8, -0.3, 0.0, 0.2, 0.4, 0.5])

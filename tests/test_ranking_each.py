@@ -79,15 +79,14 @@ def test_one_annotators_parts_that_never_met_cost_no_others_ratings(capsys: pyte
 
 def test_instructions_that_are_not_alpaca_evals_cost_one_annotator_its_length_control(shared_data: Path) -> None:
     import pandas as pd
-
-    from simfarm.ranking import leaderboard
+    from tables import boards_of
 
     folder = shared_data / "alpaca_eval_2"
     rows = pd.read_parquet(folder / "preferences.parquet")
     rows = rows[rows["generator_2"].isin(rows["generator_2"].unique()[:3])]
     strange = rows.assign(annotator="stranger", instruction_id=rows["instruction_id"] + 900)
     both = pd.concat([rows, strange], ignore_index=True)
-    ours, theirs = leaderboard(both, length_control=["alpaca-eval-2"], lc_data=folder)
+    ours, theirs = boards_of(both, length_control=["alpaca-eval-2"], lc_data=folder)
     assert ours.table["length_controlled_winrate"].notna().all()
     assert theirs.table["length_controlled_winrate"].isna().all()
     assert theirs.table["win_rate"].notna().all()

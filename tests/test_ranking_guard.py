@@ -15,16 +15,16 @@ import pyarrow.compute
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 from hypothesis.errors import Unsatisfiable
+from tables import boards_of, verdicts_of
 
 from simfarm.data.files import read_rows
+from simfarm.data.inspection import Flag
 from simfarm.judges import list_judges
-from simfarm.ranking import leaderboard
 from simfarm.ranking.guard import repeats
 from simfarm.ranking.guard import watch as guard
 from simfarm.ranking.guard.hints import PROOF, RULES, sign
 from simfarm.ranking.guard.suspects import loose, suspects
-from simfarm.ranking.guard.watch import Flag, Watch, flags
-from simfarm.ranking.units import prepare
+from simfarm.ranking.guard.watch import Watch, flags_of
 from simfarm.text.disguise import readings
 
 Cheat = Callable[[Sequence[str]], list[str]]
@@ -44,7 +44,7 @@ def raised(outputs: Sequence[str], side: str = "2") -> tuple[Flag, ...]:
         }
         for i, output in enumerate(outputs)
     ]
-    found = flags(prepare(pd.DataFrame(rows)))
+    found = flags_of(verdicts_of(pd.DataFrame(rows)))
     assert found["b"] == ()
     return found["m"]
 
@@ -105,7 +105,7 @@ def test_a_hint_in_a_tenth_of_the_outputs_is_flagged() -> None:
 
 def test_a_slim_file_is_not_checked() -> None:
     rows = [{"instruction_id": 1, "generator_1": "b", "generator_2": "m", "annotator": "j", "preference": 1.0}]
-    assert flags(prepare(pd.DataFrame(rows))) == {"b": ("not checked",), "m": ("not checked",)}
+    assert flags_of(verdicts_of(pd.DataFrame(rows))) == {"b": ("not checked",), "m": ("not checked",)}
 
 
 @pytest.mark.parametrize("cheat", attacks.CONSTANTS.values(), ids=attacks.CONSTANTS)
@@ -214,7 +214,7 @@ def test_the_board_warns_with_the_example() -> None:
         }
         for n in range(20)
     ]
-    (board,) = leaderboard(pd.DataFrame(rows), length_control=())
+    (board,) = boards_of(pd.DataFrame(rows), length_control=())
     (told,) = [line for line in board.warnings if "constant-output" in line]
     assert told.startswith("m gives the same output, or nearly, to many instructions (constant-output): ")
     assert "(instruction 0; 20 of 20 outputs)" in told
@@ -308,7 +308,7 @@ def test_of_the_recorded_models_only_nullmodel_is_flagged(shared_data: Path) -> 
         rows["instruction"] = [instructions[i] for i in rows["instruction_id"]]
         rows["output_1"] = rows["instruction_id"].map(baseline)
         parts.append(rows)
-    found = flags(prepare(pd.concat(parts, ignore_index=True)))
+    found = flags_of(verdicts_of(pd.concat(parts, ignore_index=True)))
     assert len(found) == 9
     assert found.pop("NullModel") == ("constant-output", "speaks-to-judge")
     assert set(found.values()) == {()}

@@ -9,9 +9,10 @@ import pytest
 import statsmodels.api as sm
 from scipy.optimize import minimize
 from scipy.special import expit, roots_hermitenorm
+from tables import boards_of
 
 from simfarm.errors import InputError
-from simfarm.ranking import alpaca_eval, leaderboard
+from simfarm.ranking import alpaca_eval
 from simfarm.statistics.length_control import fit_joint, length_feature
 
 NODES, WEIGHTS = roots_hermitenorm(60)
@@ -175,18 +176,18 @@ def test_other_instructions_are_refused_by_alpaca_eval_2_with_the_remedy(shared_
         slim(2, 20).assign(instruction=lambda d: "question " + d["instruction_id"].astype(str)),
     ):
         with pytest.raises(InputError, match="--length-control joint"):
-            leaderboard(rows, length_control=["alpaca-eval-2"], lc_data=folder)
+            boards_of(rows, length_control=["alpaca-eval-2"], lc_data=folder)
 
 
 def test_missing_length_control_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"df_gamed\.csv: no such file"):
-        leaderboard(slim(1, 10), length_control=["alpaca-eval-2"], lc_data=tmp_path)
+        boards_of(slim(1, 10), length_control=["alpaca-eval-2"], lc_data=tmp_path)
 
 
 def test_without_the_hub_extra_the_remedies_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(InputError, match=r"--lc-data DIR.*simfarm\[hub\].*--length-control joint"):
-        leaderboard(slim(1, 10), length_control=["alpaca-eval-2"])
+        boards_of(slim(1, 10), length_control=["alpaca-eval-2"])
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +203,7 @@ def published(shared_data: Path) -> pd.DataFrame:
 def test_published_columns_and_length_control(
     shared_data: Path, published_rows: pd.DataFrame, published: pd.DataFrame
 ) -> None:
-    [board] = leaderboard(
+    [board] = boards_of(
         published_rows, length_control=["alpaca-eval-2", "joint"], lc_data=shared_data / "alpaca_eval_2"
     )
     table = board.table.set_index("model")

@@ -9,8 +9,7 @@ import pytest
 from scipy.special import expit
 
 from simfarm.errors import InputError
-from simfarm.ranking import BradleyTerry, Comparisons, rank_partitions
-from simfarm.statistics import bradley_terry
+from simfarm.ranking import BradleyTerry, Comparisons, bradley_terry, rank_partitions
 
 pytest.importorskip("duckdb")
 

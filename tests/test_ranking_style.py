@@ -15,9 +15,9 @@ from simfarm.ranking import (
     controlled_bradley_terry,
     controlled_win_rates,
     style_differences,
-    text_features,
 )
 from simfarm.statistics.style import _as_rate
+from simfarm.text import marks
 
 ANSWER = """# Title
 
@@ -45,7 +45,7 @@ cut off # here
 
 def counts(text: str) -> dict[str, float]:
     names = control_names("style")
-    return dict(zip(names, text_features([text])[0], strict=True))
+    return dict(zip(names, marks.counts(text, names), strict=True))
 
 
 def test_counts_marks_in_prose_and_none_in_code() -> None:
@@ -167,7 +167,7 @@ def test_controlled_ranking_takes_the_effect_of_lists_out() -> None:
     # Model c writes lists most of the time, the others seldom; all are equally good.
     writes = np.array([[0.6, 0.2, 0.2], [0.6, 0.2, 0.2], [0.1, 0.8, 0.1]])
     kinds = [np.array([rng.choice(3, p=writes[m]) for m in side]) for side in (first, second)]
-    counted = [text_features([texts[k] for k in side], ("lists", "bold")) for side in kinds]
+    counted = [np.array([marks.counts(texts[k], ("lists", "bold")) for k in side], float) for side in kinds]
     style = style_differences(counted[0], counted[1], ("lists", "bold"))
     chance = expit(0.8 * ((kinds[1] == 1).astype(float) - (kinds[0] == 1)))
     p = (rng.random(n) < chance).astype(float)

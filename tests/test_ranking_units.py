@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from tables import verdicts_of
 
 from simfarm.errors import InputError
-from simfarm.ranking.units import Orders, Units, find_baseline, prepare, units_by_annotator
+from simfarm.ranking.units import Orders, Units, find_baseline, units_by_annotator
 
 
 def row(instruction: str = "q", preference: float | None = 2.0, **more: Any) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def row(instruction: str = "q", preference: float | None = 2.0, **more: Any) -> 
 
 
 def units(*rows: dict[str, Any], baseline: str | None = None, **options: Any) -> Units:
-    data = prepare(pd.DataFrame(list(rows)))
+    data = verdicts_of(pd.DataFrame(list(rows)))
     [result] = units_by_annotator(data, find_baseline(data, baseline), **options)
     return result
 
@@ -138,7 +139,7 @@ def test_two_judges_under_one_name_are_refused_unless_allowed() -> None:
 
 def test_cluster_is_the_id_with_the_dataset_where_ids_repeat() -> None:
     def clusters(*rows: dict[str, Any]) -> int:
-        return int(prepare(pd.DataFrame(list(rows)))["cluster"].nunique())
+        return int(verdicts_of(pd.DataFrame(list(rows))).table["cluster"].nunique())
 
     assert clusters(row("a", instruction_id=0, dataset="x"), row("b", instruction_id=0, dataset="y")) == 2
     assert clusters(row("a", instruction_id=0, dataset="x"), row("a ", instruction_id=0, dataset="x")) == 1
@@ -150,24 +151,24 @@ def test_cluster_is_the_id_with_the_dataset_where_ids_repeat() -> None:
 def test_ids_that_file_formats_changed_still_join() -> None:
     """CSV reads text, JSON numbers, and a table with a gap floats: all are the same instruction."""
     rows = [row("a", instruction_id=i, generator_2=f"m{k}") for k, i in enumerate((0, 0.0, "0", "0.0", np.int64(0)))]
-    data = prepare(pd.DataFrame([*rows, row("b", instruction_id="00"), row("c", instruction_id="q0")]))
-    assert data["cluster"].tolist() == [0, 0, 0, 0, 0, 1, 2]
+    data = verdicts_of(pd.DataFrame([*rows, row("b", instruction_id="00"), row("c", instruction_id="q0")]))
+    assert data.table["cluster"].tolist() == [0, 0, 0, 0, 0, 1, 2]
     split = [row("a", instruction_id=i, repeat=r, order=o) for i, r, o in ((1, 0, "12"), ("1", "0", "21"))]
     assert units(*split).table["p"].tolist() == [1.0]
     years = [row(t, instruction_id=0, dataset=d) for t, d in (("a", 2023), ("a", "2023"), ("b", 2024.0), ("c", None))]
-    assert prepare(pd.DataFrame(years))["cluster"].tolist() == [0, 0, 1, 2]
-    assert prepare(pd.DataFrame(years[2:]))["cluster"].tolist() == [0, 1]
+    assert verdicts_of(pd.DataFrame(years)).table["cluster"].tolist() == [0, 0, 1, 2]
+    assert verdicts_of(pd.DataFrame(years[2:])).table["cluster"].tolist() == [0, 1]
 
 
 def test_one_id_for_two_instructions_is_refused_with_the_remedy() -> None:
     rows = row("a", instruction_id=3), row("a ", instruction_id="3"), row("b", instruction_id=3.0)
     with pytest.raises(InputError, match=r"'3(\.0)?' stands for two .*'a' and 'b'.*drop .*instruction_id.*dataset"):
-        prepare(pd.DataFrame(list(rows)))
+        verdicts_of(pd.DataFrame(list(rows)))
     apart = [r | {"dataset": name} for r, name in zip(rows, "xxy", strict=True)]
-    assert prepare(pd.DataFrame(apart))["cluster"].tolist() == [0, 0, 1]
+    assert verdicts_of(pd.DataFrame(apart)).table["cluster"].tolist() == [0, 0, 1]
     chats = [row(None, instruction_id=3, messages=[{"role": "user", "content": c}]) for c in "ab"]
     with pytest.raises(InputError, match="'3' stands for two"):
-        prepare(pd.DataFrame(chats))
+        verdicts_of(pd.DataFrame(chats))
 
 
 @pytest.mark.parametrize("slim_first", [False, True])
@@ -187,7 +188,7 @@ def test_a_model_in_a_full_and_a_slim_file_counts_once(slim_first: bool) -> None
 
 def test_rows_that_nothing_identifies_are_refused() -> None:
     with pytest.raises(InputError, match="row 2 has neither"):
-        prepare(pd.DataFrame([row("a"), row(None)]))
+        verdicts_of(pd.DataFrame([row("a"), row(None)]))
 
 
 def test_several_samples_of_one_instruction_are_comparisons_of_one_cluster() -> None:
@@ -197,7 +198,7 @@ def test_several_samples_of_one_instruction_are_comparisons_of_one_cluster() -> 
 
 
 def test_each_annotator_has_its_own_units() -> None:
-    data = prepare(pd.DataFrame([row("a"), row("a", 1.0, annotator="k")]))
+    data = verdicts_of(pd.DataFrame([row("a"), row("a", 1.0, annotator="k")]))
     assert [u.annotator for u in units_by_annotator(data, "b")] == ["j", "k"]
 
 

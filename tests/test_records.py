@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from simfarm.data.files import write_rows
-from simfarm.data.frames import annotations_frame
+from simfarm.data.frames import frame_verdicts
 from simfarm.data.inputs import comparisons_for, read_for_evaluation
 from simfarm.data.pairing import pair_with_baseline
 from simfarm.data.records import Output, comparisons_from_rows, kind_of_rows, outputs_from_rows
@@ -201,7 +201,7 @@ def annotations(**columns: Any) -> pd.DataFrame:
 
 
 def test_annotation_frames_are_normal() -> None:
-    frame = annotations_frame(annotations(preference=[0, None]), "f")
+    frame = frame_verdicts(annotations(preference=[0, None]), "f").table
     assert frame["preference"].tolist()[0] == 1.5
     assert np.isnan(frame["preference"][1])
     assert frame["status"].tolist() == ["verdict", "unparseable"]
@@ -224,12 +224,12 @@ def test_annotation_frames_are_normal() -> None:
 )
 def test_bad_annotations(columns: dict[str, Any], told: str) -> None:
     with pytest.raises(InputError, match=told):
-        annotations_frame(annotations(**columns), "f")
+        frame_verdicts(annotations(**columns), "f")
 
 
 def test_annotations_without_any_instruction() -> None:
     with pytest.raises(InputError, match="lacks both 'instruction' and 'instruction_id'"):
-        annotations_frame(annotations(preference=[1, 2]).drop(columns="instruction"), "f")
+        frame_verdicts(annotations(preference=[1, 2]).drop(columns="instruction"), "f")
 
 
 def test_annotation_files_are_read_as_alpaca_eval_wrote_them(shared_data: Path) -> None:
@@ -237,15 +237,16 @@ def test_annotation_files_are_read_as_alpaca_eval_wrote_them(shared_data: Path) 
     paths = sorted((folder / "annotations").glob("*.zst"))[:2]
     read = read_for_evaluation(paths)
     assert read is not None
-    frame, baseline = read
+    verdicts, baseline = read
+    frame = verdicts.table
     assert baseline is None
     assert frame.groupby("generator_2").size().tolist() == [805, 805]
     assert frame["length_1"].isna().all()
     filled = read_for_evaluation(paths, str(folder / "baseline_gpt4_1106_preview.jsonl.zst"))
     assert filled is not None
     assert filled[1] == "gpt4_1106_preview"
-    assert (filled[0]["length_1"] > 0).all()
-    assert (filled[0]["length_2"] > 0).any()
+    assert (filled[0].table["length_1"] > 0).all()
+    assert (filled[0].table["length_2"] > 0).any()
 
 
 def test_output_files_hold_no_verdicts_and_kinds_do_not_mix(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from simfarm.backends.base import Backend
+    from simfarm.data.frames import Verdicts
     from simfarm.judges import Judge
     from simfarm.ranking import Board, Rejudged
     from simfarm.report.evaluation import Ranking
@@ -86,22 +87,24 @@ def _verdicts(
     *,
     limit: int | None,
     allow_missing: bool,
-) -> tuple[pd.DataFrame, str | None, pd.DataFrame | None]:
-    """(annotations, the baseline's name, human labels), where `inputs` hold outputs of a judge that is asked now."""
-    from simfarm.data.frames import annotations_frame
+) -> tuple[Verdicts, str | None, Verdicts | None]:
+    """(verdicts, the baseline's name, human labels), where `inputs` hold outputs of a judge that is asked now."""
+    from simfarm.data.frames import frame_verdicts
+    from simfarm.ranking import inspection
     from simfarm.report.evaluation import annotations_in
     from simfarm.settings import refuse_asking
 
     with opened(inputs, baseline, human) as (sources, (base, people)):
         labels = None if people is None else annotations_in([people])[0]
-        read = read_for_evaluation(sources, base, ranking.control)
+        read = read_for_evaluation(sources, base, inspection(ranking.control))
         if read is not None:
             given = by_name(asking[0]) | by_name(asking[1]) | {"limit": limit, "allow_missing": allow_missing}
             refuse_asking(given, called(sources[0], 1, "the input"))
             return *read, labels
         session, pairs = opened_session(sources, base, limit, allow_missing, asking)
         ranking.rehearse(session, pairs, labels, {"human": human})
-        return annotations_frame(annotated(session, pairs), "annotations", ranking.control), None, labels
+        looked = inspection(ranking.control)
+        return frame_verdicts(annotated(session, pairs), "annotations", looked), None, labels
 
 
 def _warn_of(boards: Sequence[Board]) -> None:
@@ -161,14 +164,16 @@ def evaluate(
 
     asking = asking_options(locals())
     ranking = Ranking.of(length_control, lc_data, level, mix_judges, rank=rank, control=control, human=human)
-    frame, name, labels = _verdicts(inputs, baseline, human, ranking, asking, limit=limit, allow_missing=allow_missing)
-    if ranking.by_rating(frame, name, {"human": human, "length_control": length_control, "lc_data": lc_data}):
-        found = ranking.rated(frame)
+    verdicts, name, labels = _verdicts(
+        inputs, baseline, human, ranking, asking, limit=limit, allow_missing=allow_missing
+    )
+    if ranking.by_rating(verdicts, name, {"human": human, "length_control": length_control, "lc_data": lc_data}):
+        found = ranking.rated(verdicts)
         for line in (line for one in found for line in one.warnings):
             warn(line)
         tables = [ratings_sheet(one).table for one in found]
         return pd.concat([table for table in tables if not table.empty] or tables, ignore_index=True)
-    boards, styles, people = ranking.extras(frame, ranking.boards(frame, name), labels)
+    boards, styles, people = ranking.extras(verdicts, ranking.boards(verdicts, name), labels)
     _warn_of(boards)
     for one in (one for found in people if found for one in found.values()):
         for line in one.warnings:

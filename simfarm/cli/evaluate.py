@@ -20,6 +20,7 @@ from simfarm.text.words import plural
 if TYPE_CHECKING:
     import pandas as pd
 
+    from simfarm.data.frames import Verdicts
     from simfarm.data.records import Comparison
     from simfarm.ranking import Board
     from simfarm.report.evaluation import Ranking
@@ -101,10 +102,11 @@ def _evaluated(arguments: argparse.Namespace, ranking: Ranking) -> int:
     """What `run` does once its inputs are at hand."""
     from simfarm.data.inputs import read_for_evaluation
     from simfarm.data.sources import called
+    from simfarm.ranking import inspection
     from simfarm.report.evaluation import annotations_in
     from simfarm.settings import refuse, refuse_asking
 
-    read = read_for_evaluation(arguments.inputs, arguments.baseline, arguments.control)
+    read = read_for_evaluation(arguments.inputs, arguments.baseline, inspection(arguments.control))
     labels = annotations_in([arguments.human])[0] if arguments.human else None
     arguments.asked = {}
     if read is None:
@@ -112,21 +114,21 @@ def _evaluated(arguments: argparse.Namespace, ranking: Ranking) -> int:
             from simfarm.cli.judging import dry_run  # with it comes all that asks a judge
 
             return dry_run(arguments, lambda session, pairs: _rehearse(arguments, ranking, session, pairs, labels))
-        frame, name, status = _annotated(arguments, ranking, labels)
+        verdicts, name, status = _annotated(arguments, ranking, labels)
     else:
         refuse_asking(vars(arguments), called(arguments.inputs[0]))
-        frame, name = read
+        verdicts, name = read
         status = 0
         if name == arguments.baseline and arguments.rank in ("bradley-terry", "lottery"):
             refuse({"baseline": name}, f"with --rank {arguments.rank}, which needs none")
-    if frame["preference"].isna().all():
+    if verdicts.table["preference"].isna().all():
         status = status or 4
-    if ranking.by_rating(frame, name, vars(arguments)):
+    if ranking.by_rating(verdicts, name, vars(arguments)):
         from simfarm.report.ratings import ratings_sheet
 
-        _show(arguments, [ratings_sheet(one) for one in ranking.rated(frame)])
+        _show(arguments, [ratings_sheet(one) for one in ranking.rated(verdicts)])
     else:
-        _board(arguments, ranking, frame, name, labels)
+        _board(arguments, ranking, verdicts, name, labels)
     if arguments.output and arguments.output != "-":
         say(f"wrote {arguments.output}")
     return status
@@ -135,18 +137,18 @@ def _evaluated(arguments: argparse.Namespace, ranking: Ranking) -> int:
 def _board(
     arguments: argparse.Namespace,
     ranking: Ranking,
-    frame: pd.DataFrame,
+    verdicts: Verdicts,
     name: str | None,
-    labels: pd.DataFrame | None,
+    labels: Verdicts | None,
 ) -> None:
     """Win rates over the baseline, printed and written, with style control and human labels where asked for."""
     from simfarm.report.board import board_sheet
     from simfarm.report.published import place_among, placed_json
     from simfarm.report.ratings import calibrated_json, calibrated_lines, style_json, style_lines, with_rates
 
-    boards, styles, people = ranking.extras(frame, ranking.boards(frame, name), labels)
+    boards, styles, people = ranking.extras(verdicts, ranking.boards(verdicts, name), labels)
     if arguments.add_to:
-        boards = [_added(arguments, ranking, frame, boards)]
+        boards = [_added(arguments, ranking, verdicts, boards)]
     sheets = []
     for style, given, board in zip(styles, people, boards, strict=True):
         found = given or {}
@@ -184,18 +186,18 @@ def _rehearse(
     ranking: Ranking,
     session: AnnotationRun,
     pairs: Sequence[Comparison],
-    labels: pd.DataFrame | None,
+    labels: Verdicts | None,
 ) -> None:
     """What cannot be ranked, or does not belong on the kept board, is refused before the judge is paid."""
 
-    def kept(frame: pd.DataFrame, boards: Sequence[Board]) -> None:
+    def kept(verdicts: Verdicts, boards: Sequence[Board]) -> None:
         if arguments.add_to:
-            _joined(arguments, frame, boards)
+            _joined(arguments, verdicts, boards)
 
     ranking.rehearse(session, pairs, labels, vars(arguments), kept)
 
 
-def _joined(arguments: argparse.Namespace, frame: pd.DataFrame, boards: Sequence[Board]) -> pd.DataFrame:
+def _joined(arguments: argparse.Namespace, verdicts: Verdicts, boards: Sequence[Board]) -> pd.DataFrame:
     """The annotations of the kept board with these among them; raises `InputError` where they do not belong there."""
     from simfarm.errors import InputError
     from simfarm.report.kept import join_kept
@@ -204,36 +206,36 @@ def _joined(arguments: argparse.Namespace, frame: pd.DataFrame, boards: Sequence
         raise InputError(
             f"--add-to keeps one judge a board; the files hold {plural(len(boards), 'annotator')}, give one at a time"
         )
-    return join_kept(arguments.add_to, frame, boards[0].baseline)
+    return join_kept(arguments.add_to, verdicts.table, boards[0].baseline)
 
 
-def _added(arguments: argparse.Namespace, ranking: Ranking, frame: pd.DataFrame, boards: Sequence[Board]) -> Board:
+def _added(arguments: argparse.Namespace, ranking: Ranking, verdicts: Verdicts, boards: Sequence[Board]) -> Board:
     """The kept board with these annotations in it, ranked anew as one panel."""
+    from simfarm.data.frames import frame_verdicts
     from simfarm.report.kept import flags_of, judge_models, keep
 
-    joined = _joined(arguments, frame, boards)
-    (whole,) = ranking.boards(joined, boards[0].baseline)
-    models = judge_models(frame, arguments.asked)
+    joined = _joined(arguments, verdicts, boards)
+    (whole,) = ranking.boards(frame_verdicts(joined, str(arguments.add_to)), boards[0].baseline)
+    models = judge_models(verdicts.table, arguments.asked)
     return keep(arguments.add_to, joined, whole, flags_of(boards[0]), arguments.inputs, models=models)
 
 
-def _annotated(
-    arguments: argparse.Namespace, ranking: Ranking, labels: pd.DataFrame | None
-) -> tuple[pd.DataFrame, None, int]:
+def _annotated(arguments: argparse.Namespace, ranking: Ranking, labels: Verdicts | None) -> tuple[Verdicts, None, int]:
     """(annotations of the output files, no baseline by name: it is output_1 throughout, the exit status so far)."""
     from simfarm.cli.judging import open_run, report_summary, streamed
-    from simfarm.data.frames import annotations_table, row_columns
+    from simfarm.data.frames import read_verdicts, row_columns
     from simfarm.errors import BudgetError, InputError
+    from simfarm.ranking import inspection
 
     session, pairs = open_run(arguments)
     _rehearse(arguments, ranking, session, pairs, labels)
     with closing(streamed(session, pairs)) as made:
         rows = (annotation.row() for annotation in made)
-        table = annotations_table([("the new annotations", row_columns(rows))], arguments.control)
+        verdicts = read_verdicts([("the new annotations", row_columns(rows))], inspection(arguments.control))
     status = report_summary(session)
     arguments.asked = {} if session.backend is None else {session.model: session.life()}
     if session.summary.stopped and not session.summary.status["verdict"]:
         raise BudgetError("there is no verdict to rank yet; raise --budget and run the same command again")
-    if table is None:
+    if verdicts is None:
         raise InputError("there is nothing to judge; name output files with rows")
-    return table, None, status
+    return verdicts, None, status

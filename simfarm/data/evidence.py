@@ -1,7 +1,7 @@
 """What estimates need of annotation rows, gathered as the rows stream by: texts leave their traces and are forgotten.
 
 A text leaves its length, a hash (which tells comparisons apart), for an instruction its SHA-256 and its beginning, for
-an output its style counts where they are wanted, and what the guard saw. So the memory is that of the rows, some
+an output what an `Inspection` looks for. So the memory is that of the rows, some
 hundred bytes each, whatever was written in them.
 """
 
@@ -10,19 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simfarm.data.cells import encodable
+from simfarm.data.inspection import Flag, Inspection
 from simfarm.data.reading import Columns
+from simfarm.text.marks import counts
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from simfarm.ranking.guard.watch import Watch
 
 __all__ = ["READ", "Floats", "Gathered", "Texts", "categories", "message_text", "text_digest"]
 
@@ -45,18 +45,15 @@ Codes = NDArray[np.int32]
 
 
 class Texts:
-    """What instructions, chats and outputs leave behind, for all files of one reading together.
+    """What instructions, chats and outputs leave behind, for all files of one reading together."""
 
-    `style` counts the marks of one output, in a fixed order of `width` features."""
-
-    def __init__(self, watch: Watch, style: Callable[[str], Sequence[int]] | None = None, width: int = 0) -> None:
+    def __init__(self, inspection: Inspection) -> None:
         self._asked: dict[int, int] = {}
         self._digests: list[str | None] = []
         self._starts: list[str | None] = []
-        self._watch = watch
-        self._style = style
-        self._styles: dict[int, Sequence[float]] = {0: [math.nan] * width}
-        self._width = width
+        self._watch = inspection.watch
+        self.features = tuple(name for name in inspection.features if name != "length")
+        self._styles: dict[int, Sequence[float]] = {0: [math.nan] * len(self.features)}
 
     def asked(self, text: str | None) -> int:
         """A number for an instruction or a chat, the same for the same stripped text; -1 for none."""
@@ -80,18 +77,23 @@ class Texts:
         return np.array([*self._starts, None], dtype=object)[codes]
 
     def answered(self, generator: str, cluster: Hashable, text: str | None, where: Any) -> int:
-        """The hash of an output, 0 for none; the guard sees it, and calls its instruction `where`."""
+        """The hash of an output, 0 for none; who watches sees it, and calls its instruction `where`."""
         if text is None:
             return 0
-        self._watch.see(generator, cluster, text, where)
+        if self._watch is not None:
+            self._watch.see(generator, cluster, text, where)
         key = hash(text) or 1
-        if self._style is not None and key not in self._styles:
-            self._styles[key] = self._style(text)
+        if self.features and key not in self._styles:
+            self._styles[key] = counts(text, self.features)
         return key
 
+    def flags(self) -> Mapping[str, tuple[Flag, ...]]:
+        """What the outputs showed to who watched."""
+        return {} if self._watch is None else self._watch.flags()
+
     def styles(self, hashes: Whole) -> Floats:
-        """The style counts (n × width) of the outputs that have these hashes, NaN for 0."""
-        return np.array([self._styles[key] for key in hashes.tolist()], dtype=float).reshape(-1, self._width)
+        """The style counts (n × features) of the outputs that have these hashes, NaN for 0."""
+        return np.array([self._styles[key] for key in hashes.tolist()], dtype=float).reshape(-1, len(self.features))
 
 
 class Gathered:
@@ -141,7 +143,7 @@ class Gathered:
         self.length += n
 
     def _clusters(self) -> tuple[list[Hashable], list[Any]]:
-        """What tells the latest rows' instructions apart for the guard (the id, with its dataset, or the text), and
+        """What tells the latest rows' instructions apart for who watches (the id, with its dataset, or the text), and
         what it calls them (the id, or their number)."""
         asked = np.where(
             self._asked["instruction"][-1] >= 0, self._asked["instruction"][-1], self._asked["messages"][-1]

@@ -1,4 +1,4 @@
-"""Annotation files as one table, validated: what every estimate starts from.
+"""Verdicts in their one normal form: what a row of annotations means is decided here, once, for every estimate.
 
 Only what estimates read is kept, and of the texts their traces (see `evidence`): the memory is that of the rows. Wrong
 values end here, with the file and the row, and not as a silent draw.
@@ -7,28 +7,31 @@ values end here, with the file and the row, and not as a silent draw.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from simfarm.data.cells import encodable, plain
-from simfarm.data.evidence import READ, Floats, Gathered, Texts, categories, text_digest
+from simfarm.data.evidence import READ, Floats, Gathered, Texts, categories
+from simfarm.data.identity import cluster_codes, identifiers
+from simfarm.data.inspection import Flag, Inspection
+from simfarm.data.meaning import NAMES, STATUSES, TIE, order_of, status_of
 from simfarm.data.reading import Columns, columns_of
 from simfarm.errors import InputError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 __all__ = [
-    "annotations_frame",
-    "annotations_table",
-    "fill_baseline",
+    "Verdicts",
     "frame_columns",
     "frame_rows",
+    "frame_verdicts",
+    "read_verdicts",
     "row_columns",
     "rows_frame",
+    "together",
 ]
 
 _JUDGED_BY = 100
@@ -37,23 +40,72 @@ _JUDGED_BY = 100
 _ROWS = 4096
 
 
-def annotations_table(
-    sources: Iterable[tuple[str, Iterator[Columns]]], control: str | None = None
-) -> pd.DataFrame | None:
-    """The annotations of (name for messages, columns) as one table; None where the first holds no verdicts.
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """Annotation rows, one a call, in normal form: whoever takes this asks no more what a cell means.
 
-    `preference` is in 1..2 or NaN (a stored 0 is a draw), `status`, names and `order` are text, `length_1` and
-    `length_2` in characters (NaN where neither length nor text is known). Texts are replaced by what `Gathered.frame`
-    says; where there were any, `flags_1` and `flags_2` are what the guard found of the row's generators, and with
-    `control` (features of style) `style_FEATURE_1` and so on are counts. Raises `InputError` for wrong values.
+    `table` always has
+      annotator, generator_1, generator_2, judge_hash   names ("unknown", "output_1", "output_2", "unknown" for none)
+      status                                            verdict, unparseable or error
+      preference                                        1 (output_1) to 2 (output_2); NaN without a verdict
+      order                                             "12", "21" or what the file says, missing without a call
+      repeat, sample                                    numbers, or ids as text; 0 where there are none
+      length_1, length_2                                characters; NaN where neither length nor text is known
+      output_1_hash, output_2_hash                      tell texts apart within this process; 0 for no text
+      cluster                                           a code for the instruction (see `identity.cluster_codes`)
+    and, where a file has them, instruction_id, dataset, category, model, finish_reason_1, finish_reason_2, of the
+    instruction and the messages `instruction_sha256` and `instruction_start`, of features that were inspected
+    `style_FEATURE_1` and `style_FEATURE_2`. `flags` says what was found in each generator's texts, if there were any.
     """
-    import pandas as pd
 
-    from simfarm.ranking.guard.watch import Watch
+    table: pd.DataFrame
+    flags: Mapping[str, tuple[Flag, ...]] = field(default_factory=dict)
 
-    watch = Watch()
-    names, style = _style(control)
-    texts = Texts(watch, style, len(names))
+    def annotators(self) -> list[str]:
+        """Their names, in order of first appearance."""
+        return [str(name) for name in pd.unique(self.table["annotator"])]
+
+    def by_annotator(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """(annotator, its rows) in order of first appearance; a lone annotator's rows are not copied."""
+        names = self.annotators()
+        if len(names) == 1:
+            yield names[0], self.table
+            return
+        for name, part in self.table.groupby("annotator", sort=False, observed=True):
+            yield str(name), part
+
+    def of(self, annotator: str) -> Verdicts:
+        """One annotator's."""
+        own = (self.table["annotator"].astype(str) == annotator).to_numpy()
+        return self if own.all() else Verdicts(self.table[own].reset_index(drop=True), self.flags)
+
+    def by(self, annotator: str, judge_hash: str | None = None) -> Verdicts:
+        """The same verdicts under another name; under another judge hash where one is given."""
+        named = {"annotator": annotator, "judge_hash": self.table["judge_hash"] if judge_hash is None else judge_hash}
+        return Verdicts(self.table.assign(**named), self.flags)
+
+
+def together(*parts: Verdicts) -> Verdicts:
+    """Verdicts of several readings as one, under one numbering of the instructions.
+
+    Raises `InputError` where one id stands for two instructions, or a row cannot be told from others.
+    """
+    table = pd.concat([part.table for part in parts], ignore_index=True)
+    for column in ("repeat", "sample"):
+        table[column] = identifiers(table[column], "0")
+    flags = {name: raised for part in reversed(parts) for name, raised in part.flags.items()}
+    return Verdicts(table.assign(cluster=cluster_codes(table)), flags)
+
+
+def read_verdicts(
+    sources: Iterable[tuple[str, Iterator[Columns]]], inspection: Inspection | None = None
+) -> Verdicts | None:
+    """The verdicts of (name for messages, columns); None where the first source holds none.
+
+    A source is a file (`iter_columns`), a DataFrame (`frame_columns`) or the rows of a run (`row_columns`); their texts
+    are seen once, by `inspection`. Raises `InputError` for wrong values, with the row.
+    """
+    texts = Texts(inspection or Inspection())
     tables: list[pd.DataFrame] = []
     for source, parts in sources:
         gathered = Gathered(texts)
@@ -65,36 +117,26 @@ def annotations_table(
             if tables:
                 raise InputError(f"{source}: holds no verdicts, but others do; give one kind of file at a time")
             return None
-        tables.append(_validated(gathered, source))
+        tables.append(_normal(gathered, source))
     table = tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
     del tables
-    found = watch.flags()
+    for column in ("repeat", "sample"):
+        table[column] = identifiers(table[column], "0") if column in table else 0
     for side in ("1", "2"):
         hashes = table[f"output_{side}_hash"].to_numpy()
-        if names and hashes.any():
-            for name, counts in zip(names, texts.styles(hashes).T, strict=True):
+        if texts.features and hashes.any():
+            for name, counts in zip(texts.features, texts.styles(hashes).T, strict=True):
                 table[f"style_{name}_{side}"] = counts
-        if found:
-            table[f"flags_{side}"] = _mapped(table[f"generator_{side}"], found.get)
-    return table
+    table["cluster"] = cluster_codes(table)
+    return Verdicts(table, texts.flags())
 
 
-def _style(control: str | None) -> tuple[tuple[str, ...], Callable[[str], Sequence[int]] | None]:
-    """(the features that need texts, what counts them), of the features to control for."""
-    if not control:
-        return (), None
-    from simfarm.statistics.style import control_names, counts
-
-    names = tuple(name for name in control_names(control) if name != "length")
-    return names, (lambda text: counts(text, names)) if names else None
-
-
-def annotations_frame(frame: pd.DataFrame, source: str, control: str | None = None) -> pd.DataFrame:
-    """The annotations of a DataFrame as `annotations_table` gives them; raises `InputError` also for no verdicts."""
-    table = annotations_table([(source, frame_columns(frame, source))], control)
-    if table is None:
+def frame_verdicts(frame: pd.DataFrame, source: str, inspection: Inspection | None = None) -> Verdicts:
+    """The verdicts of a DataFrame of annotations; raises `InputError` as `read_verdicts`, and for no verdicts."""
+    verdicts = read_verdicts([(source, frame_columns(frame, source))], inspection)
+    if verdicts is None:
         raise InputError(f"{source}: lacks the column 'preference'; is it an annotation file?")
-    return table
+    return verdicts
 
 
 def frame_columns(frame: pd.DataFrame, source: str) -> Iterator[Columns]:
@@ -126,15 +168,12 @@ def row_columns(rows: Iterable[Mapping[str, Any]]) -> Iterator[Columns]:
         yield columns_of(batch, READ)
 
 
-_DEFAULTS = {"annotator": "unknown", "generator_1": "output_1", "generator_2": "output_2"}
-
-
-def _validated(gathered: Gathered, source: str) -> pd.DataFrame:
+def _normal(gathered: Gathered, source: str) -> pd.DataFrame:
     if not {"instruction", "instruction_id", "messages"} & gathered.present:
         raise InputError(f"{source}: lacks both 'instruction' and 'instruction_id'; one must say what was asked")
     table = gathered.frame()
     table["preference"] = _preference(table["preference"].to_numpy(), gathered.odd, source)
-    for column, default in _DEFAULTS.items():
+    for column, default in NAMES.items():
         codes, values = gathered.coded(column)
         missing = np.array([value is None for value in values])[codes]
         if missing.all():
@@ -143,29 +182,15 @@ def _validated(gathered: Gathered, source: str) -> pd.DataFrame:
             raise InputError(f"{source}: row {int(missing.argmax()) + 1} has no {column!r}; fill it in or drop the row")
         table[column] = categories([str(value) for value in values], codes)
     table["status"] = _status(gathered, np.isnan(table["preference"].to_numpy()), source)
-    if "order" in table:
-        codes, values = gathered.coded("order")
-        table["order"] = categories([None if value is None else _order(value) for value in values], codes)
+    codes, values = gathered.coded("order")
+    table["order"] = categories([None if value is None else order_of(value) for value in values], codes)
+    codes, values = gathered.coded("judge_hash")
+    table["judge_hash"] = categories(["unknown" if value is None else value for value in values], codes)
     return table
 
 
-def _mapped(column: pd.Series[Any], made: Callable[[Any], Any]) -> pd.Series[Any]:
-    """A column with something else for each of its values, worked out once for each; None where there is none."""
-    import pandas as pd
-
-    codes, values = pd.factorize(column)
-    found = np.empty(len(values) + 1, dtype=object)
-    found[:-1] = [made(value) for value in values]
-    return pd.Series(found[codes], index=column.index, dtype=object)
-
-
-def _order(value: Any) -> str:
-    """An order as text, however a file's format stored it (12, 12.0, "12")."""
-    return str(int(value)) if isinstance(value, (int, float)) else str(value)
-
-
 def _preference(values: Floats, odd: tuple[int, Any] | None, source: str) -> Floats:
-    values = np.where(values == 0, 1.5, values)
+    values = np.where(values == 0, TIE, values)
     between = (values > 0) & (values < 1)
     if between.any():
         row = int(between.argmax())
@@ -188,15 +213,15 @@ def _preference(values: Floats, odd: tuple[int, Any] | None, source: str) -> Flo
 
 def _status(gathered: Gathered, no_verdict: NDArray[np.bool_], source: str) -> pd.Categorical:
     codes, values = gathered.coded("status")
-    told = [*values, "verdict", "unparseable"]
+    named = [*values, status_of(None, True), status_of(None, False)]
     absent = np.array([value is None for value in values])[codes]
     codes = np.where(absent, len(values) + no_verdict, codes)
-    known = {None, "verdict", "unparseable", "error"}
-    unknown = np.array([value not in known for value in told])[codes]
-    wrong = unknown | (np.array([value == "verdict" for value in told])[codes] == no_verdict)
+    known = {None, *STATUSES}
+    unknown = np.array([value not in known for value in named])[codes]
+    wrong = unknown | (np.array([value == "verdict" for value in named])[codes] == no_verdict)
     if wrong.any():
         row = int(wrong.argmax())
-        status = told[codes[row]]
+        status = named[codes[row]]
         if unknown[row]:
             raise InputError(
                 f"{source}: row {row + 1} has the unknown status {status!r}; use error, unparseable, verdict"
@@ -204,61 +229,11 @@ def _status(gathered: Gathered, no_verdict: NDArray[np.bool_], source: str) -> p
         raise InputError(
             f"{source}: row {row + 1} has status {status!r} but its preference says otherwise; mend one of the two"
         )
-    return categories(told, codes)
-
-
-def fill_baseline(table: pd.DataFrame, rows: Iterable[Mapping[str, Any]], source: str) -> tuple[pd.DataFrame, str]:
-    """(annotations with the baseline's lengths filled in, the baseline's name), from the baseline's outputs.
-
-    Recorded annotations often leave out output_1, which is the same text in all of them. The join is on
-    the stripped instruction where both sides have it, else on `instruction_id`. Raises `InputError` when the file does
-    not hold one generator's outputs, or fits none of the rows.
-    """
-    names: set[str] = set()
-    lengths: dict[str, dict[str, float]] = {"instruction": {}, "instruction_id": {}}
-    for row in rows:
-        names.add(str(row.get("generator")))
-        if len(names) != 1 or not isinstance(row.get("output"), str):
-            raise InputError(
-                f"{source}: as a baseline it must hold one generator's outputs (columns generator, output)"
-            )
-        for key, known in list(lengths.items()):
-            if key in row:
-                known[_key(row[key], key)] = float(len(row["output"]))
-            else:
-                del lengths[key]
-    columns = {"instruction": "instruction_sha256", "instruction_id": "instruction_id"}
-    shared = next((k for k in lengths if columns[k] in table), None)
-    if shared is None:
-        raise InputError(f"{source}: shares neither 'instruction' nor 'instruction_id' with the annotations; add one")
-    (name,) = names
-    found = lengths[shared]
-    keys = table[columns[shared]]
-    by_row = _mapped(keys, found.get if shared == "instruction" else lambda value: found.get(_key(value, "")))
-    known_lengths = by_row.astype(float)
-    ours = table["generator_1"].eq(name) | table["generator_2"].eq(name)
-    if ours.any() and known_lengths[ours].isna().all():
-        raise InputError(f"{source}: none of its outputs has the {shared} of an annotation; is it the right baseline?")
-    table = table.copy(deep=False)
-    for side in ("1", "2"):
-        lacking = table[f"generator_{side}"].eq(name) & table[f"length_{side}"].isna()
-        table[f"length_{side}"] = table[f"length_{side}"].where(~lacking, known_lengths)
-    return table, name
-
-
-def _key(value: Any, column: str) -> str:
-    """An instruction's digest, or its id as text; 0, 0.0 and "0" are one id, as file formats change them."""
-    if column == "instruction":
-        return text_digest(str(value).strip())
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip()
+    return categories(named, codes)
 
 
 def rows_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows as a table; a lone surrogate in them stands there as its escape."""
-    import pandas as pd
-
     return pd.DataFrame([{encodable(name): encodable(value) for name, value in row.items()} for row in rows])
 
 

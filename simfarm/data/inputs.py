@@ -30,7 +30,8 @@ from simfarm.errors import InputError
 from simfarm.settings import refuse, spelled
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from simfarm.data.frames import Verdicts
+    from simfarm.data.inspection import Inspection
 
 __all__ = ["Source", "comparisons_for", "instructions_for", "named_rows", "read_for_evaluation", "split_outputs"]
 
@@ -185,26 +186,27 @@ def _first(pairs: Iterable[Comparison], limit: int) -> Iterator[Comparison]:
 
 
 def read_for_evaluation(
-    sources: Sequence[Source], baseline: Source | None = None, control: str | None = None
-) -> tuple[pd.DataFrame, str | None] | None:
-    """(annotations as one table, the baseline's name if one was given), or None where the sources hold no verdicts.
+    sources: Sequence[Source], baseline: Source | None = None, inspection: Inspection | None = None
+) -> tuple[Verdicts, str | None] | None:
+    """(verdicts, the baseline's name if one was given), or None where the sources hold no verdicts.
 
     A baseline that is a file gives its name, and its outputs' lengths to annotation rows that came without output_1.
-    `control` names the features of style that will be asked for; the texts are gone afterwards.
+    `inspection` sees the texts, which are gone afterwards.
     """
-    from simfarm.data.frames import annotations_table, fill_baseline
+    from simfarm.data.baseline import fill_baseline
+    from simfarm.data.frames import read_verdicts
 
     if not sources:
         raise InputError(f"there is no input; name an annotation file, or output files with {spelled('baseline')}")
     named = (_named_columns(source, position) for position, source in enumerate(sources, 1))
     with _uncollected():
-        table = annotations_table(named, control)
-    if table is None:
+        verdicts = read_verdicts(named, inspection)
+    if verdicts is None:
         return None
     if baseline is None or (isinstance(baseline, str) and not _is_file(baseline)):
-        return table, baseline
+        return verdicts, baseline
     rows = _Rows(baseline, role="baseline table")
-    return fill_baseline(table, rows, rows.name)
+    return fill_baseline(verdicts, rows, rows.name)
 
 
 @contextmanager

@@ -1,14 +1,16 @@
 """Annotations in, estimates out: win rates, length control, leaderboards. Knows nothing of judges or backends."""
 
-from simfarm.ranking.board import COLUMNS, LENGTH_CONTROLS, Board, Slope, leaderboard, paired_difference
+from simfarm.ranking.board import COLUMNS, LENGTH_CONTROLS, Board, Slope, boards, paired_difference
 from simfarm.ranking.difference import Difference, differences
 from simfarm.ranking.each import each_board
+from simfarm.ranking.guard.watch import inspection
 from simfarm.ranking.partitions import PartitionedRanking, rank_partitions
-from simfarm.ranking.people import calibrated_win_rates
-from simfarm.ranking.ratings import RATING_COLUMNS, Ratings, rate_models, style_win_rates
+from simfarm.ranking.people import align_labels, calibrated_win_rates
+from simfarm.ranking.ratings import RATING_COLUMNS, Ratings, rate_models
 from simfarm.ranking.rejudge import Flip, Rejudged, compare_judges
+from simfarm.ranking.style import style_win_rates
 from simfarm.statistics.bradley_terry import BradleyTerry, Comparisons, bootstrap_ratings, bradley_terry, rank_intervals
-from simfarm.statistics.calibration import Calibrated, align_labels, calibrate
+from simfarm.statistics.calibration import Calibrated, calibrate
 from simfarm.statistics.estimate import Estimate
 from simfarm.statistics.flips import flip_corrected
 from simfarm.statistics.lottery import CyclicTriads, Lottery, cyclic_triads, lottery, maximal_lottery, pair_rates
@@ -16,13 +18,12 @@ from simfarm.statistics.style import (
     ControlledRanking,
     ControlledWinRates,
     StyleDifferences,
-    control_names,
     controlled_bradley_terry,
     controlled_win_rates,
     style_differences,
-    text_features,
 )
 from simfarm.statistics.tiers import Power, Tiers, power, tiers
+from simfarm.text.marks import control_names
 
 __all__ = [
     "COLUMNS",
@@ -47,6 +48,7 @@ __all__ = [
     "StyleDifferences",
     "Tiers",
     "align_labels",
+    "boards",
     "bootstrap_ratings",
     "bradley_terry",
     "calibrate",
@@ -59,7 +61,7 @@ __all__ = [
     "differences",
     "each_board",
     "flip_corrected",
-    "leaderboard",
+    "inspection",
     "lottery",
     "maximal_lottery",
     "pair_rates",
@@ -70,6 +72,5 @@ __all__ = [
     "rate_models",
     "style_differences",
     "style_win_rates",
-    "text_features",
     "tiers",
 ]

@@ -1,4 +1,4 @@
-"""The leaderboard: annotation rows in, one board per annotator out, every headline number with its interval."""
+"""The leaderboard: verdicts in, one board per annotator out, every headline number with its interval."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from simfarm.data.frames import Verdicts
+from simfarm.data.inspection import Flag
 from simfarm.errors import InputError
 from simfarm.ranking import alpaca_eval
 from simfarm.ranking.each import each_or_else, warned
-from simfarm.ranking.guard import watch as guard
+from simfarm.ranking.guard.watch import flags_of
 from simfarm.ranking.remarks import UNCHECKED, remarks, unnamed
 from simfarm.ranking.table import COLUMNS, best_first, board_table, plain, records, tiered
-from simfarm.ranking.units import Units, by_annotator, find_baseline, prepare, units_of
+from simfarm.ranking.units import Units, find_baseline, units_of
 from simfarm.ranking.winrate import breakdown, win_rates
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.length_control import SMALL_PANEL, JointFit, fit_joint
 from simfarm.statistics.tiers import power
 from simfarm.text.words import plural
 
-__all__ = ["COLUMNS", "LENGTH_CONTROLS", "UNCHECKED", "Board", "Slope", "leaderboard", "paired_difference"]
+__all__ = ["COLUMNS", "LENGTH_CONTROLS", "UNCHECKED", "Board", "Slope", "boards", "paired_difference"]
 
 LENGTH_CONTROLS = ("joint", "alpaca-eval-2")
 THIN_SIDE = 0.10
@@ -91,8 +93,8 @@ class Board:
         }
 
 
-def leaderboard(
-    rows: pd.DataFrame,
+def boards(
+    verdicts: Verdicts,
     *,
     baseline: str | None = None,
     length_control: Sequence[str] = ("joint",),
@@ -100,7 +102,7 @@ def leaderboard(
     level: float = 0.95,
     allow_mixed: bool = False,
 ) -> list[Board]:
-    """One board per annotator from annotation rows (one row a call, full or slim).
+    """One board for each annotator.
 
     `length_control` names definitions from `LENGTH_CONTROLS`; the first fills `length_controlled_winrate`, others get a
     column of their own; empty or "none" means none. `lc_data` is the folder of AlpacaEval's two files for
@@ -113,16 +115,15 @@ def leaderboard(
             raise InputError(f"unknown length control {name!r}; choose from {', '.join(LENGTH_CONTROLS)} or none")
     if not 0 < level < 1:
         raise InputError(f"level must lie between 0 and 1, not {level}; 0.95 is usual")
-    data = prepare(rows)
-    reference = find_baseline(data, baseline)
+    reference = find_baseline(verdicts, baseline)
     found = each_or_else(
-        by_annotator(data),
+        verdicts.by_annotator(),
         lambda name, part: units_of(part, name, reference, allow_mixed=allow_mixed),
         lambda name, _, why: _unranked(name, reference, level, why),
     )
-    _require_met(data, reference)
+    _require_met(verdicts.table, reference)
     published = alpaca_eval.load_data(lc_data) if "alpaca-eval-2" in controls else None
-    raised = guard.flags(data)
+    raised = flags_of(verdicts)
     ranked = each_or_else(
         ((u.annotator, u) for u in found if isinstance(u, Units)),
         lambda _, u: _board(u, raised, controls, published, level),
@@ -195,7 +196,7 @@ def paired_difference(board: Board, a: str, b: str, *, length_control: str | Non
 
 def _board(
     units: Units,
-    raised: Mapping[str, tuple[guard.Flag, ...]],
+    raised: Mapping[str, tuple[Flag, ...]],
     controls: Sequence[str],
     published: alpaca_eval.LengthControlData | None,
     level: float,

@@ -6,28 +6,30 @@ are averaged. What is estimated is each model's win rate over the baseline as pe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 
+from simfarm.data.frames import Verdicts, together
 from simfarm.errors import InputError
 from simfarm.ranking.board import Board
-from simfarm.ranking.units import prepare, units_by_annotator
-from simfarm.statistics.calibration import Calibrated, align_labels, calibrate
+from simfarm.ranking.units import units_by_annotator
+from simfarm.statistics.calibration import Calibrated, calibrate
+from simfarm.statistics.estimate import Array
+from simfarm.text.words import plural
 
-__all__ = ["calibrated_win_rates"]
+__all__ = ["align_labels", "calibrated_win_rates"]
 
 
-def calibrated_win_rates(rows: pd.DataFrame, labels: pd.DataFrame, board: Board) -> Mapping[str, Calibrated]:
+def calibrated_win_rates(verdicts: Verdicts, labels: Verdicts, board: Board) -> Mapping[str, Calibrated]:
     """The human-calibrated win rate (fractions) of each model that has at least 30 labels, for one annotator's board.
 
-    `rows` are the annotations that `board` was made from, `labels` annotation rows by people. Raises `InputError` for
+    `verdicts` are those that `board` was made from, `labels` are by people. Raises `InputError` for
     labels of comparisons that were not judged, for fewer than 30 labels of every model, or where they lie on the other
     side of no baseline.
     """
-    own = prepare(rows[rows["annotator"].astype(str) == board.annotator])
-    everybody = prepare(pd.concat([own, labels.assign(annotator="people", judge_hash=None)], ignore_index=True))
+    own = verdicts.of(board.annotator)
+    everybody = together(own, labels.by("people", "unknown"))
     units = {u.annotator: u.table for u in units_by_annotator(everybody, board.baseline, allow_mixed=True)}
     if "people" not in units or units["people"].empty:
         raise InputError(f"no label compares a model with the baseline {board.baseline}; label pairs of this board")
@@ -35,7 +37,7 @@ def calibrated_win_rates(rows: pd.DataFrame, labels: pd.DataFrame, board: Board)
     people = units["people"]
     keys = [list(zip(t["cluster"], t["model"], strict=True)) for t in (judged, people)]
     aligned = align_labels(keys[0], keys[1], people["p"].to_numpy())
-    hashes = sorted(own["judge_hash"].astype(str).unique())
+    hashes = sorted(own.table["judge_hash"].astype(str).unique())
     found = {}
     few = {}
     for model, part in judged.assign(label=aligned).groupby("model", sort=False, observed=True):
@@ -52,3 +54,22 @@ def calibrated_win_rates(rows: pd.DataFrame, labels: pd.DataFrame, board: Board)
         told = ", ".join(f"{m} has {n}" for m, n in list(few.items())[:3])
         raise InputError(f"calibration needs at least 30 human labels of one model; {told}: label more, at random")
     return found
+
+
+def align_labels(comparisons: Sequence[Hashable], keys: Sequence[Hashable], labels: Array) -> Array:
+    """Mean label of each comparison (NaN without one), from labels under the same keys, several to a key allowed.
+
+    Raises `InputError` for a label whose key is no comparison's: a label lost by a typing error is a biased sample.
+    """
+    place = {key: i for i, key in enumerate(comparisons)}
+    unknown = [key for key in keys if key not in place]
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} of {plural(len(keys), 'label')} are for comparisons that were not judged (first: "
+            f"{unknown[0]!r}); give labels of these comparisons, or annotate the missing ones"
+        )
+    where = np.array([place[key] for key in keys], dtype=np.int64)
+    known = ~np.isnan(labels)
+    count = np.bincount(where[known], minlength=len(comparisons))
+    total = np.bincount(where[known], labels[known], minlength=len(comparisons))
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -19,8 +19,8 @@ BLIND = 0.90
 
 
 def first_shown(part: pd.DataFrame) -> float | None:
-    """The share of verdicts for the output shown first, the mean of both orders, of one annotator's rows (from
-    `prepare`); a tie counts a half. None under `CALLS` verdicts, or where one order has next to none."""
+    """The share of verdicts for the output shown first, the mean of both orders, of one annotator's rows (of
+    `Verdicts.table`); a tie counts a half. None under `CALLS` verdicts, or where one order has next to none."""
     order = part["order"]
     side = np.sign(part["preference"].to_numpy() - 1.5) / 2 + 0.5
     for_second = {name: side[(order == name).to_numpy() & ~np.isnan(side)] for name in ("12", "21")}

@@ -7,34 +7,28 @@ the raw ratings stand beside the controlled ones.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from simfarm.data.frames import Verdicts
 from simfarm.errors import InputError
-from simfarm.ranking.board import Board
 from simfarm.ranking.each import each_or_else
 from simfarm.ranking.position import first_shown, position_warnings
-from simfarm.ranking.units import averaged, by_annotator, judge_hash_of, prepare
+from simfarm.ranking.style import style_of
+from simfarm.ranking.units import averaged, judge_hash_of
 from simfarm.statistics.bradley_terry import BradleyTerry, Comparisons, bradley_terry
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.logistic import Codes
 from simfarm.statistics.lottery import CyclicTriads, cyclic_triads, lottery
-from simfarm.statistics.style import (
-    ControlledWinRates,
-    StyleDifferences,
-    control_names,
-    controlled_bradley_terry,
-    controlled_win_rates,
-    style_differences,
-    text_features,
-)
+from simfarm.statistics.style import StyleDifferences, controlled_bradley_terry
 from simfarm.statistics.tiers import tiers
+from simfarm.text.marks import control_names
 from simfarm.text.words import plural
 
-__all__ = ["RATING_COLUMNS", "Ratings", "rate_models", "style_of", "style_win_rates"]
+__all__ = ["RATING_COLUMNS", "Ratings", "rate_models"]
 
 RATING_COLUMNS = (
     "model",
@@ -73,14 +67,14 @@ class Ratings:
 
 
 def rate_models(
-    rows: pd.DataFrame,
+    verdicts: Verdicts,
     rank: str,
     *,
     control: str | None = None,
     level: float = 0.95,
     allow_mixed: bool = False,
 ) -> list[Ratings]:
-    """Ratings of each annotator in annotation rows; `rank` is `bradley-terry` or `lottery`.
+    """Ratings by each annotator; `rank` is `bradley-terry` or `lottery`.
 
     `control` names style features (`length,markdown`), for bradley-terry alone. Raises `InputError` for one model,
     fewer than two instructions, a disconnected graph (its parts are named), a lottery where two models never met; with
@@ -93,7 +87,7 @@ def rate_models(
     if control is not None:
         control_names(control)
     return each_or_else(
-        by_annotator(prepare(rows)),
+        verdicts.by_annotator(),
         lambda name, part: _rated(
             part, name, judge_hash_of(part, name, allow_mixed), rank=rank, control=control, level=level
         ),
@@ -127,7 +121,7 @@ def _rated(
         p=p[used],
         cluster=head["cluster"].to_numpy()[used],
     )
-    style = None if control is None else style_of(head.iloc[used], "1", "2", control)
+    style = None if control is None else style_of(head.iloc[used], control)
     raw, fitted, slopes = _fit(comparisons, style)
     notes = _notes(comparisons, fitted, style, level)
     weights: Array | None = None
@@ -169,44 +163,6 @@ def _coded(first: pd.Series[Any], second: pd.Series[Any]) -> tuple[tuple[str, ..
     place = {name: k for k, name in enumerate(names)}
     one, other = (np.array([place[str(name)] for name in found], dtype=np.int64)[codes] for codes, found in sides)
     return tuple(names), one, other
-
-
-def style_win_rates(rows: pd.DataFrame, board: Board, control: str) -> ControlledWinRates:
-    """Each model's win rate over the board's baseline (fractions), raw and at equal style, from the rows of the board.
-
-    Raises `InputError` for an unknown feature, or where a feature needs texts that the rows do not have.
-    """
-    own = prepare(rows[rows["annotator"].astype(str) == board.annotator])
-    sides = own[["generator_1", "generator_2"]].to_numpy()
-    head, p, _ = averaged(own[(sides == board.baseline).sum(axis=1) == 1])
-    style = style_of(head, "1", "2", control)
-    flipped = (head["generator_2"] == board.baseline).to_numpy()
-    names, model = np.unique(
-        np.where(flipped, head["generator_1"], head["generator_2"]).astype(str), return_inverse=True
-    )
-    turned = replace(style, x=np.where(flipped[:, None], -style.x, style.x))
-    return controlled_win_rates(
-        tuple(str(n) for n in names), model, np.where(flipped, 1 - p, p), head["cluster"].to_numpy(), turned
-    )
-
-
-def style_of(head: pd.DataFrame, first: str, second: str, control: str) -> StyleDifferences:
-    """Style differences, output of side `second` minus side `first`; slim rows have lengths alone.
-
-    Raises `InputError` where a feature needs texts that the rows do not have.
-    """
-    names = control_names(control)
-    columns = [f"output_{side}" for side in (first, second)]
-    counted = [[f"length_{s}" if n == "length" else f"style_{n}_{s}" for n in names] for s in (first, second)]
-    if all(c in head and head[c].notna().all() for c in columns):
-        counts = [text_features(head[c].astype(str), names) for c in columns]
-    elif all(c in head and head[c].notna().all() for side in counted for c in side):
-        counts = [np.ascontiguousarray(head[side].to_numpy(dtype=float)) for side in counted]
-    else:
-        raise InputError(
-            f"--control {control} needs both outputs' texts in every row (length_1 and length_2 for length)"
-        )
-    return style_differences(counts[0], counts[1], names)
 
 
 def _fit(

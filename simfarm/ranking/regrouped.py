@@ -13,8 +13,11 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
+from simfarm.data.evidence import READ
+from simfarm.data.frames import Verdicts, read_verdicts, together
+from simfarm.data.reading import iter_columns
 from simfarm.errors import InputError
-from simfarm.ranking.units import averaged, judge_hash_of, prepare
+from simfarm.ranking.units import averaged, judge_hash_of
 
 __all__ = ["regrouped"]
 
@@ -24,18 +27,12 @@ def regrouped(files: Sequence[str], folder: Path, groups: int = 16) -> list[str]
 
     Raises `InputError` for wrong annotations, two annotators or two judges, and where nothing has a verdict.
     """
-    from simfarm.data.evidence import READ
-    from simfarm.data.frames import annotations_table
-    from simfarm.data.reading import iter_columns
-
     dealt: list[list[Path]] = [[] for _ in range(groups)]
     for number, file in enumerate(files):
-        table = annotations_table([(file, iter_columns(file, READ - {"messages"}))])
-        if table is None:
+        verdicts = read_verdicts([(file, iter_columns(file, READ - {"messages"}))])
+        if verdicts is None:
             raise InputError(f"{file}: has no verdicts and no columns model_1, model_2, p, cluster")
-        table = table.drop(columns=[c for c in table if str(c).startswith("flags_")]).assign(
-            cluster_of=_keys(table, file)
-        )
+        table = verdicts.table.assign(cluster_of=_keys(verdicts.table, file))
         group = table["cluster_of"].map(lambda key: crc32(key.encode()) % groups)
         for k, part in table.groupby(group):
             dealt[int(k)].append(folder / f"dealt-{k}-{number}.parquet")
@@ -43,7 +40,7 @@ def regrouped(files: Sequence[str], folder: Path, groups: int = 16) -> list[str]
     made, judges = [], set()
     for k, parts in enumerate(dealt):
         if parts:
-            data = prepare(pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True))
+            data = together(*(Verdicts(pd.read_parquet(part)) for part in parts)).table
             judges |= {
                 (str(n), judge_hash_of(part, str(n), False)) for n, part in data.groupby("annotator", observed=True)
             }

@@ -77,7 +77,7 @@ class Rejudged:
 def compare_judges(a: Board, b: Board) -> Rejudged:
     """Compare two boards over the models that both have.
 
-    Both must come from one call of `leaderboard`: only then do their clusters carry the same codes, and the difference
+    Both must come from one call of `boards`: only then do their clusters carry the same codes, and the difference
     of the judges is taken on the same instructions. Raises `InputError` for two baselines or no shared model.
     """
     if a.baseline != b.baseline:

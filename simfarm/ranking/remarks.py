@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from simfarm.data.inspection import Flag
 from simfarm.ranking.guard import watch as guard
 from simfarm.ranking.position import position_warnings
 from simfarm.ranking.units import Orders, Units
@@ -30,7 +31,7 @@ def unnamed(models: Collection[str]) -> list[str]:
 
 
 def remarks(
-    units: Units, estimates: Mapping[str, Estimate], raised: Mapping[str, tuple[guard.Flag, ...]]
+    units: Units, estimates: Mapping[str, Estimate], raised: Mapping[str, tuple[Flag, ...]]
 ) -> tuple[list[str], list[str]]:
     """(warnings, notes): what could mislead a reader, and what a reader may want to know."""
     warnings, notes = [], []

@@ -7,35 +7,24 @@ swapped pair is exactly the position bias that asking twice was meant to remove.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from simfarm.data.frames import Verdicts
+from simfarm.data.identity import comparison_codes, lacking, row_codes
 from simfarm.errors import InputError
-from simfarm.ranking.identity import (
-    cluster_codes,
-    comparison_codes,
-    identifiers,
-    lacking,
-    objects,
-    output_hashes,
-    row_codes,
-    text_digests,
-)
 from simfarm.ranking.position import first_shown
 
 __all__ = [
     "Orders",
     "Units",
     "averaged",
-    "by_annotator",
-    "cluster_codes",
     "find_baseline",
     "judge_hash_of",
-    "prepare",
     "units_by_annotator",
     "units_of",
 ]
@@ -80,43 +69,9 @@ class Units:
     first_shown: float | None = None
 
 
-def prepare(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with every column the estimates read: generators, status, order, repeat, lengths and a cluster code.
-
-    The cluster is `instruction_id` where every row has one (with `dataset` where ids repeat across datasets), else the
-    stripped instruction text or the messages. Ids are compared as text, because 0, 0.0 and "0" are one id that file
-    formats change into each other. Raises `InputError` where no row can be told from another, or where one id stands
-    for two instructions.
-    """
-    if rows.empty:
-        raise InputError("there are no annotations to evaluate; was the run that wrote them stopped?")
-    for column in ("preference", "annotator"):
-        if column not in rows:
-            raise InputError(f"the annotations have no column {column!r}; evaluate needs files written by annotate")
-    data = rows.reset_index(drop=True)
-    preference = data["preference"].to_numpy(dtype="float64")
-    for side in ("1", "2"):
-        data[f"generator_{side}"] = _filled(data, f"generator_{side}", f"output_{side}")
-        data[f"length_{side}"] = _lengths(data, side)
-        data[f"output_{side}_hash"] = output_hashes(data, side)
-    if "status" not in data or data["status"].isna().any():
-        derived = np.where(np.isnan(preference), "unparseable", "verdict").astype(object)
-        status = _column(data, "status").to_numpy(dtype=object)
-        data["status"] = objects(np.where(pd.isna(status), derived, status))
-    data["preference"] = np.where((data["status"] == "verdict").to_numpy(), preference, np.nan)
-    data["order"] = _column(data, "order")
-    for column in ("repeat", "sample"):
-        data[column] = identifiers(data[column], 0) if column in data else 0
-    data["judge_hash"] = _filled(data, "judge_hash", "unknown")
-    for column in ("instruction", "messages"):
-        if column in data or f"{column}_sha256" in data:
-            data[f"{column}_sha256"] = text_digests(data, column)
-    data["cluster"] = cluster_codes(data)
-    return data
-
-
-def find_baseline(data: pd.DataFrame, baseline: str | None = None) -> str:
+def find_baseline(verdicts: Verdicts, baseline: str | None = None) -> str:
     """The generator all others are compared with: the one named, else the only one on the output_1 side."""
+    data = verdicts.table
     first = list(pd.unique(data["generator_1"]))
     if baseline is not None:
         known = sorted({*first, *pd.unique(data["generator_2"])}, key=str)
@@ -128,23 +83,13 @@ def find_baseline(data: pd.DataFrame, baseline: str | None = None) -> str:
     return str(first[0])
 
 
-def units_by_annotator(data: pd.DataFrame, baseline: str, *, allow_mixed: bool = False) -> list[Units]:
-    """Units of each annotator in `data` (from `prepare`), in order of first appearance; raises as `judge_hash_of`."""
-    return [units_of(part, annotator, baseline, allow_mixed=allow_mixed) for annotator, part in by_annotator(data)]
-
-
-def by_annotator(data: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """(annotator, its rows) in order of first appearance; a lone annotator's rows are not copied."""
-    names = pd.unique(data["annotator"])
-    if len(names) == 1:
-        yield str(names[0]), data
-        return
-    for name, part in data.groupby("annotator", sort=False, observed=True):
-        yield str(name), part
+def units_by_annotator(verdicts: Verdicts, baseline: str, *, allow_mixed: bool = False) -> list[Units]:
+    """Units of each annotator, in order of first appearance; raises as `judge_hash_of`."""
+    return [units_of(part, annotator, baseline, allow_mixed=allow_mixed) for annotator, part in verdicts.by_annotator()]
 
 
 def units_of(part: pd.DataFrame, annotator: str, baseline: str, *, allow_mixed: bool = False) -> Units:
-    """Units of one annotator's rows (from `prepare`); raises as `judge_hash_of`."""
+    """Units of one annotator's rows (of `Verdicts.table`); raises as `judge_hash_of`."""
     judge_hash = judge_hash_of(part, annotator, allow_mixed)
     involved = (part["generator_1"] == baseline) | (part["generator_2"] == baseline)
     left_out = int((~involved).sum())
@@ -189,8 +134,8 @@ def _turned(column: pd.Series[Any], other: pd.Series[Any], flipped: np.ndarray[A
 
 
 def averaged(part: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray[Any, Any], Orders]:
-    """(one row of each comparison, its p averaged over the calls, what its orders did) of one annotator's rows (from
-    `prepare`). p is how strongly output_2 is preferred, NaN without a verdict."""
+    """(one row of each comparison, its p averaged over the calls, what its orders did) of one annotator's rows (of
+    `Verdicts.table`). p is how strongly output_2 is preferred, NaN without a verdict."""
     slim = lacking(part)
     comparison = comparison_codes(part, slim)
     p, orders = _average_calls(part, comparison)
@@ -252,29 +197,9 @@ def _group_mean(group: np.ndarray[Any, Any], values: np.ndarray[Any, Any], n: in
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _lengths(data: pd.DataFrame, side: str) -> np.ndarray[Any, Any]:
-    given = pd.to_numeric(_column(data, f"length_{side}")).to_numpy(dtype="float64", na_value=np.nan)
-    if f"output_{side}" not in data:
-        return given
-    text = data[f"output_{side}"]
-    return np.where(text.isna(), given, text.map(len, na_action="ignore").astype("float64"))
-
-
-def _filled(data: pd.DataFrame, name: str, default: str) -> pd.Series[Any]:
-    column = _column(data, name)
-    return column.astype(object).where(column.notna(), default) if column.isna().any() else column
-
-
 def _cut_off(head: pd.DataFrame) -> int:
     sides = [head[c] == "length" for c in ("finish_reason_1", "finish_reason_2") if c in head]
     return int(np.logical_or.reduce(sides).sum()) if sides else 0
-
-
-def _column(data: pd.DataFrame, name: str) -> pd.Series[Any]:
-    """A column; where it is absent, one in which nothing is there."""
-    if name in data:
-        return data[name]
-    return pd.Series(pd.Categorical.from_codes(np.full(len(data), -1), pd.Index([], dtype=object)))
 
 
 def _names(values: Sequence[Any]) -> str:

@@ -17,6 +17,7 @@ from simfarm.text.words import plural
 if TYPE_CHECKING:
     import pandas as pd
 
+    from simfarm.data.frames import Verdicts
     from simfarm.data.records import Comparison
     from simfarm.ranking import Board, Calibrated, ControlledWinRates, Ratings, Rejudged
     from simfarm.runs.annotation import AnnotationRun
@@ -71,12 +72,12 @@ class Ranking:
         controls = tuple(name for name in dict.fromkeys(named or ("joint",)) if name != "none")
         return cls(controls, None if lc_data is None else Path(lc_data), level, mix_judges, rank, control)
 
-    def boards(self, frame: pd.DataFrame, baseline: str | None) -> list[Board]:
+    def boards(self, verdicts: Verdicts, baseline: str | None) -> list[Board]:
         """One board for each annotator; raises `InputError` where there is nothing to rank."""
-        from simfarm.ranking import leaderboard
+        from simfarm import ranking
 
-        boards = leaderboard(
-            frame,
+        boards = ranking.boards(
+            verdicts,
             baseline=baseline,
             length_control=self.length_control,
             lc_data=self.lc_data,
@@ -91,22 +92,22 @@ class Ranking:
             raise InputError("all verdicts are about one instruction; an interval needs at least two, annotate more")
         return boards
 
-    def by_rating(self, frame: pd.DataFrame, baseline: str | None, options: Mapping[str, Any]) -> bool:
+    def by_rating(self, verdicts: Verdicts, baseline: str | None, options: Mapping[str, Any]) -> bool:
         """Whether models are rated on the graph of their comparisons and not against a baseline; raises `InputError`
         for `options` that then mean nothing."""
         if self.rank is not None:
             return self.rank != "win-rate"
-        chosen = baseline is None and frame["generator_1"].nunique() > 1
+        chosen = baseline is None and verdicts.table["generator_1"].nunique() > 1
         if chosen:
             refuse_ranking(options, "bradley-terry")
         return chosen
 
-    def rated(self, frame: pd.DataFrame) -> list[Ratings]:
+    def rated(self, verdicts: Verdicts) -> list[Ratings]:
         """Bradley-Terry or the lottery, for each annotator."""
         from simfarm.ranking import rate_models
 
         return rate_models(
-            frame,
+            verdicts,
             self.rank or "bradley-terry",
             control=self.control,
             level=self.level,
@@ -114,7 +115,7 @@ class Ranking:
         )
 
     def extras(
-        self, frame: pd.DataFrame, boards: Sequence[Board], labels: pd.DataFrame | None
+        self, verdicts: Verdicts, boards: Sequence[Board], labels: Verdicts | None
     ) -> tuple[Sequence[Board], list[ControlledWinRates | None], list[Mapping[str, Calibrated] | None]]:
         """(the boards, style-controlled and human-calibrated win rates of each), where they are asked for; a board that
         has none of them says why."""
@@ -123,87 +124,83 @@ class Ranking:
         styles: list[ControlledWinRates | None] = [None] * len(boards)
         people: list[Mapping[str, Calibrated] | None] = [None] * len(boards)
         if control := self.control:
-            boards, styles = each_board(boards, "rates at equal style", lambda b: style_win_rates(frame, b, control))
+            boards, styles = each_board(boards, "rates at equal style", lambda b: style_win_rates(verdicts, b, control))
         if labels is not None:
-            boards, people = each_board(boards, "calibrated rates", lambda b: calibrated_win_rates(frame, labels, b))
+            boards, people = each_board(boards, "calibrated rates", lambda b: calibrated_win_rates(verdicts, labels, b))
         return boards, styles, people
 
     def rehearse(
         self,
         session: AnnotationRun,
         pairs: Sequence[Comparison],
-        labels: pd.DataFrame | None,
+        labels: Verdicts | None,
         options: Mapping[str, Any],
-        also: Callable[[pd.DataFrame, Sequence[Board]], object] = lambda frame, boards: None,
+        also: Callable[[Verdicts, Sequence[Board]], object] = lambda verdicts, boards: None,
     ) -> None:
         """Rank made-up verdicts and throw the result away: whatever is refused then (by `also` too) is refused before
         the judge is paid. The length control that needs nothing but the verdicts, and the most time, is left out."""
         if session.backend is None:
             return
-        frame = rehearsed(session, pairs, self.control)
-        if self.by_rating(frame, None, options):
-            self.rated(frame)
+        verdicts = rehearsed(session, pairs, self.control)
+        if self.by_rating(verdicts, None, options):
+            self.rated(verdicts)
             return
         quick = replace(self, length_control=tuple(name for name in self.length_control if name != "joint"))
-        boards = quick.boards(frame, None)
-        self.extras(frame, boards, labels)
-        also(frame, boards)
+        boards = quick.boards(verdicts, None)
+        self.extras(verdicts, boards, labels)
+        also(verdicts, boards)
 
 
-def annotations_in(inputs: Sequence[Source], baseline: Source | None = None) -> tuple[pd.DataFrame, str | None]:
-    """(annotations, the baseline's name where one was given); raises `InputError` for files without verdicts."""
+def annotations_in(inputs: Sequence[Source], baseline: Source | None = None) -> tuple[Verdicts, str | None]:
+    """(verdicts, the baseline's name where one was given); raises `InputError` for files without verdicts."""
     read = read_for_evaluation(inputs, baseline)
     if read is None:
         raise InputError(f"{called(inputs[0])}: holds no verdicts (column 'preference'); make them by simfarm annotate")
     return read
 
 
-def rehearsed(session: AnnotationRun, pairs: Sequence[Comparison], control: str | None = None) -> pd.DataFrame:
-    """The annotations that a run will give, with verdicts that the judge `random` made up: what cannot be ranked with
+def rehearsed(session: AnnotationRun, pairs: Sequence[Comparison], control: str | None = None) -> Verdicts:
+    """The verdicts that a run will give, as the judge `random` makes them up: what cannot be ranked with
     the given options is refused on these, before the judge is paid."""
-    from simfarm.data.frames import annotations_table, row_columns
+    from simfarm.data.frames import read_verdicts, row_columns
+    from simfarm.ranking import inspection
     from simfarm.runs.annotation import AnnotationRun
     from simfarm.runs.options import JudgeOptions
 
     with closing(AnnotationRun.open(JudgeOptions("random", order=session.judge.order)).annotations(pairs)) as made_up:
         rows = (annotation.row() for annotation in made_up)
-        table = annotations_table([("the comparisons", row_columns(rows))], control)
-    if table is None:
+        verdicts = read_verdicts([("the comparisons", row_columns(rows))], inspection(control))
+    if verdicts is None:
         raise InputError("there is nothing to judge; name output files with rows")
-    return table.assign(annotator=session.judge.name, judge_hash=session.judge.hash)
+    return verdicts.by(session.judge.name, session.judge.hash)
 
 
 def rejudged(a: Source, b: Source, baseline: Source | None, ranking: Ranking) -> Rejudged:
     """How two judges' boards of the same outputs compare. Raises `InputError` where a file holds several annotators,
     or the files other outputs."""
-    import pandas as pd
+    from simfarm import ranking as ranks
+    from simfarm.data.frames import together
 
-    from simfarm.ranking import compare_judges, leaderboard
-
-    frames, names = [], []
+    parts, names = [], []
     name = None
     for position, (source, which) in enumerate(((a, "first"), (b, "second")), 1):
-        frame, name = annotations_in([source], baseline)
-        annotators = sorted(frame["annotator"].unique())
+        verdicts, name = annotations_in([source], baseline)
+        annotators = sorted(verdicts.annotators())
         if len(annotators) != 1:
             raise InputError(
                 f"{called(source, position)}: holds {plural(len(annotators), 'annotator')} "
                 f"({', '.join(annotators[:4])}); give one a file"
             )
         names.append(f"{annotators[0]} ({which} file)")
-        frames.append(frame.assign(annotator=names[-1]))
-    _require_same_outputs(*frames)
-    boards = leaderboard(
-        pd.concat(frames, ignore_index=True),
-        baseline=name,
-        length_control=(),
-        level=ranking.level,
-        allow_mixed=ranking.mix_judges,
+        parts.append(verdicts.by(names[-1]))
+    _require_same_outputs(*(part.table for part in parts))
+    boards = ranks.boards(
+        together(*parts), baseline=name, length_control=(), level=ranking.level, allow_mixed=ranking.mix_judges
     )
     if whys := [why for board in boards if not board.estimates for why in board.warnings]:
         raise InputError(whys[0])
     by_name = {board.annotator: board for board in boards}
-    return compare_judges(by_name[names[0]], by_name[names[1]])
+    return ranks.compare_judges(by_name[names[0]], by_name[names[1]])
 
 
 def _require_same_outputs(a: pd.DataFrame, b: pd.DataFrame) -> None:
@@ -211,8 +208,8 @@ def _require_same_outputs(a: pd.DataFrame, b: pd.DataFrame) -> None:
     asked = next((k for k in ("instruction_sha256", "instruction_id") if k in a and k in b), None)
     if asked is None:
         raise InputError("the files share neither 'instruction' nor 'instruction_id'; add one to both")
-    keys = [asked, "generator_1", "generator_2", *(["sample"] if "sample" in a and "sample" in b else [])]
-    sides = [f.assign(**{asked: f[asked].astype(str).str.strip()}) for f in (a, b)]
+    keys = [asked, "generator_1", "generator_2", "sample"]
+    sides = [f.assign(**{asked: f[asked].astype(str).str.strip(), "sample": f["sample"].astype(str)}) for f in (a, b)]
     for side in ("1", "2"):
         text, length = f"output_{side}_hash", f"length_{side}"
         column = text if all(f[text].any() for f in sides) else length

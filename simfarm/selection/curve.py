@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from simfarm.data.evidence import text_digest
+from simfarm.data.identity import cluster_codes
 from simfarm.data.records import Output
 from simfarm.errors import InputError
-from simfarm.ranking.units import cluster_codes
 from simfarm.statistics.estimate import Array, Estimate, mean_estimate
 from simfarm.text.words import plural
 
@@ -136,10 +137,11 @@ def best_of_n_curve(
 
 
 def group_clusters(outputs: Sequence[Output], groups: Sequence[Sequence[int]]) -> NDArray[np.int64]:
-    """Which instruction each group answers, as every estimate counts them (see `ranking.units.cluster_codes`): the
+    """Which instruction each group answers, as every estimate counts them (see `identity.cluster_codes`): the
     same text in two datasets is one. Raises `InputError` where one id stands for two instructions."""
     firsts = [outputs[group[0]] for group in groups]
-    data = pd.DataFrame({"instruction": [first.instruction for first in firsts]})
+    texts = [first.instruction.strip() for first in firsts]
+    data = pd.DataFrame({"instruction_sha256": map(text_digest, texts), "instruction_start": [t[:40] for t in texts]})
     for name in ("instruction_id", "dataset"):
         column = pd.Series([getattr(first, name) for first in firsts], dtype=object)
         if column.notna().any():

@@ -8,7 +8,7 @@ sampling noise that the judge can see: right whatever the judge is worth, and th
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from simfarm.errors import InputError
 from simfarm.statistics.estimate import Array, Estimate, mean_estimate
 from simfarm.text.words import plural
 
-__all__ = ["MIN_LABELS", "Calibrated", "align_labels", "calibrate", "sampling_checks"]
+__all__ = ["MIN_LABELS", "Calibrated", "calibrate", "sampling_checks"]
 
 MIN_LABELS = 30
 """Below this λ and the labels' own variance are too unsure for a t interval to hold its level."""
@@ -231,25 +231,6 @@ def sampling_checks(
 
 def _two_sided(t: float, df: float = math.inf) -> float:
     return float(2 * stdtr(df, -abs(t)))
-
-
-def align_labels(comparisons: Sequence[Hashable], keys: Sequence[Hashable], labels: Array) -> Array:
-    """Mean label of each comparison (NaN without one), from labels under the same keys, several to a key allowed.
-
-    Raises `InputError` for a label whose key is no comparison's: a label lost by a typing error is a biased sample.
-    """
-    place = {key: i for i, key in enumerate(comparisons)}
-    unknown = [key for key in keys if key not in place]
-    if unknown:
-        raise InputError(
-            f"{len(unknown)} of {plural(len(keys), 'label')} are for comparisons that were not judged (first: "
-            f"{unknown[0]!r}); give labels of these comparisons, or annotate the missing ones"
-        )
-    where = np.array([place[key] for key in keys], dtype=np.int64)
-    known = ~np.isnan(labels)
-    count = np.bincount(where[known], minlength=len(comparisons))
-    total = np.bincount(where[known], labels[known], minlength=len(comparisons))
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _one_judge(judge_hashes: Sequence[str]) -> str:

@@ -7,8 +7,7 @@ model's strength into a constant that depends on which side the models happened 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,27 +19,13 @@ from simfarm.statistics.estimate import Array, Estimate, mean_estimate
 from simfarm.statistics.logistic import Codes
 
 __all__ = [
-    "FEATURES",
     "ControlledRanking",
     "ControlledWinRates",
     "StyleDifferences",
-    "control_names",
     "controlled_bradley_terry",
     "controlled_win_rates",
-    "counts",
     "style_differences",
-    "text_features",
 ]
-
-FEATURES = ("length", "headers", "lists", "bold", "code")
-GROUPS = {"markdown": ("headers", "lists", "bold", "code"), "style": FEATURES}
-
-_FENCE = re.compile(r"^[ \t]{0,3}(```+|~~~+)[^\n]*\n?(.*?)(?:^[ \t]{0,3}\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
-_HEADER = re.compile(r"^ {0,3}#{1,6}[ \t]+\S", re.MULTILINE)
-_ITEM = re.compile(r"^[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+\S", re.MULTILINE)
-_BOLD = re.compile(r"\*\*(?=\S)[^*\n]+?\*\*|(?<!\w)__(?=\S)[^_\n]+?__(?!\w)")
-
-_MARKS = {"headers": _HEADER, "lists": _ITEM, "bold": _BOLD}
 
 
 @dataclass(frozen=True)
@@ -70,36 +55,6 @@ class ControlledWinRates:
     controlled: dict[str, Estimate]
     slopes: dict[str, Estimate]
     prior: bool
-
-
-def control_names(control: str | Sequence[str]) -> tuple[str, ...]:
-    """`"length,markdown"` as feature names, in the order of `FEATURES`; markdown is headers, lists, bold and code.
-
-    Raises `InputError` for a name that is none of the features, `markdown` or `style` (all five).
-    """
-    words = control.split(",") if isinstance(control, str) else list(control)
-    wanted: set[str] = set()
-    for word in (w.strip().lower() for w in words):
-        if word not in FEATURES and word not in GROUPS:
-            known = ", ".join((*FEATURES, *GROUPS))
-            raise InputError(f"there is no style feature {word!r} to control for; choose from {known}")
-        wanted.update(GROUPS.get(word, (word,)))
-    return tuple(name for name in FEATURES if name in wanted)
-
-
-def text_features(texts: Iterable[str], names: Sequence[str] = FEATURES) -> Array:
-    """Counts (n × K): characters, and headers, list items, bold spans, fenced code blocks of Markdown.
-
-    What stands inside a code block is code: its `# comment` is no header and its `- x` no list item. A fence that is
-    never closed (an answer cut off) is one block to the end. Equal texts are counted once.
-    """
-    known: dict[str, list[int]] = {}
-    rows = []
-    for text in texts:
-        if text not in known:
-            known[text] = counts(text, names)
-        rows.append(known[text])
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
 
 
 def style_differences(first: Array, second: Array, names: Sequence[str]) -> StyleDifferences:
@@ -191,16 +146,3 @@ def _require_features(style: StyleDifferences) -> None:
     if not style.names:
         same = ", ".join(style.constant) or "any feature"
         raise InputError(f"the answers do not differ in {same}; there is no style to control for")
-
-
-def counts(text: str, names: Sequence[str] = FEATURES) -> list[int]:
-    """The counts of one text, in the order of `names`; see `text_features`."""
-    fences = 0
-
-    def count_fence(_: re.Match[str]) -> str:
-        nonlocal fences
-        fences += 1
-        return "\n"
-
-    prose = _FENCE.sub(count_fence, text)
-    return [len(text) if n == "length" else fences if n == "code" else len(_MARKS[n].findall(prose)) for n in names]

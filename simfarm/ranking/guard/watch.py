@@ -7,19 +7,21 @@ upstream. A flag is a warning to a reader, never a change of a number.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from simfarm.data.frames import Verdicts
+from simfarm.data.inspection import Flag, Inspection
 from simfarm.ranking.guard.hints import PROOF, Sign, sign
 from simfarm.ranking.guard.repeats import Commons, Repeats, Trace, traces
 from simfarm.ranking.guard.suspects import suspects
 from simfarm.text.disguise import readings
 from simfarm.text.harmless import one_line
+from simfarm.text.marks import control_names
 from simfarm.text.words import plural
 
-__all__ = ["CONSTANT_OUTPUT", "MEANINGS", "NOT_CHECKED", "SPEAKS_TO_JUDGE", "Flag", "Watch", "flags"]
+__all__ = ["CONSTANT_OUTPUT", "MEANINGS", "NOT_CHECKED", "SPEAKS_TO_JUDGE", "Watch", "flags_of", "inspection"]
 
 CONSTANT_OUTPUT = "constant-output"
 SPEAKS_TO_JUDGE = "speaks-to-judge"
@@ -38,17 +40,6 @@ _TOGETHER = 1 << 22
 
 QUOTED = 60
 """Characters of an output that a warning shows."""
-
-
-class Flag(str):
-    """A flag's name, with an `example` of what raised it: one harmless line, empty for `NOT_CHECKED`."""
-
-    example: str
-
-    def __new__(cls, name: str, example: str = "") -> Flag:
-        flag = super().__new__(cls, name)
-        flag.example = example
-        return flag
 
 
 class Watch:
@@ -164,28 +155,14 @@ def _without(own: Commons, shared: Commons | None) -> Commons:
     return own if shared is None else (np.setdiff1d(own[0], shared[0]), np.setdiff1d(own[1], shared[1]))
 
 
-def flags(data: pd.DataFrame) -> dict[str, tuple[Flag, ...]]:
-    """Flags of each generator in annotation rows, on either side; `("not checked",)` where the file has no texts.
+def flags_of(verdicts: Verdicts) -> dict[str, tuple[Flag, ...]]:
+    """Flags of each generator, on either side; `("not checked",)` where there were no texts, none where it is clean."""
+    sides = (verdicts.table[f"generator_{side}"] for side in ("1", "2"))
+    names = dict.fromkeys(name for side in sides for name in pd.unique(side))
+    return {name: verdicts.flags.get(name, (Flag(NOT_CHECKED),)) for name in names}
 
-    `data` has generator_1, generator_2 and cluster (from `units.prepare`). An empty tuple means checked and clean.
-    Where the texts were seen while they were read, `flags_1` and `flags_2` say what they showed.
-    """
-    seen: dict[Any, tuple[Flag, ...]] = {}
-    names: dict[Any, None] = {}
-    watch = Watch()
-    for side in ("1", "2"):
-        column = data[f"generator_{side}"]
-        names |= dict.fromkeys(pd.unique(column))
-        if f"flags_{side}" in data:
-            told = data[[f"generator_{side}", f"flags_{side}"]].dropna().drop_duplicates(f"generator_{side}")
-            seen |= dict(zip(*(told[c] for c in told), strict=True))
-        if f"output_{side}" in data:
-            outputs = data[f"output_{side}"]
-            known = outputs.notna().to_numpy()
-            where = data["cluster"] + 1
-            if "instruction_id" in data:
-                where = data["instruction_id"].where(data["instruction_id"].notna(), where)
-            for row in zip(column[known], data["cluster"][known], outputs[known], where[known], strict=True):
-                watch.see(*row)
-    found = watch.flags() | seen
-    return {name: found.get(name, (Flag(NOT_CHECKED),)) for name in names}
+
+def inspection(control: str | None = None) -> Inspection:
+    """What is looked for in texts while verdicts are read: signs that outputs cheat, and the features of style that
+    will be held equal (`control`, as in `control_names`). One for each reading; raises `InputError`."""
+    return Inspection(Watch(), control_names(control) if control else ())

@@ -1,0 +1,32 @@
+"""What a cell of an annotation file means, for one value: who reads rows for people and who reads them for estimates
+must say the same of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["NAMES", "STATUSES", "TIE", "order_of", "preference_of", "status_of"]
+
+STATUSES = ("verdict", "unparseable", "error")
+
+NAMES = {"annotator": "unknown", "generator_1": "output_1", "generator_2": "output_2"}
+"""What stands for a name that a file does not give."""
+
+TIE = 1.5
+"""A tie as a preference; older AlpacaEval files write 0."""
+
+
+def status_of(stored: Any, judged: bool) -> Any:
+    """A row's status: the one it has, else whether it was `judged`, that is, has a preference."""
+    return stored or ("verdict" if judged else "unparseable")
+
+
+def preference_of(stored: float) -> float:
+    """A preference from 1 (output_1) to 2 (output_2)."""
+    return stored or TIE
+
+
+def order_of(stored: Any) -> str:
+    """An order as text, however a file's format stored it (12, 12.0, "12")."""
+    return str(int(stored)) if isinstance(stored, (int, float)) else str(stored)
