@@ -1,4 +1,4 @@
-"""What `--engine ray` costs: seconds to begin and milliseconds a row, against plain `simfarm generate`.
+"""What `--cluster ray` costs: seconds to begin and milliseconds a row, against plain `simfarm generate`.
 
     python benchmarks/cluster.py [--rows 2000] [--latency-ms 50] [--turns 2]
 
@@ -35,7 +35,7 @@ def seconds(contender: str, rows: int, size: int, url: str, folder: Path) -> flo
     out = f"{turn}/out.parquet"
     if CONTENDERS[contender]:
         out = f"{turn}/out"
-        command += ["--engine", "ray", "--partition-rows", str(size), *CONTENDERS[contender]]
+        command += ["--cluster", "ray", "--partition-rows", str(size), *CONTENDERS[contender]]
     begun = time.perf_counter()
     subprocess.run(
         [*command, "-o", out], env=os.environ | {"OPENAI_API_KEY": "loopback"}, check=True, stderr=subprocess.DEVNULL

@@ -52,7 +52,7 @@ def judged(
         JudgeOptions(judge, model=model), RunOptions(store=folder / f"{time.time_ns()}.sqlite", **options)
     )
     started = time.perf_counter()
-    return list(session.annotations(pairs)), time.perf_counter() - started
+    return list(session.results(pairs)), time.perf_counter() - started
 
 
 @contextmanager

@@ -57,10 +57,10 @@ def farm(
     run = GenerationRun.open(model, Sampling(max_tokens=tokens), RunOptions(store=store, concurrency=concurrency))
     begun = time.perf_counter()
     first = 0.0
-    for output in run.outputs(instructions):
+    for output in run.results(instructions):
         first = first or time.perf_counter() - begun
         assert output.output is not None
-    return run.stats.output_tokens, first
+    return run.tallies.stats.output_tokens, first
 
 
 def main() -> None:

@@ -89,8 +89,8 @@ def annotate(url: str, calls: int, concurrency: int, store_path: str) -> None:
         JudgeOptions("pairwise-logprob", order="hashed"),
         RunOptions(base_url=url, store=Path(store_path), concurrency=concurrency),
     )
-    count = write_rows(f"{store_path}.jsonl", (annotation.row() for annotation in session.annotations(pairs)))
-    assert count == session.summary.status["verdict"] == calls
+    count = write_rows(f"{store_path}.jsonl", (annotation.row() for annotation in session.results(pairs)))
+    assert count == session.tallies.status["verdict"] == calls
 
 
 def contend(name: str, url: str, calls: int, concurrency: int, store: str) -> None:

@@ -104,7 +104,7 @@ def test_every_option_of_the_verb_is_a_keyword(function: Callable[..., Any], onl
     known = inspect.signature(function).parameters
     assert not [p for p in known.values() if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     spoken = {"help", "debug", "quiet", "json", "output", "dry_run"}
-    cluster = {"engine", "workers", "gpus_per_worker", "ray_address", "partition_rows"}
+    cluster = {"cluster", "workers", "gpus_per_worker", "ray_address", "partition_rows"}
     assert options_of(function.__name__) - spoken - cluster - only_there <= set(known)
 
 

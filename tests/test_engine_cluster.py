@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from simfarm.data.files import read_rows, write_rows
 from simfarm.data.records import Instruction
 from simfarm.data.sampling import Sampling
 from simfarm.errors import InputError
-from simfarm.runs.cluster import TRIES, Job, Pool, Worker, _sizes
+from simfarm.runs.cluster import TRIES, Kit, Pool, Worker, _sizes, model_gpus
 from simfarm.runs.generation import GenerationRun
 from simfarm.runs.options import RunOptions
 from simfarm.runs.parts import cut
@@ -54,7 +55,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_rows("prompts.parquet", rows)
 
 
-def command(server: Loopback, *more: str, out: str = "out", over: str = "--engine ray --workers 2") -> list[str]:
+def command(server: Loopback, *more: str, out: str = "out", over: str = "--cluster ray --workers 2") -> list[str]:
     """A generation run over the cluster: four parts of five."""
     given = ["generate", "prompts.parquet", "--model", "openai/m", "--base-url", f"{server.url}/v1", "-o", out]
     rows = ["--partition-rows", "5"] if over and "--partition-rows" not in more else []
@@ -196,7 +197,7 @@ def test_a_part_that_kills_its_workers_is_given_up(cluster: Path, capfd: pytest.
         return None
 
     with Loopback(refuse=poison) as server:
-        run = command(server, over="--engine ray --workers 1")
+        run = command(server, over="--cluster ray --workers 1")
         assert main(run) == 4
         told = capfd.readouterr().err
         assert "wrote out (3 of 4 parts)" in told
@@ -238,7 +239,7 @@ def test_annotation_equals_a_plain_run(cluster: Path, capfd: pytest.CaptureFixtu
     write_rows("pairs.parquet", [p | {"output_1": f"One {i}.", "output_2": f"Two {i}!"} for i, p in enumerate(pairs)])
     with Loopback() as server:
         asked = ["annotate", "pairs.parquet", "--judge", "pairwise-logprob", "--base-url", f"{server.url}/v1"]
-        over = [*asked, "--engine", "ray", "--partition-rows", "4", "-o", "out"]
+        over = [*asked, "--cluster", "ray", "--partition-rows", "4", "-o", "out"]
         assert main([*asked, "--store", "plain.sqlite", "-o", "plain.parquet"]) == 0
         assert main(over) == 0
         assert server.received == 48
@@ -261,7 +262,7 @@ def test_annotation_equals_a_plain_run(cluster: Path, capfd: pytest.CaptureFixtu
 def test_a_rule_needs_no_model(cluster: Path) -> None:
     pair = {"generator_1": "a", "generator_2": "b", "instruction": "Why?", "output_1": "Because.", "output_2": "So."}
     write_rows("pairs.jsonl", [pair | {"instruction": f"Why {i}?"} for i in range(4)])
-    over = ["--engine", "ray", "--partition-rows", "2", "-o", "out"]
+    over = ["--cluster", "ray", "--partition-rows", "2", "-o", "out"]
     assert main(["annotate", "pairs.jsonl", "--judge", "longest", *over]) == 0
     assert [row["preference"] for row in read_rows("out")] == [1.0] * 4
 
@@ -292,19 +293,19 @@ def test_a_stopped_driver_leaves_whole_parts_and_no_noise(cluster: Path) -> None
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("--engine ray", "name it with -o FOLDER"),
-        ("--engine ray -o out.jsonl", "writes a folder"),
-        ("--engine ray -o prompts.parquet", "writes a folder"),
-        ("--engine ray -o nowhere/out", "does not exist; make it first"),
-        ("--engine ray -o other", "files of something else"),
-        ("--engine ray -o damaged", "manifest.json is damaged"),
-        ("--engine ray -o out --budget 1", "--budget watches"),
-        ("--engine ray -o out --ray-address ray://somewhere:10001", "--ray-address auto"),
-        ("--engine ray -o out --ray-address 127.0.0.1:9", "no Ray cluster at 127.0.0.1:9"),
-        ("-o out.jsonl --workers 2", "--workers goes with --engine ray"),
-        ("-o out.jsonl --partition-rows 2", "--partition-rows goes with --engine ray"),
-        ("--engine spark -o out", "invalid choice: 'spark'"),
-        ("--engine ray -o out --workers 0", "at least 1"),
+        ("--cluster ray", "name it with -o FOLDER"),
+        ("--cluster ray -o out.jsonl", "writes a folder"),
+        ("--cluster ray -o prompts.parquet", "writes a folder"),
+        ("--cluster ray -o nowhere/out", "does not exist; make it first"),
+        ("--cluster ray -o other", "files of something else"),
+        ("--cluster ray -o damaged", "manifest.json is damaged"),
+        ("--cluster ray -o out --budget 1", "--budget watches"),
+        ("--cluster ray -o out --ray-address ray://somewhere:10001", "--ray-address auto"),
+        ("--cluster ray -o out --ray-address 127.0.0.1:9", "no Ray cluster at 127.0.0.1:9"),
+        ("-o out.jsonl --workers 2", "--workers goes with --cluster ray"),
+        ("-o out.jsonl --partition-rows 2", "--partition-rows goes with --cluster ray"),
+        ("--cluster spark -o out", "invalid choice: 'spark'"),
+        ("--cluster ray -o out --workers 0", "at least 1"),
     ],
 )
 def test_bad_input_is_one_line(given: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -323,14 +324,14 @@ def test_bad_input_is_one_line(given: str, told: str, capsys: pytest.CaptureFixt
 
 def test_more_workers_than_room_are_refused(cluster: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for more in (["--workers", "3"], ["--gpus-per-worker", "1"]):
-        run = ["generate", "prompts.parquet", "--model", "openai/m", "--engine", "ray", "-o", "out", *more]
+        run = ["generate", "prompts.parquet", "--model", "openai/m", "--cluster", "ray", "-o", "out", *more]
         assert main(run) == 2
         assert "the cluster has 2 CPUs and 0 GPUs" in capsys.readouterr().err
 
 
 def test_a_dry_run_needs_no_ray(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("simfarm.runs.cluster.ray_missing", lambda: "--engine ray needs: pip install")
-    run = ["generate", "prompts.parquet", "--model", "openai/m", "--engine", "ray", "-o", "out"]
+    monkeypatch.setattr("simfarm.runs.cluster.ray_missing", lambda: "--cluster ray needs: pip install")
+    run = ["generate", "prompts.parquet", "--model", "openai/m", "--cluster", "ray", "-o", "out"]
     assert main([*run, "--dry-run"]) == 0
     assert "20 outputs" in capsys.readouterr().out
     assert not Path("out").exists()
@@ -369,36 +370,35 @@ def test_a_model_in_process_is_opened_once(tmp_path: Path) -> None:
     engine = {"device": "cpu", "dtype": "float32"}
     kept = RunOptions(engine_args=engine, store=tmp_path / "cluster.sqlite")
     run = GenerationRun.open(spec, Sampling(max_tokens=4), kept)
-    worker = Worker(pickle.loads(pickle.dumps(Job(run, GenerationRun.outputs, tmp_path, spec=spec, engine=engine))))
+    worker = Worker(pickle.loads(pickle.dumps(Kit(run, tmp_path))))
     opened = []
     for number, part in enumerate(cut(instructions, 2, len)):
         told = worker({"part": number, "name": part.name, "records": pickle.dumps(part.records)})
-        assert pickle.loads(told["told"])["stats"].asked == 2
+        assert pickle.loads(told["outcome"]).stats.asked == 2
         opened.append(worker._model)
     assert opened[0] is opened[1] is not None
     kept = RunOptions(engine_args=engine, store=tmp_path / "plain.sqlite")
     plain = GenerationRun.open(spec, Sampling(max_tokens=4), kept)
-    assert without_time([made.row() for made in plain.outputs(instructions)]) == without_time(
+    assert without_time([made.row() for made in plain.results(instructions)]) == without_time(
         [row for number in range(2) for row in read_rows(tmp_path / f"part-0000{number}.parquet")]
     )
 
     # other weights under the same name on a worker's machine would be a mixture
     build_tiny_model(tmp_path / "tiny", seed=1)
-    stranger = Worker(Job(run, GenerationRun.outputs, tmp_path, spec=spec, engine=engine))
-    told = pickle.loads(stranger({"part": 0, "name": "x.parquet", "records": pickle.dumps(instructions)})["told"])
+    stranger = Worker(Kit(run, tmp_path))
+    told = pickle.loads(stranger({"part": 0, "name": "x.parquet", "records": pickle.dumps(instructions)})["outcome"])
     assert isinstance(told, InputError)
     assert "bring the same weights to all machines" in str(told)
 
 
-def test_gpus_of_a_model(tmp_path: Path) -> None:
-    run = GenerationRun.open("openai/m")
+def test_gpus_of_a_model() -> None:
     for spec, engine, gpus in (
         ("vllm/owner/name", {}, 1),
         ("vllm/owner/name", {"tensor_parallel_size": 4, "data_parallel_size": 2}, 8),
         ("transformers/owner/name", {"device": "cpu"}, 0),
         ("openvino/model.gguf", {}, 0),
     ):
-        assert Job(run, GenerationRun.outputs, tmp_path, spec=spec, engine=engine).gpus() == gpus
+        assert model_gpus(spec, engine) == gpus
 
 
 def test_caps_are_shared_and_credentials_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -406,9 +406,8 @@ def test_caps_are_shared_and_credentials_chosen(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("ANTHROPIC_API_KEY", "another")
     monkeypatch.setenv("GITHUB_TOKEN", "none of its business")
     run = GenerationRun.open("openai/m", running=RunOptions(rpm=300, tpm=9000))
-    job = Job(run, GenerationRun.outputs, tmp_path, spec="openai/m")
-    job.shared_by(3)
-    assert (job.run.options.rpm, job.run.options.tpm) == (100, 3000)
+    kit = Kit(replace(run, options=run.options.shared_by(3)), tmp_path)
+    assert (kit.run.options.rpm, kit.run.options.tpm) == (100, 3000)
     assert run.options.rpm == 300
-    assert job.environment == {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
-    assert job.gpus() == 0
+    assert kit.environment == {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+    assert model_gpus("openai/m", run.options.engine_args) == 0

@@ -134,7 +134,7 @@ def test_an_interrupt_given_once_and_a_lost_node(
     # a suite that a shell runs in the background ignores interrupts, and so would its children
     program = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
     program += "from simfarm.cli import main; sys.exit(main(sys.argv[1:]))"
-    given = "generate in.parquet --model openai/m -o out --store store.sqlite --concurrency 1 --engine ray "
+    given = "generate in.parquet --model openai/m -o out --store store.sqlite --concurrency 1 --cluster ray "
     given += f"--workers 2 --partition-rows {ROWS // PARTS} --ray-address 127.0.0.1:{cluster.port}"
 
     with Loopback(latency=0.2) as server:

@@ -13,8 +13,9 @@ from loopback import Call, Loopback, answer_openai
 
 from simfarm.cli import main
 from simfarm.data.records import Comparison
-from simfarm.runs.annotation import AnnotationRun, same_model
+from simfarm.runs.annotation import AnnotationRun
 from simfarm.runs.options import JudgeOptions, RunOptions
+from simfarm.runs.run import same_model
 
 PAIRS = [Comparison(f"Q{n}?", "one", "two", "x", "y") for n in range(4)]
 
@@ -27,7 +28,7 @@ def judged(server: Loopback, judge: str, **options: Any) -> tuple[AnnotationRun,
     session = AnnotationRun.open(
         JudgeOptions(judge, model="openai/judge-1", order="hashed"), RunOptions(base_url=f"{server.url}/v1", **options)
     )
-    return session, list(session.annotations(PAIRS))
+    return session, list(session.results(PAIRS))
 
 
 def test_a_call_whose_repair_has_no_price_has_none(tmp_path: Path) -> None:
@@ -46,7 +47,7 @@ def test_a_call_whose_repair_has_no_price_has_none(tmp_path: Path) -> None:
     assert [row.calls for row in rows] == [1, 2, 1, 1]
     assert [row.price is None for row in rows] == [False, True, False, False]
     assert [row.input_tokens is None for row in rows] == [False, True, False, False]
-    assert session.cost_so_far() == "unknown price"
+    assert session.pace() == "unknown price"
     assert "unknown price" in "\n".join(session.closing_lines())
 
 
@@ -54,7 +55,7 @@ def test_a_model_without_a_price_costs_nothing_known_and_never_zero(tmp_path: Pa
     with Loopback() as server:
         session, rows = judged(server, "pairwise-logprob", store=tmp_path / "s.sqlite")
     assert {row.price for row in rows} == {None}
-    assert session.cost_so_far() == "unknown price"
+    assert session.pace() == "unknown price"
 
 
 def test_answers_without_usage_use_the_budget_up(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

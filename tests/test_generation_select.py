@@ -126,7 +126,7 @@ def test_everyone_meets_equally_many_siblings(n: int) -> None:
 
 def judged(contest: Any, judge: str) -> Scores:
     session = AnnotationRun.open(JudgeOptions(judge))
-    return contest.scores(session.annotations(contest.comparisons))
+    return contest.scores(session.results(contest.comparisons))
 
 
 def test_win_share_by_length_counts_the_shorter_siblings() -> None:
@@ -148,7 +148,7 @@ def test_who_is_shown_first_does_not_decide_a_win_share() -> None:
     groups = sample_groups(outputs)
     session = AnnotationRun.open(JudgeOptions("first", order="fixed"))
     contest = against_siblings(outputs, groups)
-    values = contest.scores(session.annotations(contest.comparisons)).values
+    values = contest.scores(session.results(contest.comparisons)).values
     assert values == [0.5] * len(outputs)
     assert contest.uneven() == 0
     assert not contest.order_notes(session.judge)
@@ -159,12 +159,12 @@ def test_one_order_is_uneven_for_an_even_number_of_siblings_and_for_twins(texts:
     outputs = samples(texts)
     contest = against_siblings(outputs, sample_groups(outputs))
     alone, both = (AnnotationRun.open(JudgeOptions("first", order=order)) for order in ("fixed", "both"))
-    values = contest.scores(alone.annotations(contest.comparisons)).values
+    values = contest.scores(alone.results(contest.comparisons)).values
     leaning = sum(value != 0.5 for value in values)
     assert leaning == contest.uneven() > 1
     (note,) = contest.order_notes(alone.judge)
     assert note.startswith(f"warning: {leaning} samples are shown first more often than second, or less often")
-    assert contest.scores(both.annotations(contest.comparisons)).values == [0.5] * len(outputs)
+    assert contest.scores(both.results(contest.comparisons)).values == [0.5] * len(outputs)
     assert not contest.order_notes(both.judge)
     # against a baseline everyone stands on the same side
     base = against_baseline(outputs, sample_groups(outputs), [Output("Why?", "base", "base")])

@@ -47,7 +47,7 @@ def test_recorded_completions_give_the_stored_preferences(shared_data: Path, tmp
     session = AnnotationRun.open(
         JudgeOptions("pairwise-logprob", model=f"replay/{tmp_path}/recorded.jsonl", order="alpaca-eval")
     )
-    made = list(session.annotations(comparisons_from_rows(rows, "recorded")))
+    made = list(session.results(comparisons_from_rows(rows, "recorded")))
     assert len(made) == len(rows)
     compared = 0
     for row, annotation in zip(rows, made, strict=True):
@@ -70,24 +70,24 @@ def test_a_simfarm_file_replays_itself_repairs_included(tmp_path: Path) -> None:
     ]
     write_rows(tmp_path / "first.csv", rows)
     session = AnnotationRun.open(JudgeOptions("pairwise-reasoned", model=f"replay/{tmp_path}/first.csv"))
-    made = list(session.annotations(comparisons_from_rows([pair], "p")))
+    made = list(session.results(comparisons_from_rows([pair], "p")))
     assert [a.preference for a in made] == [2.0, 1.0]
     assert made[1].raw_completion == [bad, good]
-    assert session.summary.repaired == 1
+    assert session.tallies.repaired == 1
     assert session.judge.hash == load_judge("pairwise-reasoned").replace(model="gpt-x").hash
     write_rows(tmp_path / "second.jsonl", [a.row() for a in made])
     again = AnnotationRun.open(JudgeOptions("pairwise-reasoned", model=f"replay/{tmp_path}/second.jsonl"))
-    assert [a.row() for a in again.annotations(comparisons_from_rows([pair], "p"))] == [a.row() for a in made]
+    assert [a.row() for a in again.results(comparisons_from_rows([pair], "p"))] == [a.row() for a in made]
 
 
 def test_what_was_not_recorded_is_an_error_and_never_a_verdict(tmp_path: Path) -> None:
     pair = {"instruction": "i", "output_1": "a", "output_2": "b", "generator_1": "x", "generator_2": "y"}
     write_rows(tmp_path / "r.jsonl", [pair | {"order": "12", "raw_completion": "[[A>B]]"}])
     session = AnnotationRun.open(JudgeOptions("pairwise-reasoned", model=f"replay/{tmp_path}/r.jsonl"))
-    first, second = session.annotations(comparisons_from_rows([pair], "p"))
+    first, second = session.results(comparisons_from_rows([pair], "p"))
     assert (first.status, first.preference) == ("verdict", 1.0)
     assert (second.status, second.preference) == ("error", None)
-    assert session.summary.missing == 1
+    assert session.tallies.missing == 1
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ KNOWN_LONG_FUNCTIONS = {
 
 KNOWN_LONG_MODULES: set[str] = set()
 
-KNOWN_LONG_VERBS = {"doctor", "evaluate", "generate", "judges", "select", "show"}
+KNOWN_LONG_VERBS = {"doctor", "evaluate", "judges", "select", "show"}
 
 
 class Import(NamedTuple):

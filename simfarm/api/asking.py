@@ -104,8 +104,8 @@ def generate(
     )
     with opened(inputs) as (sources, _):
         instructions = instructions_for(sources, limit)
-    rows = collected(lambda: rows_of(run.outputs(instructions)))
-    tell_all(run.closing_lines(), bad=bool(run.failed))
+    rows = collected(lambda: rows_of(run.results(instructions)))
+    tell_all(run.closing_lines(), bad=bool(run.tallies.missing))
     return rows_frame(rows)
 
 
@@ -194,8 +194,8 @@ def annotated(session: AnnotationRun, pairs: Sequence[Comparison]) -> pd.DataFra
     from simfarm.data.frames import rows_frame
 
     tell_all(session.notes(pairs))
-    rows = collected(lambda: rows_of(session.annotations(pairs)))
-    tell_all(session.closing_lines(), bad=bool(session.summary.missing))
+    rows = collected(lambda: rows_of(session.results(pairs)))
+    tell_all(session.closing_lines(), bad=bool(session.tallies.missing))
     return rows_frame(rows)
 
 
@@ -268,10 +268,10 @@ def select(
             _introduce(session)
             tell_all(session.notes(contest.comparisons))
             scores, manner = selection.judged(
-                contest, session, lambda run, pairs: collected(lambda: run.annotations(pairs))
+                contest, session, lambda run, pairs: collected(lambda: run.results(pairs))
             )
-            tell_all(session.closing_lines(), bad=bool(session.summary.missing))
-            stopped = session.summary.stopped is not None
+            tell_all(session.closing_lines(), bad=bool(session.tallies.missing))
+            stopped = session.tallies.stopped is not None
         elif choice.score_by == "likelihood":
             (found,) = collected(lambda: (selection.likelihoods(_unseen) for _ in range(1)))
             scores, manner = cast("tuple[Any, Any]", found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from contextlib import closing
 
-from simfarm.cli.cluster import add_cluster, annotate_on_cluster, check_cluster
+from simfarm.cli.cluster import add_cluster, check_cluster, run_on_cluster
 from simfarm.cli.options import INPUT_HELP, add_judging
 from simfarm.cli.outputs import rows_target
 from simfarm.report.terminal import say
@@ -31,29 +31,27 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_cluster(arguments)
     with opened(arguments.inputs, arguments.baseline) as (inputs, (baseline,)):
-        output = arguments.output
-        if not arguments.engine:
-            output = rows_target(output, [*inputs, baseline])
+        if not arguments.cluster:
+            arguments.output = rows_target(arguments.output, [*inputs, baseline])
         arguments.inputs, arguments.baseline = inputs, baseline
-        return _annotated(arguments, output)
+        return _annotated(arguments)
 
 
-def _annotated(arguments: argparse.Namespace, output: str | None) -> int:
+def _annotated(arguments: argparse.Namespace) -> int:
     """What `run` does once its inputs are at hand."""
     from simfarm.cli.judging import allow_no_key, dry_run, introduce, open_run, report_summary, streamed
     from simfarm.data.files import write_rows
-    from simfarm.data.records import ANNOTATION_COLUMNS
 
-    if arguments.dry_run and not arguments.engine:
+    if arguments.dry_run and not arguments.cluster:
         return dry_run(arguments)
     if arguments.dry_run:
         allow_no_key()
-    session, pairs = open_run(arguments)
-    introduce(session)
-    if arguments.engine:
-        return annotate_on_cluster(arguments, session, pairs)
-    with closing(streamed(session, pairs)) as made:
-        write_rows(output, (annotation.row() for annotation in made), ANNOTATION_COLUMNS)
-    if output:
-        say(f"wrote {output}")
-    return report_summary(session)
+    annotating, pairs = open_run(arguments)
+    introduce(annotating)
+    if arguments.cluster:
+        return run_on_cluster(arguments, annotating, pairs)
+    with closing(streamed(annotating, pairs)) as annotations:
+        write_rows(arguments.output, (annotation.row() for annotation in annotations), annotating.columns)
+    if arguments.output:
+        say(f"wrote {arguments.output}")
+    return report_summary(annotating)

@@ -234,7 +234,7 @@ def _annotated(arguments: argparse.Namespace, ranking: Ranking, labels: Verdicts
         verdicts = read_verdicts([("the new annotations", row_columns(rows))], inspection(arguments.control))
     status = report_summary(session)
     arguments.asked = {} if session.backend is None else {session.model: session.life()}
-    if session.summary.stopped and not session.summary.status["verdict"]:
+    if session.tallies.stopped and not session.tallies.status["verdict"]:
         raise BudgetError("there is no verdict to rank yet; raise --budget and run the same command again")
     if verdicts is None:
         raise InputError("there is nothing to judge; name output files with rows")

@@ -7,18 +7,16 @@ again and only what is missing is made. --model embedded needs 'simfarm setup-lo
 from __future__ import annotations
 
 import argparse
-from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from simfarm.cli.cluster import add_cluster, check_cluster, generate_on_cluster
+from simfarm.cli.cluster import add_cluster, check_cluster, run_on_cluster
 from simfarm.cli.options import INPUT_HELP, add_model, add_running, run_options, setting, whole
 from simfarm.cli.outputs import rows_target
 from simfarm.report.terminal import answer, say
 
 if TYPE_CHECKING:
-    from simfarm.data.records import Instruction, Output
-    from simfarm.runs.generation import GenerationRun
+    from simfarm.data.sampling import Sampling
 
 __all__ = ["add_arguments", "run"]
 
@@ -66,70 +64,48 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_cluster(arguments)
     with opened(arguments.inputs, arguments.chat_template) as (inputs, (template,)):
-        output = arguments.output
-        if not arguments.engine:
-            output = rows_target(output, [*inputs, template])
+        if not arguments.cluster:
+            arguments.output = rows_target(arguments.output, [*inputs, template])
         arguments.inputs, arguments.chat_template = inputs, template
-        return _generated(arguments, output)
+        return _generated(arguments)
 
 
-def _generated(arguments: argparse.Namespace, output: str | None) -> int:
+def _generated(arguments: argparse.Namespace) -> int:
     """What `run` does once its inputs are at hand."""
-    from simfarm.cli.judging import allow_no_key
+    from simfarm.cli.judging import allow_no_key, report_summary, streamed
     from simfarm.data.files import write_rows
     from simfarm.data.inputs import instructions_for
+    from simfarm.runs.generation import GenerationRun
 
     if arguments.dry_run:
         allow_no_key()
-    generation = _opened(arguments)
+    names = {"generator": arguments.generator, "system": arguments.system}
+    generating = GenerationRun.open(arguments.model, _sampling(arguments), run_options(arguments), **names)
     instructions = instructions_for(arguments.inputs, limit=arguments.limit)
-    if arguments.engine:
-        return generate_on_cluster(arguments, generation, instructions)
+    if arguments.cluster:
+        return run_on_cluster(arguments, generating, instructions)
     if arguments.dry_run:
-        answer(generation.estimate(instructions))
+        answer(generating.estimate(instructions))
         return 0
-    with closing(_streamed(generation, instructions)) as made:
-        write_rows(output, (one.row() for one in made))
-    if output:
-        say(f"wrote {output}")
-    for line in generation.closing_lines():
-        say(line)
-    if generation.stopped:
-        return 3
-    return 4 if generation.failed else 0
+    with closing(streamed(generating, instructions)) as outputs:
+        write_rows(arguments.output, (output.row() for output in outputs))
+    if arguments.output:
+        say(f"wrote {arguments.output}")
+    return report_summary(generating)
 
 
-def _opened(arguments: argparse.Namespace) -> GenerationRun:
-    """The run that the options describe."""
+def _sampling(arguments: argparse.Namespace) -> Sampling:
+    """How every answer is drawn."""
     from simfarm.data.files import read_text
     from simfarm.data.sampling import Sampling
-    from simfarm.runs.generation import GenerationRun
 
     template_args = dict(arguments.template_arg)
     if arguments.thinking:
         # the name that Qwen's, and by now most, templates give the switch
         template_args["enable_thinking"] = arguments.thinking == "on"
     names = ("n", "temperature", "top_p", "repetition_penalty", "max_tokens", "seed", "effort", "stop")
-    sampling = Sampling(
+    return Sampling(
         **{name: getattr(arguments, name) for name in names},
         chat_template=read_text(arguments.chat_template) if arguments.chat_template else None,
         template_args=template_args,
     )
-    return GenerationRun.open(
-        arguments.model,
-        sampling,
-        run_options(arguments),
-        generator=arguments.generator,
-        system=arguments.system,
-    )
-
-
-def _streamed(generation: GenerationRun, instructions: Sequence[Instruction]) -> Generator[Output]:
-    from simfarm.cli.progress import progress
-
-    total = len(instructions) * generation.sampling.n
-    with progress(generation.generator, total) as bar, closing(generation.outputs(instructions)) as made:
-        generation.tell = bar.tell
-        for output in made:
-            yield output
-            bar.step(generation.pace())

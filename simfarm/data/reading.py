@@ -29,7 +29,7 @@ from simfarm.text.words import plural
 __all__ = ["MANIFEST", "Columns", "columns_of", "files_of", "format_of", "iter_columns", "iter_rows", "read_text"]
 
 MANIFEST = "manifest.json"
-"""In a folder of parts (`--engine ray`): what they are made of, and their names."""
+"""In a folder of parts (`--cluster ray`): what they are made of, and their names."""
 
 Source: TypeAlias = Union[str, "os.PathLike[str]", Readable]
 

@@ -167,7 +167,7 @@ def rehearsed(session: AnnotationRun, pairs: Sequence[Comparison], control: str 
     from simfarm.runs.annotation import AnnotationRun
     from simfarm.runs.options import JudgeOptions
 
-    with closing(AnnotationRun.open(JudgeOptions("random", order=session.judge.order)).annotations(pairs)) as made_up:
+    with closing(AnnotationRun.open(JudgeOptions("random", order=session.judge.order)).results(pairs)) as made_up:
         rows = (annotation.row() for annotation in made_up)
         verdicts = read_verdicts([("the comparisons", row_columns(rows))], inspection(control))
     if verdicts is None:

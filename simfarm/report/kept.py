@@ -26,7 +26,7 @@ from simfarm.data.writing import replacing, telling, write_text
 from simfarm.errors import InputError
 from simfarm.ranking.board import UNCHECKED
 from simfarm.report.files import csv_text
-from simfarm.runs.annotation import same_model
+from simfarm.runs.run import same_model
 from simfarm.text.masking import masked
 from simfarm.version import __version__
 

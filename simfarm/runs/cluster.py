@@ -1,9 +1,9 @@
 """One run over many machines: a pool of actors in Ray Data, each running simfarm's own run over one part at a time.
 
 Ray Data schedules the parts, keeps the workers busy and starts those again that die; nothing here does. A worker is an
-ordinary run over a part's records: it opens the model once, keeps its answers in the
-store of its machine and writes the part's file whole. Whatever dies, what was answered on a machine is not asked there
-again, and a file is there whole or not at all.
+ordinary run over a part's records: it opens the model once, keeps its answers in the store of its machine and writes
+the part's file whole. Whatever dies, what was answered on a machine is not asked there again, and a file is there whole
+or not at all.
 
 Ray Data's own processor for vLLM (`ray.data.llm`) is not used: `ray[llm]` pins an older vLLM than the one simfarm runs,
 and the `vllm` backend in an actor batches as well, for the other backends too, with their stores and their records.
@@ -12,37 +12,34 @@ and the `vllm` backend in an actor batches as well, for the other backends too, 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import importlib
 import importlib.util
 import logging
 import os
 import pickle
 import re
-import time
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
-from simfarm.backends import opened
-from simfarm.backends.base import Backend
 from simfarm.backends.local.models import ENGINES, local_spec
 from simfarm.data.files import write_rows
 from simfarm.errors import InputError, SimfarmError
 from simfarm.runs.connection import connected, first_line, rows_of, stoppable
-from simfarm.runs.parts import Part, begun
+from simfarm.runs.parts import Folder, Part, Record, begun, cut
+from simfarm.runs.run import OpenModel, Result, Run
+from simfarm.runs.tallies import Tallies
 from simfarm.text.words import plural
 
-__all__ = ["Job", "Pool", "ray_missing", "run_parts"]
+__all__ = ["PARTITION_ROWS", "Kit", "Pool", "Worker", "folder_of", "model_gpus", "ray_missing", "run_parts"]
+
+PARTITION_ROWS = 1000
+"""Records in a part, where the user names no number: some minutes' work, so that a lost worker loses no more."""
 
 TRIES = 4
 """How often a part is begun in one run. Ray Data begins the part of a dead worker again without end, and one that kills
 each of its workers (memory) must not hold the others."""
-
-TALLIES = ("made", "cut_off", "empty", "passing", "failed", "stats", "summary", "stopped")
-"""What a `GenerationRun` or a `AnnotationRun` counts; a worker's counts are added to those of the run that sent it."""
 
 PASSED_ON = {
     "openai": r"OPENAI_.*|AZURE_OPENAI_.*",
@@ -61,119 +58,89 @@ class Pool:
     address: str | None = None
 
 
-class Job:
-    """What every worker is told. Not a dataclass: Ray Data writes down the fields of those it is given, and this one
-    holds credentials.
+class Kit(Generic[Record, Result]):
+    """What every worker is given. Not a dataclass: Ray Data writes down the fields of those it is given, and this one
+    holds credentials."""
 
-    `make` is the method that gives the run's records (`GenerationRun.outputs`), `spec` the
-    model as the user wrote it (None for a judge that asks no model).
-    """
-
-    def __init__(
-        self,
-        run: Any,
-        make: Callable[[Any, Sequence[Any]], Iterator[Any]],
-        folder: Path,
-        *,
-        spec: str | None,
-        base_url: str | None = None,
-        engine: Mapping[str, Any] | None = None,
-        columns: Sequence[str] = (),
-    ) -> None:
-        backend: Backend | None = run.backend
-        wanted = re.compile(PASSED_ON.get(backend.name, "(?!)") if backend is not None else "(?!)")
+    def __init__(self, run: Run[Record, Result], folder: Path) -> None:
+        wanted = re.compile("(?!)" if run.backend is None else PASSED_ON.get(run.backend.name, "(?!)"))
         self.environment = {name: value for name, value in os.environ.items() if wanted.fullmatch(name)}
-        self.run = dataclasses.replace(run, backend=None)
-        if hasattr(run, "judge"):
-            # a copy: the compiled template, kept in the judge once it is used, cannot travel
-            self.run.judge = dataclasses.replace(run.judge)
-        self.make = make
+        self.run = run.bare()
+        self.asks = run.backend is not None
         self.folder = folder
-        self.spec = spec if backend is not None else None
-        self.base_url = base_url
-        self.engine = dict(engine or {})
-        self.columns = tuple(columns)
         self.place = os.getcwd()
 
-    def shared_by(self, workers: int) -> None:
-        """The caps on requests and tokens a minute are the whole run's: each worker keeps to its share."""
-        caps = {name: getattr(self.run.options, name) for name in ("rpm", "tpm")}
-        shares = {name: cap / workers for name, cap in caps.items() if cap is not None}
-        self.run.options = dataclasses.replace(self.run.options, **shares)
 
-    def gpus(self) -> int:
-        """GPUs that one model takes: none where a server is asked, and none of what openvino runs."""
-        local = None if self.spec is None else local_spec(self.spec)
-        if local is None or local.startswith("openvino/") or str(self.engine.get("device", "")).startswith("cpu"):
-            return 0
-        sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
-        product = 1
-        for name in sizes:
-            product *= int(self.engine.get(name, 1))
-        return product
+class Worker(Generic[Record, Result]):
+    """An actor: the kit's run, one part at a call. The model stays open between calls; a server's client does not,
+    since it belongs to the event loop of one run."""
 
-
-class Worker:
-    """An actor: `job`'s run, one part at a call. The model stays open between calls; a server's client does not, since
-    it belongs to the event loop of one run."""
-
-    def __init__(self, job: Job) -> None:
-        os.environ.update(job.environment)
+    def __init__(self, kit: Kit[Record, Result]) -> None:
+        os.environ.update(kit.environment)
         # relative paths (a model, a store, a .env file) mean what they mean to the one who started the run
         with contextlib.suppress(OSError):
-            os.chdir(job.place)
-        self._job = job
-        self._model: Backend | None = None
+            os.chdir(kit.place)
+        self._kit = kit
+        self._model: OpenModel | None = None
 
     def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Makes the part of `row` and writes it; gives the run's tallies, or the error that ends the run, or None for
         a part given up."""
-        told: Any = None
-        if begun(self._job.folder, row["name"]) <= TRIES:
+        outcome: Tallies | SimfarmError | None = None
+        if begun(self._kit.folder, row["name"]) <= TRIES:
             try:
-                told = self._made(row["name"], pickle.loads(row["records"]))
+                outcome = self._tallies(row["name"], pickle.loads(row["records"]))
             except SimfarmError as error:
-                told = error
-        return {"part": row["part"], "told": pickle.dumps(told)}
+                outcome = error
+        return {"part": row["part"], "outcome": pickle.dumps(outcome)}
 
-    def _made(self, name: str, records: Sequence[Any]) -> dict[str, Any]:
+    def _tallies(self, name: str, records: Sequence[Record]) -> Tallies:
         run = self._opened()
-        rows = [made.row() for made in self._job.make(run, records)]
+        rows = [result.row() for result in run.results(records)]
         if rows:
-            write_rows(self._job.folder / name, rows, self._job.columns)
-        tallies = {name: getattr(run, name) for name in TALLIES if hasattr(run, name)}
-        if run.stats is not None and run.stats.since is not None:
-            run.stats.since -= time.perf_counter()
-        return tallies
+            write_rows(self._kit.folder / name, rows, run.columns)
+        return run.tallies
 
-    def _opened(self) -> Any:
+    def _opened(self) -> Run[Record, Result]:
         """A run of its own for one part: its tallies are at zero."""
-        job = self._job
-        fresh = pickle.loads(pickle.dumps(job.run))
-        if job.spec is None:
-            return fresh
-        backend = self._model
-        if backend is None:
-            timeout = fresh.options.timeout
-            backend, model = opened(job.spec, base_url=job.base_url, timeout=timeout, engine_args=job.engine)
-            if model != fresh.model:
-                raise InputError(
-                    f"a worker found {model} where the run began with {fresh.model}: bring the same weights to all "
-                    "machines, then run it again"
-                )
-            if backend.in_process:
-                self._model = backend
-        return dataclasses.replace(fresh, backend=backend, owned=not backend.in_process)
+        run = self._kit.run.bare()
+        if not self._kit.asks:
+            return run
+        model = self._model or run.reopened()
+        if model.backend.in_process:
+            self._model = model
+        return replace(run, backend=model.backend, owned=not model.backend.in_process)
+
+
+def model_gpus(spec: str | None, engine_args: Mapping[str, Any]) -> int:
+    """GPUs that one model takes: none where a server is asked, and none of what openvino runs."""
+    local = None if spec is None else local_spec(spec)
+    if local is None or local.startswith("openvino/") or str(engine_args.get("device", "")).startswith("cpu"):
+        return 0
+    product = 1
+    for name in ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"):
+        product *= int(engine_args.get(name, 1))
+    return product
+
+
+def folder_of(
+    run: Run[Record, Result], records: Sequence[Record], path: str | os.PathLike[str], size: int | None = None
+) -> Folder[Record]:
+    """The folder of a run's parts of `size` records each. Raises `InputError` for one that something else made."""
+    size = size or PARTITION_ROWS
+    return Folder(path, cut(records, size, run.count), run.made_by() | {"partition_rows": size})
 
 
 def ray_missing() -> str | None:
     """What to say where Ray Data is not installed."""
     if importlib.util.find_spec("ray") is None:
-        return "--engine ray needs: pip install 'simfarm[ray]'"
+        return "--cluster ray needs: pip install 'simfarm[ray]'"
     return None
 
 
-def run_parts(job: Job, parts: Sequence[Part], pool: Pool, run: Any) -> Generator[Part]:
+def run_parts(
+    run: Run[Record, Result], parts: Sequence[Part[Record]], folder: Path, pool: Pool
+) -> Generator[Part[Record]]:
     """Has `parts` made, and gives each as it is done, in any order, its tallies added to those of `run`.
 
     A part that its workers died over `TRIES` times is not given. Raises what ended a worker's run (`ProviderError`,
@@ -184,37 +151,43 @@ def run_parts(job: Job, parts: Sequence[Part], pool: Pool, run: Any) -> Generato
         raise InputError(missing)
     with stoppable() as stop, connected(pool.address):
         ray: Any = importlib.import_module("ray")
-        data: Any = importlib.import_module("ray.data")
-        workers, gpus = _sizes(ray.cluster_resources(), pool, job.gpus(), len(parts))
-        job.shared_by(workers)
-        context = data.DataContext.get_current()
-        context.enable_progress_bars = context.print_on_execution_start = False
-        # a part that fails for a reason of ours is left out, and the others are made
-        context.max_errored_blocks = -1
-        logging.getLogger("ray.data").setLevel(logging.CRITICAL + 1)
-        rows = [
-            {"part": number, "name": part.name, "records": pickle.dumps(list(part.records))}
-            for number, part in enumerate(parts)
-        ]
-        made = data.from_items(rows, override_num_blocks=len(rows)).map(
-            Worker,
-            fn_constructor_kwargs={"job": job},
-            compute=data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
-            num_cpus=1,
-            num_gpus=gpus,
-        )
+        gpus = model_gpus(run.spec, run.options.engine_args)
+        workers, gpus_each = _sizes(ray.cluster_resources(), pool, gpus, len(parts))
+        shared = replace(run, options=run.options.shared_by(workers))
+        rows = _dataset(Kit(shared, folder), parts, workers, gpus_each)
         try:
-            with contextlib.closing(rows_of(made, stop)) as rows_made:
-                for row in rows_made:
-                    told = pickle.loads(row["told"])
-                    if isinstance(told, SimfarmError):
-                        raise told
-                    if told is not None:
+            with contextlib.closing(rows_of(rows, stop)) as made:
+                for row in made:
+                    outcome: Tallies | SimfarmError | None = pickle.loads(row["outcome"])
+                    if isinstance(outcome, SimfarmError):
+                        raise outcome
+                    if outcome is not None:
                         part = parts[row["part"]]
-                        _add(run, told, part.start)
+                        run.tallies.add(outcome, part.start)
                         yield part
         except ray.exceptions.RayError as error:
             raise SimfarmError(f"the cluster gave up ({first_line(error)}); run the same command again") from error
+
+
+def _dataset(kit: Kit[Record, Result], parts: Sequence[Part[Record]], workers: int, gpus: float) -> Any:
+    """The Ray dataset whose rows are the parts' outcomes; nothing runs until they are read."""
+    data: Any = importlib.import_module("ray.data")
+    context = data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    # a part that fails for a reason of ours is left out, and the others are made
+    context.max_errored_blocks = -1
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL + 1)
+    rows = [
+        {"part": number, "name": part.name, "records": pickle.dumps(list(part.records))}
+        for number, part in enumerate(parts)
+    ]
+    return data.from_items(rows, override_num_blocks=len(rows)).map(
+        Worker,
+        fn_constructor_kwargs={"kit": kit},
+        compute=data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
+        num_cpus=1,
+        num_gpus=gpus,
+    )
 
 
 def _sizes(resources: Mapping[str, float], pool: Pool, model_gpus: int, parts: int) -> tuple[int, float]:
@@ -228,38 +201,3 @@ def _sizes(resources: Mapping[str, float], pool: Pool, model_gpus: int, parts: i
             f"and {gpus:g} GPUs each; set --workers and --gpus-per-worker to fit"
         )
     return min(parts, pool.workers or (most if gpus else min(2, most))), gpus
-
-
-def _add(total: Any, told: Mapping[str, Any], start: int) -> None:
-    """Adds a part's tallies to the run's; failures of its records get their place among all."""
-    for name, value in told.items():
-        if name == "failed":
-            total.failed.extend((start + position, *rest) for position, *rest in value)
-            total.failed.sort(key=lambda failure: (failure[0], failure[2]))
-        elif name == "stats" and value is not None:
-            if value.since is not None:
-                value.since += time.perf_counter()
-            if total.stats is None:
-                total.stats = value
-            else:
-                _add_fields(total.stats, value)
-        elif name == "summary":
-            _add_fields(total.summary, value)
-        elif name == "stopped":
-            total.stopped = total.stopped or value
-        elif name != "stats":
-            setattr(total, name, getattr(total, name) + value)
-
-
-def _add_fields(total: Any, more: Any) -> None:
-    for field in dataclasses.fields(more):
-        old, new = getattr(total, field.name), getattr(more, field.name)
-        if field.name == "since":
-            known = [moment for moment in (old, new) if moment is not None]
-            total.since = min(known) if known else None
-        elif isinstance(new, Counter):
-            old.update(new)
-        elif isinstance(new, int | float):
-            setattr(total, field.name, old + new)
-        elif new is not None:
-            setattr(total, field.name, new)

@@ -80,6 +80,11 @@ class RunOptions:
             budget=None if backend.in_process else self.budget,
         )
 
+    def shared_by(self, workers: int) -> RunOptions:
+        """The options of one worker among several: the caps on requests and tokens a minute are the whole run's."""
+        rpm, tpm = (None if cap is None else cap / workers for cap in (self.rpm, self.tpm))
+        return replace(self, rpm=rpm, tpm=tpm)
+
 
 def by_name(options: JudgeOptions | RunOptions) -> dict[str, Any]:
     """Every option under its name, given or not: what refusals go through."""

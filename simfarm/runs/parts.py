@@ -11,59 +11,67 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
 
 from simfarm.data.files import MANIFEST
+from simfarm.data.records import Comparison, Instruction
 from simfarm.data.writing import write_text
 from simfarm.errors import InputError
 from simfarm.version import __version__
 
-__all__ = ["Folder", "Part", "begun", "cut"]
+__all__ = ["Folder", "Part", "Record", "begun", "cut", "server_name"]
 
 FILES = {".json", ".jsonl", ".ndjson", ".csv", ".parquet", ".gz", ".zst"}
 """Suffixes of a file's name: whoever gives one for the folder wants a file."""
 
+PLAIN = re.compile(r"[A-Za-z]{0,12}|v\d+")
+"""A part of an address's path that is a word (v1, openai) and no key."""
+
+Record = TypeVar("Record", bound=Comparison | Instruction)
+
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Part(Generic[Record]):
     """A run of consecutive records. `start` is the position of the first among all (from 0), `rows` how many rows the
     part's file `name` has when none failed."""
 
     name: str
     start: int
-    records: Sequence[Any]
+    records: Sequence[Record]
     rows: int
 
     @property
     def digest(self) -> str:
         """A hash of everything in the records that can change the part's rows."""
-        told = [[getattr(record, field.name) for field in fields(record)] for record in self.records]
-        text = json.dumps(told, default=str, sort_keys=True, ensure_ascii=False)
+        values = [[getattr(record, field.name) for field in fields(record)] for record in self.records]
+        text = json.dumps(values, default=str, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def cut(records: Sequence[Any], size: int, rows: Callable[[Sequence[Any]], int]) -> list[Part]:
+def cut(records: Sequence[Record], size: int, rows: Callable[[Sequence[Record]], int]) -> list[Part[Record]]:
     """The parts of `size` records each, the last one shorter; the names of their files sort in input order."""
     starts = range(0, len(records), size)
     digits = max(5, len(str(len(starts) - 1)))
-    runs = (records[start : start + size] for start in starts)
+    pieces = (records[start : start + size] for start in starts)
     return [
-        Part(f"part-{number:0{digits}d}.parquet", start, run, rows(run))
-        for number, (start, run) in enumerate(zip(starts, runs, strict=True))
+        Part(f"part-{number:0{digits}d}.parquet", start, piece, rows(piece))
+        for number, (start, piece) in enumerate(zip(starts, pieces, strict=True))
     ]
 
 
-class Folder:
+class Folder(Generic[Record]):
     """The folder of a run's parts. `made_by` names what else changes its rows (model, sampling, judge …).
 
     Raises `InputError` for a path that cannot be such a folder, and for one that other input or options made.
     """
 
-    def __init__(self, path: str | os.PathLike[str], parts: Sequence[Part], made_by: Mapping[str, Any]) -> None:
+    def __init__(self, path: str | os.PathLike[str], parts: Sequence[Part[Record]], made_by: Mapping[str, Any]) -> None:
         self.path = Path(path).absolute()
         self.parts = parts
         listed = [{"file": part.name, "records": len(part.records), "input": part.digest} for part in parts]
@@ -72,7 +80,7 @@ class Folder:
 
     def _check(self, name: str) -> None:
         if self.path.suffix.lower() in FILES or self.path.is_file():
-            raise InputError(f"{name}: --engine ray writes a folder of Parquet files; name a folder with -o")
+            raise InputError(f"{name}: --cluster ray writes a folder of Parquet files; name a folder with -o")
         above = self.path.parent
         if not above.is_dir():
             raise InputError(f"{name}: the folder {above} does not exist; make it first")
@@ -105,11 +113,11 @@ class Folder:
         if not (self.path / MANIFEST).is_file():
             write_text(self.path / MANIFEST, json.dumps(self._manifest, indent=1, ensure_ascii=False) + "\n")
 
-    def missing(self) -> list[Part]:
+    def missing(self) -> list[Part[Record]]:
         """The parts that have no file, or one that lacks rows or verdicts."""
         return [part for part in self.parts if not self._whole(part)]
 
-    def _whole(self, part: Part) -> bool:
+    def _whole(self, part: Part[Record]) -> bool:
         import pyarrow
         import pyarrow.parquet
 
@@ -146,3 +154,13 @@ def begun(folder: Path, name: str) -> int:
     with open(folder / f".{name}.begun", "ab") as counter:
         counter.write(b".")
         return counter.tell()
+
+
+def server_name(base_url: str | None) -> str | None:
+    """The address without a user name, password or query; a part of its path that may be a key is its hash."""
+    if base_url is None:
+        return None
+    parts = urlsplit(base_url)
+    words = parts.path.rstrip("/").split("/")
+    path = (w if PLAIN.fullmatch(w) else hashlib.sha256(w.encode()).hexdigest()[:8] for w in words)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{'/'.join(path)}"

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
-from simfarm.backends import opened
+from simfarm.backends import TIMEOUT, opened
 from simfarm.backends.base import Backend
 from simfarm.backends.http.about import About
 from simfarm.backends.http.traits import refuse_unsent
@@ -24,13 +24,15 @@ from simfarm.data.exchange import Request
 from simfarm.engine.runner import Engine
 from simfarm.engine.store import Store, default_store_path
 from simfarm.engine.stored import remember
+from simfarm.errors import InputError
 from simfarm.runs.forecast import forecast
 from simfarm.runs.options import RunOptions
+from simfarm.runs.parts import Record
 from simfarm.runs.stream import drained
 from simfarm.runs.tallies import Tallies
 from simfarm.text.words import plural
 
-__all__ = ["OpenModel", "Row", "Run", "same_model"]
+__all__ = ["OpenModel", "Result", "Row", "Run", "same_model"]
 
 
 class Row(Protocol):
@@ -39,7 +41,6 @@ class Row(Protocol):
     def row(self) -> dict[str, Any]: ...
 
 
-Record = TypeVar("Record")
 Result = TypeVar("Result", bound=Row)
 
 
@@ -196,6 +197,18 @@ class Run(ABC, Generic[Record, Result]):
         """What the run cost so far, for a progress bar: `unknown price` where the table knows no price for some of its
         calls, nothing for a model in this process."""
         return "" if self.backend is None or self.backend.in_process else self.tallies.stats.money()
+
+    def reopened(self) -> OpenModel:
+        """The model opened once more, where this run, or its copy, has none. Raises `InputError` where that is another
+        one by now."""
+        assert self.spec is not None
+        model = OpenModel.of(self.spec, self.options, TIMEOUT)
+        if model.name != self.model:
+            raise InputError(
+                f"a worker found {model.name} where the run began with {self.model}: bring the same weights to all "
+                "machines, then run it again"
+            )
+        return model
 
     def bare(self) -> Self:
         """A copy that can travel: without the open model, its tallies at zero."""

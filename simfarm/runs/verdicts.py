@@ -7,10 +7,9 @@ call is an error on its own row and the run goes on. Results come in input order
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from simfarm.data.exchange import CallError, Completion, Judged, Message, Request, TransientError
@@ -23,8 +22,9 @@ from simfarm.judges.protocols.pairwise import messages, parse, repair_messages, 
 from simfarm.judges.rules import decide
 from simfarm.judges.verdict import Verdict
 from simfarm.runs.stream import in_order
+from simfarm.runs.tallies import AnnotationTallies
 
-__all__ = ["MAX_ATTEMPTS", "Call", "Summary", "annotate", "next_request", "plan_calls", "request_for"]
+__all__ = ["MAX_ATTEMPTS", "Call", "annotate", "next_request", "plan_calls", "request_for"]
 
 MAX_ATTEMPTS = 3
 """Questions asked in all, over all runs, before an unparseable answer is left as it is."""
@@ -37,34 +37,6 @@ class Call:
     comparison: Comparison
     order: str | None
     repeat: int
-
-
-@dataclass(slots=True)
-class Summary:
-    """What happened: annotations by `status`, why some have no verdict, and whether the run stopped before its end.
-    `exhausted` counts unparseable ones that no run asks again by itself, `refused` calls refused for good."""
-
-    status: Counter[str] = field(default_factory=Counter)
-    problems: Counter[str] = field(default_factory=Counter)
-    answered_by: Counter[str] = field(default_factory=Counter)
-    ties_without_call: int = 0
-    repaired: int = 0
-    cut_off: int = 0
-    exhausted: int = 0
-    refused: int = 0
-    stopped: str | None = None
-
-    def add(self, annotation: Annotation) -> None:
-        self.status[annotation.status] += 1
-        if annotation.error:
-            self.problems[annotation.error] += 1
-        if annotation.model:
-            self.answered_by[annotation.model] += 1
-
-    @property
-    def missing(self) -> int:
-        """Annotations without a verdict."""
-        return self.status["unparseable"] + self.status["error"]
 
 
 def plan_calls(comparisons: Iterable[Comparison], judge: Judge, repeats: int = 1) -> Iterator[Call]:
@@ -238,7 +210,7 @@ async def annotate(
     judge: Judge,
     model: str,
     engine: Engine | None,
-    summary: Summary,
+    summary: AnnotationTallies,
     *,
     retry_unparseable: bool = False,
     window: int = 256,
@@ -276,5 +248,5 @@ async def annotate(
     answers = (without_model(call) if engine is None or call.order is None else one(call) for call in calls)
     async with aclosing(in_order(answers, window)) as made:
         async for annotation in made:
-            summary.add(annotation)
+            summary.count(annotation)
             yield annotation
