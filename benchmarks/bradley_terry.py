@@ -31,8 +31,7 @@ import pandas as pd
 from scipy.special import expit
 
 from simfarm.ranking import Comparisons, controlled_win_rates, rank_partitions
-from simfarm.statistics import bradley_terry
-from simfarm.statistics.bradley_terry import ELO_SCALE
+from simfarm.statistics.bradley_terry import ELO_SCALE, bradley_terry
 from simfarm.statistics.logistic import Rows, fit_rows
 from simfarm.statistics.style import StyleDifferences
 

@@ -19,8 +19,8 @@ import numpy as np
 from scipy.special import expit, roots_hermitenorm
 
 from simfarm.ranking import Estimate
-from simfarm.statistics import tiers
 from simfarm.statistics.estimate import mean_estimate
+from simfarm.statistics.tiers import tiers
 
 DIFFICULTY, LUCK, ORDER = 1.2, 0.8, np.array([0.5, -0.5])
 REPEATS = 3

@@ -9,7 +9,7 @@ from scipy.optimize import linprog
 
 from simfarm.errors import InputError
 from simfarm.ranking import Comparisons, cyclic_triads, maximal_lottery, pair_rates
-from simfarm.statistics import lottery
+from simfarm.statistics.lottery import lottery
 
 ROCK_PAPER_SCISSORS = np.array([[0.5, 0.7, 0.3, 0.8], [0.3, 0.5, 0.7, 0.8], [0.7, 0.3, 0.5, 0.8], [0.2, 0.2, 0.2, 0.5]])
 

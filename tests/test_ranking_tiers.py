@@ -10,8 +10,8 @@ from scipy.special import ndtri, stdtr
 
 from simfarm.errors import InputError
 from simfarm.ranking import Estimate, power
-from simfarm.statistics import tiers
 from simfarm.statistics.estimate import mean_estimate
+from simfarm.statistics.tiers import tiers
 
 module = importlib.import_module("simfarm.statistics.tiers")
 
