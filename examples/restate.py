@@ -5,12 +5,12 @@ python restate.py INSTRUCTIONS OUTPUTS
 
 import sys
 
-from simfarm import Output, write_rows
+from simfarm import Output, write
 from simfarm.data.inputs import instructions_for
 
 ANSWER = "That is a good question. You asked: {} I will think about it and come back to you."
 
-write_rows(
+write(
     sys.argv[2],
     (
         Output(

@@ -9,20 +9,21 @@ from simfarm.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from simfarm.api.asking import annotate, generate, select
-    from simfarm.api.ranks import compare, evaluate, leaderboards, rejudge
+    from simfarm.api.files import read, write
+    from simfarm.api.ranks import compare, evaluate, evaluation, rejudge
     from simfarm.backends import open_model
-    from simfarm.data.files import read_rows, write_rows
     from simfarm.data.records import Annotation, Comparison, Output
     from simfarm.errors import BudgetError, InputError, ProviderError, SimfarmError, SimfarmWarning
     from simfarm.judges import Judge, list_judges, load_judge
     from simfarm.ranking import Board, Estimate
+    from simfarm.report.evaluation import Evaluation
 
 _HOMES = {
     "annotate": "api.asking",
     "compare": "api.ranks",
     "evaluate": "api.ranks",
     "generate": "api.asking",
-    "leaderboards": "api.ranks",
+    "evaluation": "api.ranks",
     "rejudge": "api.ranks",
     "select": "api.asking",
     "open_model": "backends",
@@ -31,13 +32,14 @@ _HOMES = {
     "ProviderError": "errors",
     "SimfarmError": "errors",
     "SimfarmWarning": "errors",
-    "read_rows": "data.files",
-    "write_rows": "data.files",
+    "read": "api.files",
+    "write": "api.files",
     "Judge": "judges",
     "list_judges": "judges",
     "load_judge": "judges",
     "Board": "ranking",
     "Estimate": "ranking",
+    "Evaluation": "report.evaluation",
     "Annotation": "data.records",
     "Comparison": "data.records",
     "Output": "data.records",
@@ -49,6 +51,7 @@ __all__ = [
     "BudgetError",
     "Comparison",
     "Estimate",
+    "Evaluation",
     "InputError",
     "Judge",
     "Output",
@@ -58,15 +61,15 @@ __all__ = [
     "annotate",
     "compare",
     "evaluate",
+    "evaluation",
     "generate",
-    "leaderboards",
     "list_judges",
     "load_judge",
     "open_model",
-    "read_rows",
+    "read",
     "rejudge",
     "select",
-    "write_rows",
+    "write",
 ]
 
 

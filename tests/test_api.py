@@ -272,7 +272,7 @@ def test_the_sampling_of_a_judge_changes_what_is_sent_and_its_hash(
 
 def test_evaluate_ranks_controls_and_calibrates_as_the_command_line(tmp_path: Path) -> None:
     recorded = str(Path(__file__).parents[1] / "examples/recordings/pairwise-letter.jsonl.zst")
-    verdicts = pd.DataFrame(simfarm.read_rows(recorded))
+    verdicts = pd.DataFrame(simfarm.read(recorded))
     board = simfarm.evaluate(verdicts, control="length,markdown", length_control="none")
     assert {"style_controlled_winrate", "style_low", "style_slope_length"} <= set(board.columns)
     ratings = simfarm.evaluate(verdicts, rank="bradley-terry")

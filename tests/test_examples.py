@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import simfarm
-from simfarm import read_rows
+from simfarm import read
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -56,7 +56,7 @@ def test_example_outputs_differ_in_length_as_named() -> None:
 @pytest.mark.parametrize("judge", ["pairwise-letter", "m-or-M"])
 def test_a_recording_replays_to_its_own_verdicts(judge: str, tmp_path: Path) -> None:
     recording = EXAMPLES / "recordings" / f"{judge}.jsonl.zst"
-    recorded = read_rows(recording)
+    recorded = read(recording)
     assert len(recorded) == 480
     outputs = [EXAMPLES / "outputs" / f"{name}.json" for name in dict.fromkeys(r["generator_2"] for r in recorded)]
     named = judge if judge == "pairwise-letter" else str(EXAMPLES / "judges" / judge)
@@ -75,7 +75,7 @@ def test_one_recorded_judge_is_badly_biased_to_a_position() -> None:
     model asked in other words, reverses itself in about half of the pairs."""
     shown: dict[str, list[float]] = {}
     for judge in ("pairwise-letter", "m-or-M"):
-        rows = pd.DataFrame(read_rows(EXAMPLES / "recordings" / f"{judge}.jsonl.zst"))
+        rows = pd.DataFrame(read(EXAMPLES / "recordings" / f"{judge}.jsonl.zst"))
         rows = rows[rows["status"] == "verdict"]
         second = (rows["preference"] == 2) == (rows["order"] == "12")
         both = rows.pivot(index=["instruction", "generator_2"], columns="order", values="preference").dropna()

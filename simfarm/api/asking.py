@@ -9,26 +9,27 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from simfarm.api.calls import collected, nearest_named, rows_of, tell, tell_all, warn
+from simfarm.api.calls import collected, judging_in, nearest_named, rows_of, running_in, tell, tell_all, warn
 from simfarm.data.inputs import comparisons_for
 from simfarm.data.sampling import MAX_TOKENS
 from simfarm.data.sources import Source, Sources, opened
 from simfarm.errors import InputError
-from simfarm.runs.options import JudgeOptions, RunOptions
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from simfarm.backends.base import Backend
     from simfarm.data.records import Comparison
+    from simfarm.data.sampling import Sampling
     from simfarm.judges import Judge
     from simfarm.runs.annotation import AnnotationRun
+    from simfarm.selection.choice import Selection
+    from simfarm.selection.samples import Manner, Scores
 
-__all__ = ["annotate", "annotated", "asking_options", "generate", "opened_session", "select"]
+__all__ = ["annotate", "annotated", "generate", "opened_run", "select"]
 
 
 @nearest_named
@@ -68,10 +69,7 @@ def generate(
     `generator` is the name outputs are filed under, `system` a message before every instruction. The rest is as in
     `annotate`. Raises `InputError` for bad input; an output that cannot be made has no row and is named in a warning.
     """
-    from simfarm.data.frames import rows_frame
-    from simfarm.data.inputs import instructions_for
     from simfarm.data.sampling import Sampling
-    from simfarm.runs.generation import GenerationRun
 
     sampling = Sampling(
         n=n,
@@ -85,25 +83,18 @@ def generate(
         chat_template=chat_template,
         template_args=template_args or {},
     )
-    run = GenerationRun.open(
-        model,
-        sampling,
-        RunOptions(
-            base_url=base_url,
-            engine_args=engine_args or {},
-            store=_path(store),
-            concurrency=concurrency,
-            timeout=timeout,
-            rpm=rpm,
-            tpm=tpm,
-            budget=budget,
-            price=price,
-        ),
-        generator=generator,
-        system=system,
-    )
+    return _generated(inputs, model, sampling, locals())
+
+
+def _generated(inputs: Sources, model: str | Backend, sampling: Sampling, given: Mapping[str, Any]) -> pd.DataFrame:
+    """What `generate` does, with its other keywords as they were `given`."""
+    from simfarm.data.frames import rows_frame
+    from simfarm.data.inputs import instructions_for
+    from simfarm.runs.generation import GenerationRun
+
+    run = GenerationRun.open(model, sampling, running_in(given), generator=given["generator"], system=given["system"])
     with opened(inputs) as (sources, _):
-        instructions = instructions_for(sources, limit)
+        instructions = instructions_for(sources, given["limit"])
     rows = collected(lambda: rows_of(run.results(instructions)))
     tell_all(run.closing_lines(), bad=bool(run.tallies.missing))
     return rows_frame(rows)
@@ -149,53 +140,39 @@ def annotate(
     Raises `InputError` for bad input and for an option that would do nothing, `ProviderError` when the provider refuses
     every call; a call that fails, or that the budget did not allow, is a row with status `error`.
     """
-    options = asking_options(locals())
+    given = dict(locals())
     with opened(inputs, baseline) as (sources, (base,)):
-        session, pairs = opened_session(sources, base, limit, allow_missing, options)
-        _introduce(session)
-        return annotated(session, pairs)
+        run, pairs = opened_run(sources, base, given)
+        _introduce(run)
+        return annotated(run, pairs)
 
 
-def asking_options(given: Mapping[str, Any]) -> tuple[JudgeOptions, RunOptions]:
-    """How to judge and how hard to ask, among a function's arguments."""
-    running = {field.name: given[field.name] for field in fields(RunOptions)}
-    running |= {"engine_args": given["engine_args"] or {}, "store": _path(given["store"])}
-    return JudgeOptions(**{field.name: given[field.name] for field in fields(JudgeOptions)}), RunOptions(**running)
-
-
-def _path(store: str | os.PathLike[str] | None) -> Path | None:
-    return None if store is None else Path(store)
-
-
-def opened_session(
-    sources: Sequence[Source],
-    baseline: Source | None,
-    limit: int | None,
-    allow_missing: bool,
-    options: tuple[JudgeOptions, RunOptions],
+def opened_run(
+    sources: Sequence[Source], baseline: Source | None, given: Mapping[str, Any]
 ) -> tuple[AnnotationRun, Sequence[Comparison]]:
-    """A judge that is ready, and what it is to judge."""
+    """A judge that is ready, and what it is to judge, as a function's keywords were `given`."""
     from simfarm.runs.annotation import AnnotationRun
 
-    session = AnnotationRun.open(*options)
-    return session, comparisons_for(sources, baseline, allow_missing=allow_missing, limit=limit, note=tell)
+    run = AnnotationRun.open(judging_in(given), running_in(given))
+    pairs = comparisons_for(sources, baseline, allow_missing=given["allow_missing"], limit=given["limit"], note=tell)
+    return run, pairs
 
 
-def _introduce(session: AnnotationRun) -> None:
+def _introduce(run: AnnotationRun) -> None:
     """Warn of a judge that reads no meaning."""
-    if session.judge.rule is not None:
+    if run.judge.rule is not None:
         from simfarm.judges.rules import banner
 
-        warn(banner(session.judge.rule))
+        warn(banner(run.judge.rule))
 
 
-def annotated(session: AnnotationRun, pairs: Sequence[Comparison]) -> pd.DataFrame:
+def annotated(run: AnnotationRun, pairs: Sequence[Comparison]) -> pd.DataFrame:
     """The rows of a run; what it has to say is told."""
     from simfarm.data.frames import rows_frame
 
-    tell_all(session.notes(pairs))
-    rows = collected(lambda: rows_of(session.results(pairs)))
-    tell_all(session.closing_lines(), bad=bool(session.tallies.missing))
+    tell_all(run.notes(pairs))
+    rows = collected(lambda: rows_of(run.results(pairs)))
+    tell_all(run.closing_lines(), bad=bool(run.tallies.missing))
     return rows_frame(rows)
 
 
@@ -242,47 +219,55 @@ def select(
     column of true scores, the best-of-n curve is in the result's `attrs["curve"]`, a row for every n. The rest is as in
     `annotate`. Raises `InputError` for bad input and for an option that the method would ignore.
     """
+    return _selected(locals())
+
+
+def _selected(given: Mapping[str, Any]) -> pd.DataFrame:
+    """What `select` does with its arguments."""
     from simfarm.data.frames import rows_frame
-    from simfarm.runs.annotation import AnnotationRun
     from simfarm.selection.choice import Choice, Selection
 
     names = ("method", "n", "by", "rivals", "score", "seed", "generator", "gold", "level", "limit", "allow_missing")
-    given, (judging, running) = dict(locals()), asking_options(locals())
-    template = None if chat_template is None else os.fspath(chat_template)
-    with opened(inputs, baseline, template) as (sources, (base, template)):
+    template = None if given["chat_template"] is None else os.fspath(given["chat_template"])
+    judging, running = judging_in(given), running_in(given)
+    with opened(given["inputs"], given["baseline"], template) as (sources, (baseline, template)):
         if len(sources) != 1:
             raise InputError(f"the input is {len(sources)} files; select takes one")
         choice = Choice(
             **{name: given[name] for name in names},
-            baseline=base,
+            baseline=baseline,
             chat_template=template,
             judging=judging,
             running=running,
         )
         choice.check()
         selection = Selection.of(sources[0], choice, tell)
-        stopped = False
-        if choice.asks:
-            contest = selection.contest()
-            session = AnnotationRun.open(judging, running)
-            _introduce(session)
-            tell_all(session.notes(contest.comparisons))
-            scores, manner = selection.judged(
-                contest, session, lambda run, pairs: collected(lambda: run.results(pairs))
-            )
-            tell_all(session.closing_lines(), bad=bool(session.tallies.missing))
-            stopped = session.tallies.stopped is not None
-        elif choice.score_by == "likelihood":
-            (found,) = collected(lambda: (selection.likelihoods(_unseen) for _ in range(1)))
-            scores, manner = cast("tuple[Any, Any]", found)
-        else:
-            scores, manner = selection.free()
-        rows, told = selection.chosen(scores, manner, stopped=stopped)
-        made = rows_frame(rows)
-        tell_all(told)
-        if gold is not None:
-            made.attrs["curve"] = [row for curve in selection.curve(scores) for row in curve]
-    return made
+        scores, manner, stopped = _scored(selection)
+        rows, lines = selection.chosen(scores, manner, stopped=stopped)
+        chosen = rows_frame(rows)
+        tell_all(lines)
+        if given["gold"] is not None:
+            chosen.attrs["curve"] = [row for curve in selection.curve(scores) for row in curve]
+    return chosen
+
+
+def _scored(selection: Selection) -> tuple[Scores, Manner, bool]:
+    """(each sample's score, how the scores were made, whether the budget stopped that)."""
+    from simfarm.runs.annotation import AnnotationRun
+
+    choice = selection.choice
+    if choice.asks:
+        contest = selection.contest()
+        run = AnnotationRun.open(choice.judging, choice.running)
+        _introduce(run)
+        tell_all(run.notes(contest.comparisons))
+        scored = selection.judged(contest, run, lambda run, pairs: collected(lambda: run.results(pairs)))
+        tell_all(run.closing_lines(), bad=bool(run.tallies.missing))
+        return *scored, run.tallies.stopped is not None
+    if choice.score_by == "likelihood":
+        (likelihoods,) = collected(lambda: (selection.likelihoods(_unseen) for _ in range(1)))
+        return *cast("tuple[Scores, Manner]", likelihoods), False
+    return *selection.free(), False
 
 
 @contextmanager

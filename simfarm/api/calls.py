@@ -10,16 +10,21 @@ import logging
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any, ParamSpec, TypeVar
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from simfarm.errors import SimfarmWarning
 from simfarm.runs.stream import interrupt
 from simfarm.text.harmless import one_line
 
-__all__ = ["collected", "nearest_named", "rows_of", "tell", "tell_all", "warn"]
+if TYPE_CHECKING:
+    from simfarm.runs.options import JudgeOptions, RunOptions
+
+__all__ = ["collected", "judging_in", "nearest_named", "rows_of", "running_in", "tell", "tell_all", "warn"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,14 +49,30 @@ def nearest_named(function: Callable[P, R]) -> Callable[P, R]:
     return checked
 
 
-def rows_of(made: Generator[Any]) -> Generator[dict[str, Any]]:
+def judging_in(given: Mapping[str, Any]) -> JudgeOptions:
+    """Whom to ask for verdicts, among a function's keywords; raises `InputError` for a value that cannot be."""
+    from simfarm.runs.options import JudgeOptions
+
+    return JudgeOptions(**{field.name: given[field.name] for field in fields(JudgeOptions)})
+
+
+def running_in(given: Mapping[str, Any]) -> RunOptions:
+    """How hard to ask, among a function's keywords; raises `InputError` for a value that cannot be."""
+    from simfarm.runs.options import RunOptions
+
+    store, engine_args = given["store"], given["engine_args"] or {}
+    values = {field.name: given[field.name] for field in fields(RunOptions)}
+    return RunOptions(**values | {"store": None if store is None else Path(store), "engine_args": engine_args})
+
+
+def rows_of(results: Generator[Any]) -> Generator[dict[str, Any]]:
     """The rows of a run's results; the run is closed at the end, however it comes."""
-    with closing(made):
-        for result in made:
+    with closing(results):
+        for result in results:
             yield result.row()
 
 
-def collected(made: Callable[[], Generator[T]]) -> list[T]:
+def collected(run: Callable[[], Generator[T]]) -> list[T]:
     """What a run gives. A notebook's event loop already runs in this thread: there the run gets another one, which ends
     as it would here when the user interrupts."""
     threads: list[int] = []
@@ -59,13 +80,13 @@ def collected(made: Callable[[], Generator[T]]) -> list[T]:
 
     def work() -> list[T]:
         threads.append(threading.get_ident())
-        found = []
-        with closing(made()) as results:
+        given: list[T] = []
+        with closing(run()) as results:
             for result in results:
-                found.append(result)
+                given.append(result)
                 if stopped.is_set():
                     break
-        return found
+        return given
 
     try:
         asyncio.get_running_loop()

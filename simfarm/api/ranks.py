@@ -1,121 +1,30 @@
 """The verbs that rank, as functions: verdicts in (or outputs, which are judged first), boards and tables out.
 
-As in `api`, they do what the command line does, with the same names, defaults and refusals.
+As in `asking`, they do what the command line does, with the same names, defaults and refusals.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simfarm.api.asking import annotated, asking_options, opened_session
-from simfarm.api.calls import nearest_named, warn
-from simfarm.data.inputs import read_for_evaluation
+from simfarm.api.asking import annotated, opened_run
+from simfarm.api.calls import judging_in, nearest_named, running_in, warn
 from simfarm.data.sources import Source, Sources, called, opened
 from simfarm.errors import InputError
-from simfarm.runs.options import JudgeOptions, RunOptions, by_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from simfarm.backends.base import Backend
-    from simfarm.data.frames import Verdicts
     from simfarm.judges import Judge
     from simfarm.ranking import Board, Rejudged
-    from simfarm.report.evaluation import Ranking
+    from simfarm.report.evaluation import Evaluation
 
-__all__ = ["compare", "evaluate", "leaderboards", "rejudge"]
-
-
-@nearest_named
-def leaderboards(
-    inputs: Sources,
-    *,
-    baseline: Source | None = None,
-    length_control: str | Sequence[str] | None = None,
-    lc_data: str | os.PathLike[str] | None = None,
-    level: float = 0.95,
-    mix_judges: bool = False,
-    judge: str | Path | Judge | None = None,
-    model: str | Backend | None = None,
-    base_url: str | None = None,
-    engine_args: Mapping[str, Any] | None = None,
-    order: str | None = None,
-    repeats: int = 1,
-    max_tokens: int | None = None,
-    temperature: float | None = None,
-    top_p: float | None = None,
-    effort: str | None = None,
-    limit: int | None = None,
-    allow_missing: bool = False,
-    concurrency: int | None = None,
-    rpm: float | None = None,
-    tpm: float | None = None,
-    timeout: float | None = None,
-    budget: float | None = None,
-    price: tuple[float, float] | None = None,
-    store: str | os.PathLike[str] | None = None,
-    retry_unparseable: bool = False,
-) -> list[Board]:
-    """One board for each annotator: its table, estimates, warnings and breakdowns.
-
-    `inputs` are annotations, or anything that `annotate` takes: then it annotates first, with the options as there.
-    `length_control` is `joint` (the default), `alpaca-eval-2` (`lc_data`: the folder of its two files), several of
-    them, or `none`; `mix_judges` accepts two judge hashes under one annotator. Raises `InputError` for bad input, and
-    for options of `annotate` where the verdicts are given already; what cannot be ranked is refused before the judge is
-    asked.
-    """
-    from simfarm.report.evaluation import Ranking
-
-    asking = asking_options(locals())
-    ranking = Ranking.of(length_control, lc_data, level, mix_judges, rank="win-rate")
-    boards = ranking.boards(
-        *_verdicts(inputs, baseline, None, ranking, asking, limit=limit, allow_missing=allow_missing)[:2]
-    )
-    _warn_of(boards)
-    return boards
-
-
-def _verdicts(
-    inputs: Sources,
-    baseline: Source | None,
-    human: Source | None,
-    ranking: Ranking,
-    asking: tuple[JudgeOptions, RunOptions],
-    *,
-    limit: int | None,
-    allow_missing: bool,
-) -> tuple[Verdicts, str | None, Verdicts | None]:
-    """(verdicts, the baseline's name, human labels), where `inputs` hold outputs of a judge that is asked now."""
-    from simfarm.data.frames import frame_verdicts
-    from simfarm.ranking import inspection
-    from simfarm.report.evaluation import annotations_in
-    from simfarm.settings import refuse_asking
-
-    with opened(inputs, baseline, human) as (sources, (base, people)):
-        labels = None if people is None else annotations_in([people])[0]
-        read = read_for_evaluation(sources, base, inspection(ranking.control))
-        if read is not None:
-            given = by_name(asking[0]) | by_name(asking[1]) | {"limit": limit, "allow_missing": allow_missing}
-            refuse_asking(given, called(sources[0], 1, "the input"))
-            return *read, labels
-        session, pairs = opened_session(sources, base, limit, allow_missing, asking)
-        ranking.rehearse(session, pairs, labels, {"human": human})
-        looked = inspection(ranking.control)
-        return frame_verdicts(annotated(session, pairs), "annotations", looked), None, labels
-
-
-def _warn_of(boards: Sequence[Board]) -> None:
-    """Each board's warnings, and the confession of a judge that reads no meaning."""
-    from simfarm.judges.rules import banner, rule_of
-
-    for board in boards:
-        hashes = board.table["judge_hash"].dropna().astype(str).unique()
-        rules = {rule_of(board.annotator, judge_hash) for judge_hash in hashes} - {None}
-        for line in (*(banner(str(rule)) for rule in sorted(map(str, rules))), *board.warnings):
-            warn(line)
+__all__ = ["compare", "evaluate", "evaluation", "rejudge"]
 
 
 @nearest_named
@@ -123,13 +32,15 @@ def evaluate(
     inputs: Sources,
     *,
     baseline: Source | None = None,
-    rank: str | None = None,
-    control: str | None = None,
-    human: Source | None = None,
     length_control: str | Sequence[str] | None = None,
     lc_data: str | os.PathLike[str] | None = None,
     level: float = 0.95,
     mix_judges: bool = False,
+    rank: str | None = None,
+    control: str | None = None,
+    human: Source | None = None,
+    breakdown: bool = False,
+    board: str | None = None,
     judge: str | Path | Judge | None = None,
     model: str | Backend | None = None,
     base_url: str | None = None,
@@ -153,33 +64,100 @@ def evaluate(
 ) -> pd.DataFrame:
     """The leaderboard as a DataFrame, all annotators' one below the other; the columns are those of `-o board.csv`.
 
-    `rank` is `win-rate` (over the baseline), `bradley-terry` or `lottery`, by default the first where there is a
-    baseline and the second where there is none. `control` names features of style to hold equal (`length,markdown`),
-    `human` labels of some of the comparisons: their rates are columns of their own. The rest is as in `leaderboards`.
+    It is the `table` of `evaluation`, which says what the options mean, and has the rest.
     """
-    import pandas as pd
+    return _evaluation(locals()).table
 
-    from simfarm.report.evaluation import Ranking
-    from simfarm.report.ratings import ratings_sheet, with_rates
 
-    asking = asking_options(locals())
-    ranking = Ranking.of(length_control, lc_data, level, mix_judges, rank=rank, control=control, human=human)
-    verdicts, name, labels = _verdicts(
-        inputs, baseline, human, ranking, asking, limit=limit, allow_missing=allow_missing
-    )
-    if ranking.by_rating(verdicts, name, {"human": human, "length_control": length_control, "lc_data": lc_data}):
-        found = ranking.rated(verdicts)
-        for line in (line for one in found for line in one.warnings):
+@nearest_named
+def evaluation(
+    inputs: Sources,
+    *,
+    baseline: Source | None = None,
+    length_control: str | Sequence[str] | None = None,
+    lc_data: str | os.PathLike[str] | None = None,
+    level: float = 0.95,
+    mix_judges: bool = False,
+    rank: str | None = None,
+    control: str | None = None,
+    human: Source | None = None,
+    breakdown: bool = False,
+    board: str | None = None,
+    judge: str | Path | Judge | None = None,
+    model: str | Backend | None = None,
+    base_url: str | None = None,
+    engine_args: Mapping[str, Any] | None = None,
+    order: str | None = None,
+    repeats: int = 1,
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    effort: str | None = None,
+    limit: int | None = None,
+    allow_missing: bool = False,
+    concurrency: int | None = None,
+    rpm: float | None = None,
+    tpm: float | None = None,
+    timeout: float | None = None,
+    budget: float | None = None,
+    price: tuple[float, float] | None = None,
+    store: str | os.PathLike[str] | None = None,
+    retry_unparseable: bool = False,
+) -> Evaluation:
+    """What every annotator says: boards, rates at equal style and as people would judge, places, warnings.
+
+    `inputs` are annotations, or anything that `annotate` takes: then it annotates first, with the options as there.
+    `rank` is `win-rate` (over the baseline), `bradley-terry` or `lottery`, by default the first where there is a
+    baseline and the second where there is none. `length_control` is `joint` (the default), `alpaca-eval-2` (`lc_data`:
+    the folder of its two files), several of them, or `none`; `control` names features of style to hold equal
+    (`length,markdown`); `human` are labels of some of the comparisons; `mix_judges` accepts two judge hashes under one
+    annotator; `breakdown` adds rates by dataset or category, `board` the places among a published one's models.
+
+    Raises `InputError` for bad input, and for options of `annotate` where the verdicts are given already; what cannot
+    be ranked is refused before the judge is asked.
+    """
+    return _evaluation(locals())
+
+
+def _evaluation(given: Mapping[str, Any]) -> Evaluation:
+    """What `evaluation` does with its arguments."""
+    from simfarm.data.frames import frame_verdicts
+    from simfarm.ranking import inspection
+    from simfarm.report.evaluation import evaluate, labels_in, verdicts_in
+    from simfarm.report.ranking import RankingOptions
+    from simfarm.report.rehearsal import rehearse
+    from simfarm.settings import refuse_asking
+
+    names = ("baseline", "length_control", "lc_data", "level", "mix_judges", "rank", "control", "human", "breakdown")
+    judging_in(given), running_in(given)
+    options = RankingOptions.of(**{name: given[name] for name in (*names, "board")})
+    with opened(given["inputs"], options.baseline, options.human) as (sources, (baseline, human)):
+        options = replace(options, baseline=baseline, human=human)
+        read, labels = verdicts_in(sources, options), labels_in(options)
+        if read is None:
+            run, pairs = opened_run(sources, baseline, given)
+            rehearse(options, run, pairs, labels)
+            looked = inspection(options.control)
+            verdicts, name = frame_verdicts(annotated(run, pairs), "annotations", looked), None
+        else:
+            refuse_asking(given, called(sources[0], 1, "the input"))
+            verdicts, name = read
+        made = evaluate(verdicts, name, options, labels)
+    _warn_of([one.board for one in made.boards])
+    for line in made.doubts or (line for one in made.ratings for line in one.warnings):
+        warn(line)
+    return made
+
+
+def _warn_of(boards: Sequence[Board]) -> None:
+    """Each board's warnings, and the confession of a judge that reads no meaning."""
+    from simfarm.judges.rules import banner, rule_of
+
+    for board in boards:
+        hashes = board.table["judge_hash"].dropna().astype(str).unique()
+        rules = {rule_of(board.annotator, judge_hash) for judge_hash in hashes} - {None}
+        for line in (*(banner(str(rule)) for rule in sorted(map(str, rules))), *board.warnings):
             warn(line)
-        tables = [ratings_sheet(one).table for one in found]
-        return pd.concat([table for table in tables if not table.empty] or tables, ignore_index=True)
-    boards, styles, people = ranking.extras(verdicts, ranking.boards(verdicts, name), labels)
-    _warn_of(boards)
-    for one in (one for found in people if found for one in found.values()):
-        for line in one.warnings:
-            warn(line)
-    rated = [with_rates(b, style, found or {}) for b, style, found in zip(boards, styles, people, strict=True)]
-    return pd.concat([board.table for board in rated], ignore_index=True)
 
 
 @nearest_named
@@ -203,14 +181,15 @@ def compare(
     import pandas as pd
 
     from simfarm.ranking import differences
-    from simfarm.report.evaluation import Ranking, annotations_in
+    from simfarm.report.evaluation import annotations_in, ranked_boards
+    from simfarm.report.ranking import RankingOptions
 
-    ranking = Ranking.of(length_control, lc_data, level, mix_judges)
+    options = RankingOptions.of(length_control=length_control, lc_data=lc_data, level=level, mix_judges=mix_judges)
     with opened(inputs, baseline) as (sources, (base,)):
-        boards = ranking.boards(*annotations_in(sources, base))
-    found = [difference.to_json() for board in boards if board.estimates for difference in differences(board, a, b)]
+        boards = ranked_boards(*annotations_in(sources, base), options)
+    rows = [difference.to_json() for board in boards if board.estimates for difference in differences(board, a, b)]
     _warn_of(boards)
-    return pd.DataFrame(found)
+    return pd.DataFrame(rows)
 
 
 @nearest_named
@@ -222,10 +201,11 @@ def rejudge(
     The value has both win rates of every model (`table`), Spearman's correlation, the mean absolute difference and the
     pairs of models that change sides (`flips`), and `to_json()`. Raises `InputError` for bad input.
     """
-    from simfarm.report.evaluation import Ranking, rejudged
+    from simfarm.report.ranking import RankingOptions
+    from simfarm.report.rejudged import rejudged
 
-    ranking = Ranking.of((), level=level, mix_judges=mix_judges)
+    options = RankingOptions.of(level=level, mix_judges=mix_judges)
     with opened([a, b], baseline) as (sources, (base,)):
         if len(sources) != 2:
             raise InputError(f"the two inputs are {len(sources)} files; name two")
-        return rejudged(sources[0], sources[1], base, ranking)
+        return rejudged(sources[0], sources[1], base, options)

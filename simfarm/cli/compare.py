@@ -24,20 +24,21 @@ def run(arguments: argparse.Namespace) -> int:
     """Print one sentence for each annotator and length control; gives the exit status."""
     from simfarm.data.sources import opened
     from simfarm.report.board import difference_lines, remarks
-    from simfarm.report.evaluation import Ranking, annotations_in
+    from simfarm.report.evaluation import annotations_in, ranked_boards
+    from simfarm.report.ranking import RankingOptions
 
     names = ("length_control", "lc_data", "level", "mix_judges")
-    ranking = Ranking.of(**{name: getattr(arguments, name) for name in names})
+    options = RankingOptions.of(**{name: getattr(arguments, name) for name in names})
     with opened(arguments.inputs, arguments.baseline) as (inputs, (baseline,)):
-        boards = ranking.boards(*annotations_in(inputs, baseline))
+        boards = ranked_boards(*annotations_in(inputs, baseline), options)
     ranked = [board for board in boards if board.estimates]
-    told = {board.annotator: difference_lines(board, arguments.a, arguments.b) for board in ranked}
+    sentences = {board.annotator: difference_lines(board, arguments.a, arguments.b) for board in ranked}
     for board in boards:
         for warning in board.warnings:
             say(f"warning: {warning}")
     if arguments.json:
-        answer_json(told)
+        answer_json(sentences)
         return 0
     for board in ranked:
-        answer_lines([f"judge {board.annotator}:", *told[board.annotator], *remarks(board)])
+        answer_lines([f"judge {board.annotator}:", *sentences[board.annotator], *remarks(board)])
     return 0

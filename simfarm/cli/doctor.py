@@ -11,8 +11,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from simfarm.cli.options import add_model, number, price_pair
+from simfarm.cli.options import add_options
 from simfarm.report.terminal import answer, answer_json, say, width_of, wrapped
+from simfarm.settings.options import BY_NAME, MODEL
 from simfarm.text.harmless import one_line
 from simfarm.text.words import plural
 
@@ -23,15 +24,9 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    model = parser.add_argument_group("model")
-    add_model(model)
-    model.add_argument(
-        "--judge", metavar="NAME|FILE", help="a judge that it is to serve (its model, where none is named)"
-    )
-    model.add_argument(
-        "--price", type=price_pair, metavar="IN,OUT", help="dollars a million tokens, for models unknown to us"
-    )
-    model.add_argument("--timeout", type=number, default=60.0, metavar="S", help="seconds for a call (default 60)")
+    judge = BY_NAME["judge"]._replace(help="a judge that it is to serve (its model, where none is named)")
+    timeout = BY_NAME["timeout"]._replace(help="seconds for a call (default 60)", default=60.0)
+    add_options(parser.add_argument_group("model"), (*MODEL, judge, BY_NAME["price"], timeout))
     parser.add_argument("--json", action="store_true", help="for machines")
 
 

@@ -11,9 +11,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from simfarm.cli.cluster import add_cluster, check_cluster, run_on_cluster
-from simfarm.cli.options import INPUT_HELP, add_model, add_running, run_options, setting, whole
+from simfarm.cli.options import INPUT_HELP, add_options, add_running, run_options
 from simfarm.cli.outputs import rows_target
 from simfarm.report.terminal import answer, say
+from simfarm.settings.options import BY_NAME, GENERATED, MODEL, SAMPLING
 
 if TYPE_CHECKING:
     from simfarm.data.sampling import Sampling
@@ -24,36 +25,9 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="PROMPTS", help=INPUT_HELP)
     parser.add_argument("-o", "--output", metavar="FILE", help="where outputs go (default, and -: JSONL to stdout)")
-    parser.add_argument("--limit", type=whole, metavar="N", help="only the first N instructions")
-    model = parser.add_argument_group("model")
-    add_model(model, required=True)
-    model.add_argument("--generator", metavar="NAME", help="the name outputs are filed under (default: the model's)")
-    model.add_argument("--system", metavar="TEXT", help="a system message before every instruction")
-    model.add_argument("--chat-template", metavar="FILE", help="a Jinja2 chat template instead of the model's own")
-    model.add_argument("--thinking", choices=["on", "off"], help="for models whose chat template can switch it")
-    model.add_argument(
-        "--template-arg",
-        type=setting,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="for the chat template, as it names it",
-    )
-    sampling = parser.add_argument_group("sampling")
-    sampling.add_argument("--n", type=int, default=1, metavar="N", help="answers to each instruction (default 1)")
-    sampling.add_argument("--temperature", type=float, metavar="T", help="default 0 (greedy), with --n above 1: 1")
-    sampling.add_argument("--top-p", type=float, metavar="P", help="draw from the most likely tokens of this mass")
-    sampling.add_argument("--repetition-penalty", type=float, metavar="R", help="above 1 against loops")
-    sampling.add_argument(
-        "--max-tokens", type=int, default=1024, metavar="N", help="in an answer at most (default 1024)"
-    )
-    sampling.add_argument("--effort", metavar="LEVEL", help="how much a server's model thinks: none, low, medium …")
-    sampling.add_argument(
-        "--seed", type=int, metavar="S", help="makes sampled answers repeatable (as far as the engine is)"
-    )
-    sampling.add_argument(
-        "--stop", action="append", default=[], metavar="TEXT", help="end the answer here (repeatable)"
-    )
+    add_options(parser, [BY_NAME["limit"]])
+    add_options(parser.add_argument_group("model"), (*MODEL, *GENERATED), required="model")
+    add_options(parser.add_argument_group("sampling"), SAMPLING)
     add_running(parser)
     add_cluster(parser)
 
@@ -99,7 +73,7 @@ def _sampling(arguments: argparse.Namespace) -> Sampling:
     from simfarm.data.files import read_text
     from simfarm.data.sampling import Sampling
 
-    template_args = dict(arguments.template_arg)
+    template_args = dict(arguments.template_args)
     if arguments.thinking:
         # the name that Qwen's, and by now most, templates give the switch
         template_args["enable_thinking"] = arguments.thinking == "on"

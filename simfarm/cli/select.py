@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from simfarm.cli.options import INPUT_HELP, add_judging, judge_options, level, run_options, whole
+from simfarm.cli.options import INPUT_HELP, add_judging, add_options, judge_options, run_options
 from simfarm.report.terminal import answer, say
+from simfarm.settings.options import CHOICE, CURVE, METHOD
 
 if TYPE_CHECKING:
     from simfarm.selection.choice import Choice, Selection
@@ -24,42 +25,12 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", help=f"outputs with samples: {INPUT_HELP}")
-    parser.add_argument(
-        "--method",
-        required=True,
-        choices=["best-of-n", "win-share", "random", "longest", "oracle"],
-        help="best-of-n: the highest score; win-share: preferred to most of its siblings; the others are controls",
-    )
+    add_options(parser, METHOD, required="method")
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="where the chosen ones go (default, and -: JSONL to stdout)"
     )
-    choice = parser.add_argument_group("choice")
-    choice.add_argument("--n", type=whole, metavar="N", help="only the first N samples of each instruction")
-    choice.add_argument(
-        "--by",
-        metavar="judge|likelihood|COLUMN",
-        help="best-of-n: the score (default judge, against --baseline; likelihood is that of --model)",
-    )
-    choice.add_argument(
-        "--baseline", metavar="FILE|NAME", help="best-of-n by judge: whom every sample is compared with"
-    )
-    choice.add_argument("--rivals", type=whole, metavar="K", help="win-share: siblings that each sample meets (all)")
-    choice.add_argument("--score", metavar="COLUMN", help="oracle: the true score")
-    choice.add_argument("--seed", type=int, metavar="S", help="random: another draw (default 0)")
-    choice.add_argument(
-        "--chat-template",
-        metavar="FILE",
-        help="best-of-n by likelihood: the template that the answers were given under",
-    )
-    choice.add_argument(
-        "--generator", metavar="NAME", help="of the chosen outputs (default: says how they were chosen)"
-    )
-    curve = parser.add_argument_group("best-of-n curve")
-    curve.add_argument(
-        "--gold", metavar="COLUMN", help="print what choosing by this method's score buys in a true score, for every n"
-    )
-    curve.add_argument("--curve", metavar="FILE", help="write that curve: .csv, .json or .md (gold: the score itself)")
-    curve.add_argument("--level", type=level, metavar="L", help="of its intervals (default 0.95)")
+    add_options(parser.add_argument_group("choice"), CHOICE)
+    add_options(parser.add_argument_group("best-of-n curve"), CURVE)
     add_judging(parser)
 
 

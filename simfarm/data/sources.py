@@ -22,7 +22,18 @@ from simfarm.text.harmless import one_line
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Source", "Sources", "called", "frame_of", "is_path", "listed", "opened", "same_source", "table_rows"]
+__all__ = [
+    "Source",
+    "Sources",
+    "called",
+    "frame_of",
+    "is_path",
+    "is_table",
+    "listed",
+    "opened",
+    "same_source",
+    "table_rows",
+]
 
 TAKEN = (
     "a path (or '-', a glob, a folder), a list or iterator of dicts, or a table of pandas, polars, pyarrow or datasets"
@@ -55,7 +66,7 @@ def is_path(source: object) -> TypeGuard[str | os.PathLike[str]]:
     return isinstance(source, str | os.PathLike)
 
 
-def _is_table(value: object) -> bool:
+def is_table(value: object) -> bool:
     """A table of a library that is not simply an iterable of rows."""
     return any(hasattr(value, name) for name in ("iloc", "to_dicts", "to_pylist", "collect", "__arrow_c_stream__"))
 
@@ -67,7 +78,7 @@ def listed(inputs: object) -> list[Any]:
     """
     if is_path(inputs):
         return [inputs]
-    if _is_table(inputs):
+    if is_table(inputs):
         return [_settled(inputs)]
     if isinstance(inputs, Mapping):
         raise InputError(_of_mapping(inputs))
@@ -104,7 +115,7 @@ def _settled(table: Any) -> Any:
 def _of_mapping(value: Mapping[Any, Any]) -> str:
     """Why a mapping is no table: a dict of splits, of columns, or one row."""
     first = next(iter(value.values()), None)
-    if hasattr(first, "column_names") or _is_table(first):
+    if hasattr(first, "column_names") or is_table(first):
         names = ", ".join(map(repr, list(value)[:5]))
         return f"the input is a dict of several tables ({names}); give one of them, data[{next(iter(value))!r}]"
     return f"the input is a dict; it can be {TAKEN} (one row is [{{…}}])"

@@ -2,7 +2,6 @@
 
 from simfarm.ranking.board import COLUMNS, LENGTH_CONTROLS, Board, Slope, boards, paired_difference
 from simfarm.ranking.difference import Difference, differences
-from simfarm.ranking.each import each_board
 from simfarm.ranking.guard.watch import inspection
 from simfarm.ranking.partitions import PartitionedRanking, rank_partitions
 from simfarm.ranking.people import align_labels, calibrated_win_rates
@@ -59,7 +58,6 @@ __all__ = [
     "controlled_win_rates",
     "cyclic_triads",
     "differences",
-    "each_board",
     "flip_corrected",
     "inspection",
     "lottery",

@@ -6,7 +6,7 @@ more than the sentence alone. Where nobody can be estimated there is no answer, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,7 +16,7 @@ from simfarm.text.words import plural
 if TYPE_CHECKING:
     from simfarm.ranking.board import Board
 
-__all__ = ["each_board", "each_or_else", "warned"]
+__all__ = ["each_or_else", "warned"]
 
 Of = TypeVar("Of")
 Made = TypeVar("Made")
@@ -43,19 +43,6 @@ def each_or_else(
             raise first
         raise InputError(f"none of {plural(len(found), 'annotator')} can be estimated; {annotator}: {first}") from first
     return found
-
-
-def each_board(
-    boards: Sequence[Board], what: str, make: Callable[[Board], Made]
-) -> tuple[list[Board], list[Made | None]]:
-    """(the boards, what is made of each). A board of which nothing can be made has None and a warning that begins with
-    "no `what`" and says why; one without models stays as it is. Raises as `each_or_else`."""
-    made: list[tuple[Board, Made | None]] = each_or_else(
-        ((board.annotator, board) for board in boards),
-        lambda _, board: (board, make(board) if board.estimates else None),
-        lambda name, board, why: (warned(board, f"no {what} for {name}: {why}"), None),
-    )
-    return [board for board, _ in made], [one for _, one in made]
 
 
 def warned(board: Board, line: str) -> Board:

@@ -7,16 +7,21 @@ with the table, not in a log.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from simfarm.judges.rules import banner, rule_of
 from simfarm.ranking import Board, differences
+from simfarm.report.published import placed_json
+from simfarm.report.rates import rates_json, rates_lines, with_rates
 from simfarm.report.tables import Part, Sheet
 from simfarm.text.words import plural
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from simfarm.report.ranked import RankedBoard
 
 __all__ = ["board_sheet", "difference_lines", "remarks"]
 
@@ -35,9 +40,9 @@ _RATES = {
 
 def remarks(board: Board) -> list[str]:
     """What stands below the table: the embedded judge's confession first, then the board's own notes."""
-    told = list(board.notes)
+    lines = list(board.notes)
     if (board.table["win_rate"] - board.table["discrete_win_rate"]).abs().max() >= SOFT:
-        told.append(
+        lines.append(
             "won–lost–tied counts comparisons by the side that is ahead, the win rate is the mean preference over "
             "instructions: the two can differ"
         )
@@ -46,14 +51,14 @@ def remarks(board: Board) -> list[str]:
         meaning = "no clear preference for length"
         if low * high > 0:
             meaning = f"at equal quality the judge prefers the {'longer' if low > 0 else 'shorter'} output"
-        told.append(
+        lines.append(
             f"length slope {board.slope.value:+.2f} ({_percent(board.level)}: {low:+.2f} to {high:+.2f}): {meaning}"
         )
     for judge_hash in board.table["judge_hash"].dropna().astype(str).unique():
         rule = rule_of(board.annotator, judge_hash)
         if rule is not None:
-            told.insert(0, banner(rule))
-    return told
+            lines.insert(0, banner(rule))
+    return lines
 
 
 def _percent(level: float) -> str:
@@ -84,7 +89,7 @@ def _columns(board: Board) -> tuple[list[str], list[list[str]]]:
     extra = [c for c in table.columns if c.startswith("length_controlled_winrate_")]
     lost = ["n_unparseable", "n_error"] if (table["n_unparseable"] + table["n_error"]).sum() else []
     shown = table["flags"].str.replace("not checked", "")
-    headings = ["model", *(f"{told} {_percent(board.level)}" for told, *_ in rates.values())]
+    headings = ["model", *(f"{heading} {_percent(board.level)}" for heading, *_ in rates.values())]
     headings += [f"LC {c.removeprefix('length_controlled_winrate_')}" for c in extra]
     headings += ["tier", "won–lost–tied", *(c.removeprefix("n_") for c in lost), "length"]
     headings += ["flags"] if shown.any() else []
@@ -134,58 +139,50 @@ def _wide(board: Board) -> pd.DataFrame:
     table = board.table
     for (by, group), part in board.breakdown.groupby(["by", "group"], sort=False):
         own = part.set_index("model")
-        made = {
+        columns = {
             f"{column}_{by}_{group}": table["model"].map(own[column])
             for column in ("win_rate", "win_rate_low", "win_rate_high", "n_total")
         }
-        table = table.assign(**made)
+        table = table.assign(**columns)
     return table
 
 
-def board_sheet(
-    board: Board,
-    more: Mapping[str, Any] | None = None,
-    told: Sequence[str] = (),
-    parts: Sequence[Part] = (),
-    *,
-    breakdown: bool = False,
-) -> Sheet:
-    """The board as a sheet. Each model's `rating` in the record is its headline rate in percent.
-
-    `more` adds to the record, `told` to the remarks; `parts` are further tables; `breakdown` adds the rates by dataset
-    and category, to the table of every column too.
-    """
-    remarked = [*remarks(board), *told]
-    record = board.to_json() | {"rank": "win-rate", "remarks": remarked} | dict(more or {})
-    value = board.headline
-    _, error, low, high = _RATES[value]
+def board_sheet(ranked: RankedBoard, *, breakdown: bool = False) -> Sheet:
+    """The board and what was asked for beside it, as a sheet. Each model's `rating` in the record is its headline rate
+    in percent; `breakdown` adds the rates by dataset and category, to the table of every column too."""
+    board = replace(ranked.board, table=with_rates(ranked))
+    places = [] if ranked.place is None else [ranked.place]
+    remarked = [*remarks(board), *rates_lines(ranked)]
+    record = board.to_json() | {"rank": "win-rate", "remarks": remarked} | rates_json(ranked)
+    record |= {} if ranked.place is None else placed_json(ranked.place)
+    _, error, low, high = _RATES[board.headline]
     for model in record["models"]:
-        model |= {"rating": model[value], "rating_se": model[error]}
+        model |= {"rating": model[board.headline], "rating_se": model[error]}
         model |= {"rating_low": model[low], "rating_high": model[high]}
     groups = _breakdown(board) if breakdown else []
     if breakdown and not groups:
         remarked.append("no breakdown: the rows name no dataset or category, or only one")
     whole = _wide(board) if breakdown else board.table
     # an annotator that could not be ranked has no table, only the warning that says why
-    tables = [_main(board, remarked), *groups, *parts] if board.estimates else []
-    return Sheet(tables, whole, record, board.warnings)
+    parts = [_main(board, remarked), *groups, *places] if board.estimates else []
+    return Sheet(parts, whole, record, board.warnings)
 
 
 def difference_lines(board: Board, a: str, b: str) -> list[str]:
     """The paired difference of two models in plain sentences, raw and length-controlled."""
-    told = []
-    for found in differences(board, a, b):
-        name = f"length-controlled ({found.length_control})" if found.length_control else "win rate"
-        verdict = "the difference is real" if found.real else "the difference may be chance"
-        count = plural(found.n_instructions, "instruction")
-        if found.low is None:
-            told.append(
-                f"{name}: {a} − {b} = {found.value:+.1f} points on each of {count} (sign test p = "
-                f"{found.p_value:.2g}): {verdict}"
+    lines = []
+    for difference in differences(board, a, b):
+        name = f"length-controlled ({difference.length_control})" if difference.length_control else "win rate"
+        verdict = "the difference is real" if difference.real else "the difference may be chance"
+        count = plural(difference.n_instructions, "instruction")
+        if difference.low is None:
+            lines.append(
+                f"{name}: {a} − {b} = {difference.value:+.1f} points on each of {count} (sign test p = "
+                f"{difference.p_value:.2g}): {verdict}"
             )
             continue
-        told.append(
-            f"{name}: {a} − {b} = {found.value:+.1f} points ({_percent(board.level)}: {found.low:+.1f} to "
-            f"{found.high:+.1f}, p = {found.p_value:.2g}, {count}): {verdict}"
+        lines.append(
+            f"{name}: {a} − {b} = {difference.value:+.1f} points ({_percent(board.level)}: {difference.low:+.1f} to "
+            f"{difference.high:+.1f}, p = {difference.p_value:.2g}, {count}): {verdict}"
         )
-    return told
+    return lines

@@ -1,4 +1,4 @@
-"""Boards and ratings as files: CSV, JSON, Markdown, each with every column.
+"""An evaluation on the terminal, and as files: CSV, JSON, Markdown, each with every column.
 
 These are for people's spreadsheets and pages, so their cells are made harmless there; files of data, which simfarm
 reads back, are not (see `simfarm.data.files`).
@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 from simfarm.data.writing import standard_output, write_text
 from simfarm.errors import InputError
 from simfarm.ranking.table import records
-from simfarm.report.tables import Sheet
+from simfarm.report.tables import Sheet, print_sheet
+from simfarm.report.terminal import answer_json, say
 from simfarm.text.harmless import csv_cell, markdown_cell, visible
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_target", "csv_text", "json_value", "markdown_lines", "write_csv", "write_sheets"]
+    from simfarm.report.evaluation import Evaluation
+
+__all__ = ["check_target", "csv_text", "markdown_lines", "show_evaluation", "write_evaluation"]
 
 
 def check_target(path: str | os.PathLike[str]) -> None:
@@ -38,34 +41,37 @@ def check_target(path: str | os.PathLike[str]) -> None:
         raise InputError(f"{path}: cannot be written there; choose another file")
 
 
-def write_sheets(path: str | os.PathLike[str], sheets: Sequence[Sheet]) -> None:
-    """Write all annotators' sheets to one file, in the format of its name."""
-    import pandas as pd
-
+def write_evaluation(path: str | os.PathLike[str], evaluation: Evaluation) -> None:
+    """Write all annotators' boards to one file, in the format of its name."""
     suffix = Path(path).suffix
     if suffix == ".csv":
-        tables = [sheet.table for sheet in sheets]
-        text = csv_text(pd.concat([t for t in tables if not t.empty] or tables, ignore_index=True))
+        text = csv_text(evaluation.table)
     elif suffix == ".md":
-        text = "\n\n".join(_markdown(sheet) for sheet in sheets) + "\n"
+        text = "\n\n".join(_markdown(sheet) for sheet in evaluation.sheets) + "\n"
     else:
-        text = json.dumps(json_value(sheets), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+        text = json.dumps(evaluation.to_json(), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     write_text(path, text)
 
 
-def write_csv(sheets: Sequence[Sheet]) -> None:
-    """All annotators' sheets on standard output, as a .csv file has them, harmless where that is a terminal."""
-    import pandas as pd
-
-    text = csv_text(pd.concat([sheet.table for sheet in sheets], ignore_index=True))
-    with standard_output() as stream:
-        stream.write(visible(text) if sys.stdout.isatty() else text)
-
-
-def json_value(sheets: Sequence[Sheet]) -> Any:
-    """One annotator's record; several as `{"boards": [...]}`."""
-    made = [sheet.record for sheet in sheets]
-    return made[0] if len(made) == 1 else {"boards": made}
+def show_evaluation(evaluation: Evaluation, output: str | None, *, as_json: bool = False) -> None:
+    """The evaluation on stdout, as tables or JSON, and in a file where `output` names one; `-` is CSV on stdout
+    instead. What could mislead a reader is said on stderr."""
+    for line in evaluation.doubts:
+        say(f"warning: {line}")
+    if output == "-":
+        for line in (line for sheet in evaluation.sheets for line in sheet.warnings):
+            say(f"warning: {line}")
+        text = csv_text(evaluation.table)
+        with standard_output() as stream:
+            stream.write(visible(text) if sys.stdout.isatty() else text)
+        return
+    if as_json:
+        answer_json(evaluation.to_json())
+    else:
+        for sheet in evaluation.sheets:
+            print_sheet(sheet)
+    if output:
+        write_evaluation(output, evaluation)
 
 
 def csv_text(table: pd.DataFrame) -> str:
@@ -90,10 +96,10 @@ def _markdown(sheet: Sheet) -> str:
         blocks.append([f"### {markdown_cell(part.title)}", "", *markdown_lines(part.headings, part.rows)])
         blocks.append([f"- {markdown_cell(line.strip())}" for line in part.remarks])
     blocks.append([f"- warning: {markdown_cell(line)}" for line in sheet.warnings])
-    cells = [[_told(value) for value in row.values()] for row in records(sheet.table)]
+    cells = [[_cell(value) for value in row.values()] for row in records(sheet.table)]
     blocks.append(["### Every column", "", *markdown_lines([str(c) for c in sheet.table.columns], cells)])
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
-def _told(value: Any) -> str:
+def _cell(value: Any) -> str:
     return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -7,7 +7,7 @@ baseline, instructions or length control are not those of the board.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,29 +16,33 @@ import pandas as pd
 from simfarm.errors import InputError
 from simfarm.report.tables import Part
 from simfarm.resources import leaderboards_dir
+from simfarm.settings import spelled
 from simfarm.text.words import plural
 
 if TYPE_CHECKING:
     from simfarm.ranking import Board
 
-__all__ = ["place_among", "placed_json", "published_names"]
+__all__ = ["check_published", "place_among", "placed_json"]
 
 
 def published_names() -> list[str]:
-    """Names that `--board` takes."""
+    """Names of the published boards."""
     return sorted(path.stem for path in leaderboards_dir().glob("*.csv"))
+
+
+def check_published(name: str) -> None:
+    """Raise `InputError` for a name that no published board has."""
+    if name not in published_names():
+        raise InputError(f"{spelled('board')} {name}: no such board; there is {', '.join(published_names())}")
 
 
 def place_among(board: Board, name: str) -> Part:
     """A table with a line for each model: its place among the published ones, and the two that it stands between.
 
     Placed by the length-controlled rate where the first length control is the published board's own, else by the raw
-    win rate. What differs from the published board's way of judging stands below. Raises `InputError` for a board that
-    is not there.
+    win rate. What differs from the published board's way of judging stands below.
     """
     path: Path = leaderboards_dir() / f"{name}.csv"
-    if not path.is_file():
-        raise InputError(f"--board {name}: no such published board; there is {', '.join(published_names())}")
     published = pd.read_csv(path)
     manifest = json.loads(path.with_suffix(".json").read_text("utf-8"))
     own = board.table[(board.table["model"] != board.baseline) & board.table["win_rate"].notna()]
@@ -53,23 +57,20 @@ def place_among(board: Board, name: str) -> Part:
             f"{others['model'][k]} {others[column][k]:.1f}" if 0 <= k < len(others) else "–" for k in (above - 1, above)
         ]
         rows.append([str(row["model"]), f"{above + 1} of {len(others) + 1}", f"{row[column]:.1f}", *near])
-    told = [f"not comparable as it stands: {mark}" for mark in _marks(board, own, manifest, published)]
+    notes = [f"not comparable as it stands: {mark}" for mark in _marks(board, own, manifest, published)]
     if not controlled:
-        told.append(
+        notes.append(
             "raw win rates: add --length-control alpaca-eval-2 --lc-data DIR to place by length-controlled ones"
         )
     rate = "length-controlled" if controlled else "win rate"
     title = f"among the {plural(len(published), 'model')} of {name}, by {rate}"
-    return Part(title, ["model", "place", rate, "above", "below"], rows, told, least=["below", "above"])
+    return Part(title, ["model", "place", rate, "above", "below"], rows, notes, least=["below", "above"])
 
 
-def placed_json(placed: Sequence[Part]) -> dict[str, Any]:
-    """`published`: the table of `place_among` for machines; empty where none was made."""
-    made = [
-        {"board": one.title, "models": [dict(zip(one.headings, row, strict=True)) for row in one.rows]}
-        for one in placed
-    ]
-    return {"published": made[0] | {"remarks": list(placed[0].remarks)}} if made else {}
+def placed_json(place: Part) -> dict[str, Any]:
+    """`published`: the table of `place_among` for machines."""
+    models = [dict(zip(place.headings, row, strict=True)) for row in place.rows]
+    return {"published": {"board": place.title, "models": models, "remarks": list(place.remarks)}}
 
 
 def _marks(board: Board, own: pd.DataFrame, manifest: Mapping[str, str], published: pd.DataFrame) -> list[str]:

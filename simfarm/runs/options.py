@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simfarm.errors import InputError
-from simfarm.settings import check_numbers, spelled
+from simfarm.settings import check
 
 if TYPE_CHECKING:
     from simfarm.backends.base import Backend
@@ -40,8 +40,7 @@ class JudgeOptions:
     effort: str | None = None
 
     def __post_init__(self) -> None:
-        if self.repeats < 1:
-            raise InputError(f"{spelled('repeats')} is {self.repeats}; it must be at least 1")
+        check({"repeats": self.repeats})
 
     def sampling(self) -> dict[str, Any]:
         """What is to replace the judge's own sampling; empty where nothing was given."""
@@ -66,7 +65,7 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         numbers = ("concurrency", "rpm", "tpm", "timeout", "budget", "price")
-        check_numbers({name: getattr(self, name) for name in numbers})
+        check({name: getattr(self, name) for name in numbers})
 
     def on(self, backend: Backend, usual: float) -> RunOptions:
         """The options in force on a backend, with its own concurrency where none was given; `usual` is a server's

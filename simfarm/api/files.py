@@ -1,0 +1,36 @@
+"""Files of outputs, comparisons and annotations, read and written as every verb does."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from simfarm.api.calls import nearest_named
+from simfarm.data.files import Row, write_rows
+from simfarm.data.inputs import named_rows
+from simfarm.data.sources import Source, Sources, is_table, listed, opened, table_rows
+
+__all__ = ["read", "write"]
+
+
+@nearest_named
+def read(inputs: Sources) -> list[Row]:
+    """The rows of files or tables, each a dict of named columns; a missing value is None.
+
+    `inputs` are as in `annotate`: paths of every format (also `.gz`, `.zst`, a glob, a folder, `hf://…`) or tables.
+    Raises `InputError` for what cannot be read, with the file, the row and the remedy.
+    """
+    with opened(inputs) as (sources, _):
+        return [row for position, source in enumerate(sources, 1) for row in named_rows(source, position)[1]]
+
+
+@nearest_named
+def write(path: str | os.PathLike[str], rows: Source) -> int:
+    """Write rows or a table to a file, in the format of its name (.json, .jsonl, .csv, .parquet, texts also .gz and
+    .zst); gives their count.
+
+    An iterator of dicts is written as it comes where the format allows. A file appears whole or not at all. Raises
+    `InputError` for a name of no known format, `SimfarmError` where it cannot be written.
+    """
+    table: Any = rows
+    return write_rows(path, table_rows(listed(table)[0], "the table") if is_table(table) else table)

@@ -1,0 +1,118 @@
+"""How verdicts become boards: what a user asked of a ranking, checked against each other, as one value.
+
+Everything that can be refused without a look at the verdicts is refused when the value is made; what depends on them (a
+ranking without a baseline) when it is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simfarm.data.sources import Source
+from simfarm.errors import InputError
+from simfarm.settings import check, refuse_empty, spelled, was_given
+
+if TYPE_CHECKING:
+    from simfarm.data.frames import Verdicts
+
+__all__ = ["RankingOptions"]
+
+OVER_BASELINE = ("add_to", "board", "human", "breakdown", "length_control", "lc_data")
+"""Options that mean something for win rates alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankingOptions:
+    """What is compared with what, and how.
+
+    `baseline` and `human` (labels of some of the comparisons) are sources, the former also a generator's name.
+    `length_control` has the definitions as they were named, `controls` those that are meant; `lc_data` is the folder of
+    AlpacaEval's two files; `level` is that of the intervals; `mix_judges` accepts two hashes under one annotator;
+    `rank` is what is ranked by (None: what the verdicts suggest); `control` names features of style to hold equal;
+    `breakdown` adds rates by dataset and category, `board` the places among a published one; `add_to` is a kept board.
+    """
+
+    baseline: Source | None = None
+    length_control: tuple[str, ...] = ()
+    lc_data: Path | None = None
+    level: float = 0.95
+    mix_judges: bool = False
+    rank: str | None = None
+    control: str | None = None
+    human: Source | None = None
+    breakdown: bool = False
+    board: str | None = None
+    add_to: Path | None = None
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        length_control: str | Sequence[str] | None = None,
+        lc_data: Any = None,
+        level: float = 0.95,
+        rank: str | None = None,
+        control: str | None = None,
+        board: str | None = None,
+        **more: Any,
+    ) -> RankingOptions:
+        """The options as a user gave them, checked. `more` are the other fields. Raises `InputError`."""
+        given = {"board": board, "human": more.get("human"), "control": control, "baseline": more.get("baseline")}
+        refuse_empty(given)
+        named = (length_control,) if isinstance(length_control, str) else tuple(length_control or ())
+        for name in named:
+            check({"length_control": name})
+        check({"level": level, "rank": rank})
+        folder = None if lc_data is None else Path(lc_data)
+        made = cls(length_control=named, lc_data=folder, level=level, rank=rank, control=control, board=board, **more)
+        made.refuse_idle(rank)
+        if control is not None:
+            from simfarm.ranking import control_names
+
+            control_names(control)
+        if board is not None:
+            from simfarm.report.published import check_published
+
+            check_published(board)
+        return made
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The length controls that are meant; the first one leads."""
+        return tuple(name for name in dict.fromkeys(self.length_control or ("joint",)) if name != "none")
+
+    def refuse_idle(self, rank: str | None) -> None:
+        """Raise `InputError` for options that do not go together; `rank` is None where win rates may be meant."""
+        given = [name for name in OVER_BASELINE if was_given(name, getattr(self, name))]
+        if rank in ("bradley-terry", "lottery"):
+            if given:
+                raise InputError(
+                    f"{spelled(given[0])} needs win rates over a baseline; give {spelled('baseline')} or "
+                    f"{spelled('rank', 'win-rate')}"
+                )
+            if self.control is not None and rank == "lottery":
+                raise InputError(f"a lottery takes no covariates; drop {spelled('control')}, or rank by bradley-terry")
+        if "lc_data" in given and "alpaca-eval-2" not in self.length_control:
+            raise InputError(
+                f"{spelled('lc_data')} is for {spelled('length_control', 'alpaca-eval-2')}; add that or leave it out"
+            )
+        if "none" in self.length_control and len(set(self.length_control)) > 1:
+            raise InputError(f"{spelled('length_control', 'none')} goes with no other; leave one of them out")
+        if "add_to" in given and ("human" in given or self.control is not None):
+            raise InputError(
+                f"{spelled('add_to')} ranks all models of the board anew; give {spelled('human')} and "
+                f"{spelled('control')} in a run without it"
+            )
+
+    def by_rating(self, verdicts: Verdicts, baseline: str | None) -> bool:
+        """Whether models are rated on the graph of their comparisons and not against a baseline; raises `InputError`
+        for options that then mean nothing."""
+        if self.rank is not None:
+            return self.rank != "win-rate"
+        chosen = baseline is None and verdicts.table["generator_1"].nunique() > 1
+        if chosen:
+            self.refuse_idle("bradley-terry")
+        return chosen

@@ -1,0 +1,51 @@
+"""A ranking of made-up verdicts: whatever will be refused is refused before the judge is paid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from simfarm.errors import InputError
+from simfarm.report.evaluation import evaluate
+from simfarm.report.kept import join_kept
+from simfarm.runs.annotation import AnnotationRun
+from simfarm.runs.options import JudgeOptions
+
+if TYPE_CHECKING:
+    from simfarm.data.frames import Verdicts
+    from simfarm.data.records import Comparison
+    from simfarm.report.ranking import RankingOptions
+
+__all__ = ["rehearse"]
+
+
+def rehearse(
+    options: RankingOptions, session: AnnotationRun, pairs: Sequence[Comparison], labels: Verdicts | None
+) -> None:
+    """Evaluate made-up verdicts and throw the result away; raises `InputError` for what cannot be ranked, or does not
+    belong on the kept board. The length control that needs nothing but the verdicts, and the most time, is left out."""
+    if session.backend is None:
+        return
+    verdicts = _made_up(session, pairs, options.control)
+    if options.by_rating(verdicts, None):
+        evaluate(verdicts, None, options)
+        return
+    quick = replace(options, length_control=tuple(name for name in options.controls if name != "joint") or ("none",))
+    boards = evaluate(verdicts, None, replace(quick, rank="win-rate", board=None), labels).boards
+    if options.add_to is not None:
+        join_kept(options.add_to, verdicts.table, boards)
+
+
+def _made_up(session: AnnotationRun, pairs: Sequence[Comparison], control: str | None) -> Verdicts:
+    """The verdicts that a run will give, as the judge `random` makes them up."""
+    from simfarm.data.frames import read_verdicts, row_columns
+    from simfarm.ranking import inspection
+
+    with closing(AnnotationRun.open(JudgeOptions("random", order=session.judge.order)).results(pairs)) as made_up:
+        rows = (annotation.row() for annotation in made_up)
+        verdicts = read_verdicts([("the comparisons", row_columns(rows))], inspection(control))
+    if verdicts is None:
+        raise InputError("there is nothing to judge; name output files with rows")
+    return verdicts.by(session.judge.name, session.judge.hash)

@@ -1,0 +1,90 @@
+"""Two judges on the same outputs: their files read, checked against each other, compared, and shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from simfarm.data.frames import together
+from simfarm.data.sources import Source, called
+from simfarm.errors import InputError
+from simfarm.ranking import Rejudged, boards, compare_judges
+from simfarm.report.evaluation import annotations_in
+from simfarm.report.tables import Part
+from simfarm.text.words import plural
+
+if TYPE_CHECKING:
+    from simfarm.report.ranking import RankingOptions
+
+__all__ = ["rejudged", "rejudged_part"]
+
+
+def rejudged(a: Source, b: Source, baseline: Source | None, options: RankingOptions) -> Rejudged:
+    """How two judges' boards of the same outputs compare. Raises `InputError` where a file holds several annotators,
+    or the files other outputs."""
+    parts, names = [], []
+    name = None
+    for position, (source, which) in enumerate(((a, "first"), (b, "second")), 1):
+        verdicts, name = annotations_in([source], baseline)
+        annotators = sorted(verdicts.annotators())
+        if len(annotators) != 1:
+            raise InputError(
+                f"{called(source, position)}: holds {plural(len(annotators), 'annotator')} "
+                f"({', '.join(annotators[:4])}); give one a file"
+            )
+        names.append(f"{annotators[0]} ({which} file)")
+        parts.append(verdicts.by(names[-1]))
+    _require_same_outputs(*(part.table for part in parts))
+    both = boards(
+        together(*parts), baseline=name, length_control=(), level=options.level, allow_mixed=options.mix_judges
+    )
+    if whys := [why for board in both if not board.estimates for why in board.warnings]:
+        raise InputError(whys[0])
+    by_name = {board.annotator: board for board in both}
+    return compare_judges(by_name[names[0]], by_name[names[1]])
+
+
+def _require_same_outputs(a: pd.DataFrame, b: pd.DataFrame) -> None:
+    """Raise `InputError` where one pair of generators wrote two outputs to one instruction in the two files."""
+    asked = next((k for k in ("instruction_sha256", "instruction_id") if k in a and k in b), None)
+    if asked is None:
+        raise InputError("the files share neither 'instruction' nor 'instruction_id'; add one to both")
+    keys = [asked, "generator_1", "generator_2", "sample"]
+    sides = [f.assign(**{asked: f[asked].astype(str).str.strip(), "sample": f["sample"].astype(str)}) for f in (a, b)]
+    for side in ("1", "2"):
+        text, length = f"output_{side}_hash", f"length_{side}"
+        column = text if all(f[text].any() for f in sides) else length
+        known = (f[f[text] != 0] if column == text else f for f in sides)
+        one, other = (f[[*keys, column]].dropna().drop_duplicates() for f in known)
+        met = one.merge(other, on=keys, suffixes=("", "_other"))
+        same = met[met[column] == met[f"{column}_other"]][keys].drop_duplicates()
+        differ = len(met[keys].drop_duplicates()) - len(same)
+        if differ:
+            what = plural(differ, "output differs", "outputs differ")
+            raise InputError(f"{what} between the two files; rejudge compares judges on the same outputs")
+
+
+def rejudged_part(both: Rejudged, level: float) -> Part:
+    """The table of both win rates, with what the judges agree on below."""
+    rows = [
+        [
+            row["model"],
+            f"{row['win_rate_a']:.1f}",
+            f"{row['win_rate_b']:.1f}",
+            f"{row['difference']:+.1f} ({row['difference_low']:+.1f} to {row['difference_high']:+.1f})",
+        ]
+        for row in both.table.to_dict("records")
+    ]
+    spearman = f"– ({both.no_spearman})" if both.no_spearman else f"{both.spearman:.3f}"
+    remarks = [
+        f"A: {both.annotator_a}",
+        f"B: {both.annotator_b}",
+        f"Spearman {spearman}, mean absolute difference {both.mean_absolute_difference:.1f} points",
+        f"{len(both.flips)} of {plural(both.n_pairs, 'pair')} of models change sides beyond noise",
+    ]
+    for flip in both.flips[:20]:
+        (a, *_), (b, *_) = flip.under_a, flip.under_b
+        remarks.append(f"  {flip.first} − {flip.second}: {100 * a:+.1f} under A, {100 * b:+.1f} under B")
+    headings = ["model", "win rate A", "win rate B", f"B − A {100 * level:g} %"]
+    return Part("two judges on the same outputs · sorted by win rate A", headings, rows, remarks)

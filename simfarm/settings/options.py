@@ -1,0 +1,222 @@
+"""The table of options, in groups as they belong together; help lists them in this order.
+
+Named tuples, because `simfarm --help` must not wait for dataclasses. Where two groups have an option of one name (the
+tokens of a verdict, those of an output), each says what its own verb means by it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from simfarm.settings.kinds import (
+    FLOAT,
+    INTEGER,
+    LEVEL,
+    NUMBER,
+    PATH,
+    PRICE,
+    SETTING,
+    SWITCH,
+    TEXT,
+    WHOLE,
+    Kind,
+    one_of,
+)
+
+__all__ = [
+    "BASELINE",
+    "BOARD",
+    "BY_NAME",
+    "CHOICE",
+    "CURVE",
+    "DATA",
+    "GENERATED",
+    "INTERVALS",
+    "JUDGE",
+    "JUDGING",
+    "LENGTH",
+    "METHOD",
+    "MODEL",
+    "RANKED",
+    "RETRY",
+    "RUN",
+    "SAMPLING",
+    "Option",
+]
+
+
+class Option(NamedTuple):
+    """One option: its keyword in Python, its help on the command line, what it accepts, and its default.
+
+    A `repeated` one is given several times on the command line and as a sequence or mapping in Python. The command line
+    has its `flag`, by default the name with dashes.
+    """
+
+    name: str
+    help: str
+    kind: Kind
+    metavar: str | None = None
+    default: Any = None
+    repeated: bool = False
+    flag: str = ""
+
+    @property
+    def spelling(self) -> str:
+        """As the command line has it."""
+        return self.flag or f"--{self.name.replace('_', '-')}"
+
+
+MODEL = (
+    Option(
+        "model",
+        "openai/…, anthropic/…, litellm/…; on this machine: embedded, FILE.gguf, FOLDER, vllm/HUB-NAME …; or "
+        "replay/FILE",
+        TEXT,
+        "SPEC",
+    ),
+    Option("base_url", "an OpenAI-compatible server (vLLM, SGLang, llama.cpp …)", TEXT, "URL"),
+    Option(
+        "engine_args",
+        "for a model on this machine: device=cuda, dtype=bfloat16, tensor_parallel_size=2, adapter=DIR …",
+        SETTING,
+        "NAME=VALUE",
+        repeated=True,
+        flag="--engine-arg",
+    ),
+)
+"""Which model is asked, and where it runs."""
+
+JUDGE = (
+    Option("judge", "a bundled judge or your own (default: the embedded one)", TEXT, "NAME|FILE"),
+    *MODEL,
+    Option("order", "which output is shown first", one_of("both", "hashed", "alpaca-eval", "fixed")),
+    Option("repeats", "ask every question N times (default 1)", WHOLE, "N", 1),
+    Option("max_tokens", "in a verdict, instead of the judge's own limit", WHOLE, "N"),
+    Option("temperature", "instead of the judge's own; changes its hash", FLOAT, "T"),
+    Option("top_p", "instead of the judge's own; changes its hash", FLOAT, "P"),
+    Option("effort", "how much the model thinks: none, low, medium, high …", TEXT, "LEVEL"),
+)
+"""Who judges, and how."""
+
+DATA = (
+    Option("limit", "only the first N instructions", WHOLE, "N"),
+    Option("allow_missing", "compare what matches when instructions differ", SWITCH, default=False),
+)
+
+RUN = (
+    Option("concurrency", "calls in flight at most (default 64, local models their own)", WHOLE, "N"),
+    Option("rpm", "requests a minute at most", NUMBER, "N"),
+    Option("tpm", "tokens a minute at most", NUMBER, "N"),
+    Option("timeout", "seconds a server has for a call (default: verdict 120, output 600)", NUMBER, "S"),
+    Option("budget", "stop before this run's new calls could cost more", NUMBER, "USD"),
+    Option("price", "dollars a million tokens, for models unknown to us", PRICE, "IN,OUT"),
+    Option("dry_run", "print requests, tokens and price; ask nothing", SWITCH, default=False),
+    Option("store", "where answers are kept (default: your data folder)", PATH, "FILE"),
+)
+"""How hard a server is asked, and at what price."""
+
+RETRY = (Option("retry_unparseable", "ask again what stayed unparseable three times", SWITCH, default=False),)
+
+BASELINE = (Option("baseline", "the generator that others are compared with", TEXT, "NAME|FILE"),)
+
+LENGTH = (
+    Option(
+        "length_control",
+        "how length is held equal (default joint; may be repeated)",
+        one_of("joint", "alpaca-eval-2", "none"),
+        repeated=True,
+    ),
+    Option("lc_data", "AlpacaEval 2's df_gamed.csv and instruction_difficulty.csv", PATH, "DIR"),
+)
+
+INTERVALS = (
+    Option("level", "of the intervals (default 0.95)", LEVEL, "L", 0.95),
+    Option("mix_judges", "accept two judge hashes under one annotator's name", SWITCH, default=False),
+)
+
+RANKED = (
+    Option(
+        "rank",
+        "what is ranked by (default: win rate over the baseline, bradley-terry where there is none)",
+        one_of("win-rate", "bradley-terry", "lottery"),
+    ),
+    Option("control", "hold style equal too: length, headers, lists, bold, code, markdown", TEXT, "FEATURES"),
+    Option("human", "human labels of some of the comparisons: the win rate people would give", TEXT, "FILE"),
+)
+"""What models are ranked by, and what is held beside it."""
+
+BOARD = (
+    Option("breakdown", "win rates by dataset or category too", SWITCH, default=False),
+    Option("board", "place the models among a published board's (alpaca-eval-2)", TEXT, "NAME"),
+    Option("add_to", "keep the board in files that later models join", PATH, "BOARD"),
+)
+"""What a board shows beside its rates, and where it is kept."""
+
+GENERATED = (
+    Option("generator", "the name outputs are filed under (default: the model's)", TEXT, "NAME"),
+    Option("system", "a system message before every instruction", TEXT, "TEXT"),
+    Option("chat_template", "a Jinja2 chat template instead of the model's own", TEXT, "FILE"),
+    Option("thinking", "for models whose chat template can switch it", one_of("on", "off")),
+    Option(
+        "template_args",
+        "for the chat template, as it names it",
+        SETTING,
+        "NAME=VALUE",
+        repeated=True,
+        flag="--template-arg",
+    ),
+)
+"""How a model is to be spoken to."""
+
+SAMPLING = (
+    Option("n", "answers to each instruction (default 1)", INTEGER, "N", 1),
+    Option("temperature", "default 0 (greedy), with --n above 1: 1", FLOAT, "T"),
+    Option("top_p", "draw from the most likely tokens of this mass", FLOAT, "P"),
+    Option("repetition_penalty", "above 1 against loops", FLOAT, "R"),
+    Option("max_tokens", "in an answer at most (default 1024)", INTEGER, "N", 1024),
+    Option("effort", "how much a server's model thinks: none, low, medium …", TEXT, "LEVEL"),
+    Option("seed", "makes sampled answers repeatable (as far as the engine is)", INTEGER, "S"),
+    Option("stop", "end the answer here (repeatable)", TEXT, "TEXT", repeated=True),
+)
+"""How outputs are drawn; a judge's sampling is its own."""
+
+METHOD = (
+    Option(
+        "method",
+        "best-of-n: the highest score; win-share: preferred to most of its siblings; the others are controls",
+        one_of("best-of-n", "win-share", "random", "longest", "oracle"),
+    ),
+)
+
+CHOICE = (
+    Option("n", "only the first N samples of each instruction", WHOLE, "N"),
+    Option(
+        "by",
+        "best-of-n: the score (default judge, against --baseline; likelihood is that of --model)",
+        TEXT,
+        "judge|likelihood|COLUMN",
+    ),
+    Option("baseline", "best-of-n by judge: whom every sample is compared with", TEXT, "FILE|NAME"),
+    Option("rivals", "win-share: siblings that each sample meets (all)", WHOLE, "K"),
+    Option("score", "oracle: the true score", TEXT, "COLUMN"),
+    Option("seed", "random: another draw (default 0)", INTEGER, "S"),
+    Option("chat_template", "best-of-n by likelihood: the template that the answers were given under", TEXT, "FILE"),
+    Option("generator", "of the chosen outputs (default: says how they were chosen)", TEXT, "NAME"),
+)
+"""How one of n samples is chosen."""
+
+CURVE = (
+    Option("gold", "print what choosing by this method's score buys in a true score, for every n", TEXT, "COLUMN"),
+    Option("curve", "write that curve: .csv, .json or .md (gold: the score itself)", TEXT, "FILE"),
+    Option("level", "of its intervals (default 0.95)", LEVEL, "L"),
+)
+
+JUDGING = (*JUDGE, *DATA, *RUN, *RETRY)
+"""Everything that could change which verdicts there are."""
+
+BY_NAME = {
+    option.name: option
+    for group in (SAMPLING, GENERATED, CURVE, CHOICE, METHOD, BOARD, RANKED, INTERVALS, LENGTH, BASELINE, JUDGING)
+    for option in group
+}
+"""Every option; of two with one name the judge's."""
