@@ -11,9 +11,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from simfarm.judges.fields import FIXED, VERDICT
+from simfarm.judges.library import MODEL_KEYS
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.parsers import MEANINGS, PARSERS
-from simfarm.judges.spec import MODEL_KEYS, PROTOCOLS, RULES
+from simfarm.judges.protocols import PROTOCOLS
+from simfarm.judges.spec import RULES
 
 __all__ = ["judge_schema"]
 
