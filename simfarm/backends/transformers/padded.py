@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from simfarm.backends.local.framing import Likelihood, check_pair, room, stops
+from simfarm.backends.local.framing import Continuation, check_pair, room, stops
 from simfarm.backends.local.worker import Job, Worker
 from simfarm.backends.transformers.checkpoint import Checkpoint, free_memory, out_of_memory, transformers
 from simfarm.backends.transformers.sampler import Draws, Row, Sampler
@@ -55,7 +55,7 @@ class Batches:
             try:
                 if isinstance(job.asked, str):
                     job.finish(len(self.checkpoint.encode(job.asked)))
-                elif isinstance(job.asked, Likelihood):
+                elif isinstance(job.asked, Continuation):
                     ready.append(self._pair(job, job.asked))
                 else:
                     ready.append(self._row(job, job.asked))
@@ -87,7 +87,7 @@ class Batches:
         begins another from the longer one."""
         return (*self.checkpoint.encode(text), *sorted(self.checkpoint.ends)[:1])
 
-    def _pair(self, job: Job[Any], asked: Likelihood) -> Pair:
+    def _pair(self, job: Job[Any], asked: Continuation) -> Pair:
         continuation = self.checkpoint.encode(asked.continuation)
         prompt = self.checkpoint.frame(asked.prompt, asked.framing)
         check_pair(prompt, continuation, self.checkpoint.context)
