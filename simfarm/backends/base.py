@@ -6,15 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from simfarm.data.exchange import CallError, Completion, Likelihood, Message, Request, Starved, read_logprob
+from simfarm.data.sampling import FRAMING
 
-__all__ = ["FRAMING", "Backend", "Prompt", "Scorer", "insist", "likelihood"]
+__all__ = ["Backend", "Prompt", "Scorer", "insist", "likelihood"]
 
 Prompt: TypeAlias = str | Sequence[Message]
 """What a continuation follows: chat messages, framed by the model's chat template, or a text as it is."""
-
-
-FRAMING = ("chat_template", "template_args")
-"""What of a request's sampling says how its messages become a prompt."""
 
 
 class Backend(Protocol):

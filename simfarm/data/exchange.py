@@ -71,11 +71,8 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question to one model. `sampling` holds provider-neutral names (temperature, top_p, repetition_penalty,
-    max_tokens, logprobs, seed, effort, thinking, stop, schema, choices, chat_template, template_args, extra);
-    `max_tokens` is for the reply, a server's model gets more to think in; `choices` are the texts that the answer must
-    be one of, for engines in this process; `extra` are fields of the server's own. `sample` tells repeats of one
-    question apart, `attempt` tells a later try after an unparseable answer from the first."""
+    """One question to one model. `sampling` holds the provider-neutral names of `data.sampling.VOCABULARY`. `sample`
+    tells repeats of one question apart, `attempt` tells a later try after an unparseable answer from the first."""
 
     model: str
     messages: tuple[Message, ...]

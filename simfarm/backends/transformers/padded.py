@@ -20,15 +20,13 @@ from simfarm.backends.transformers.checkpoint import Checkpoint, free_memory, ou
 from simfarm.backends.transformers.sampler import Draws, Row, Sampler
 from simfarm.backends.transformers.scoring import log_likelihoods
 from simfarm.data.exchange import CallError, Completion, Request
+from simfarm.data.sampling import COOLEST
 from simfarm.errors import InputError
 
 __all__ = ["Batches", "Pair", "run_padded"]
 
 GATHERED = 0.005
 """Seconds to wait for more questions after the first: those asked together arrive one by one."""
-
-COOLEST = 0.01
-"""The lowest temperature above 0, vLLM's too: below it logits divided by it leave float32."""
 
 
 @dataclass(slots=True, eq=False)
