@@ -97,7 +97,7 @@ def test_a_letter_judge_asks_a_server_what_it_always_asked(tmp_path: Path) -> No
         RunOptions(base_url="http://127.0.0.1:1/v1", store=tmp_path / "s"),
     )
     (call, _) = session.calls([Comparison("Why?", "One.", "Two.", "a", "b")])
-    request = request_for(call, session.judge, session.model)
+    request = request_for(call)
     assert session.judge.hash == "49f00c0f3471b8f0"
     named = request_key("openai", "http://127.0.0.1:1/v1", request).hex()
     assert named == "68648768aa786f2133e2851020ae1e9c26aef33363b09fbd73fd21b98fbb97a7"

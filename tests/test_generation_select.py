@@ -3,7 +3,10 @@
 import asyncio
 import json
 import math
+import sqlite3
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,11 @@ from typing import Any
 import pytest
 from tiny_model import build_tiny_model
 
+from simfarm.backends.base import Prompt
+from simfarm.data.exchange import Completion, Request
 from simfarm.data.records import Annotation, Output
 from simfarm.data.sampling import Sampling
+from simfarm.engine.store import Store
 from simfarm.errors import InputError
 from simfarm.runs.annotation import AnnotationRun
 from simfarm.runs.options import JudgeOptions
@@ -379,3 +385,103 @@ def test_a_models_own_answers_are_read_under_the_template_they_were_given_under(
     assert not likelihoods.notes(outputs, groups)
     (note,) = likelihoods.notes(thought, groups)
     assert note.startswith("warning: 1 output was thought about first")
+
+
+class Counted:
+    """A model in this process whose likelihood of a text follows from its length; `nats` stands in for it."""
+
+    name = "transformers"
+    base_url: str | None = None
+    in_process = True
+    concurrency = 4
+    model = "tiny@0123"
+
+    def __init__(self, nats: float | None = None) -> None:
+        self.nats = nats
+        self.asked = 0
+
+    def check(self, model: str, sampling: Mapping[str, Any]) -> None:
+        """It takes everything."""
+
+    def most_tokens(self, request: Request) -> int | None:
+        return None
+
+    async def complete(self, request: Request) -> Completion:
+        raise AssertionError("a likelihood is no completion")
+
+    async def log_likelihood(
+        self, prompt: Prompt, continuation: str, framing: Mapping[str, Any] | None = None
+    ) -> float:
+        self.asked += 1
+        return -12.25 - len(continuation) if self.nats is None else self.nats
+
+    async def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+KEPT = {
+    "8f1118365cdb69c4c8380192b4d4a64b88352fa95c3e837e222b03d50a8722ee": (-29.25, 2, 4),
+    "25bea4c36a8038ea7821130a1d054d247c56b14916c581975f8720e3e3c08f05": (-29.25, 4, 4),
+    "9340a47ed2025a0f7a72ea47f9125cea67f8e520e20f233c7121850d61f55f55": (-21.25, 4, 2),
+}
+"""Key -> nats, tokens of the prompt and of the text, as simfarm 0.1 kept the likelihoods of `ANSWERED`."""
+
+ANSWERED = [
+    Output("Why not?", "Because I say so.", "a"),
+    Output(
+        "Why not?",
+        "No reason at all.",
+        "b",
+        extra={"system": "Be brief.", "sampling": {"template_args": {"enable_thinking": False}}},
+    ),
+    Output(
+        "Why not?",
+        "Too long.",
+        "c",
+        messages=(
+            {"role": "user", "content": "Hm."},
+            {"role": "assistant", "content": "Yes?"},
+            {"role": "user", "content": "Why not?"},
+        ),
+    ),
+]
+
+
+def kept_row(nats: float, read: int, written: int) -> str:
+    place = f'{{"token":"","logprob":{nats},"top":{{}}}}'
+    return f'{{"text":"","logprobs":[{place}],"input_tokens":{read},"output_tokens":{written},"model":"tiny@0123"}}'
+
+
+def test_likelihoods_that_an_earlier_version_kept_are_not_computed_again(tmp_path: Path) -> None:
+    Store(tmp_path / "old.sqlite").close()
+    with closing(sqlite3.connect(tmp_path / "old.sqlite")) as store, store:
+        rows = [(bytes.fromhex(key), kept_row(*kept), 0.0) for key, kept in KEPT.items()]
+        store.executemany("INSERT INTO completions VALUES (?, ?, ?)", rows)
+    model = Counted()
+    likelihoods = Likelihoods(model, tmp_path / "old.sqlite")
+    scores = likelihoods.scores(ANSWERED, [[0, 1, 2]])
+    assert (model.asked, likelihoods.asked, likelihoods.cached) == (0, 0, 3)
+    assert scores.values == [-29.25 / 4, -29.25 / 4, -21.25 / 2]
+    assert scores.costs == [Cost(3, 20, 0)]
+    fresh = Likelihoods(model, tmp_path / "new.sqlite")
+    assert fresh.scores(ANSWERED, [[0, 1, 2]]) == scores
+    assert (model.asked, fresh.asked, fresh.cached) == (3, 3, 0)
+    with closing(sqlite3.connect(tmp_path / "new.sqlite")) as store:
+        written = {key.hex(): row for key, row in store.execute("SELECT key, completion FROM completions")}
+    assert written == {key: kept_row(*kept) for key, kept in KEPT.items()}
+
+
+@pytest.mark.parametrize(("nats", "value"), [(-math.inf, -9999 / 4), (5e-4, 0.0), (math.nan, None), (3.0, None)])
+def test_a_likelihood_is_a_log_probability_or_none(tmp_path: Path, nats: float, value: float | None) -> None:
+    likelihoods = Likelihoods(Counted(nats), tmp_path / "s.sqlite")
+    (score,) = likelihoods.scores(ANSWERED[:1], [[0]]).values
+    if value is None:
+        assert math.isnan(score)
+        (problem,) = likelihoods.problems
+        assert "is no number" in problem
+    else:
+        assert score == value
+        assert not likelihoods.problems

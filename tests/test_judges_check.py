@@ -14,6 +14,7 @@ from simfarm.judges import Judge, Verdict, list_judges, load_judge
 from simfarm.judges.check import SAMPLE, check_judge
 from simfarm.judges.parsers import VerdictSpec
 from simfarm.judges.protocols.pairwise import parse
+from simfarm.runs.fitness import doubts
 
 BUNDLED = list_judges()
 
@@ -38,7 +39,7 @@ def run(*words: str) -> int:
 
 @pytest.mark.parametrize("judge", BUNDLED, ids=lambda judge: judge.name)
 def test_every_bundled_judge_is_fit_for_use(judge: Judge) -> None:
-    check = check_judge(judge)
+    check = check_judge(judge, doubts(judge))
     assert check.problems == ()
     assert check.warnings == (
         ("in both orders the output shown first wins: its verdicts say nothing about the outputs",)
@@ -78,7 +79,7 @@ def test_a_parser_that_reads_the_wrong_side_is_unfit(monkeypatch: pytest.MonkeyP
         p = parse(judge, completion).p_second
         return Verdict(None if p is None else 1 - p)
 
-    monkeypatch.setattr("simfarm.judges.check.parse", mirrored)
+    monkeypatch.setattr("simfarm.judges.protocols.pairwise.parse", mirrored)
     problems = check_judge(load_judge("pairwise-json")).problems
     assert problems == tuple(
         f"in order {order} a reply with {label} is read as {read}, not as {meaning}"
@@ -166,7 +167,7 @@ def test_an_unknown_judge_is_an_input_error() -> None:
 def test_a_model_that_has_not_what_the_judge_asks_for_is_told() -> None:
     judge = load_judge("pairwise-reasoned")
     unfit = judge.replace(model="openai/gpt-6-luna", sampling={"max_tokens": 99, "effort": "minimal"})
-    assert any("gpt-6-luna has no effort 'minimal'" in line for line in check_judge(unfit).warnings)
+    assert any("gpt-6-luna has no effort 'minimal'" in line for line in check_judge(unfit, doubts(unfit)).warnings)
     weighed = load_judge("pairwise-logprob").replace(model="anthropic/claude-haiku-5-5")
-    assert any("gives no log probabilities" in line for line in check_judge(weighed).warnings)
-    assert not any("gpt-6-luna" in line for line in check_judge(judge).warnings)
+    assert any("gives no log probabilities" in line for line in check_judge(weighed, doubts(weighed)).warnings)
+    assert not any("gpt-6-luna" in line for line in check_judge(judge, doubts(judge)).warnings)

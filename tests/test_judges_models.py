@@ -14,7 +14,8 @@ from simfarm.backends.http.retirements import retirement
 from simfarm.cli import main
 from simfarm.errors import InputError
 from simfarm.judges import list_judges, load_judge
-from simfarm.judges.check import check_judge, last_day
+from simfarm.judges.check import check_judge
+from simfarm.runs.fitness import doubts, last_day
 
 TODAY = datetime.now(UTC).date()
 PAST = TODAY - timedelta(days=40)
@@ -82,16 +83,16 @@ def test_bad_remarks_are_refused(tmp_path: Path, changes: dict[str, Any], told: 
 def test_a_judge_whose_model_ends_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = load_judge(written(tmp_path / "old", model="openai/gpt-4.1", alternatives=[]))
     assert last_day(old) == date(2027, 1, 14)
-    assert check_judge(old, date(2026, 10, 1)).warnings == ()
-    assert check_judge(old).warnings == ()
-    (near,) = check_judge(old, date(2026, 11, 26)).warnings
+    assert check_judge(old, doubts(old, date(2026, 10, 1))).warnings == ()
+    assert check_judge(old, doubts(old)).warnings == ()
+    (near,) = check_judge(old, doubts(old, date(2026, 11, 26))).warnings
     assert near == (
         "its model openai/gpt-4.1 is shut down on 2027-01-14: boards end with it; there is openai/gpt-6-luna"
     )
-    (late,) = check_judge(old, date(2027, 1, 14)).warnings
+    (late,) = check_judge(old, doubts(old, date(2027, 1, 14))).warnings
     assert "was shut down on 2027-01-14; there is openai/gpt-6-luna" in late
     own = load_judge(written(tmp_path / "own", model="openai/mine", until=PAST, alternatives=["openai/other"]))
-    assert check_judge(own, TODAY).warnings == (
+    assert check_judge(own, doubts(own, TODAY)).warnings == (
         f"its model openai/mine was shut down on {PAST}; there is openai/other",
     )
     assert main(["judges", "check", str(tmp_path / "own")]) == 0

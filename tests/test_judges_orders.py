@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simfarm.data.records import Comparison
-from simfarm.judges import load_judge
+from simfarm.judges import Verdict, load_judge
 from simfarm.judges.orders import orders, stable_bit
-from simfarm.judges.protocols.pairwise import unswitch
+from simfarm.judges.protocols.pairwise import preference
 from simfarm.judges.rules import decide
 
 MANY = [Comparison(f"Instruction {i}", f"a{i}", f"b{i}", "x", "y") for i in range(2000)]
@@ -89,15 +89,15 @@ def test_coins_for_two_purposes_are_independent() -> None:
 def test_longest_names_the_longer_output_in_either_order(order: str) -> None:
     judge = load_judge("longest")
     longer = replace(PAIR, output_1="x" * 9, output_2="y" * 10)
-    assert unswitch(decide(judge, longer, order).p_second or 0, order) == 2
-    assert unswitch(decide(judge, replace(longer, output_1="x" * 11), order).p_second or 0, order) == 1
+    assert preference(decide(judge, longer, order), order) == 2
+    assert preference(decide(judge, replace(longer, output_1="x" * 11), order), order) == 1
     assert decide(judge, replace(longer, output_1="é" * 10), order).p_second == 0.5
 
 
 def test_first_prefers_the_position_and_not_the_output() -> None:
     judge = load_judge("first")
     assert judge.order == "hashed"
-    preferences = [unswitch(decide(judge, pair, o).p_second or 0, o) for pair in MANY for o in orders("hashed", pair)]
+    preferences = [preference(decide(judge, pair, o), o) for pair in MANY for o in orders("hashed", pair)]
     assert set(preferences) == {1.0, 2.0}
     assert 900 < preferences.count(2.0) < 1100
 
@@ -106,7 +106,7 @@ def test_random_is_a_fair_coin_that_names_the_same_output_in_both_orders() -> No
     judge = load_judge("random")
     named = []
     for pair in MANY:
-        one, two = (unswitch(decide(judge, pair, o).p_second or 0, o) for o in ("12", "21"))
+        one, two = (preference(decide(judge, pair, o), o) for o in ("12", "21"))
         assert one == two
         named.append(one)
     assert 900 < named.count(2.0) < 1100
@@ -118,6 +118,7 @@ def test_a_judge_with_a_model_has_no_rule_to_decide_by() -> None:
 
 
 @given(st.floats(0, 1))
-def test_unswitch_is_symmetric(p: float) -> None:
-    assert unswitch(p, "12") - 1 == pytest.approx(p, abs=1e-12)
-    assert unswitch(p, "12") + unswitch(p, "21") == pytest.approx(3)
+def test_preference_is_symmetric(p: float) -> None:
+    straight, turned = (preference(Verdict(p), order) or 0 for order in ("12", "21"))
+    assert straight - 1 == pytest.approx(p, abs=1e-12)
+    assert straight + turned == pytest.approx(3)

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simfarm.data.exchange import Completion, TokenLogprob
+from simfarm.data.records import alpaca_eval_order
 from simfarm.judges import Verdict, load_judge
-from simfarm.judges.orders import alpaca_eval_order
 from simfarm.judges.parsers import VerdictSpec, parse_json, parse_label, parse_token_logprobs
-from simfarm.judges.protocols.pairwise import held, parse, repair_messages, request_sampling, unswitch
+from simfarm.judges.protocols.pairwise import parse, preference
+from simfarm.judges.question import held, repair_messages, request_sampling
 
 TOKEN = load_judge("pairwise-logprob")
 LABEL = load_judge("pairwise-reasoned")
@@ -56,7 +57,7 @@ def test_recorded_completions_give_the_stored_preferences(shared_data: Path) -> 
         verdict = parse(TOKEN, token(place["token"], top, choice["finish_reason"]))
         assert verdict.p_second is not None
         order = alpaca_eval_order(instruction)
-        assert unswitch(verdict.p_second, order) == pytest.approx(row["preference"], abs=1e-9)
+        assert preference(verdict, order) == pytest.approx(row["preference"], abs=1e-9)
         compared[name] = compared.get(name, 0) + 1
     assert len(compared) == 8
     assert sum(compared.values()) == 6422

@@ -25,11 +25,11 @@ from simfarm.engine.runner import Engine
 from simfarm.engine.store import Store, request_key
 from simfarm.errors import InputError, ProviderError
 from simfarm.judges import load_judge
-from simfarm.judges.protocols.pairwise import in_process
+from simfarm.judges.question import in_process
 from simfarm.runs.generation import GenerationRun
 from simfarm.runs.options import RunOptions
 from simfarm.runs.verdicts import Call as Question
-from simfarm.runs.verdicts import request_for
+from simfarm.runs.verdicts import Member, request_for
 
 MESSAGES: tuple[Message, ...] = ({"role": "user", "content": "Which is better?"},)
 SCHEMA = {"type": "object", "properties": {"winner": {"type": "string"}}, "required": ["winner"]}
@@ -153,7 +153,7 @@ def test_the_store_knows_a_question_by_simfarms_own_words() -> None:
     """What a model is told beside them may change with every simfarm; nothing paid for is asked again for that."""
     pair = Comparison("i", "one", "two", "a", "b")
     judge = load_judge("pairwise-letter")
-    request = request_for(Question(pair, "12", 0), judge, "gpt-6-luna")
+    request = request_for(Question(pair, "12", 0, Member(judge, "gpt-6-luna")))
     assert request.sampling == {"temperature": 0, "max_tokens": 16}
     key = request_key("openai", None, Request("m", MESSAGES, {"temperature": 0, "max_tokens": 16}))
     assert key.hex()[:16] == "31d0a86456cbb938"
@@ -429,11 +429,16 @@ def test_what_an_earlier_simfarm_asked_again_counts(pairs: Path, server: Loopbac
 
     with sqlite3.connect(tmp_path / "store.sqlite") as store:
         for number, row in enumerate(rows[:20]):
-            question = Question(Comparison(row["instruction"], row["output_1"], row["output_2"], None, None), "12", 0)
-            first = request_for(question, judge, "judge")
+            question = Question(
+                Comparison(row["instruction"], row["output_1"], row["output_2"], None, None),
+                "12",
+                0,
+                Member(judge, "judge"),
+            )
+            first = request_for(question)
             text = "Both answers have their merits, and"
             repair = _repair(first, Completion(text, finish_reason="length"), "cut off by the token limit")
-            later = request_for(question, judge, "judge", attempt=1)
+            later = request_for(question, attempt=1)
             key = request_key("openai", base, repair if number < 10 else later)
             store.execute("INSERT INTO completions VALUES (?, ?, 0)", (key, whole))
     assert annotate(server, "--judge", "pairwise-reasoned") == 4

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
-from simfarm.data.exchange import Completion, Message, Request, Starved
+from simfarm.data.exchange import CallError, Completion, Likelihood, Message, Request, Starved, read_logprob
+from simfarm.data.sampling import FRAMING
 
-__all__ = ["Backend", "Prompt", "Scorer", "insist"]
+__all__ = ["Backend", "Prompt", "Scorer", "insist", "likelihood"]
 
 Prompt: TypeAlias = str | Sequence[Message]
 """What a continuation follows: chat messages, framed by the model's chat template, or a text as it is."""
@@ -69,3 +70,16 @@ class Scorer(Backend, Protocol):
 
     async def count_tokens(self, text: str) -> int:
         """How many tokens a text has, without special ones: what a mean log likelihood divides by."""
+
+
+async def likelihood(scorer: Scorer, request: Request) -> Likelihood:
+    """How likely a request's last message is, as the model's answer to the others; of its sampling `FRAMING` counts.
+    Raises `CallError` as `Scorer.log_likelihood`, and for a model whose arithmetic fails on it."""
+    *prompt, answer = request.messages
+    framing = {name: request.sampling[name] for name in FRAMING if name in request.sampling}
+    total = await scorer.log_likelihood(prompt, answer["content"], framing=framing)
+    *read, written = [await scorer.count_tokens(message["content"]) for message in request.messages]
+    try:
+        return Likelihood(read_logprob(total), sum(read), written, scorer.model)
+    except ValueError:
+        raise CallError(f"the model's likelihood of this text is no number ({total})") from None

@@ -76,9 +76,10 @@ def _check(name: str, as_json: bool) -> int:
     from simfarm.judges import load_judge
     from simfarm.judges.check import check_judge
     from simfarm.report.judges import check_report
+    from simfarm.runs.fitness import doubts
 
     judge = load_judge(name)
-    check = check_judge(judge, datetime.now(UTC).date())
+    check = check_judge(judge, doubts(judge, datetime.now(UTC).date()))
     if as_json:
         facts = {"name": judge.name, "hash": judge.hash, "fit": not check.problems}
         answer_json(facts | asdict(check), indent=2)

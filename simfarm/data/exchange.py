@@ -1,4 +1,4 @@
-"""What passes between a judge and a model: messages, requests, completions, and why a call has none.
+"""What passes between the farm and a model: messages, requests, completions, likelihoods, and why a call has none.
 
 `Request` and `Completion` are plain frozen values, so that the store can hash one and keep the other, and so that a
 recorded completion and a fresh one cannot be told apart by the code that reads the verdict.
@@ -17,6 +17,7 @@ __all__ = [
     "CallError",
     "Completion",
     "Judged",
+    "Likelihood",
     "Message",
     "Request",
     "Starved",
@@ -70,11 +71,8 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question to one model. `sampling` holds provider-neutral names (temperature, top_p, repetition_penalty,
-    max_tokens, logprobs, seed, effort, thinking, stop, schema, choices, chat_template, template_args, extra);
-    `max_tokens` is for the reply, a server's model gets more to think in; `choices` are the texts that the answer must
-    be one of, for engines in this process; `extra` are fields of the server's own. `sample` tells repeats of one
-    question apart, `attempt` tells a later try after an unparseable answer from the first."""
+    """One question to one model. `sampling` holds the provider-neutral names of `data.sampling.VOCABULARY`. `sample`
+    tells repeats of one question apart, `attempt` tells a later try after an unparseable answer from the first."""
 
     model: str
     messages: tuple[Message, ...]
@@ -156,6 +154,37 @@ class Completion:
             **read_usage(row),
             **texts,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """How likely a text is to a model after its prompt: `nats` is its log probability, a sum over its `output_tokens`.
+    `input_tokens` are those of the prompt's messages, without what a chat template puts between them."""
+
+    nats: float
+    input_tokens: int
+    output_tokens: int
+    model: str | None = None
+
+    @property
+    def per_token(self) -> float:
+        """Nats per token of the text: a sum falls with every token, so that its best of n is the shortest."""
+        return self.nats / max(1, self.output_tokens)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, what the store keeps: in the form of a completion without text whose only token has all of
+        the log probability, which every simfarm has written and lists as an answer of its model."""
+        place = {"token": "", "logprob": self.nats, "top": {}}
+        counts = {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
+        return {"text": "", "logprobs": [place], **counts, **({} if self.model is None else {"model": self.model})}
+
+    @classmethod
+    def from_json(cls, row: object) -> Likelihood:
+        """The likelihood that `to_json` wrote. Raises `ValueError` for any other row."""
+        kept = Completion.from_json(row)
+        if not kept.logprobs or len(kept.logprobs) > 1:
+            raise ValueError("no likelihood")
+        return cls(kept.logprobs[0].logprob, kept.input_tokens or 0, kept.output_tokens or 0, kept.model)
 
 
 def read_count(value: object) -> int | None:

@@ -7,6 +7,7 @@ afterwards. Columns simfarm does not know travel in `extra`, untouched, to the a
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ __all__ = [
     "Comparison",
     "Instruction",
     "Output",
+    "alpaca_eval_order",
     "comparisons_from_rows",
     "each_comparison",
     "each_output",
@@ -90,7 +92,9 @@ class Annotation:
     """One call's result. `preference` is the file's number (1.0 output_1, 2.0 output_2, 1.5 tie, None no verdict);
     `status` is verdict, unparseable or error; `order` is "12" (output_1 shown first) or "21", None without a call.
     `price` is in US dollars, `seconds` the provider's wall time; both None where unknown. Tokens, price and seconds are
-    those of all questions asked for it, repairs and earlier attempts too; `calls` counts them, and is in no file."""
+    those of all questions asked for it, repairs and earlier attempts too; `calls` counts them, and is in no file.
+    `person` is who gave the verdict where one of a crowd did, `is_noised` whether it was turned into another than was
+    given: None where nobody says, and then no column."""
 
     comparison: Comparison
     annotator: str
@@ -109,6 +113,8 @@ class Annotation:
     output_tokens: int | None = None
     price: float | None = None
     seconds: float | None = None
+    person: str | None = None
+    is_noised: bool | None = None
     calls: int = 0
 
     def row(self) -> dict[str, Any]:
@@ -139,8 +145,10 @@ class Annotation:
             "output_tokens": self.output_tokens,
             "price": self.price,
             "seconds": self.seconds,
+            "person": self.person,
+            "is_noised": self.is_noised,
         }
-        for optional in ("instruction_id", "dataset"):
+        for optional in ("instruction_id", "dataset", "person", "is_noised"):
             if row[optional] is None:
                 del row[optional]
         if pair.messages is not None:
@@ -151,7 +159,7 @@ class Annotation:
 ANNOTATION_COLUMNS = tuple(
     Annotation(Comparison("", "", "", instruction_id="", dataset="", messages=()), "", None, "").row()
 )
-"""The columns of an annotation file, in writing order."""
+"""The columns of an annotation file, in writing order; `person` and `is_noised` follow them where a row has them."""
 
 _OUTPUT_COLUMNS = {"instruction", "output", "generator", "instruction_id", "dataset", "sample", "messages", "input"}
 
@@ -160,6 +168,13 @@ GENERATION_COLUMNS = (
     *("input_tokens", "output_tokens", "price", "seconds"),
 )
 """What `simfarm generate` records beside an output."""
+
+
+def alpaca_eval_order(instruction: str) -> str:
+    """The order AlpacaEval draws for an instruction (seed 0): one position for all models of a board. Its files have no
+    column for it: a row without an `order` was shown in this one."""
+    switched = random.Random("is_switched_outputs" + instruction + "0").choices([False, True], k=1)[0]
+    return "21" if switched else "12"
 
 
 def kind_of_rows(rows: Sequence[Row], source: str) -> str:

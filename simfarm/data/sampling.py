@@ -1,4 +1,7 @@
-"""How an answer is drawn: the options of `simfarm generate` as the sampling of a request.
+"""How an answer is drawn: the vocabulary of a request's sampling, and the options of `simfarm generate` in it.
+
+Judges, generation and every backend read the one table: a name that a judge's file may hold and a name that an engine
+takes are then never two, and what cannot be sent is refused and not dropped.
 
 Greedy is the default for one answer, because it is the same tomorrow; several answers to one prompt need a temperature,
 and get 1 where none is named.
@@ -8,14 +11,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from simfarm.data.cells import stable_digest
 from simfarm.errors import InputError
 
-__all__ = ["MAX_TOKENS", "Sampling"]
+__all__ = [
+    "ANTHROPIC",
+    "COOLEST",
+    "DRAWN",
+    "FRAMING",
+    "LITELLM",
+    "LOCAL",
+    "MAX_TOKENS",
+    "OPENAI",
+    "VOCABULARY",
+    "Option",
+    "Sampling",
+    "refuse_unknown",
+    "taken_by",
+]
 
 MAX_TOKENS = 1024
 """Of an answer, where the user names no number: AlpacaEval's models seldom need more, and a looping one stops."""
@@ -23,11 +41,86 @@ MAX_TOKENS = 1024
 COOLEST = 0.01
 """The lowest temperature above greedy that engines compute without overflow (vLLM's own bound)."""
 
-LIMITS = {
-    "temperature": (0.0, 100.0, "0 (greedy) or above, up to 100"),
-    "top_p": (1e-6, 1.0, "above 0 and at most 1"),
-    "repetition_penalty": (0.01, 100.0, "from 0.01 to 100 (1 is none)"),
+LOCAL, OPENAI, ANTHROPIC, LITELLM = "local", "openai", "anthropic", "litellm"
+"""Who may take a name: the engines in this process, servers that speak OpenAI's or Anthropic's protocol, litellm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One name of the vocabulary. `kind` is what its value is: a number, whole, a switch, a text, texts or a mapping.
+    A number is at `least` and at `most` so much, or lies `above` the least; `words` say so. `takers` can be sent it, or
+    act by it; `judged`: a judge's file may hold it."""
+
+    kind: str
+    takers: frozenset[str]
+    least: float = -math.inf
+    most: float = math.inf
+    words: str = ""
+    above: bool = False
+    judged: bool = True
+
+    @property
+    def form(self) -> str:
+        """What a value must be, in words."""
+        nouns = {"number": "a number", "whole": "a whole number", "switch": "true or false", "texts": "a list of texts"}
+        return f"{nouns[self.kind]} {self.words}".strip()
+
+    def fits(self, value: Any) -> bool:
+        """Whether a value is of this form; of a text and a mapping nothing is known here."""
+        match self.kind:
+            case "number" | "whole":
+                if isinstance(value, bool) or not isinstance(value, int if self.kind == "whole" else int | float):
+                    return False
+                return self.least <= value <= self.most and not (self.above and value == self.least)
+            case "switch":
+                return isinstance(value, bool)
+            case "texts":
+                return isinstance(value, list) and bool(value) and all(isinstance(text, str) and text for text in value)
+        return True
+
+
+_SERVERS = frozenset({OPENAI, ANTHROPIC, LITELLM})
+_EVERY = _SERVERS | {LOCAL}
+_OPEN = frozenset({LOCAL, OPENAI})
+
+VOCABULARY: Mapping[str, Option] = {
+    "temperature": Option("number", _EVERY, 0, 100, "0 (greedy) or above, up to 100"),
+    "top_p": Option("number", _EVERY, 0, 1, "above 0 and at most 1", above=True),
+    "repetition_penalty": Option("number", _OPEN, 0.01, 100, "from 0.01 to 100 (1 is none)"),
+    "max_tokens": Option("whole", _EVERY, 1, words="from 1"),
+    "logprobs": Option("whole", _EVERY - {ANTHROPIC}, 1, 20, "from 1 to 20"),
+    "seed": Option("whole", _EVERY),
+    "stop": Option("texts", _EVERY),
+    "effort": Option("text", _SERVERS),
+    "thinking": Option("switch", _SERVERS),
+    "chat_template": Option("text", _OPEN),
+    "template_args": Option("mapping", _OPEN),
+    "extra": Option("mapping", _SERVERS),
+    "schema": Option("mapping", _EVERY, judged=False),
+    "choices": Option("texts", frozenset({LOCAL}), judged=False),
 }
+"""Every name in a request's sampling. `max_tokens` is for the reply: a server's model gets more to think in. `logprobs`
+are the likely tokens at each place. `extra` are fields of the server's own. A judge's `schema` and `choices`, the texts
+that the answer must be one of, follow from its verdict, and are in no file."""
+
+DRAWN = ("temperature", "top_p")
+"""What a model that thinks takes no word of, where it decides itself how it draws."""
+
+FRAMING = ("chat_template", "template_args")
+"""What says how messages become a prompt."""
+
+
+def taken_by(taker: str) -> frozenset[str]:
+    """The names that a taker has a form for."""
+    return frozenset(name for name, option in VOCABULARY.items() if taker in option.takers)
+
+
+def refuse_unknown(prefix: str, taker: str, names: Iterable[str]) -> None:
+    """Raise `InputError` for a name that a backend does not take; `prefix` is how its models are named."""
+    known = taken_by(taker)
+    unknown = set(names) - known
+    if unknown:
+        raise InputError(f"unknown sampling option '{min(unknown)}': {prefix}/ takes {', '.join(sorted(known))}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +146,10 @@ class Sampling:
         for name, value in (("n", self.n), ("max_tokens", self.max_tokens)):
             if not isinstance(value, int) or value < 1:
                 raise InputError(f"{name} is {value!r}; it must be a whole number of at least 1")
-        for name, (least, most, told) in LIMITS.items():
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and least <= value <= most):
-                raise InputError(f"{name} is {value!r}; it must be {told}")
+        for name in ("temperature", "top_p", "repetition_penalty"):
+            value, option = getattr(self, name), VOCABULARY[name]
+            if value is not None and not option.fits(value):
+                raise InputError(f"{name} is {value!r}; it must be {option.words}")
         if self.temperature is not None and 0 < self.temperature < COOLEST:
             raise InputError(f"temperature is {self.temperature!r}; it must be 0 (greedy) or at least {COOLEST}")
         if self.seed is not None and not (isinstance(self.seed, int) and 0 <= self.seed < 2**32):

@@ -15,8 +15,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from simfarm.backends.http.failures import OutOfFiles, Unreachable
-from simfarm.data.exchange import CallError, Completion, TransientError
+from simfarm.data.exchange import CallError, TransientError
 from simfarm.engine.stats import Stats
+from simfarm.engine.store import Answer
 from simfarm.errors import ProviderError
 from simfarm.text.words import plural
 
@@ -160,7 +161,7 @@ class Patience:
         met = self._stats.asked or (error.slow and self._stats.cached)
         return bool(met) and len(self._failed) >= min(SILENT, AHEAD * concurrency)
 
-    async def outlast(self, error: TransientError, knock: Callable[[], Awaitable[Completion]]) -> Completion | None:
+    async def outlast(self, error: TransientError, knock: Callable[[], Awaitable[Answer]]) -> Answer | None:
         """Waits until the server is back: the first to come knocks with its own call and gets its answer, the others
         get None and may call again. Raises `ProviderError` when the time is up, and whatever else the call meets."""
         if not self._open.is_set():

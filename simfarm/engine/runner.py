@@ -12,10 +12,11 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Any, cast
 
-from simfarm.backends.base import Backend
+from simfarm.backends.base import Backend, Scorer, likelihood
 from simfarm.backends.http.failures import OutOfFiles, Unreachable
-from simfarm.data.exchange import CallError, Completion, Request, Starved, TransientError
+from simfarm.data.exchange import CallError, Completion, Likelihood, Request, Starved, TransientError
 from simfarm.engine.budget import Budget
 from simfarm.engine.descriptors import affordable
 from simfarm.engine.lifetime import Lifetime
@@ -23,7 +24,7 @@ from simfarm.engine.limits import Limits
 from simfarm.engine.patience import Patience
 from simfarm.engine.prices import Tariff
 from simfarm.engine.stats import Stats
-from simfarm.engine.store import Store, request_key
+from simfarm.engine.store import Answer, Store, request_key
 from simfarm.errors import InputError, ProviderError
 from simfarm.text.words import plural
 
@@ -100,7 +101,7 @@ class Engine:
         self._tariff = Tariff(backend.name, backend.base_url, price)
         self._timeout = timeout
         self._retries = retries
-        self._running: dict[bytes, asyncio.Task[Completion]] = {}
+        self._running: dict[bytes, asyncio.Task[Any]] = {}
         self._asked: set[bytes] = set()
         self._random = random.Random()
 
@@ -124,12 +125,19 @@ class Engine:
         Raises `CallError` or, after the last retry, `TransientError` (this row's error); `ProviderError`, `BudgetError`
         and `InputError` (the run's end).
         """
+        return await self._answer(request, Completion)
+
+    async def score(self, request: Request) -> tuple[Likelihood, bool]:
+        """The same for how likely a request's last message is, of a `Scorer` (`backends.base.likelihood`)."""
+        return await self._answer(request, Likelihood)
+
+    async def _answer(self, request: Request, kind: type[Answer]) -> tuple[Answer, bool]:
         if self._store is None:
-            return await self._ask(None, request), False
+            return await self._ask(None, request, kind), False
         key = self._key(request)
         task = self._running.get(key)
         if task is None:
-            known = self._store.get(key)
+            known = self._store.read(key, kind)
             if known is not None:
                 earlier = key not in self._asked
                 if earlier:
@@ -138,7 +146,7 @@ class Engine:
                     self.stats.shared += 1
                 return known, earlier
             self.stats.damaged += key in self._store.damaged and key not in self._asked
-            task = asyncio.ensure_future(self._ask(key, request))
+            task = asyncio.ensure_future(self._ask(key, request, kind))
             self._running[key] = task
             task.add_done_callback(lambda done: self._finished(key, done))
         else:
@@ -172,13 +180,13 @@ class Engine:
     def _key(self, request: Request) -> bytes:
         return request_key(self.backend.name, self.backend.base_url, request)
 
-    def _finished(self, key: bytes, task: asyncio.Task[Completion]) -> None:
+    def _finished(self, key: bytes, task: asyncio.Task[Any]) -> None:
         del self._running[key]
         if not task.cancelled():
             # read, so that an error nobody waits for any more is not reported as lost
             task.exception()
 
-    async def _ask(self, key: bytes | None, request: Request) -> Completion:
+    async def _ask(self, key: bytes | None, request: Request, kind: type[Answer]) -> Answer:
         if self._budget is not None and self.estimate(request)[2] is None:
             raise InputError(f"--budget needs the price of {request.model}, which no table knows: add --price IN,OUT")
         await self.lifetime.read(request.model)
@@ -188,10 +196,10 @@ class Engine:
         while True:
             try:
                 if gone is None:
-                    return await self._attempt(key, request, paid)
-                completion = await self.patience.outlast(gone, lambda: self._attempt(key, request, paid, knocking=True))
-                if completion is not None:
-                    return completion
+                    return await self._attempt(key, request, kind, paid)
+                answer = await self.patience.outlast(gone, lambda: self._attempt(key, request, kind, paid, knock=True))
+                if answer is not None:
+                    return answer
                 gone = None
             except CallError as error:
                 self._limits.lead_over()
@@ -217,8 +225,8 @@ class Engine:
                 attempt += 1
 
     async def _attempt(
-        self, key: bytes | None, request: Request, paid: Sequence[Completion], knocking: bool = False
-    ) -> Completion:
+        self, key: bytes | None, request: Request, kind: type[Answer], paid: Sequence[Completion], knock: bool = False
+    ) -> Answer:
         """One call, inside the limits and the budget. A failed call reports no tokens and so counts as free, but one
         whose time was up was worked on, and may be billed. What was `paid` for in vain before it is the answer's cost.
 
@@ -226,10 +234,10 @@ class Engine:
         `concurrency` answers.
         """
         tokens = sum(self.estimate(request)[:2])
-        entered = await self._limits.enter(tokens, knocking)
+        entered = await self._limits.enter(tokens, knock)
         used, cost, most, reserved = 0, 0.0, 0.0, False
         try:
-            await self.patience.gate(knocking)
+            await self.patience.gate(knock)
             if self._store is not None:
                 await self._store.ready()
             # only here: that a model thinks is learnt while others wait
@@ -238,17 +246,17 @@ class Engine:
                 await self._budget.reserve(most)
                 reserved = True
             with self.patience.flight():
-                answer = await self._call(request, entered)
+                fresh = await self._call(request, kind, entered)
                 self._limits.lead_over()
-                completion = answer.after(paid)
+                answer = fresh.after(paid) if isinstance(fresh, Completion) else fresh
                 if key is not None and self._store is not None:
                     self._asked.add(key)
-                    await self._store.put(key, completion)
+                    await self._store.put(key, answer)
                 self._limits.succeeded()
                 self.patience.answered()
                 self.stats.asked += 1
-                used, cost = self._count(answer, most)
-            return completion
+                used, cost = self._count(fresh, most)
+            return answer
         except Starved as error:
             self.patience.answered()
             used, cost = self._count(error.paid, most)
@@ -265,13 +273,15 @@ class Engine:
             self._limits.used(tokens, used)
             self._limits.leave()
 
-    async def _call(self, request: Request, entered: float) -> Completion:
+    async def _call(self, request: Request, kind: type[Answer], entered: float) -> Answer:
         """The backend's answer; what a failure says of the pace and of the run is taken from it here."""
         try:
             async with asyncio.timeout(self._timeout):
-                completion = await self.backend.complete(request)
+                scoring = kind is Likelihood
+                asked = likelihood(cast("Scorer", self.backend), request) if scoring else self.backend.complete(request)
+                answer: Any = await asked
             # a model in this process has no reader of its own that doubts what it says (log probabilities that are NaN)
-            return Completion.from_json(completion.to_json()) if self.backend.in_process else completion
+            return kind.from_json(answer.to_json()) if self.backend.in_process else answer
         except TimeoutError:
             self._limits.slowed(entered)
             raise TransientError(f"no answer within {self._timeout:g} s: {SLOWER}", slow=True) from None
@@ -308,17 +318,18 @@ class Engine:
             self._tell("note", f"{plural(possible, 'call')} at a time, not {concurrency}: {why}")
         return possible
 
-    def _count(self, completion: Completion, most: float) -> tuple[int, float]:
+    def _count(self, answer: Completion | Likelihood, most: float) -> tuple[int, float]:
         """Adds what was paid for to the statistics. Its tokens, and what the budget loses (the most where unpriced)."""
         stats = self.stats
+        completion = answer if isinstance(answer, Completion) else None
         if stats.since is None:
-            stats.since = time.perf_counter() - (completion.seconds or 0.0)
-        tokens_in, tokens_out = completion.input_tokens or 0, completion.output_tokens or 0
+            stats.since = time.perf_counter() - ((completion and completion.seconds) or 0.0)
+        tokens_in, tokens_out = answer.input_tokens or 0, answer.output_tokens or 0
         stats.input_tokens += tokens_in
         stats.output_tokens += tokens_out
-        if completion.model is not None:
-            stats.models[completion.model] += 1
-        cost = self.price_of(completion)
+        if answer.model is not None:
+            stats.models[answer.model] += 1
+        cost = self.price_of(completion) if completion else 0.0
         if cost is None:
             stats.unpriced += 1
             return tokens_in + tokens_out, most

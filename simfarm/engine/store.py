@@ -14,14 +14,18 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-from simfarm.data.exchange import Completion, Request
+from simfarm.data.exchange import Completion, Likelihood, Request
 from simfarm.engine.writer import Writer, is_busy
 from simfarm.errors import InputError
 from simfarm.text.harmless import one_line
 
-__all__ = ["Store", "default_store_path", "request_key"]
+__all__ = ["Answer", "Store", "default_store_path", "request_key"]
+
+Answer = TypeVar("Answer", Completion, Likelihood)
+"""What is kept under a request: which of them it is follows from the request."""
 
 APPLICATION_ID = 0x53464D31
 """Written in the file's header ("SFM1"), so that someone else's database is not taken for a store."""
@@ -150,8 +154,12 @@ class Store:
         connection.execute("SELECT min(key), max(key), min(rowid), max(rowid) FROM completions").fetchone()
 
     def get(self, key: bytes) -> Completion | None:
-        """The completion of one request, None where it was never answered, or where what is kept cannot be read: then
-        its key is in `damaged`, and the next answer takes its place."""
+        """The completion of one request, as `read` gives it."""
+        return self.read(key, Completion)
+
+    def read(self, key: bytes, kind: type[Answer]) -> Answer | None:
+        """The answer to one request, None where it was never answered, or where what is kept cannot be read: then its
+        key is in `damaged`, and the next answer takes its place."""
         try:
             row = self._reader.execute("SELECT completion FROM completions WHERE key = ?", (key,)).fetchone()
         except sqlite3.Error as error:
@@ -159,18 +167,18 @@ class Store:
         if row is None:
             return None
         try:
-            return Completion.from_json(json.loads(row[0]))
+            return kind.from_json(json.loads(row[0]))
         except (ValueError, TypeError, RecursionError):
             self.damaged.add(key)
             return None
 
-    async def put(self, key: bytes, completion: Completion) -> None:
-        """Keeps a completion; returns when it is committed. It is written even where the caller is cancelled meanwhile.
+    async def put(self, key: bytes, answer: Completion | Likelihood) -> None:
+        """Keeps an answer; returns when it is committed. It is written even where the caller is cancelled meanwhile.
 
         Where another program keeps the file locked, it waits for as long as `engine.writer.PATIENCE`. Raises
         `SimfarmError` where the file cannot be written (a full disk).
         """
-        await self._writer.write((key, _written(completion), round(time.time(), 3)))
+        await self._writer.write((key, _written(answer), round(time.time(), 3)))
 
     async def ready(self) -> None:
         """For before a call: waits while the file is locked, and raises `SimfarmError` where it cannot be written: the
@@ -197,10 +205,10 @@ def _unusable(error: sqlite3.Error) -> str:
     return f"cannot be used as a store ({error}); move it away or name another with --store"
 
 
-def _written(completion: Completion) -> str:
-    """A completion as JSON. A field that has no form there (a number of a million digits) is left out: what was paid
+def _written(answer: Completion | Likelihood) -> str:
+    """An answer as JSON. A field that has no form there (a number of a million digits) is left out: what was paid
     for is the rest."""
-    row = completion.to_json()
+    row = answer.to_json()
     try:
         return json.dumps(row, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError):

@@ -8,25 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
 
-from simfarm.backends.http.dialect import check_thinking
-from simfarm.backends.http.retirements import retirement
 from simfarm.data.exchange import Completion, Message, TokenLogprob
 from simfarm.data.records import Comparison
-from simfarm.errors import InputError
 from simfarm.judges.parsers import MEANINGS, VerdictSpec
-from simfarm.judges.protocols.pairwise import messages, parse, unswitch
+from simfarm.judges.protocols import protocol_of
 from simfarm.judges.rules import decide
 from simfarm.judges.spec import Judge
 from simfarm.judges.verdict import Verdict
 
-__all__ = ["SAMPLE", "Check", "Reply", "check_judge", "last_day"]
-
-SOON = timedelta(days=90)
-"""A board is added to for longer than this."""
+__all__ = ["SAMPLE", "Check", "Reply", "check_judge"]
 
 SAMPLE = Comparison(
     instruction="Name one river that flows through Vienna.",
@@ -68,14 +61,15 @@ class Check:
     warnings: tuple[str, ...]
 
 
-def check_judge(judge: Judge, today: date | None = None) -> Check:
-    """Render the sample in both orders and read sample replies. Given the day, a model that ends soon is warned of.
-    Raises InputError where the template fails."""
+def check_judge(judge: Judge, doubts: Iterable[str] = ()) -> Check:
+    """Render the sample in both orders and read sample replies. `doubts` are what the caller knows against the judge's
+    model; they stand among the warnings. Raises InputError where the template fails."""
     problems: list[str] = []
     if judge.rule is not None:
-        replies = tuple(_reply(judge.rule, order, decide(judge, SAMPLE, order)) for order in ("12", "21"))
+        replies = tuple(_reply(judge, judge.rule, order, decide(judge, SAMPLE, order)) for order in ("12", "21"))
         problems += [f"the rule gave no verdict: {reply.problem}" for reply in replies if reply.preference is None]
         return Check({}, replies, tuple(problems), tuple(_position(replies)))
+    messages = protocol_of(judge).messages
     rendered = {order: messages(judge, SAMPLE, order) for order in ("12", "21")}
     for order, sent in rendered.items():
         whole = "\n".join(message["content"] for message in sent)
@@ -88,32 +82,7 @@ def check_judge(judge: Judge, today: date | None = None) -> Check:
         messages(judge, CHAT, order)
         problems += _intrusions(judge, order)
     replies = tuple(_replies(judge, problems))
-    warnings = (*_warnings(judge), *_unfit(judge), *_ending(judge, today))
-    return Check(rendered, replies, tuple(problems), warnings)
-
-
-def _unfit(judge: Judge) -> Iterator[str]:
-    """What the judge asks of its model, and the model is known not to have."""
-    try:
-        check_thinking((judge.model or "").partition("/")[2], None, judge.sampling)
-    except InputError as error:
-        yield str(error)
-
-
-def last_day(judge: Judge) -> date | None:
-    """The day on which the judge's model is shut down: as its file says, else by the table; None where not known."""
-    line = retirement(judge.model) if judge.model and judge.until is None else None
-    return line.shutdown if line else judge.until
-
-
-def _ending(judge: Judge, today: date | None) -> Iterator[str]:
-    end = last_day(judge)
-    if end is None or today is None or end > today + SOON:
-        return
-    line = retirement(judge.model or "")
-    others = judge.alternatives or ((f"{line.provider}/{line.replacement}",) if line and line.replacement else ())
-    told = f"was shut down on {end}" if end <= today else f"is shut down on {end}: boards end with it"
-    yield f"its model {judge.model} {told}" + (f"; there is {', '.join(others)}" if others else "; name another")
+    return Check(rendered, replies, tuple(problems), (*_warnings(judge), *doubts))
 
 
 def _position(replies: Sequence[Reply]) -> Iterator[str]:
@@ -127,7 +96,7 @@ def _position(replies: Sequence[Reply]) -> Iterator[str]:
 def _intrusions(judge: Judge, order: str) -> Iterator[str]:
     """An output that imitates the template must change nothing but its own text."""
     text = INTRUDER + " ".join(judge.delimiters)
-    kept = judge.compiled.neutralise(text)
+    kept, messages = judge.compiled.neutralise(text), protocol_of(judge).messages
     for side in (1, 2):
         quiet, loud = (messages(judge, _with_output(side, said), order) for said in ("\ue000", text))
         expected = tuple({**message, "content": message["content"].replace("\ue000", kept)} for message in quiet)
@@ -141,18 +110,18 @@ def _with_output(side: int, text: str) -> Comparison:
 
 def _replies(judge: Judge, problems: list[str]) -> Iterator[Reply]:
     """A good reply for each label in each order must be read as what the label means, a bad one as no verdict."""
-    spec = judge.verdict
+    spec, protocol = judge.verdict, protocol_of(judge)
     assert spec is not None
     for order in ("12", "21"):
         for label, meaning in spec.labels.items():
-            reply = _reply(label, order, parse(judge, _good(spec, label)))
-            if reply.preference != unswitch(MEANINGS[meaning][0], order):
+            reply = _reply(judge, label, order, protocol.parse(judge, _good(spec, label)))
+            if reply.preference != protocol.preference(Verdict(MEANINGS[meaning][0]), order):
                 problems.append(
                     f"in order {order} a reply with {label} is read as {reply.preference}, not as {meaning}"
                 )
             yield reply
     bad = Completion("I cannot decide.", (TokenLogprob("I", 0.0, {"I": 0.0}),), "stop")
-    reply = _reply(bad.text, "12", parse(judge, bad))
+    reply = _reply(judge, bad.text, "12", protocol.parse(judge, bad))
     if reply.preference is not None:
         problems.append(f"the reply {bad.text!r} is read as {reply.preference} instead of no verdict")
     yield reply
@@ -168,9 +137,8 @@ def _good(spec: VerdictSpec, label: str) -> Completion:
     return Completion(f"Is it {others}? I have compared both.\n\n{opening}{label}{closing}", None, "stop")
 
 
-def _reply(text: str, order: str, verdict: Verdict) -> Reply:
-    preference = None if verdict.p_second is None else unswitch(verdict.p_second, order)
-    return Reply(text, order, preference, verdict.problem)
+def _reply(judge: Judge, text: str, order: str, verdict: Verdict) -> Reply:
+    return Reply(text, order, protocol_of(judge).preference(verdict, order), verdict.problem)
 
 
 def _warnings(judge: Judge) -> Iterator[str]:

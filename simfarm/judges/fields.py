@@ -9,11 +9,13 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from simfarm.data.reading import read_text
+from simfarm.data.sampling import VOCABULARY
 from simfarm.errors import InputError
 from simfarm.judges.parsers import MEANINGS, PARSERS, VerdictSpec
 
@@ -31,8 +33,11 @@ __all__ = [
     "verdict",
 ]
 
-DRAWING = ("temperature", "top_p", "max_tokens", "logprobs", "seed", "stop")
-THINKING = ("effort", "thinking", "template_args", "extra")
+JUDGED = {name: option for name, option in VOCABULARY.items() if option.judged} | {
+    "temperature": replace(VOCABULARY["temperature"], most=2, words="from 0 to 2")
+}
+"""The sampling that a judge may name, in the words of a request; no provider draws hotter."""
+
 FIXED = {"model", "messages", "max_tokens", "max_completion_tokens", "stream", "n", "logprobs", "top_logprobs"}
 """Fields of a body that follow from the judge, and are not for `extra` to replace."""
 
@@ -169,31 +174,16 @@ def sampling(where: str, value: Any) -> dict[str, Any]:
     """Sampling options by their provider-neutral names."""
     if not isinstance(value, Mapping):
         raise InputError(f"{where}: must be a mapping such as {{temperature: 0, max_tokens: 2048}}, not {value!r}")
-    known_keys(where, value, (*DRAWING, *THINKING))
-    for key, item in value.items():
-        number = isinstance(item, int | float) and not isinstance(item, bool)
-        whole = isinstance(item, int) and number
-        match key:
-            case "temperature" if not (number and 0 <= item <= 2):
-                raise InputError(f"{where}.temperature: must be a number from 0 to 2, not {item!r}")
-            case "top_p" if not (number and 0 < item <= 1):
-                raise InputError(f"{where}.top_p: must be a number above 0 and at most 1, not {item!r}")
-            case "max_tokens" if not (whole and item >= 1):
-                raise InputError(f"{where}.max_tokens: must be a whole number from 1, not {item!r}")
-            case "logprobs" if not (whole and 1 <= item <= 20):
-                raise InputError(f"{where}.logprobs: must be a whole number from 1 to 20, not {item!r}")
-            case "seed" if not whole:
-                raise InputError(f"{where}.seed: must be a whole number, not {item!r}")
-            case "effort":
-                text(f"{where}.effort", item)
-            case "thinking" if not isinstance(item, bool):
-                raise InputError(f"{where}.thinking: must be true or false, not {item!r}")
-            case "template_args" | "extra":
-                plain_mapping(f"{where}.{key}", item)
-            case "stop" if not (
-                isinstance(item, list) and item and all(isinstance(part, str) and part for part in item)
-            ):
-                raise InputError(f"{where}.stop: must be a list of texts, not {item!r}")
+    known_keys(where, value, JUDGED)
+    for name, item in value.items():
+        option = JUDGED[name]
+        match option.kind:
+            case "text":
+                text(f"{where}.{name}", item)
+            case "mapping":
+                plain_mapping(f"{where}.{name}", item)
+            case _ if not option.fits(item):
+                raise InputError(f"{where}.{name}: must be {option.form}, not {item!r}")
     if taken := FIXED & set(value.get("extra", {})):
         raise InputError(f"{where}.extra: {min(taken)} follows from the judge; leave it out")
     return dict(value)

@@ -6,12 +6,10 @@ place in a file: a rerun that drew another order would ask, and pay for, another
 
 from __future__ import annotations
 
-import random
-
 from simfarm.data.cells import stable_digest
-from simfarm.data.records import Comparison
+from simfarm.data.records import Comparison, alpaca_eval_order
 
-__all__ = ["ORDERS", "alpaca_eval_order", "orders", "stable_bit"]
+__all__ = ["ORDERS", "orders", "stable_bit"]
 
 ORDERS = ("both", "hashed", "alpaca-eval", "fixed")
 
@@ -31,12 +29,6 @@ def orders(judge_order: str, comparison: Comparison) -> tuple[str, ...]:
         case "fixed":
             return ("12",)
     raise ValueError(f"unknown order {judge_order!r}")
-
-
-def alpaca_eval_order(instruction: str) -> str:
-    """The order AlpacaEval draws for an instruction (seed 0): one position for all models of a board."""
-    switched = random.Random("is_switched_outputs" + instruction + "0").choices([False, True], k=1)[0]
-    return "21" if switched else "12"
 
 
 def stable_bit(purpose: str, comparison: Comparison) -> bool:

@@ -7,13 +7,17 @@ that it uses `criteria` where they are listed, and that the two fields of a JSON
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
-from simfarm.judges.fields import FIXED, VERDICT
+from simfarm.data.sampling import Option
+from simfarm.judges.fields import FIXED, JUDGED, VERDICT
+from simfarm.judges.library import MODEL_KEYS
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.parsers import MEANINGS, PARSERS
-from simfarm.judges.spec import MODEL_KEYS, PROTOCOLS, RULES
+from simfarm.judges.protocols import PROTOCOLS
+from simfarm.judges.spec import RULES
 
 __all__ = ["judge_schema"]
 
@@ -87,23 +91,25 @@ def _keys() -> dict[str, Any]:
 
 
 def _sampling() -> dict[str, Any]:
-    plain = {"type": "object"}
-    return {
-        "type": "object",
-        "properties": {
-            "temperature": {"type": "number", "minimum": 0, "maximum": 2},
-            "top_p": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
-            "max_tokens": {"type": "integer", "minimum": 1},
-            "logprobs": {"type": "integer", "minimum": 1, "maximum": 20},
-            "seed": {"type": "integer"},
-            "stop": {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}},
-            "effort": TEXT,
-            "thinking": {"type": "boolean"},
-            "template_args": plain,
-            "extra": {**plain, "propertyNames": {"not": {"enum": sorted(FIXED)}}},
-        },
-        "additionalProperties": False,
-    }
+    options = {name: _option(option) for name, option in JUDGED.items()}
+    options["extra"]["propertyNames"] = {"not": {"enum": sorted(FIXED)}}
+    return {"type": "object", "properties": options, "additionalProperties": False}
+
+
+def _option(option: Option) -> dict[str, Any]:
+    """One name of the sampling, as its value must be."""
+    match option.kind:
+        case "number" | "whole":
+            limits = {"exclusiveMinimum" if option.above else "minimum": option.least, "maximum": option.most}
+            known = {name: limit for name, limit in limits.items() if math.isfinite(limit)}
+            return {"type": "integer" if option.kind == "whole" else "number", **known}
+        case "switch":
+            return {"type": "boolean"}
+        case "texts":
+            return {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}}
+        case "text":
+            return TEXT
+    return {"type": "object"}
 
 
 def _verdict() -> dict[str, Any]:

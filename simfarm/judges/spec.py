@@ -1,13 +1,12 @@
-"""A judge as it is written down: a YAML file and, where a model judges, the template beside it.
+"""What a judge is: a value, whichever file it was read from (`simfarm.judges.library`).
 
-A judge is a value. What it asks and how it reads the answer are all in it, and `hash` names exactly that, so that
-annotations made by two different judges are never taken for one.
+What it asks and how it reads the answer are all in it, and `hash` names exactly that, so that annotations made by two
+different judges are never taken for one.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -17,23 +16,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simfarm.data.reading import read_text
 from simfarm.errors import InputError
 from simfarm.judges import fields
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.parsers import VerdictSpec
-from simfarm.resources import prompts_dir
 
 if TYPE_CHECKING:
     from simfarm.judges.template import Template
 
-__all__ = ["PROTOCOLS", "RULES", "Judge", "list_judges", "load_judge"]
+__all__ = ["RULES", "Judge", "check_logprobs"]
 
-PROTOCOLS = ("pairwise",)
 RULES = ("longest", "first", "random", "surface")
-KEYS = ("description", "protocol", "order")
-LIFE_KEYS = ("alternatives", "checked", "until")
-MODEL_KEYS = ("template", "verdict", "model", *LIFE_KEYS, "sampling", "criteria", "delimiters")
 
 
 @dataclass(frozen=True)
@@ -109,89 +102,12 @@ class Judge:
         )
         if changed.model != self.model:
             changed = dataclasses.replace(changed, checked=None, until=None)
-        _check_logprobs(where, changed.verdict, changed.sampling)
+        check_logprobs(where, changed.verdict, changed.sampling)
         return changed
 
 
-def load_judge(name_or_path: str | Path) -> Judge:
-    """A judge by its bundled name, its YAML file or its folder. A bundled name wins; `./name` is a path."""
-    bundled = _bundled()
-    if str(name_or_path) in bundled:
-        return _read(bundled[str(name_or_path)])
-    path = Path(name_or_path).expanduser()
-    if path.is_dir():
-        path = path / "judge.yaml"
-    if path.is_file():
-        return _read(path)
-    near = difflib.get_close_matches(str(name_or_path), bundled, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"bundled judges: {', '.join(bundled)}"
-    raise InputError(
-        f"no judge {str(name_or_path)!r}: neither a bundled name nor a file or folder with judge.yaml; {hint}"
-    )
-
-
-def list_judges() -> list[Judge]:
-    """The bundled judges, by name."""
-    return [_read(path) for path in _bundled().values()]
-
-
-def _bundled() -> dict[str, Path]:
-    found = {path.parent.name: path for path in prompts_dir().glob("*/judge.yaml")}
-    found |= {path.stem: path for path in prompts_dir().glob("*.yaml")}
-    return dict(sorted(found.items()))
-
-
-def _read(path: Path) -> Judge:
-    data = fields.read_yaml(path)
-    name = path.resolve().parent.name if path.stem == "judge" else path.stem
-    fields.known_keys(str(path), data, (*KEYS, "rule", *MODEL_KEYS))
-    judge = Judge(
-        name=name,
-        description=fields.text(f"{path}: description", _required(path, data, "description")),
-        path=path,
-        protocol=fields.choice(f"{path}: protocol", _required(path, data, "protocol"), PROTOCOLS),
-        order=fields.choice(f"{path}: order", data.get("order", "both"), ORDERS),
-    )
-    if "rule" in data:
-        if extra := [key for key in MODEL_KEYS if key in data]:
-            raise InputError(f"{path}: a judge with a rule calls no model; remove {extra[0]!r} or the rule")
-        return dataclasses.replace(judge, rule=fields.choice(f"{path}: rule", data["rule"], RULES))
-    judge = dataclasses.replace(
-        judge,
-        template=_template(path, _required(path, data, "template")),
-        verdict=fields.verdict(f"{path}: verdict", _required(path, data, "verdict")),
-        model=fields.model(f"{path}: model", _required(path, data, "model")),
-        alternatives=fields.models(f"{path}: alternatives", data.get("alternatives", [])),
-        checked=fields.day(f"{path}: checked", data.get("checked")),
-        until=fields.day(f"{path}: until", data.get("until")),
-        sampling=fields.sampling(f"{path}: sampling", data.get("sampling", {})),
-        criteria=fields.criteria(f"{path}: criteria", data.get("criteria", [])),
-        delimiters=fields.delimiters(f"{path}: delimiters", data.get("delimiters", [])),
-    )
-    _check_logprobs(f"{path}", judge.verdict, judge.sampling)
-    if bool(judge.criteria) != ("criteria" in judge.compiled.variables):
-        raise InputError(
-            f"{path}: criteria are either listed and used as {{{{ criteria }}}} in the template, or neither"
-        )
-    return judge
-
-
-def _required(path: Path, data: Mapping[str, Any], key: str) -> Any:
-    if data.get(key) is None:
-        remedy = " (or a rule, for a judge without a model)" if key in MODEL_KEYS else ""
-        raise InputError(f"{path}: the key {key!r} is missing; add it{remedy}")
-    return data[key]
-
-
-def _template(path: Path, value: Any) -> str:
-    file = path.parent / fields.text(f"{path}: template", value)
-    try:
-        return read_text(file)
-    except InputError as error:
-        raise InputError(f"{path}: template: {error}; name a file beside the judge") from error
-
-
-def _check_logprobs(where: str, verdict: VerdictSpec | None, sampling: Mapping[str, Any]) -> None:
+def check_logprobs(where: str, verdict: VerdictSpec | None, sampling: Mapping[str, Any]) -> None:
+    """Refuse a judge that weighs tokens and asks for none. Raises InputError."""
     if verdict is not None and verdict.parser == "token_logprobs" and sampling.get("logprobs", 0) < 2:
         raise InputError(
             f"{where}: sampling: the parser token_logprobs needs the label tokens; set logprobs: 5 (at least 2)"

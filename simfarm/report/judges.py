@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from simfarm.judges import Judge
-from simfarm.judges.check import Check, last_day
+from simfarm.judges.check import Check
 from simfarm.report.terminal import wrapped
+from simfarm.runs.fitness import last_day
 from simfarm.text.harmless import one_line
 
 __all__ = ["check_report", "facts_of", "listing", "page"]

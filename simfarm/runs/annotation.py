@@ -16,12 +16,12 @@ from simfarm.engine.runner import Engine
 from simfarm.errors import InputError
 from simfarm.judges import Judge, load_judge
 from simfarm.judges.family import model_family
-from simfarm.judges.protocols.pairwise import held, in_process, request_sampling
+from simfarm.judges.question import held, in_process, request_sampling
 from simfarm.runs.options import JudgeOptions, RunOptions, by_name
 from simfarm.runs.parts import server_name
 from simfarm.runs.run import OpenModel, Run
 from simfarm.runs.tallies import AnnotationTallies
-from simfarm.runs.verdicts import MAX_ATTEMPTS, Call, annotate, next_request, plan_calls
+from simfarm.runs.verdicts import MAX_ATTEMPTS, Call, Member, annotate, next_request, plan_calls
 from simfarm.settings import refuse, refuse_unasked, spelled
 from simfarm.text.words import plural
 
@@ -82,9 +82,9 @@ class AnnotationRun(Run[Comparison, Annotation]):
         """The judge's name, under which its verdicts are recorded."""
         return self.judge.name
 
-    def calls(self, pairs: Sequence[Comparison]) -> Iterator[Call]:
-        """Every question of the run, and the ties that need none."""
-        return plan_calls(pairs, self.judge, self.repeats)
+    def calls(self, pairs: Sequence[Comparison], engine: Engine | None = None) -> Iterator[Call]:
+        """Every question of the run, to be asked through `engine`, and the ties that need none."""
+        return plan_calls(pairs, [Member(self.judge, self.model, engine)], self.repeats)
 
     def count(self, records: Sequence[Comparison]) -> int:
         """How many annotations the run will give."""
@@ -138,23 +138,20 @@ class AnnotationRun(Run[Comparison, Annotation]):
         return f"{plural(len(records), 'comparison')}, {plural(questions, 'question')} to judge {self.judge.name}{ties}"
 
     def _new(self, records: Sequence[Comparison], engine: Engine) -> Iterator[Request | None]:
-        for call in self.calls(records):
+        for call in self.calls(records, engine):
             if call.order is not None:
-                yield next_request(call, self.judge, self.model, engine.cached, self.retry_unparseable)
+                yield next_request(call, self.retry_unparseable)
 
     async def _stream(self, records: Sequence[Comparison]) -> AsyncGenerator[Annotation]:
         if self.backend is None:
-            async with aclosing(annotate(self.calls(records), self.judge, "", None, self.tallies)) as annotations:
+            async with aclosing(annotate(self.calls(records), self.tallies)) as annotations:
                 async for annotation in annotations:
                     yield annotation
             return
         async with self._engine() as engine:
             self.tallies.stats = engine.stats
             annotations = annotate(
-                self.calls(records),
-                self.judge,
-                self.model,
-                engine,
+                self.calls(records, engine),
                 self.tallies,
                 retry_unparseable=self.retry_unparseable,
                 window=4 * engine.concurrency,

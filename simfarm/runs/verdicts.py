@@ -7,56 +7,66 @@ call is an error on its own row and the run goes on. Results come in input order
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from simfarm.data.exchange import CallError, Completion, Judged, Message, Request, TransientError
+from simfarm.data.exchange import CallError, Completion, Judged, Request, TransientError
 from simfarm.data.records import Annotation, Comparison
 from simfarm.engine.runner import Engine
 from simfarm.errors import BudgetError
 from simfarm.judges import Judge
-from simfarm.judges.orders import orders
-from simfarm.judges.protocols.pairwise import messages, parse, repair_messages, request_sampling, unswitch
+from simfarm.judges.protocols import protocol_of
+from simfarm.judges.question import repair_messages, request_sampling
 from simfarm.judges.rules import decide
 from simfarm.judges.verdict import Verdict
 from simfarm.runs.stream import in_order
 from simfarm.runs.tallies import AnnotationTallies
 
-__all__ = ["MAX_ATTEMPTS", "Call", "annotate", "next_request", "plan_calls", "request_for"]
+__all__ = ["MAX_ATTEMPTS", "Call", "Member", "annotate", "next_request", "plan_calls", "request_for"]
 
 MAX_ATTEMPTS = 3
 """Questions asked in all, over all runs, before an unparseable answer is left as it is."""
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """One of those who judge: a judge, its model's name in requests, and the engine that asks it. A rule has neither
+    model nor engine; without an engine nothing is asked."""
+
+    judge: Judge
+    model: str = ""
+    engine: Engine | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """One question to the judge: a comparison, the order shown (None: identical outputs, no question), a repeat."""
+    """One question to one member: a comparison, the order shown (None: identical outputs, no question), a repeat."""
 
     comparison: Comparison
     order: str | None
     repeat: int
+    member: Member
 
 
-def plan_calls(comparisons: Iterable[Comparison], judge: Judge, repeats: int = 1) -> Iterator[Call]:
-    """Every call in the order of the file that will hold the answers: comparison, then repeat, then order."""
+def plan_calls(comparisons: Iterable[Comparison], members: Sequence[Member], repeats: int = 1) -> Iterator[Call]:
+    """Every call in the order of the file that will hold the answers: comparison, then member, then as the member's
+    protocol has them."""
+    asked = [(member, protocol_of(member.judge)) for member in members]
     for comparison in comparisons:
-        if comparison.output_1 == comparison.output_2:
-            yield Call(comparison, None, 0)
-            continue
-        for repeat in range(repeats):
-            for order in orders(judge.order, comparison):
-                yield Call(comparison, order, repeat)
+        for member, protocol in asked:
+            for order, repeat in protocol.calls(member.judge, comparison, repeats):
+                yield Call(comparison, order, repeat, member)
 
 
-def request_for(call: Call, judge: Judge, model: str, *, attempt: int = 0, step: int = 0) -> Request:
+def request_for(call: Call, *, attempt: int = 0, step: int = 0) -> Request:
     """The first question of a call; `step` 1 is made from it by `_repair`."""
-    pair = call.comparison
+    pair, judge = call.comparison, call.member.judge
     assert call.order is not None
     return Request(
-        model=model,
-        messages=messages(judge, pair, call.order),
+        model=call.member.model,
+        messages=protocol_of(judge).messages(judge, pair, call.order),
         sampling=request_sampling(judge),
         sample=call.repeat,
         attempt=attempt,
@@ -67,26 +77,26 @@ def request_for(call: Call, judge: Judge, model: str, *, attempt: int = 0, step:
 def _repair(request: Request, completion: Completion, problem: str) -> Request:
     about = request.judged
     assert about is not None
-    told: tuple[Message, ...] = repair_messages(request.messages, completion, problem)
+    messages = repair_messages(request.messages, completion, problem)
     again = Judged(about.instruction, about.generator_1, about.generator_2, about.order, about.repeat, 1)
-    return Request(request.model, told, request.sampling, request.sample, request.attempt, again)
+    return Request(request.model, messages, request.sampling, request.sample, request.attempt, again)
 
 
-def next_request(
-    call: Call, judge: Judge, model: str, cached: Callable[[Request], Completion | None], retry_unparseable: bool
-) -> Request | None:
-    """What a run would ask about a call first, given the answers it has; None where it would ask nothing."""
+def next_request(call: Call, retry_unparseable: bool) -> Request | None:
+    """What a run would ask about a call first, given the answers in the store; None where it would ask nothing."""
+    judge, engine = call.member.judge, call.member.engine
+    assert engine is not None
     attempt = 0
     cut = False
     while attempt < MAX_ATTEMPTS or retry_unparseable:
-        request = request_for(call, judge, model, attempt=attempt)
+        request = request_for(call, attempt=attempt)
         for step in range(2):
-            completion = cached(request)
+            completion = engine.cached(request)
             if completion is None:
                 if cut and step == 1:
                     break
                 return None if cut and not retry_unparseable else request
-            verdict = parse(judge, completion)
+            verdict = protocol_of(judge).parse(judge, completion)
             if verdict.p_second is not None:
                 return None
             if step == 0:
@@ -103,7 +113,7 @@ def is_cut_off(completion: Completion) -> bool:
 
 
 async def _ask(
-    call: Call, judge: Judge, model: str, engine: Engine, *, retry_unparseable: bool, paid: list[Completion]
+    call: Call, engine: Engine, *, retry_unparseable: bool, paid: list[Completion]
 ) -> tuple[Verdict, list[Completion], int]:
     """The verdict, the completions of the attempt that gave it (one, or two where it had to repair itself), and how
     many attempts were made over all runs. `paid` collects the completions of all of them, also where an error ends it.
@@ -112,9 +122,10 @@ async def _ask(
     one new attempt is made, so that a judge that never parses costs one call and its repair a run, not six. What costs
     nothing is looked at in any case: an earlier simfarm asked again where this one does not (`is_cut_off`).
     """
+    judge, parse = call.member.judge, protocol_of(call.member.judge).parse
     attempt = 0
     while True:
-        request = request_for(call, judge, model, attempt=attempt)
+        request = request_for(call, attempt=attempt)
         completion, known = await engine.complete(request)
         paid.append(completion)
         verdict, given = parse(judge, completion), [completion]
@@ -132,7 +143,7 @@ async def _ask(
         attempt += 1
         if verdict.p_second is not None or not known or (attempt >= MAX_ATTEMPTS and not retry_unparseable):
             return verdict, given, attempt
-        if cut and not (retry_unparseable or engine.is_free(request_for(call, judge, model, attempt=attempt))):
+        if cut and not (retry_unparseable or engine.is_free(request_for(call, attempt=attempt))):
             return verdict, given, attempt
 
 
@@ -162,17 +173,14 @@ def _paid(paid: Sequence[Completion], engine: Engine) -> dict[str, Any]:
 
 
 def _annotation(
-    call: Call, judge: Judge, verdict: Verdict, given: Sequence[Completion] = (), took: Mapping[str, Any] | None = None
+    call: Call, verdict: Verdict, given: Sequence[Completion] = (), took: Mapping[str, Any] | None = None
 ) -> Annotation:
     """The record of a call; `given` are the completions of its last attempt."""
-    raws = [_raw(c) for c in given]
-    preference = None
-    if verdict.p_second is not None:
-        preference = 1.5 if call.order is None else unswitch(verdict.p_second, call.order)
+    raws, judge = [_raw(c) for c in given], call.member.judge
     return Annotation(
         comparison=call.comparison,
         annotator=judge.name,
-        preference=preference,
+        preference=protocol_of(judge).preference(verdict, call.order),
         status="verdict" if verdict.p_second is not None else "unparseable",
         order=call.order,
         repeat=call.repeat,
@@ -191,62 +199,58 @@ def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
 
 
-def _failed(call: Call, judge: Judge, error: str, took: Mapping[str, Any]) -> Annotation:
+def _failed(call: Call, error: str, took: Mapping[str, Any]) -> Annotation:
     return Annotation(
         comparison=call.comparison,
-        annotator=judge.name,
+        annotator=call.member.judge.name,
         preference=None,
         status="error",
         order=call.order,
         repeat=call.repeat,
         error=error,
-        judge_hash=judge.hash,
+        judge_hash=call.member.judge.hash,
         **took,
     )
 
 
 async def annotate(
-    calls: Iterable[Call],
-    judge: Judge,
-    model: str,
-    engine: Engine | None,
-    summary: AnnotationTallies,
-    *,
-    retry_unparseable: bool = False,
-    window: int = 256,
+    calls: Iterable[Call], tallies: AnnotationTallies, *, retry_unparseable: bool = False, window: int = 256
 ) -> AsyncGenerator[Annotation]:
     """Annotations in the order of `calls`, at most `window` calls ahead of the first one still unanswered.
 
-    `engine` is None for a judge that is a rule and asks no model. When the budget ends the run, answers in the store
-    are still given and every call that was not asked is an error of its own, so that no comparison passes with half of
-    its orders; `summary.stopped` then says why. `ProviderError` passes through at once.
+    When the budget ends the run, answers in the store are still given and every call that was not asked is an error of
+    its own, so that no comparison passes with half of its orders; `tallies.stopped` then says why. `ProviderError`
+    passes through at once.
+
+    What is yielded follows from the store alone. What makes other verdicts of it (the noise of a crowd) maps these
+    annotations to annotations, after this function: so it is never kept, and the store serves the clean verdict too.
     """
 
-    async def one(call: Call) -> Annotation:
-        assert engine is not None
+    async def asked(call: Call, engine: Engine) -> Annotation:
         paid: list[Completion] = []
         try:
-            verdict, given, attempts = await _ask(
-                call, judge, model, engine, retry_unparseable=retry_unparseable, paid=paid
-            )
+            verdict, given, attempts = await _ask(call, engine, retry_unparseable=retry_unparseable, paid=paid)
         except (CallError, TransientError) as error:
-            summary.refused += isinstance(error, CallError)
-            return _failed(call, judge, str(error), _paid(paid, engine))
+            tallies.refused += isinstance(error, CallError)
+            return _failed(call, str(error), _paid(paid, engine))
         except BudgetError as error:
-            summary.stopped = str(error)
-            return _failed(call, judge, "not asked: the budget was reached", _paid(paid, engine))
-        summary.exhausted += verdict.p_second is None and attempts >= MAX_ATTEMPTS
-        summary.repaired += len(given) == 2 and verdict.p_second is not None
-        summary.cut_off += verdict.p_second is None and given[-1].finish_reason == "length"
-        return _annotation(call, judge, verdict, given, _paid(paid, engine))
+            tallies.stopped = str(error)
+            return _failed(call, "not asked: the budget was reached", _paid(paid, engine))
+        tallies.exhausted += verdict.p_second is None and attempts >= MAX_ATTEMPTS
+        tallies.repaired += len(given) == 2 and verdict.p_second is not None
+        tallies.cut_off += verdict.p_second is None and given[-1].finish_reason == "length"
+        return _annotation(call, verdict, given, _paid(paid, engine))
 
-    async def without_model(call: Call) -> Annotation:
-        verdict = Verdict(0.5) if call.order is None else decide(judge, call.comparison, call.order)
-        summary.ties_without_call += call.order is None
-        return _annotation(call, judge, verdict)
+    async def unasked(call: Call) -> Annotation:
+        verdict = Verdict(0.5) if call.order is None else decide(call.member.judge, call.comparison, call.order)
+        tallies.ties_without_call += call.order is None
+        return _annotation(call, verdict)
 
-    answers = (without_model(call) if engine is None or call.order is None else one(call) for call in calls)
-    async with aclosing(in_order(answers, window)) as made:
-        async for annotation in made:
-            summary.count(annotation)
+    answers = (
+        unasked(call) if call.order is None or (engine := call.member.engine) is None else asked(call, engine)
+        for call in calls
+    )
+    async with aclosing(in_order(answers, window)) as annotations:
+        async for annotation in annotations:
+            tallies.count(annotation)
             yield annotation

@@ -1,7 +1,7 @@
 """Scores of samples by a model: the mean log likelihood per token of an output, given its instruction.
 
 The mean, not the sum: a sum falls with every token, and its best of n is the shortest. A likelihood is kept in the same
-store as completions, as one whose only token's log probability is the total, so that a rerun computes nothing twice.
+store as completions, so that a rerun computes nothing twice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from simfarm.backends.base import Scorer
 from simfarm.data.cells import plain, stable_digest
-from simfarm.data.exchange import CallError, Completion, Message, Request, TokenLogprob, TransientError
+from simfarm.data.exchange import CallError, Likelihood, Request, TransientError
 from simfarm.data.records import Output
 from simfarm.data.sampling import Sampling
 from simfarm.engine.runner import Engine
@@ -26,9 +26,6 @@ from simfarm.selection.samples import Cost, Scores
 from simfarm.text.words import plural
 
 __all__ = ["Likelihoods"]
-
-FRAMING = ("chat_template", "template_args")
-"""What of a request's sampling says how its messages become a prompt."""
 
 PASSED_ON = 1024
 """Texts handed to the engine at a time: enough for any batch, few enough that their tasks take no memory."""
@@ -73,15 +70,14 @@ class Likelihoods:
         todo = self.questions(outputs, groups)
         store = None if self._store is None else Store(self._store)
         try:
-            async with Engine(_Reader(self.model), store, concurrency=self.model.concurrency, timeout=None) as engine:
+            async with Engine(self.model, store, concurrency=self.model.concurrency, timeout=None) as engine:
 
                 async def one(number: int, rows: list[int]) -> None:
-                    completion = await self._completion(engine, outputs[rows[0]], len(rows))
-                    if completion is not None:
+                    likelihood = await self._likelihood(engine, outputs[rows[0]], len(rows))
+                    if likelihood is not None:
                         for row in rows:
-                            made.values[row] = mean_log_likelihood(completion)
-                        read = (completion.input_tokens or 0) + (completion.output_tokens or 0)
-                        made.costs[number].add(1, read, 0)
+                            made.values[row] = likelihood.per_token
+                        made.costs[number].add(1, likelihood.input_tokens + likelihood.output_tokens, 0)
                     tick()
 
                 for start in range(0, len(todo), PASSED_ON):
@@ -134,13 +130,13 @@ class Likelihoods:
             "likelihood is that of the answer alone, as if the model had not thought"
         ]
 
-    async def _completion(self, engine: Engine, output: Output, count: int) -> Completion | None:
+    async def _likelihood(self, engine: Engine, output: Output, count: int) -> Likelihood | None:
         try:
-            completion, _ = await engine.complete(self._request(output))
+            likelihood, _ = await engine.score(self._request(output))
         except (CallError, TransientError) as error:
             self.problems[str(error)] += count
             return None
-        return completion
+        return likelihood
 
     def _request(self, output: Output) -> Request:
         """The prompt that the sample answered, with the system message that `simfarm generate` recorded, and it."""
@@ -181,45 +177,3 @@ async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def mean_log_likelihood(completion: Completion) -> float:
-    """Nats per token of a kept likelihood."""
-    assert completion.logprobs is not None
-    return completion.logprobs[0].logprob / max(1, completion.output_tokens or 0)
-
-
-class _Reader:
-    """A scorer as a backend: a request's last message is the continuation, and the completion its likelihood."""
-
-    in_process = True
-    base_url: str | None = None
-
-    def __init__(self, scorer: Scorer) -> None:
-        self._scorer = scorer
-        self.name = scorer.name
-        self.concurrency = scorer.concurrency
-
-    def check(self, model: str, sampling: Mapping[str, Any]) -> None:
-        """A scorer can score."""
-
-    def most_tokens(self, request: Request) -> int | None:
-        """Nothing is generated."""
-        return None
-
-    async def complete(self, request: Request) -> Completion:
-        prompt: tuple[Message, ...] = request.messages[:-1]
-        text = request.messages[-1]["content"]
-        framing = {name: request.sampling[name] for name in FRAMING if name in request.sampling}
-        total = await self._scorer.log_likelihood(prompt, text, framing=framing)
-        counts = [await self._scorer.count_tokens(m["content"]) for m in request.messages]
-        return Completion(
-            text="",
-            logprobs=(TokenLogprob("", total, {}),),
-            input_tokens=sum(counts[:-1]),
-            output_tokens=counts[-1],
-            model=self._scorer.model,
-        )
-
-    async def close(self) -> None:
-        await self._scorer.close()

@@ -32,14 +32,13 @@ from simfarm.backends.http.failures import (
 )
 from simfarm.backends.http.traits import ROOM, Traits, room_for, traits, wants_none
 from simfarm.data.exchange import CallError, Completion, Request, TransientError
+from simfarm.data.sampling import ANTHROPIC, DRAWN, refuse_unknown
 from simfarm.errors import InputError, ProviderError
 
 __all__ = ["DEFAULT_MAX_TOKENS", "AnthropicBackend"]
 
 DEFAULT_MAX_TOKENS = 4096
 """Anthropic requires a limit; this one stands in where a judge names none."""
-
-NAMES = {"temperature", "top_p", "max_tokens", "seed", "stop", "effort", "schema", "thinking", "extra"}
 
 REFUSABLE = {
     "temperature": ("temperature",),
@@ -93,9 +92,7 @@ class AnthropicBackend:
         """Refuses, before any call, what no Claude can do. Raises `InputError`."""
         if sampling.get("logprobs"):
             raise InputError(f"{model} gives no log probabilities: {READS_TEXT}")
-        unknown = sampling.keys() - NAMES - {"logprobs"}
-        if unknown:
-            raise InputError(f"unknown sampling option '{min(unknown)}': anthropic/ takes {', '.join(sorted(NAMES))}")
+        refuse_unknown("anthropic", ANTHROPIC, sampling.keys() - {"logprobs"})
         check_thinking(model, self._host, sampling)
 
     def _traits(self, model: str) -> Traits:
@@ -131,7 +128,7 @@ class AnthropicBackend:
         if system:
             body["system"] = system
         if known.drawn if thinks else known.drawn_quiet:
-            body |= {name: sampling[name] for name in ("temperature", "top_p") if name in sampling.keys() - refused}
+            body |= {name: sampling[name] for name in DRAWN if name in sampling.keys() - refused}
         if "stop" in sampling:
             stop = sampling["stop"]
             body["stop_sequences"] = [stop] if isinstance(stop, str) else list(stop)

@@ -19,9 +19,10 @@ from simfarm.backends.http.complaints import unquoted
 from simfarm.backends.http.meanings import of_the_row
 from simfarm.backends.http.traits import room_for, split_thoughts, traits, wants_none
 from simfarm.data.exchange import Request
+from simfarm.data.sampling import DRAWN, OPENAI, refuse_unknown
 from simfarm.errors import InputError, ProviderError
 
-__all__ = ["READS_TEXT", "Dialect", "check_thinking", "objects"]
+__all__ = ["READS_TEXT", "WIRE", "Dialect", "check_thinking", "objects"]
 
 WIRE = {
     "temperature": "temperature",
@@ -30,13 +31,14 @@ WIRE = {
     "stop": "stop",
     "effort": "reasoning_effort",
 }
+"""What has a field of its own in OpenAI's body, or in litellm's."""
+
 EXTENSIONS = {
     "repetition_penalty": "repetition_penalty",
     "chat_template": "chat_template",
     "template_args": "chat_template_kwargs",
 }
 """What the servers for open models add to OpenAI's body."""
-NAMES = {*WIRE, *EXTENSIONS, "max_tokens", "logprobs", "schema", "thinking", "extra"}
 
 DROPPED = ("temperature", "top_p", "seed", "stop", "response_format")
 """Fields that a request is also understood without; an effort is not among them."""
@@ -109,9 +111,7 @@ class Dialect:
 
     def check(self, model: str, sampling: Mapping[str, Any]) -> None:
         """Refuses, before any call, what this model cannot do. Raises `InputError`."""
-        unknown = sampling.keys() - NAMES
-        if unknown:
-            raise InputError(f"unknown sampling option '{min(unknown)}': openai/ takes {', '.join(sorted(NAMES))}")
+        refuse_unknown("openai", OPENAI, sampling)
         extended = EXTENSIONS.keys() & sampling.keys()
         if extended and self.host is None:
             raise InputError(
@@ -128,7 +128,7 @@ class Dialect:
         body: dict[str, Any] = {"model": model, "messages": [dict(m) for m in request.messages]}
         body |= {wire: sampling[name] for name, wire in WIRE.items() if name in sampling and wire not in refused}
         if not (known.drawn if thinks else known.drawn_quiet):
-            for name in ("temperature", "top_p", *(("stop",) if "reasoning_effort" in known.least else ())):
+            for name in (*DRAWN, *(("stop",) if "reasoning_effort" in known.least else ())):
                 body.pop(name, None)
         body |= {wire: sampling[name] for name, wire in EXTENSIONS.items() if name in sampling}
         for name, value in self._switch(request).items():

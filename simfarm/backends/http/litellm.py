@@ -13,22 +13,14 @@ from typing import Any
 import openai
 
 from simfarm.backends.http.answers import message_text, token_logprobs, usage_fields, word
-from simfarm.backends.http.dialect import READS_TEXT, check_thinking
+from simfarm.backends.http.dialect import READS_TEXT, WIRE, check_thinking
 from simfarm.backends.http.failures import check_address, check_key, connection_error, status_error
 from simfarm.backends.http.traits import room_for, traits, wants_none
 from simfarm.data.exchange import Completion, Request, TransientError
+from simfarm.data.sampling import LITELLM, refuse_unknown
 from simfarm.errors import InputError
 
 __all__ = ["LiteLLMBackend"]
-
-WIRE = {
-    "top_p": "top_p",
-    "temperature": "temperature",
-    "seed": "seed",
-    "stop": "stop",
-    "effort": "reasoning_effort",
-}
-NAMES = {*WIRE, "max_tokens", "logprobs", "schema", "thinking", "extra"}
 
 
 class LiteLLMBackend:
@@ -58,9 +50,7 @@ class LiteLLMBackend:
 
     def check(self, model: str, sampling: Mapping[str, Any]) -> None:
         """Refuses, before any call, what litellm says this model cannot do. Raises `InputError`."""
-        unknown = sampling.keys() - NAMES
-        if unknown:
-            raise InputError(f"unknown sampling option '{min(unknown)}': litellm/ takes {', '.join(sorted(NAMES))}")
+        refuse_unknown("litellm", LITELLM, sampling)
         check_thinking(model, None, sampling)
         takes = self._litellm.get_supported_openai_params(model) or []
         if sampling.get("logprobs") and "logprobs" not in takes:

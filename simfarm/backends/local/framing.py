@@ -21,7 +21,7 @@ from simfarm.text.sandbox import TooMuch
 
 __all__ = [
     "ENDLESS",
-    "Likelihood",
+    "Continuation",
     "before",
     "check_framing",
     "check_pair",
@@ -53,7 +53,7 @@ ENDLESS = 2**31
 
 
 @dataclass(frozen=True, slots=True)
-class Likelihood:
+class Continuation:
     """The question how likely a continuation is. `framing` is what `frame` reads of a request's sampling."""
 
     prompt: Prompt

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simfarm.data.sampling import LOCAL, refuse_unknown
 from simfarm.errors import InputError
 
 __all__ = [
     "ENGINES",
-    "SAMPLING",
     "SERVERS",
     "LocalModel",
     "check_sampling",
@@ -40,12 +40,6 @@ PACKAGES = {
     "transformers": ("torch", "transformers"),
 }
 """Engine -> (a module it needs, the extra of simfarm that brings it)."""
-
-SAMPLING = frozenset(
-    {"temperature", "top_p", "repetition_penalty", "max_tokens", "logprobs", "seed", "stop", "schema", "choices"}
-    | {"chat_template", "template_args"}
-)
-"""Sampling names that every engine in this process takes (`schema` where it can hold a model to one)."""
 
 WHOLE, EVERY, PIECE = 2**30, 2**22, 2**16
 """Bytes: files up to WHOLE are hashed whole, of larger ones a PIECE out of EVERY so many. Any layer of a model that
@@ -102,14 +96,12 @@ def missing_engine(engine: str) -> str:
 
 def check_sampling(engine: str, sampling: Mapping[str, Any]) -> None:
     """Refuses a sampling name that the engines here do not know. Raises `InputError`."""
-    unknown = sampling.keys() - SAMPLING
-    if "effort" in unknown:
+    if "effort" in sampling:
         raise InputError(
             "a model in this process takes no effort: leave it out (enable_thinking among the template's arguments, or "
             "thinking: false in a judge, switches its thinking off)"
         )
-    if unknown:
-        raise InputError(f"unknown sampling option '{min(unknown)}': {engine}/ takes {', '.join(sorted(SAMPLING))}")
+    refuse_unknown(engine, LOCAL, sampling)
 
 
 def find_model(engine: str, name: str, changing: Mapping[str, Any] | None = None) -> LocalModel:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from simfarm.backends.base import Prompt
-from simfarm.backends.local.framing import Likelihood, check_framing
+from simfarm.backends.local.framing import Continuation, check_framing
 from simfarm.backends.local.gguf import context_length, read_metadata
 from simfarm.backends.local.models import check_sampling, find_model
 from simfarm.backends.local.worker import Worker
@@ -110,7 +110,7 @@ class OpenVINOBackend:
         quantised further than the file's, so another engine gives other values for the same file."""
         if self._prefix_caching:
             raise InputError("openvino/ gives no likelihoods with prefix_caching: leave that option out")
-        total: float = await self._worker.ask(Likelihood(prompt, continuation, framing or {}))
+        total: float = await self._worker.ask(Continuation(prompt, continuation, framing or {}))
         return total
 
     async def count_tokens(self, text: str) -> int:

@@ -17,14 +17,14 @@ from typing import Any, TypeAlias
 
 from simfarm.backends.base import Prompt
 from simfarm.backends.local.chat_template import render_chat
-from simfarm.backends.local.framing import ENDLESS, Likelihood, before, check_pair, room, stops
+from simfarm.backends.local.framing import ENDLESS, Continuation, before, check_pair, room, stops
 from simfarm.backends.local.worker import Job
 from simfarm.data.exchange import CallError, Completion, Request, TokenLogprob
 from simfarm.errors import InputError
 
 __all__ = ["Asked", "Pipeline", "Running", "reason"]
 
-Asked: TypeAlias = Request | Likelihood | str
+Asked: TypeAlias = Request | Continuation | str
 """What is asked: an answer, a likelihood, or how many tokens a text has."""
 
 
@@ -71,7 +71,7 @@ class Pipeline:
         config = self._genai.GenerationConfig()
         config.set_eos_token_id(self._tokenizer.get_eos_token_id())
         config.stop_token_ids = self._ends
-        if isinstance(asked, Likelihood):
+        if isinstance(asked, Continuation):
             prompt, continuation = self._prompt(asked.prompt, asked.framing), self._ids(asked.continuation)
             check_pair(prompt, continuation, self._context or ENDLESS)
             ids = prompt + continuation
@@ -115,7 +115,7 @@ class Pipeline:
             one.job.fail(CallError("the engine had no memory left for this record: lower --concurrency or max_tokens"))
             return
         (output,) = outputs
-        if isinstance(one.job.asked, Likelihood):
+        if isinstance(one.job.asked, Continuation):
             one.job.finish(float(sum(output.generated_log_probs[one.prompt_tokens :])))
             return
         one.job.finish(self._completion(one, output))

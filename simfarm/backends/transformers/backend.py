@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simfarm.backends.base import Prompt
-from simfarm.backends.local.framing import Likelihood, check_framing, first_line
+from simfarm.backends.local.framing import Continuation, check_framing, first_line
 from simfarm.backends.local.models import check_sampling, find_model, missing_engine
 from simfarm.backends.local.worker import Worker
 from simfarm.data.exchange import Completion, Request
@@ -44,7 +44,7 @@ STREAMS_SINCE = (5, 19)
 """The first transformers whose model answers a padded batch between two steps of continuous batching; in 5.17 and 5.18
 an attention that is paged refuses it."""
 
-Asked = Request | Likelihood | str
+Asked = Request | Continuation | str
 
 
 class TransformersBackend:
@@ -121,7 +121,7 @@ class TransformersBackend:
         self, prompt: Prompt, continuation: str, framing: Mapping[str, Any] | None = None
     ) -> float:
         """log P(continuation | prompt) in nats, summed over the continuation's tokens."""
-        return float(await self._worker.ask(Likelihood(prompt, continuation, framing or {})))
+        return float(await self._worker.ask(Continuation(prompt, continuation, framing or {})))
 
     async def count_tokens(self, text: str) -> int:
         """How many tokens a text has, without special ones."""

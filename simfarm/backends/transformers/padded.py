@@ -14,21 +14,19 @@ from typing import Any
 
 import torch
 
-from simfarm.backends.local.framing import Likelihood, check_pair, room, stops
+from simfarm.backends.local.framing import Continuation, check_pair, room, stops
 from simfarm.backends.local.worker import Job, Worker
 from simfarm.backends.transformers.checkpoint import Checkpoint, free_memory, out_of_memory, transformers
 from simfarm.backends.transformers.sampler import Draws, Row, Sampler
 from simfarm.backends.transformers.scoring import log_likelihoods
 from simfarm.data.exchange import CallError, Completion, Request
+from simfarm.data.sampling import COOLEST
 from simfarm.errors import InputError
 
 __all__ = ["Batches", "Pair", "run_padded"]
 
 GATHERED = 0.005
 """Seconds to wait for more questions after the first: those asked together arrive one by one."""
-
-COOLEST = 0.01
-"""The lowest temperature above 0, vLLM's too: below it logits divided by it leave float32."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,7 +53,7 @@ class Batches:
             try:
                 if isinstance(job.asked, str):
                     job.finish(len(self.checkpoint.encode(job.asked)))
-                elif isinstance(job.asked, Likelihood):
+                elif isinstance(job.asked, Continuation):
                     ready.append(self._pair(job, job.asked))
                 else:
                     ready.append(self._row(job, job.asked))
@@ -87,7 +85,7 @@ class Batches:
         begins another from the longer one."""
         return (*self.checkpoint.encode(text), *sorted(self.checkpoint.ends)[:1])
 
-    def _pair(self, job: Job[Any], asked: Likelihood) -> Pair:
+    def _pair(self, job: Job[Any], asked: Continuation) -> Pair:
         continuation = self.checkpoint.encode(asked.continuation)
         prompt = self.checkpoint.frame(asked.prompt, asked.framing)
         check_pair(prompt, continuation, self.checkpoint.context)

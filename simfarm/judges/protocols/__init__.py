@@ -1,1 +1,45 @@
-"""What kinds of question a judge can ask, each as pure functions: calls of a record, messages, parse, preference."""
+"""What kinds of question a judge can ask: one module for each, all with the same four functions.
+
+`judge.protocol` names the kind. They are pure: what is asked follows from the record and the judge alone, and a verdict
+from the completion alone. What is the same for every kind of question stands in `simfarm.judges.question`.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterator, Mapping
+
+from simfarm.data.exchange import Completion, Message
+from simfarm.data.records import Comparison
+from simfarm.judges.protocols import pairwise
+from simfarm.judges.spec import Judge
+from simfarm.judges.verdict import Verdict
+
+__all__ = ["PROTOCOLS", "Protocol", "protocol_of"]
+
+
+class Protocol(typing.Protocol):
+    """A kind of question. `order` says which texts of the record are shown, in the order in which they are ("12": both,
+    output_1 first); it stands in files, and None is for a record that needs no question: that is a tie."""
+
+    def calls(self, judge: Judge, comparison: Comparison, repeats: int) -> Iterator[tuple[str | None, int]]:
+        """(order, repeat) of every call that a record needs, as they come in a file."""
+
+    def messages(self, judge: Judge, comparison: Comparison, order: str) -> tuple[Message, ...]:
+        """What the judge is sent for one call."""
+
+    def parse(self, judge: Judge, completion: Completion) -> Verdict:
+        """The verdict in a completion, on what was shown; `p_second` None where there is none."""
+
+    def preference(self, verdict: Verdict, order: str | None) -> float | None:
+        """The file's preference (1.0 output_1 … 2.0 output_2) for a verdict on what was shown in `order`, None for
+        none."""
+
+
+PROTOCOLS: Mapping[str, Protocol] = {"pairwise": pairwise}
+"""The word in a judge's file -> the module."""
+
+
+def protocol_of(judge: Judge) -> Protocol:
+    """The kind of question that a judge asks."""
+    return PROTOCOLS[judge.protocol]

@@ -1,28 +1,32 @@
 """The pairwise protocol: which of two outputs is better? Pure functions between a comparison and a verdict.
 
-`messages` and `parse` know the pair only as it was presented; `unswitch` turns a verdict on the presented pair into
+`messages` and `parse` know the pair only as it was presented; `preference` turns a verdict on the presented pair into
 the number that files hold.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from simfarm.data.exchange import Completion, Message
 from simfarm.data.records import Comparison
+from simfarm.judges.orders import orders
 from simfarm.judges.parsers import parse_json, parse_label, parse_token_logprobs
 from simfarm.judges.spec import Judge
 from simfarm.judges.verdict import Verdict
 
-__all__ = ["held", "in_process", "messages", "parse", "repair_messages", "request_sampling", "unswitch"]
+__all__ = ["calls", "messages", "parse", "preference"]
 
-REPAIR = "That reply cannot be used: {problem}. Answer the question above again, in exactly the form it asks for."
 
-BRIEF = 16
-"""The most tokens of a reply that is a label and nothing else: there is no room to reason in them."""
+def calls(judge: Judge, comparison: Comparison, repeats: int) -> Iterator[tuple[str | None, int]]:
+    """(order, repeat) of every question about a pair, repeat by repeat. Identical outputs are a tie without one."""
+    if comparison.output_1 == comparison.output_2:
+        yield None, 0
+        return
+    shown = orders(judge.order, comparison)
+    for repeat in range(repeats):
+        for order in shown:
+            yield order, repeat
 
 
 def messages(judge: Judge, comparison: Comparison, order: str) -> tuple[Message, ...]:
@@ -45,56 +49,9 @@ def parse(judge: Judge, completion: Completion) -> Verdict:
     raise ValueError(f"unknown parser {spec.parser!r}")
 
 
-def repair_messages(asked: tuple[Message, ...], completion: Completion, problem: str) -> tuple[Message, ...]:
-    """The one repair re-ask: the question, the reply that could not be used, and what was wrong with it.
-
-    The reply is the judge's own but may quote a candidate, so chat tokens in it are neutralised as well. An empty one
-    is named as such: some providers reject an empty message.
-    """
-    from simfarm.judges.neutral import neutraliser
-
-    reply = neutraliser(())(completion.text) if completion.text.strip() else "(empty reply)"
-    return (
-        *asked,
-        {"role": "assistant", "content": reply},
-        {"role": "user", "content": REPAIR.format(problem=problem)},
-    )
-
-
-def request_sampling(judge: Judge) -> dict[str, Any]:
-    """The sampling options of a request; for a `json` judge with the `schema` that a backend can hold the reply to."""
-    sampling: dict[str, Any] = dict(judge.sampling)
-    if judge.verdict is not None and judge.verdict.parser == "json":
-        schema: Mapping[str, Any] = judge.verdict.schema
-        sampling["schema"] = schema
-    return sampling
-
-
-def held(judge: Judge) -> Judge:
-    """The judge with its reply held to its labels, for engines in this process, which choose among the labels' tokens
-    alone: a small model then gives a verdict each time, and none is lost to a preamble. A judge whose reply is more
-    than a label (one that reasons first, one that weighs tokens) is given back as it is.
-
-    The labels stand in `sampling` and so in the judge's hash and the store's keys: it answers another way. Servers are
-    not asked for it, for they have no form in common, and some ignore what they do not know.
-    """
-    spec = judge.verdict
-    if spec is None or spec.parser != "label" or judge.sampling.get("max_tokens", math.inf) > BRIEF:
-        return judge
-    opening, closing = spec.delimiters or ("", "")
-    choices = [f"{opening}{label}{closing}" for label in spec.labels]
-    return dataclasses.replace(judge, sampling={**judge.sampling, "choices": choices})
-
-
-def in_process(judge: Judge) -> Judge:
-    """The judge with `thinking` as the switch that chat templates have for it: there is no server to translate it."""
-    if "thinking" not in judge.sampling:
-        return judge
-    sampling = {name: value for name, value in judge.sampling.items() if name != "thinking"}
-    switch = {"enable_thinking": judge.sampling["thinking"]}
-    return dataclasses.replace(judge, sampling=sampling | {"template_args": switch | sampling.get("template_args", {})})
-
-
-def unswitch(p_second: float, order: str) -> float:
-    """The file's preference (1.0 output_1 … 2.0 output_2) for a verdict on the pair presented in `order`."""
-    return 1.0 + p_second if order == "12" else 2.0 - p_second
+def preference(verdict: Verdict, order: str | None) -> float | None:
+    """The file's preference (1.0 output_1 … 2.0 output_2) for a verdict on the pair presented in `order`; None for
+    none."""
+    if verdict.p_second is None:
+        return None
+    return 2.0 - verdict.p_second if order == "21" else 1.0 + verdict.p_second

@@ -1,0 +1,104 @@
+"""Judges as files: the bundled ones by name, and a user's own YAML file with the template beside it.
+
+Everything that is wrong in a file is refused here, with the remedy, before anything is asked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from simfarm.data.reading import read_text
+from simfarm.errors import InputError
+from simfarm.judges import fields
+from simfarm.judges.orders import ORDERS
+from simfarm.judges.protocols import PROTOCOLS
+from simfarm.judges.spec import RULES, Judge, check_logprobs
+from simfarm.resources import prompts_dir
+
+__all__ = ["KEYS", "MODEL_KEYS", "list_judges", "load_judge"]
+
+KEYS = ("description", "protocol", "order")
+LIFE_KEYS = ("alternatives", "checked", "until")
+MODEL_KEYS = ("template", "verdict", "model", *LIFE_KEYS, "sampling", "criteria", "delimiters")
+
+
+def load_judge(name_or_path: str | Path) -> Judge:
+    """A judge by its bundled name, its YAML file or its folder. A bundled name wins; `./name` is a path."""
+    bundled = _bundled()
+    if str(name_or_path) in bundled:
+        return _read(bundled[str(name_or_path)])
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        path = path / "judge.yaml"
+    if path.is_file():
+        return _read(path)
+    near = difflib.get_close_matches(str(name_or_path), bundled, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"bundled judges: {', '.join(bundled)}"
+    raise InputError(
+        f"no judge {str(name_or_path)!r}: neither a bundled name nor a file or folder with judge.yaml; {hint}"
+    )
+
+
+def list_judges() -> list[Judge]:
+    """The bundled judges, by name."""
+    return [_read(path) for path in _bundled().values()]
+
+
+def _bundled() -> dict[str, Path]:
+    paths = {path.parent.name: path for path in prompts_dir().glob("*/judge.yaml")}
+    paths |= {path.stem: path for path in prompts_dir().glob("*.yaml")}
+    return dict(sorted(paths.items()))
+
+
+def _read(path: Path) -> Judge:
+    data = fields.read_yaml(path)
+    name = path.resolve().parent.name if path.stem == "judge" else path.stem
+    fields.known_keys(str(path), data, (*KEYS, "rule", *MODEL_KEYS))
+    judge = Judge(
+        name=name,
+        description=fields.text(f"{path}: description", _required(path, data, "description")),
+        path=path,
+        protocol=fields.choice(f"{path}: protocol", _required(path, data, "protocol"), PROTOCOLS),
+        order=fields.choice(f"{path}: order", data.get("order", "both"), ORDERS),
+    )
+    if "rule" in data:
+        if extra := [key for key in MODEL_KEYS if key in data]:
+            raise InputError(f"{path}: a judge with a rule calls no model; remove {extra[0]!r} or the rule")
+        return dataclasses.replace(judge, rule=fields.choice(f"{path}: rule", data["rule"], RULES))
+    judge = dataclasses.replace(
+        judge,
+        template=_template(path, _required(path, data, "template")),
+        verdict=fields.verdict(f"{path}: verdict", _required(path, data, "verdict")),
+        model=fields.model(f"{path}: model", _required(path, data, "model")),
+        alternatives=fields.models(f"{path}: alternatives", data.get("alternatives", [])),
+        checked=fields.day(f"{path}: checked", data.get("checked")),
+        until=fields.day(f"{path}: until", data.get("until")),
+        sampling=fields.sampling(f"{path}: sampling", data.get("sampling", {})),
+        criteria=fields.criteria(f"{path}: criteria", data.get("criteria", [])),
+        delimiters=fields.delimiters(f"{path}: delimiters", data.get("delimiters", [])),
+    )
+    check_logprobs(f"{path}", judge.verdict, judge.sampling)
+    if bool(judge.criteria) != ("criteria" in judge.compiled.variables):
+        raise InputError(
+            f"{path}: criteria are either listed and used as {{{{ criteria }}}} in the template, or neither"
+        )
+    return judge
+
+
+def _required(path: Path, data: Mapping[str, Any], key: str) -> Any:
+    if data.get(key) is None:
+        remedy = " (or a rule, for a judge without a model)" if key in MODEL_KEYS else ""
+        raise InputError(f"{path}: the key {key!r} is missing; add it{remedy}")
+    return data[key]
+
+
+def _template(path: Path, value: Any) -> str:
+    file = path.parent / fields.text(f"{path}: template", value)
+    try:
+        return read_text(file)
+    except InputError as error:
+        raise InputError(f"{path}: template: {error}; name a file beside the judge") from error

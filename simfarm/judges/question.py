@@ -1,0 +1,71 @@
+"""What a judge's question is apart from its protocol: how the answer is drawn, held to its form, and asked for again.
+
+The same for every kind of question, because it follows from the judge and its reply alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from simfarm.data.exchange import Completion, Message
+from simfarm.judges.spec import Judge
+
+__all__ = ["held", "in_process", "repair_messages", "request_sampling"]
+
+REPAIR = "That reply cannot be used: {problem}. Answer the question above again, in exactly the form it asks for."
+
+BRIEF = 16
+"""The most tokens of a reply that is a label and nothing else: there is no room to reason in them."""
+
+
+def repair_messages(asked: tuple[Message, ...], completion: Completion, problem: str) -> tuple[Message, ...]:
+    """The one repair re-ask: the question, the reply that could not be used, and what was wrong with it.
+
+    The reply is the judge's own but may quote a candidate, so chat tokens in it are neutralised as well. An empty one
+    is named as such: some providers reject an empty message.
+    """
+    from simfarm.judges.neutral import neutraliser
+
+    reply = neutraliser(())(completion.text) if completion.text.strip() else "(empty reply)"
+    return (
+        *asked,
+        {"role": "assistant", "content": reply},
+        {"role": "user", "content": REPAIR.format(problem=problem)},
+    )
+
+
+def request_sampling(judge: Judge) -> dict[str, Any]:
+    """The sampling options of a request; for a `json` judge with the `schema` that a backend can hold the reply to."""
+    sampling: dict[str, Any] = dict(judge.sampling)
+    if judge.verdict is not None and judge.verdict.parser == "json":
+        schema: Mapping[str, Any] = judge.verdict.schema
+        sampling["schema"] = schema
+    return sampling
+
+
+def held(judge: Judge) -> Judge:
+    """The judge with its reply held to its labels, for engines in this process, which choose among the labels' tokens
+    alone: a small model then gives a verdict each time, and none is lost to a preamble. A judge whose reply is more
+    than a label (one that reasons first, one that weighs tokens) is given back as it is.
+
+    The labels stand in `sampling` and so in the judge's hash and the store's keys: it answers another way. Servers are
+    not asked for it, for they have no form in common, and some ignore what they do not know.
+    """
+    spec = judge.verdict
+    if spec is None or spec.parser != "label" or judge.sampling.get("max_tokens", math.inf) > BRIEF:
+        return judge
+    opening, closing = spec.delimiters or ("", "")
+    choices = [f"{opening}{label}{closing}" for label in spec.labels]
+    return dataclasses.replace(judge, sampling={**judge.sampling, "choices": choices})
+
+
+def in_process(judge: Judge) -> Judge:
+    """The judge with `thinking` as the switch that chat templates have for it: there is no server to translate it."""
+    if "thinking" not in judge.sampling:
+        return judge
+    sampling = {name: value for name, value in judge.sampling.items() if name != "thinking"}
+    switch = {"enable_thinking": judge.sampling["thinking"]}
+    return dataclasses.replace(judge, sampling=sampling | {"template_args": switch | sampling.get("template_args", {})})
