@@ -95,6 +95,8 @@ async def run(options: argparse.Namespace, folder: Path) -> None:
 
     texts = [str(row["instruction"]) for row in read_rows(INSTRUCTIONS)]
     arguments = {"dtype": options.dtype, "max_model_len": options.context, "enable_prefix_caching": False}
+    if options.memory is not None:
+        arguments["gpu_memory_utilization"] = options.memory
     backend = VLLMBackend(options.model, arguments)
     sampling = {"temperature": 0, "max_tokens": options.max_tokens}
     requests = [Request(backend.model, ({"role": "user", "content": t},), sampling) for t in texts]
@@ -137,6 +139,7 @@ def main() -> None:
     parser.add_argument("--context", type=int, default=2048)
     parser.add_argument("--max-tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memory", type=float, help="share of the GPU's memory that each of the two engines takes")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(run(options, Path(folder)))

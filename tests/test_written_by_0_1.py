@@ -111,6 +111,7 @@ def test_a_cluster_run_that_is_done_has_nothing_to_do(capsys: pytest.CaptureFixt
     assert _parts() == before
 
 
+@pytest.mark.engines
 def test_a_cluster_run_goes_on() -> None:
     pytest.importorskip("ray")
     before = _parts()
@@ -126,6 +127,7 @@ def test_a_cluster_run_goes_on() -> None:
     assert _count() == ANSWERS
 
 
+@pytest.mark.engines
 def test_a_model_in_this_process_computes_nothing_again(monkeypatch: pytest.MonkeyPatch) -> None:
     if any(importlib.util.find_spec(package) is None for package in ("torch", "transformers")):
         pytest.skip("torch and transformers are not here")

@@ -2,8 +2,18 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
-__all__ = ["CHAT_TEMPLATE", "TEXTS", "VERDICTS", "build_tiny_gguf", "build_tiny_judge", "build_tiny_model"]
+__all__ = [
+    "CHAT_TEMPLATE",
+    "TEXTS",
+    "VERDICTS",
+    "add_verdicts",
+    "build_tiny_gguf",
+    "build_tiny_judge",
+    "build_tiny_model",
+    "teach_verdicts",
+]
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -171,14 +181,30 @@ def build_tiny_judge(folder: Path, *, context: int = 8192, chat_template: str | 
 
     build_tiny_model(folder, context=context, chat_template=chat_template, width=128)
     words = AutoTokenizer.from_pretrained(folder)
-    words.add_tokens([reply for reply in VERDICTS.values() if len(reply) > 1])
-    words.add_tokens(list(VERDICTS), special_tokens=True)
+    add_verdicts(words)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model.resize_token_embeddings(len(words), mean_resizing=False)
-        directions = torch.linalg.qr(torch.randn(model.config.hidden_size, len(VERDICTS) + 1))[0].T
+        teach_verdicts(model, words)
+    model.save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder
+
+
+def add_verdicts(words: Any) -> None:
+    """Gives a tokenizer the tokens of `VERDICTS`."""
+    words.add_tokens([reply for reply in VERDICTS.values() if len(reply) > 1])
+    words.add_tokens(list(VERDICTS), special_tokens=True)
+
+
+def teach_verdicts(model: Any, words: Any) -> None:
+    """Has a model of random weights, its embeddings not tied, answer a prompt that ends in a token of `VERDICTS` with
+    its reply."""
+    import torch
+
     read, write = model.get_input_embeddings().weight.data, model.get_output_embeddings().weight.data
+    directions = torch.linalg.qr(torch.randn(model.config.hidden_size, len(VERDICTS) + 1))[0].T.to(read)
     ends = directions[-1]
     write[words.eos_token_id] += 3 * ends
     for (asked, reply), direction in zip(VERDICTS.items(), directions, strict=False):
@@ -190,6 +216,3 @@ def build_tiny_judge(folder: Path, *, context: int = 8192, chat_template: str | 
             read[token] = 1000 * ends
         else:
             write[words.convert_tokens_to_ids(reply.swapcase())] += 2.8 * direction
-    model.save_pretrained(folder)
-    words.save_pretrained(folder)
-    return folder
