@@ -82,6 +82,13 @@ def test_what_does_not_belong_is_refused(
     assert Path("board.csv").read_bytes() == before
 
 
+def test_rows_without_a_judge_hash_are_another_judges(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = verdicts("one", 3)
+    write_rows("one.jsonl", [row | ({"judge_hash": None} if i % 2 else {}) for i, row in enumerate(rows)])
+    assert main(["evaluate", "one.jsonl", "--mix-judges", "--add-to", "board"]) == 2
+    assert "by judge (judge hashes: 2)" in capsys.readouterr().err
+
+
 def test_a_file_that_is_no_board_is_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
     write_rows("one.jsonl", verdicts("one", 3))
     Path("mine.csv").write_text("precious")

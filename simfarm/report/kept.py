@@ -66,7 +66,10 @@ def kept_table(target: Path) -> Path:
 def _judge(frame: pd.DataFrame) -> tuple[str, str]:
     """(annotator, judge hash) of rows that are all one judge's."""
     annotators = sorted(frame["annotator"].unique())
-    hashes = sorted(frame["judge_hash"].fillna("unknown").unique()) if "judge_hash" in frame else ["unknown"]
+    hashes = ["unknown"]
+    if "judge_hash" in frame:
+        # as objects: a column of categories takes no word that is none of them
+        hashes = sorted(frame["judge_hash"].astype(object).fillna("unknown").unique())
     if len(annotators) != 1 or len(hashes) != 1:
         raise InputError(
             f"--add-to keeps one judge a board; these rows are by {', '.join(annotators)} (judge hashes: {len(hashes)})"

@@ -21,7 +21,7 @@ NO_GPU = (
 )
 
 SEPARATE = (
-    "the extras vllm and train pin different versions of torch and transformers and cannot share an environment: "
+    "vllm and TRL (for training) pin different versions of torch and transformers and cannot share an environment: "
     "install vllm in one of its own, or run `vllm serve` there and use --model openai/NAME --base-url URL"
 )
 
