@@ -1,0 +1,32 @@
+"""The site: these pages, the notebooks (executed as it is built), and the reference from the docstrings.
+
+    python -m sphinx -W docs site
+
+Nothing is fetched while it is built, and a reader's browser fetches nothing from a third party.
+"""
+
+from simfarm.version import __version__
+
+project = "simfarm"
+release = __version__
+author = project_copyright = "the simfarm authors"
+extensions = ["myst_nb", "sphinx.ext.autodoc"]
+exclude_patterns = ["**/.ipynb_checkpoints"]
+
+html_theme = "furo"
+html_title = f"simfarm {release}"
+html_static_path = []
+html_copy_source = False
+
+myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+nb_ipywidgets_js = {}
+
+# docstrings write `names` in one backtick, as Markdown does
+default_role = "code"
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+maximum_signature_line_length = 88
