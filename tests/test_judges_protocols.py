@@ -21,7 +21,8 @@ from simfarm.engine.runner import Engine
 from simfarm.engine.store import Store
 from simfarm.judges import Judge, Verdict, list_judges, load_judge
 from simfarm.judges.protocols import PROTOCOLS, pairwise
-from simfarm.runs.verdicts import Call, Member, Summary, annotate, next_request, plan_calls
+from simfarm.runs.tallies import AnnotationTallies
+from simfarm.runs.verdicts import Call, Member, annotate, next_request, plan_calls
 
 PAIRS = [
     Comparison("Count to two.", "One, two.", "One, two, three.", "a", "b"),
@@ -79,9 +80,11 @@ def rating() -> SimpleNamespace:
     return SimpleNamespace(calls=calls, messages=messages, parse=parse, preference=preference)
 
 
-def annotated(members: Sequence[tuple[Judge, str]], backend: Backend, store: Path) -> tuple[list[Annotation], Summary]:
+def annotated(
+    members: Sequence[tuple[Judge, str]], backend: Backend, store: Path
+) -> tuple[list[Annotation], AnnotationTallies]:
     """What the members say of the pairs, asked through one engine over a store."""
-    summary = Summary()
+    tallies = AnnotationTallies()
 
     async def run() -> list[Annotation]:
         kept = Store(store)
@@ -90,11 +93,11 @@ def annotated(members: Sequence[tuple[Judge, str]], backend: Backend, store: Pat
                 crowd = [Member(judge, model, None if judge.rule else engine) for judge, model in members]
                 calls = list(plan_calls(PAIRS, crowd, 2))
                 assert all(next_request(call, False) for call in calls if call.order and call.member.engine)
-                return [annotation async for annotation in annotate(calls, summary)]
+                return [annotation async for annotation in annotate(calls, tallies)]
         finally:
             kept.close()
 
-    return asyncio.run(run()), summary
+    return asyncio.run(run()), tallies
 
 
 def test_a_second_protocol_is_a_module_and_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,17 +108,17 @@ def test_a_second_protocol_is_a_module_and_a_word(tmp_path: Path, monkeypatch: p
     (tmp_path / "judge.yaml").write_text(yaml.safe_dump(file), "utf-8")
     judge, backend = load_judge(tmp_path), Counting()
     assert judge.hash != load_judge("pairwise-letter").hash
-    rows, summary = annotated([(judge, "{}")], backend, tmp_path / "store.sqlite")
+    rows, tallies = annotated([(judge, "{}")], backend, tmp_path / "store.sqlite")
     assert [(row.order, row.repeat) for row in rows] == [("1", 0), ("2", 0), ("1", 1), ("2", 1)] * 3
     assert [row.preference for row in rows[:2]] == [1.8, 1.3]
     assert rows[1].scores == {"words": 3.0}
-    assert (summary.status["verdict"], summary.ties_without_call) == (12, 0)
+    assert (tallies.status["verdict"], tallies.ties_without_call) == (12, 0)
     assert {message["content"] for request in backend.asked for message in request.messages} == {
         text for pair in PAIRS for text in (pair.output_1, pair.output_2)
     }
     again = Counting()
-    odd, summary = annotated([(replace(judge, name="odd"), "number {}")], again, tmp_path / "store.sqlite")
-    assert summary.status["unparseable"] == 12
+    odd, tallies = annotated([(replace(judge, name="odd"), "number {}")], again, tmp_path / "store.sqlite")
+    assert tallies.status["unparseable"] == 12
     assert {row.error for row in odd} == {"no number"}
     assert any("That reply cannot be used: no number" in request.messages[-1]["content"] for request in again.asked)
 
@@ -123,7 +126,7 @@ def test_a_second_protocol_is_a_module_and_a_word(tmp_path: Path, monkeypatch: p
 def test_each_call_goes_to_its_own_member(tmp_path: Path) -> None:
     letter, longest = load_judge("pairwise-letter"), load_judge("longest")
     members = [(letter.replace(order="fixed"), "[[A]]"), (longest.replace(order="fixed"), ""), (letter, "[[B]]")]
-    rows, summary = annotated(members, Counting(), tmp_path / "store.sqlite")
+    rows, tallies = annotated(members, Counting(), tmp_path / "store.sqlite")
     per_pair = [
         *((letter.name, "12", 0, "[[A]]"), (letter.name, "12", 1, "[[A]]")),
         *(("longest", "12", 0, None), ("longest", "12", 1, None)),
@@ -134,8 +137,8 @@ def test_each_call_goes_to_its_own_member(tmp_path: Path) -> None:
     assert found == [*per_pair, *tie, *per_pair]
     assert [row.preference for row in rows[:8]] == [1.0, 1.0, 2.0, 2.0, 2.0, 1.0, 2.0, 1.0]
     assert [row.preference for row in rows[8:11]] == [1.5, 1.5, 1.5]
-    assert summary.answered_by == {"[[A]]": 4, "[[B]]": 8}
-    assert summary.ties_without_call == 3
+    assert tallies.answered_by == {"[[A]]": 4, "[[B]]": 8}
+    assert tallies.ties_without_call == 3
 
 
 def test_a_pair_has_every_order_in_every_repeat_and_a_tie_has_none() -> None:
