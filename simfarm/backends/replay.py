@@ -64,12 +64,12 @@ class ReplayBackend:
                 int(row.get("repeat") or 0),
                 step,
             )
-            made = completion_from_recording(value, row)
-            if made is None:
+            completion = completion_from_recording(value, row)
+            if completion is None:
                 raise InputError(
                     f"{path}: row {number} has a 'raw_completion' of unknown shape; record text or a choice"
                 )
-            if self._recorded.setdefault(key, made) != made:
+            if self._recorded.setdefault(key, completion) != completion:
                 raise InputError(f"{path}: row {number} records a second answer to the same call; keep one of the two")
 
     def check(self, model: str, sampling: Mapping[str, Any]) -> None:
@@ -125,7 +125,7 @@ def _recorded(
 ) -> Completion | None:
     about = {name: row.get(name) for name in ("model", "input_tokens", "output_tokens")}
     try:
-        made = Completion.from_json({**raw, **about, "seconds": row.get("seconds", row.get("time_per_example"))})
+        completion = Completion.from_json({**raw, **about, "seconds": row.get("seconds", row.get("time_per_example"))})
     except ValueError:
         return None
-    return made if places is None else replace(made, logprobs=places)
+    return completion if places is None else replace(completion, logprobs=places)

@@ -171,8 +171,7 @@ GENERATION_COLUMNS = (
 
 
 def alpaca_eval_order(instruction: str) -> str:
-    """The order AlpacaEval draws for an instruction (seed 0): one position for all models of a board. Its files have no
-    column for it: a row without an `order` was shown in this one."""
+    """The order AlpacaEval draws for an instruction (seed 0), for all models of a board; its files have no column."""
     switched = random.Random("is_switched_outputs" + instruction + "0").choices([False, True], k=1)[0]
     return "21" if switched else "12"
 
@@ -304,7 +303,7 @@ def each_output(rows: Iterable[Row], source: str) -> Iterator[Output]:
     seen: dict[int, int] = {}
     for number, row in enumerate(rows, 1):
         instruction, messages = _instruction(row, source, number)
-        made = Output(
+        output = Output(
             instruction=instruction,
             output=_text(row, "output", source, number),
             generator=_name(row, "generator", source, number),
@@ -314,14 +313,14 @@ def each_output(rows: Iterable[Row], source: str) -> Iterator[Output]:
             messages=messages,
             extra={k: v for k, v in row.items() if k not in _OUTPUT_COLUMNS},
         )
-        key = hash((instruction.strip(), made.generator, made.dataset, made.sample))
+        key = hash((instruction.strip(), output.generator, output.dataset, output.sample))
         if key in seen:
             raise InputError(
-                f"{source}: row {number} repeats row {seen[key]} (same instruction and generator {made.generator!r}); "
-                f"drop one, or number several answers in a column 'sample'"
+                f"{source}: row {number} repeats row {seen[key]} (same instruction and generator "
+                f"{output.generator!r}); drop one, or number several answers in a column 'sample'"
             )
         seen[key] = number
-        yield made
+        yield output
 
 
 def comparisons_from_rows(rows: Iterable[Row], source: str) -> list[Comparison]:

@@ -139,11 +139,11 @@ def models(where: str, value: Any) -> tuple[str, ...]:
 def day(where: str, value: Any) -> date | None:
     """A date, None for none."""
     try:
-        made = date.fromisoformat(value) if isinstance(value, str) else value
+        parsed = date.fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
-        made = value
-    if made is None or (isinstance(made, date) and not isinstance(made, datetime)):
-        return made
+        parsed = value
+    if parsed is None or (isinstance(parsed, date) and not isinstance(parsed, datetime)):
+        return parsed
     raise InputError(f"{where}: must be a date such as 2026-11-26, not {value!r}")
 
 
@@ -207,28 +207,28 @@ def verdict(where: str, value: Any) -> VerdictSpec:
         raise InputError(f"{where}: name a parser ({', '.join(PARSERS)})")
     parser = choice(f"{where}.parser", value["parser"], PARSERS)
     known_keys(where, value, VERDICT[parser])
-    found = _labels(f"{where}.labels", value.get("labels"), parser)
+    labels = _labels(f"{where}.labels", value.get("labels"), parser)
     if parser == "label":
         pair = value.get("delimiters")
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(side, str) and side for side in pair)):
             raise InputError(
                 f"{where}.delimiters: must be the two texts around a label, such as ['[[', ']]'], not {pair!r}"
             )
-        return VerdictSpec(parser, found, delimiters=(pair[0], pair[1]))
+        return VerdictSpec(parser, labels, delimiters=(pair[0], pair[1]))
     if parser == "json":
         winner = text(f"{where}.winner", value.get("winner", "winner"))
         reason = text(f"{where}.reason", value.get("reason", "reason"))
         if winner == reason:
             raise InputError(f"{where}: winner and reason name the same field {winner!r}; give them two names")
-        return VerdictSpec(parser, found, winner=winner, reason=reason)
-    return VerdictSpec(parser, found)
+        return VerdictSpec(parser, labels, winner=winner, reason=reason)
+    return VerdictSpec(parser, labels)
 
 
 def _labels(where: str, value: Any, parser: str) -> dict[str, str]:
     if not isinstance(value, Mapping) or not value:
         raise InputError(f"{where}: must map each label to what it means, e.g. {{A: first, B: second}}, not {value!r}")
     meanings = ("first", "second") if parser == "token_logprobs" else tuple(MEANINGS)
-    found: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for raw, meaning in value.items():
         if isinstance(raw, bool) or not isinstance(raw, str | int):
             raise InputError(f"{where}: YAML reads the label {raw!r} as something else than text; put it in quotes")
@@ -237,16 +237,16 @@ def _labels(where: str, value: Any, parser: str) -> dict[str, str]:
             raise InputError(f"{where}: a label is empty; name the text the judge answers with")
         if parser != "token_logprobs" and label != label.strip():
             raise InputError(f"{where}: the label {label!r} has blanks around it; leave them out")
-        if label in found:
+        if label in labels:
             raise InputError(f"{where}: the label {label!r} is given twice; labels must be distinct")
-        if meaning in found.values():
+        if meaning in labels.values():
             raise InputError(f"{where}: two labels mean {meaning!r}; give each meaning one label")
-        found[label] = choice(f"{where}.{label}", meaning, meanings)
-    if missing := [meaning for meaning in ("first", "second") if meaning not in found.values()]:
+        labels[label] = choice(f"{where}.{label}", meaning, meanings)
+    if missing := [meaning for meaning in ("first", "second") if meaning not in labels.values()]:
         raise InputError(f"{where}: no label means {missing[0]!r}; name one for first and one for second")
-    if ("much-first" in found.values()) != ("much-second" in found.values()):
+    if ("much-first" in labels.values()) != ("much-second" in labels.values()):
         raise InputError(f"{where}: much-first and much-second come together; name both or neither")
-    return found
+    return labels
 
 
 def _nearest(word: str, names: list[str]) -> str:

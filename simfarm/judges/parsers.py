@@ -139,10 +139,10 @@ def parse_json(completion: Completion, spec: VerdictSpec) -> Verdict:
     """The last complete JSON object wins, alone, in a code fence or after prose; its reason may be missing."""
     if problem := _unfinished(completion):
         return Verdict(None, problem)
-    found = _last_object(completion.text)
-    if found is None:
+    reply = _last_object(completion.text)
+    if reply is None:
         return Verdict(None, "the reply holds no JSON object")
-    winner, reason = found.get(spec.winner), found.get(spec.reason)
+    winner, reason = reply.get(spec.winner), reply.get(spec.reason)
     if not isinstance(winner, str) or winner not in spec.labels:
         return Verdict(None, f"the field {spec.winner} is not one of {', '.join(spec.labels)}")
     if reason is not None and not isinstance(reason, str):
@@ -169,15 +169,15 @@ def _last_object(text: str) -> Mapping[str, Any] | None:
     """The last top-level JSON object in a text. After a brace that opens none, the search goes on where reading
     failed, so that a long malformed reply costs linear time."""
     decoder = json.JSONDecoder()
-    found: Mapping[str, Any] | None = None
+    last: Mapping[str, Any] | None = None
     start = text.find("{")
     while start >= 0:
         try:
-            found, end = decoder.raw_decode(text, start)
+            last, end = decoder.raw_decode(text, start)
         except json.JSONDecodeError as error:
             end = max(error.pos, start + 1)
         except (RecursionError, ValueError):
             # nested too deeply, or a number of thousands of digits: what the judge meant is not known
             return None
         start = text.find("{", end)
-    return found
+    return last

@@ -77,13 +77,13 @@ def features(instruction: str, output: str) -> tuple[float, ...]:
     distinct = set(words)
     wanted = {word for word in asked if len(word) > 2 and word not in _COMMON}
     triples = list(zip(words, words[1:], words[2:], strict=False))
-    told = set(triples)
+    phrases = set(triples)
     return (
         math.log1p(len(text)),
         len(wanted & distinct) / len(wanted) if wanted else 0.0,
         math.log1p(len(distinct)),
-        1 - len(told) / len(triples) if triples else 0.0,
-        len(told.intersection(zip(asked, asked[1:], asked[2:], strict=False))) / len(told) if told else 0.0,
+        1 - len(phrases) / len(triples) if triples else 0.0,
+        len(phrases.intersection(zip(asked, asked[1:], asked[2:], strict=False))) / len(phrases) if phrases else 0.0,
         math.log1p(len(_ITEM.findall(text))),
         math.log1p(text.count("\n\n")),
         float("```" in text),

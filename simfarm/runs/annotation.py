@@ -12,6 +12,7 @@ from simfarm.backends.http.about import About, known_about
 from simfarm.backends.http.retirements import retirement
 from simfarm.data.exchange import Request
 from simfarm.data.records import ANNOTATION_COLUMNS, Annotation, Comparison
+from simfarm.data.sampling import DRAWN
 from simfarm.engine.runner import Engine
 from simfarm.errors import InputError
 from simfarm.judges import Judge, load_judge
@@ -65,7 +66,7 @@ class AnnotationRun(Run[Comparison, Annotation]):
         model = OpenModel.of(spec, running, usual_timeout(spec))
         judge = _on_model(judge, model, judging, running)
         model.backend.check(model.name, judge.sampling)
-        model.refuse_unsent(judge.sampling, (name for name in ("temperature", "top_p") if name in judging.sampling()))
+        model.refuse_unsent(judge.sampling, (name for name in DRAWN if name in judging.sampling()))
         return cls(
             judge=judge,
             backend=model.backend,

@@ -127,7 +127,7 @@ def read_about(answer: object, model: str) -> About | None:
     heir = word(fields, "deprecation_replacement_model") or ""
     ends = [fields.get(name) for name in DATES] + [_mapping(fields, "deprecation").get("inference")]
     dated = lifecycle is not None or any(name in fields for name in DATES)
-    made = About(
+    about = About(
         shutdown=next((day for day in map(_date, ends) if day is not None), None),
         replacement=heir if NAME.fullmatch(heir) else None,
         lifecycle=lifecycle,
@@ -139,7 +139,7 @@ def read_about(answer: object, model: str) -> About | None:
         structured_outputs=_flag(_mapping(capable, "structured_outputs")),
         parameters=_words(fields.get("supported_parameters")),
     )
-    return None if made == About() else made
+    return None if about == About() else about
 
 
 def _date(value: object) -> date | None:

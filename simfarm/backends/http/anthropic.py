@@ -180,8 +180,8 @@ class AnthropicBackend:
             return self.body(request) != body
         if "effort" in request.sampling and "least" in named and not {"off", "format"} & set(named):
             words = words_of(error, self, request)
-            told = f": {words}" if words else ""
-            raise ProviderError(f"{request.model} refuses the effort '{request.sampling['effort']}'{told}")
+            ending = f": {words}" if words else ""
+            raise ProviderError(f"{request.model} refuses the effort '{request.sampling['effort']}'{ending}")
         there = {"off": "thinking" in body, "least": "effort" in config, "format": "format" in config}
         sent = [name for name in named if there.get(name, name in body)]
         if not sent:

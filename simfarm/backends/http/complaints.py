@@ -67,8 +67,8 @@ def retry_after(headers: Mapping[str, str], message: str = "") -> float | None:
 def error_fields(body: object) -> dict[str, str]:
     """`message`, `code`, `type`, `param` and `reason` of an error body, "" where absent. `reason` holds the finer codes
     that providers add (Google's status and details, Azure's inner error, OpenRouter's metadata), one blank between."""
-    found = _fields(body, DEEPEST)
-    return {name: found.get(name, "") for name in NAMES}
+    fields = _fields(body, DEEPEST)
+    return {name: fields.get(name, "") for name in NAMES}
 
 
 def _fields(body: object, depth: int) -> dict[str, str]:
@@ -84,18 +84,18 @@ def _fields(body: object, depth: int) -> dict[str, str]:
         return {}
     if isinstance(body.get("msg"), str):
         return _refused_field(body)
-    found = {name: _word(body.get(name)) for name in NAMES[:-1]}
-    found["reason"] = " ".join(filter(None, _reasons(body)))
+    fields = {name: _word(body.get(name)) for name in NAMES[:-1]}
+    fields["reason"] = " ".join(filter(None, _reasons(body)))
     for name in ("message", "error", "errors", "detail"):
         inside = _fields(body.get(name), depth - 1)
         if len(inside) == 1:
             # a plain text: what is beside it says no less
-            found["message"] = found["message"] or inside["message"]
+            fields["message"] = fields["message"] or inside["message"]
             continue
-        reasons = " ".join(filter(None, (found["reason"], inside.pop("reason", ""))))
-        found |= {part: value for part, value in inside.items() if value} | {"reason": reasons}
-    found["message"] = _fields(_raw(body), depth - 1).get("message") or found["message"]
-    return found
+        reasons = " ".join(filter(None, (fields["reason"], inside.pop("reason", ""))))
+        fields |= {part: value for part, value in inside.items() if value} | {"reason": reasons}
+    fields["message"] = _fields(_raw(body), depth - 1).get("message") or fields["message"]
+    return fields
 
 
 def _refused_field(item: Mapping[Any, Any]) -> dict[str, str]:
@@ -139,10 +139,10 @@ def _parsed(text: str) -> object:
     if text.lstrip()[:1] not in ("{", "["):
         return None
     try:
-        found: object = json.loads(text)
+        body: object = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return found
+    return body
 
 
 def _word(value: object) -> str:

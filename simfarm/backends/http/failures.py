@@ -149,9 +149,9 @@ def status_error(
     """
     fields = error_fields(body)
     words, key = words_of(fields, asker, request), asker.key_variable
-    told = f"{asker.name} answered {status}" + (f": {words}" if words else "")
+    line = f"{asker.name} answered {status}" + (f": {words}" if words else "")
     if of_the_row(status, fields):
-        return CallError(told, own=True)
+        return CallError(line, own=True)
     stop = stop_for(status, unquoted(fields, request.messages))
     if stop is not None:
         where = asker.name + (f" at {shown_url(asker.base_url)}" if asker.base_url else "")
@@ -166,13 +166,13 @@ def status_error(
     if status in (402, 408, 409, 429, 498) or status >= 500:
         busy = overloaded(status, fields)
         return TransientError(
-            told,
+            line,
             throttled=status in (402, 429) and not busy,
             overloaded=busy,
             slow=status in (408, 504, 524),
             retry_after=retry_after(headers, fields["message"]),
         )
-    return CallError(told)
+    return CallError(line)
 
 
 def answer_error(answer: object, asker: Asker, request: Request) -> CallError | TransientError | ProviderError | None:

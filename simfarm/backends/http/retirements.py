@@ -77,7 +77,7 @@ def named(model: str) -> Retirement | None:
     """What the table says of a model of which only the name is known, as an annotation has it."""
     name = _plain(model)
     known = (retirements().get((provider, name)) for provider in OWN_NAMES)
-    return next((found for found in known if found is not None), None)
+    return next((line for line in known if line is not None), None)
 
 
 def _provider(base_url: str) -> str | None:

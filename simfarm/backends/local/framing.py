@@ -116,8 +116,8 @@ def templating() -> Iterator[None]:
     except jinja2.TemplateSyntaxError as error:
         raise InputError(f"the chat template is not valid Jinja (line {error.lineno}: {first_line(error)})") from None
     except (TooMuch, RecursionError, MemoryError) as error:
-        told = str(error) if isinstance(error, TooMuch) else "it calls itself, or is nested, without end"
-        raise InputError(f"the chat template cannot be rendered: {told}") from None
+        reason = str(error) if isinstance(error, TooMuch) else "it calls itself, or is nested, without end"
+        raise InputError(f"the chat template cannot be rendered: {reason}") from None
     except jinja2.TemplateError as error:
         raise CallError(f"the chat template refuses these messages ({first_line(error)})") from None
     except Exception as error:  # noqa: BLE001 whatever it is, it is this record's; Python's own words may quote the prompt

@@ -126,8 +126,8 @@ def find_model(engine: str, name: str, changing: Mapping[str, Any] | None = None
         raise InputError(f"{path}: is no model: name a GGUF file or a model's folder")
     digest = hashlib.sha256((commit or _content(path)).encode())
     for option, value in sorted((changing or {}).items()):
-        told = _content(Path(value)) if isinstance(value, str | Path) and Path(value).is_dir() else str(value)
-        digest.update(f"\0{option}={told}".encode())
+        content = _content(Path(value)) if isinstance(value, str | Path) and Path(value).is_dir() else str(value)
+        digest.update(f"\0{option}={content}".encode())
     revision = (commit or "")[:12] if commit and not changing else digest.hexdigest()[:12]
     return LocalModel(path, label, revision)
 
@@ -150,8 +150,8 @@ def _from_hub(name: str) -> tuple[Path, str]:
     try:
         folder = huggingface_hub.snapshot_download(repository, revision=revision or None, ignore_patterns=NOT_WANTED)
     except (OSError, ValueError, RuntimeError) as error:
-        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{name}: no such folder, and the hub did not give it ({told})") from None
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{name}: no such folder, and the hub did not give it ({reason})") from None
     return Path(folder), Path(folder).name
 
 

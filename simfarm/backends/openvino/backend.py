@@ -64,10 +64,10 @@ class OpenVINOBackend:
             raise InputError(f"openvino/ needs true or false for prefix_caching, not {self._prefix_caching!r}")
         self._cache_size = _whole(options, "cache_size", 0, least=0)
         self._batched = _whole(options, "max_num_batched_tokens", 512, least=1)
-        found = find_model("openvino", name, changing)
-        self.model = found.full_name
-        self._path = found.path
-        self._context, self._kind = _told(found.path)
+        local = find_model("openvino", name, changing)
+        self.model = local.full_name
+        self._path = local.path
+        self._context, self._kind = _told(local.path)
         self._worker: Worker[Asked] = Worker("openvino", self._work)
 
     def check(self, model: str, sampling: Mapping[str, Any]) -> None:

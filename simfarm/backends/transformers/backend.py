@@ -96,9 +96,9 @@ class TransformersBackend:
         changing: dict[str, Any] = {} if self._dtype == "auto" else {"dtype": self._dtype}
         if self._adapter is not None:
             changing["adapter"] = self._adapter
-        found = find_model("transformers", name, changing)
-        self.model = found.full_name
-        self._path = found.path
+        local = find_model("transformers", name, changing)
+        self.model = local.full_name
+        self._path = local.path
         self._worker: Worker[Asked] = Worker("transformers", self._work)
 
     def check(self, model: str, sampling: Mapping[str, Any]) -> None:

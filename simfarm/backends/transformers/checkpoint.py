@@ -110,17 +110,17 @@ class Checkpoint:
         return model.to(device).eval()
 
     def _remedy(self, error: BaseException, device: str, attention: str | None) -> str:
-        told = first_line(error)
-        if attention is not None and "attention" in told.lower():
-            return f"attn_implementation={attention}: cannot be used for this model here ({told}); leave it out"
+        why = first_line(error)
+        if attention is not None and "attention" in why.lower():
+            return f"attn_implementation={attention}: cannot be used for this model here ({why}); leave it out"
         if out_of_memory(error):
             where = "this machine's memory" if device == "cpu" else "the GPU's memory"
             return f"{self.name} does not fit in {where}: take a smaller or a quantized model, or dtype=bfloat16"
-        if isinstance(error, ValueError | KeyError) and ("model type" in told or "configuration class" in told):
-            return f"{self.name}: transformers {transformers.__version__} cannot run this kind of model ({told}); " + (
+        if isinstance(error, ValueError | KeyError) and ("model type" in why or "configuration class" in why):
+            return f"{self.name}: transformers {transformers.__version__} cannot run this kind of model ({why}); " + (
                 "update transformers, or serve it with vLLM and use openai/NAME --base-url URL"
             )
-        return f"{self.name}: transformers cannot load it ({told}); is the download complete?"
+        return f"{self.name}: transformers cannot load it ({why}); is the download complete?"
 
     def decode(self, tokens: list[int]) -> str:
         """The text of some tokens, special ones left out, spaces as they are."""

@@ -222,9 +222,9 @@ class VLLMBackend:
 def token_logprobs(tokens: Sequence[int], places: Sequence[Mapping[int, Any]], most: int) -> tuple[TokenLogprob, ...]:
     """vLLM's log probabilities as its server gives them: at each place the chosen token, then the likeliest, `most` in
     all; of two tokens with the same text (halves of a character) the later counts."""
-    found = []
+    logprobs = []
     for token, place in zip(tokens, places, strict=True):
-        told = [(p.decoded_token, max(p.logprob, LEAST_LOGPROB)) for p in place.values()]
+        likeliest = [(p.decoded_token, max(p.logprob, LEAST_LOGPROB)) for p in place.values()]
         chosen = place[token]
-        found.append(TokenLogprob(chosen.decoded_token, max(chosen.logprob, LEAST_LOGPROB), dict(told[:most])))
-    return tuple(found)
+        logprobs.append(TokenLogprob(chosen.decoded_token, max(chosen.logprob, LEAST_LOGPROB), dict(likeliest[:most])))
+    return tuple(logprobs)

@@ -124,12 +124,12 @@ NOT_THE_CAUSE = (
 def explain(text: str) -> str:
     """What went wrong and what to do, in one line, from an error's text and what the engine's processes wrote."""
     text = "\n".join(line for line in text.splitlines() if not DUMP.search(line))
-    for pattern, told in CAUSES:
-        found = re.search(pattern, text, re.DOTALL)
-        if found:
-            return told.format(*(words[:LONGEST] for words in found.groups()))
-    causes = [f"{kind.rpartition('.')[2]}: {told}" for kind, told in ERROR_LINE.findall(text)]
-    causes = [told for told in causes if not any(word in told for word in NOT_THE_CAUSE)]
+    for pattern, line in CAUSES:
+        match = re.search(pattern, text, re.DOTALL)
+        if match:
+            return line.format(*(words[:LONGEST] for words in match.groups()))
+    causes = [f"{kind.rpartition('.')[2]}: {line}" for kind, line in ERROR_LINE.findall(text)]
+    causes = [line for line in causes if not any(word in line for word in NOT_THE_CAUSE)]
     if causes:
         return f"vLLM stopped with {causes[-1].strip()[:LONGEST]}"
     lines = [line.strip() for line in text.splitlines() if line.strip() and not any(w in line for w in NOT_THE_CAUSE)]

@@ -111,8 +111,8 @@ class EngineThread:
             self._watch = watch(process.pid for process in started if process.pid)
             return engine
         except Exception as error:  # noqa: BLE001 vLLM raises of every kind here; all of it is told, and ends the run
-            told = f"{type(error).__name__}: {error}\n{self._said()}"
-            raise InputError(f"{self._model}: {explain(told)}") from None
+            words = f"{type(error).__name__}: {error}\n{self._said()}"
+            raise InputError(f"{self._model}: {explain(words)}") from None
         finally:
             self._before = None
             LOADING.release()
