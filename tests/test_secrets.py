@@ -211,10 +211,10 @@ def test_the_manifests_command_shows_the_address_by_its_host(tmp_path: Path, mon
 
 
 def test_a_folders_manifest_names_the_server_without_a_key() -> None:
-    from simfarm.cli.cluster import _server
+    from simfarm.runs.parts import server_name
 
-    assert _server("http://host:1/openai/v1/") == "http://host:1/openai/v1"
-    named = _server(f"http://me:{SECRET}@host/{SECRET}/v1?k={SECRET}")
-    assert named != _server("http://host/another-0123456789/v1")
+    assert server_name("http://host:1/openai/v1/") == "http://host:1/openai/v1"
+    named = server_name(f"http://me:{SECRET}@host/{SECRET}/v1?k={SECRET}")
+    assert named != server_name("http://host/another-0123456789/v1")
     assert named is not None
     assert SECRET not in named

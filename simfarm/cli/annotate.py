@@ -12,7 +12,7 @@ from contextlib import closing
 from simfarm.cli.cluster import add_cluster, check_cluster, run_on_cluster
 from simfarm.cli.options import INPUT_HELP, add_judging
 from simfarm.cli.outputs import rows_target
-from simfarm.report.terminal import say
+from simfarm.report.terminal import answer, say
 
 __all__ = ["add_arguments", "run"]
 
@@ -27,31 +27,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Annotate, write the rows in input order, sum up on stderr; gives the exit status."""
+    from simfarm.cli.judging import allow_no_key, introduce, open_session, report_summary, streamed
+    from simfarm.data.files import write_rows
+    from simfarm.data.inputs import comparisons_for
     from simfarm.data.sources import opened
 
     check_cluster(arguments)
-    with opened(arguments.inputs, arguments.baseline) as (inputs, (baseline,)):
-        if not arguments.cluster:
-            arguments.output = rows_target(arguments.output, [*inputs, baseline])
-        arguments.inputs, arguments.baseline = inputs, baseline
-        return _annotated(arguments)
-
-
-def _annotated(arguments: argparse.Namespace) -> int:
-    """What `run` does once its inputs are at hand."""
-    from simfarm.cli.judging import allow_no_key, dry_run, introduce, open_run, report_summary, streamed
-    from simfarm.data.files import write_rows
-
-    if arguments.dry_run and not arguments.cluster:
-        return dry_run(arguments)
     if arguments.dry_run:
         allow_no_key()
-    annotating, pairs = open_run(arguments)
-    introduce(annotating)
-    if arguments.cluster:
-        return run_on_cluster(arguments, annotating, pairs)
-    with closing(streamed(annotating, pairs)) as annotations:
-        write_rows(arguments.output, (annotation.row() for annotation in annotations), annotating.columns)
-    if arguments.output:
-        say(f"wrote {arguments.output}")
-    return report_summary(annotating)
+    with opened(arguments.inputs, arguments.baseline) as (inputs, (baseline,)):
+        output = arguments.output if arguments.cluster else rows_target(arguments.output, [*inputs, baseline])
+        session = open_session(arguments)
+        data = {"allow_missing": arguments.allow_missing, "limit": arguments.limit}
+        pairs = comparisons_for(inputs, baseline, **data, note=say)
+        if arguments.dry_run and not arguments.cluster:
+            answer(session.estimate(pairs))
+            return 0
+        introduce(session)
+        if arguments.cluster:
+            return run_on_cluster(arguments, session, pairs)
+        with closing(streamed(session, pairs)) as annotations:
+            write_rows(output, (annotation.row() for annotation in annotations), session.columns)
+    if output:
+        say(f"wrote {output}")
+    return report_summary(session)

@@ -34,41 +34,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Generate, write the rows in input order, sum up on stderr; gives the exit status."""
-    from simfarm.data.sources import opened
-
-    check_cluster(arguments)
-    with opened(arguments.inputs, arguments.chat_template) as (inputs, (template,)):
-        if not arguments.cluster:
-            arguments.output = rows_target(arguments.output, [*inputs, template])
-        arguments.inputs, arguments.chat_template = inputs, template
-        return _generated(arguments)
-
-
-def _generated(arguments: argparse.Namespace) -> int:
-    """What `run` does once its inputs are at hand."""
     from simfarm.cli.judging import allow_no_key, report_summary, streamed
     from simfarm.data.files import write_rows
     from simfarm.data.inputs import instructions_for
+    from simfarm.data.sources import opened
     from simfarm.runs.generation import GenerationRun
 
+    check_cluster(arguments)
     if arguments.dry_run:
         allow_no_key()
-    names = {"generator": arguments.generator, "system": arguments.system}
-    generating = GenerationRun.open(arguments.model, _sampling(arguments), run_options(arguments), **names)
-    instructions = instructions_for(arguments.inputs, limit=arguments.limit)
-    if arguments.cluster:
-        return run_on_cluster(arguments, generating, instructions)
-    if arguments.dry_run:
-        answer(generating.estimate(instructions))
-        return 0
-    with closing(streamed(generating, instructions)) as outputs:
-        write_rows(arguments.output, (output.row() for output in outputs))
-    if arguments.output:
-        say(f"wrote {arguments.output}")
-    return report_summary(generating)
+    with opened(arguments.inputs, arguments.chat_template) as (inputs, (template,)):
+        output = arguments.output if arguments.cluster else rows_target(arguments.output, [*inputs, template])
+        sampling, running = _sampling(arguments, template), run_options(arguments)
+        names = {"generator": arguments.generator, "system": arguments.system}
+        generation = GenerationRun.open(arguments.model, sampling, running, **names)
+        instructions = instructions_for(inputs, limit=arguments.limit)
+        if arguments.cluster:
+            return run_on_cluster(arguments, generation, instructions)
+        if arguments.dry_run:
+            answer(generation.estimate(instructions))
+            return 0
+        with closing(streamed(generation, instructions)) as outputs:
+            write_rows(output, (one.row() for one in outputs))
+    if output:
+        say(f"wrote {output}")
+    return report_summary(generation)
 
 
-def _sampling(arguments: argparse.Namespace) -> Sampling:
+def _sampling(arguments: argparse.Namespace, template: str | None) -> Sampling:
     """How every answer is drawn."""
     from simfarm.data.files import read_text
     from simfarm.data.sampling import Sampling
@@ -80,6 +73,6 @@ def _sampling(arguments: argparse.Namespace) -> Sampling:
     names = ("n", "temperature", "top_p", "repetition_penalty", "max_tokens", "seed", "effort", "stop")
     return Sampling(
         **{name: getattr(arguments, name) for name in names},
-        chat_template=read_text(arguments.chat_template) if arguments.chat_template else None,
+        chat_template=read_text(template) if template else None,
         template_args=template_args,
     )

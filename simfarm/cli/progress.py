@@ -33,14 +33,14 @@ class Progress:
         """`name` says what runs; `clock` gives seconds that only grow."""
         self.name, self.total, self.done = one_line(name), total, 0
         self._clock = clock
-        self._told, self._note = "", ""
+        self._aside, self._note = "", ""
         self._last, self._done_then = clock(), 0
         self._lock = threading.Lock()
 
-    def step(self, told: str = "") -> None:
-        """One step is done; `told` is what to say beside the count (what it cost so far)."""
+    def step(self, aside: str = "") -> None:
+        """One step is done; `aside` is what to say beside the count (what it cost so far)."""
         self.done += 1
-        self._told = told
+        self._aside = aside
         self._show()
 
     def note(self, text: str) -> None:
@@ -58,7 +58,7 @@ class Progress:
 
     def beside(self) -> str:
         """What is said beside the count."""
-        return " · ".join(one_line(part) for part in (self._told, self._note) if part)
+        return " · ".join(one_line(part) for part in (self._aside, self._note) if part)
 
     def _show(self) -> None:
         """A line, where a minute has gone since the last."""
@@ -98,9 +98,9 @@ def _minutes(seconds: float) -> str:
 def progress(name: str, total: int, clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
     """The `Progress` of a run of `total` steps, shown while the block runs (`name` says what runs)."""
     if is_quiet() or not sys.stderr.isatty():
-        made = Progress(name, total, clock)
-        with made.watched():
-            yield made
+        quiet = Progress(name, total, clock)
+        with quiet.watched():
+            yield quiet
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn

@@ -25,13 +25,13 @@ async def life_of(backend: Backend, model: str) -> About | None:
 
 
 class Lifetime:
-    """What is known of the model that a run asks, once `read` has asked for it. `made` is what the run adds to."""
+    """What is known of the model that a run asks, once `read` has asked for it. `adds_to` is what the run adds to."""
 
-    def __init__(self, backend: Backend, tell: Callable[[str, str], None], made: str) -> None:
+    def __init__(self, backend: Backend, tell: Callable[[str, str], None], adds_to: str) -> None:
         self.about: About | None = None
         self._backend = backend
         self._tell = tell
-        self._made = made
+        self._adds_to = adds_to
         self._begun = False
         self._read = asyncio.Event()
 
@@ -55,11 +55,11 @@ class Lifetime:
     def foretold(self, model: str) -> str | None:
         """What the table knows of a model's end, for who asks nothing yet; None where it knows none."""
         about = known_about(None, retirement(f"{self._backend.name}/{model}", self._backend.base_url))
-        return None if about is None else about.warning(model, datetime.now(UTC).date(), self._made)
+        return None if about is None else about.warning(model, datetime.now(UTC).date(), self._adds_to)
 
     def _warn(self, model: str) -> None:
         if self.about is None or self.about.lifecycle == "retired":
             return
-        line = self.about.warning(model, datetime.now(UTC).date(), self._made)
+        line = self.about.warning(model, datetime.now(UTC).date(), self._adds_to)
         if line is not None:
             self._tell("note", f"warning: {line}")

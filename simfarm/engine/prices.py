@@ -98,10 +98,10 @@ def _price(provider: str, model: str, base_url: str | None, shares: tuple[int, .
     usage = Usage(**{f"{name}_tokens": count for name, count in zip(names, shares, strict=True)})
     try:
         if base_url is not None:
-            found = calc_price(usage, model, provider_api_url=base_url, genai_request_timestamp=hour)
+            calculated = calc_price(usage, model, provider_api_url=base_url, genai_request_timestamp=hour)
         else:
-            found = calc_price(usage, model, provider_id=provider, genai_request_timestamp=hour)
-        return float(found.total_price)
+            calculated = calc_price(usage, model, provider_id=provider, genai_request_timestamp=hour)
+        return float(calculated.total_price)
     except LookupError:
         return None
 

@@ -67,7 +67,7 @@ class Engine:
     passing reason. `tell` is given what the user must know while it runs, as a kind ("note"; "waiting" for what passes
     by itself) and a line; the log has it where there is none. Without a store nothing is remembered and nothing shared:
     that is for recordings, whose answers depend on more than the request's body. `close_backend` is False where the
-    backend is somebody else's, to be used again; `made` is what the answers are added to, for warnings.
+    backend is somebody else's, to be used again; `adds_to` is what the answers are added to, for warnings.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Engine:
         retries: int = 8,
         tell: Callable[[str, str], None] | None = None,
         close_backend: bool = True,
-        made: str = "this board",
+        adds_to: str = "this board",
     ) -> None:
         self.backend = backend
         self.concurrency = concurrency
@@ -96,7 +96,7 @@ class Engine:
         alone = ALONE if self._over_the_wire else 0.0
         self._limits = Limits(self._affordable(concurrency), rpm, tpm, alone)
         self.patience = Patience(self.stats, self._tell, backend.base_url)
-        self.lifetime = Lifetime(backend, self._tell, made)
+        self.lifetime = Lifetime(backend, self._tell, adds_to)
         self._budget = None if budget is None else Budget(budget)
         self._tariff = Tariff(backend.name, backend.base_url, price)
         self._timeout = timeout

@@ -74,17 +74,17 @@ class Stats:
 
     def warnings(self) -> list[str]:
         """What the user must know of the answers that this run did not get as it should have."""
-        told = []
+        lines = []
         if self.damaged:
             were = plural(self.damaged, "answer in the store was damaged", "answers in the store were damaged")
-            told.append(f"warning: {were}: asked again")
+            lines.append(f"warning: {were}: asked again")
         if self.timed_out:
             counted = " counted against the budget" if self.budgeted else ""
-            told.append(
+            lines.append(
                 f"warning: {plural(self.timed_out, 'call')} timed out and may be billed: at most "
                 f"${math.ceil(100 * self.unsure) / 100:.2f}{counted}"
             )
-        return told
+        return lines
 
     def tokens_per_second(self) -> float:
         """Output tokens a second, from the moment the first new answer began: loading a model is not its speed."""

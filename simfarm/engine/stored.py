@@ -102,8 +102,8 @@ def contents(path: Path) -> Contents:
             f"SELECT {_MODEL} AS m, {_JUDGE} AS j, count(*), sum(length(completion)), min(created), max(created)"
             f" FROM {_joined(connection)} GROUP BY m, j ORDER BY 4 DESC, m, j"
         ).fetchall()
-    found = tuple(Group(*row) for row in groups)
-    return Contents(str(path), _size(path), sum(group.answers for group in found), found)
+    kept = tuple(Group(*row) for row in groups)
+    return Contents(str(path), _size(path), sum(group.answers for group in kept), kept)
 
 
 def prune(path: Path, chosen: Chosen, *, dry_run: bool = False) -> tuple[int, bool]:

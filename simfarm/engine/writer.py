@@ -170,10 +170,10 @@ class Writer:
 def _identity(path: Path) -> tuple[int, int] | None:
     """Which file a path names, None where it names none."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _unwritable(error: sqlite3.Error) -> str:

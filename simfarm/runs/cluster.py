@@ -154,10 +154,10 @@ def run_parts(
         gpus = model_gpus(run.spec, run.options.engine_args)
         workers, gpus_each = _sizes(ray.cluster_resources(), pool, gpus, len(parts))
         shared = replace(run, options=run.options.shared_by(workers))
-        rows = _dataset(Kit(shared, folder), parts, workers, gpus_each)
+        dataset = _dataset(Kit(shared, folder), parts, workers, gpus_each)
         try:
-            with contextlib.closing(rows_of(rows, stop)) as made:
-                for row in made:
+            with contextlib.closing(rows_of(dataset, stop)) as rows:
+                for row in rows:
                     outcome: Tallies | SimfarmError | None = pickle.loads(row["outcome"])
                     if isinstance(outcome, SimfarmError):
                         raise outcome

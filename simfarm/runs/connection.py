@@ -54,14 +54,14 @@ def stoppable() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, usual)
 
 
-def rows_of(made: Any, stop: threading.Event) -> Generator[Mapping[str, Any]]:
+def rows_of(dataset: Any, stop: threading.Event) -> Generator[Mapping[str, Any]]:
     """The rows of a Ray dataset as they are made. Raises KeyboardInterrupt once `stop` is set, and what Ray raises; is
     over when Ray's workers on this dataset are."""
     box: queue.SimpleQueue[Mapping[str, Any] | BaseException | None] = queue.SimpleQueue()
 
     def read() -> None:
         try:
-            for row in made.iter_rows():
+            for row in dataset.iter_rows():
                 box.put(row)
             box.put(None)
         except BaseException as error:  # noqa: BLE001 it is not lost: the caller raises it
@@ -143,8 +143,8 @@ def connected(address: str | None) -> Iterator[None]:
 
 
 def _absent(address: str, error: BaseException) -> InputError:
-    told = f"no Ray cluster at {address} ({first_line(error)})"
-    return InputError(f"{told}; check --ray-address, or leave it out for one on this machine")
+    reason = f"no Ray cluster at {address} ({first_line(error)})"
+    return InputError(f"{reason}; check --ray-address, or leave it out for one on this machine")
 
 
 def _has_token() -> bool:

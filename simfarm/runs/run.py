@@ -177,7 +177,7 @@ class Run(ABC, Generic[Record, Result]):
                 timeout=options.timeout,
                 tell=self.tell,
                 close_backend=self.owned,
-                made=self.adds_to,
+                adds_to=self.adds_to,
             ) as engine:
                 try:
                     yield engine

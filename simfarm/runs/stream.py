@@ -69,9 +69,9 @@ async def in_order(calls: Iterable[Coroutine[Any, Any, T]], window: int) -> Asyn
 
 def drained(stream: AsyncGenerator[T]) -> Generator[T]:
     """What an asynchronous generator gives, as it becomes ready, in an event loop of its own: close it when done."""
-    made = _drained(stream)
-    _open.add(made)
-    return made
+    results = _drained(stream)
+    _open.add(results)
+    return results
 
 
 def _drained(stream: AsyncGenerator[T]) -> Generator[T]:
@@ -105,10 +105,10 @@ def interrupt(thread: int) -> None:
 @atexit.register
 def _close_the_open() -> None:
     """The last moment at which what was left half way can be closed."""
-    for made in list(_open):
+    for results in list(_open):
         # one that a thread is in (ValueError), or whose loop needs a thread that may not start any more (RuntimeError)
         with suppress(ValueError, RuntimeError):
-            made.close()
+            results.close()
 
 
 async def _close(stream: AsyncGenerator[T]) -> None:

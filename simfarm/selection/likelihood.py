@@ -66,7 +66,7 @@ class Likelihoods:
     ) -> Scores:
         """As `scores`. Outputs of one group that were asked for alike and have the same text are scored once."""
         self.check(outputs, groups)
-        made = Scores([math.nan] * len(outputs), [Cost() for _ in groups])
+        scores = Scores([math.nan] * len(outputs), [Cost() for _ in groups])
         todo = self.questions(outputs, groups)
         store = None if self._store is None else Store(self._store)
         try:
@@ -76,8 +76,8 @@ class Likelihoods:
                     likelihood = await self._likelihood(engine, outputs[rows[0]], len(rows))
                     if likelihood is not None:
                         for row in rows:
-                            made.values[row] = likelihood.per_token
-                        made.costs[number].add(1, likelihood.input_tokens + likelihood.output_tokens, 0)
+                            scores.values[row] = likelihood.per_token
+                        scores.costs[number].add(1, likelihood.input_tokens + likelihood.output_tokens, 0)
                     tick()
 
                 for start in range(0, len(todo), PASSED_ON):
@@ -86,7 +86,7 @@ class Likelihoods:
         finally:
             if store is not None:
                 store.close()
-        return made
+        return scores
 
     def check(self, outputs: Sequence[Output], groups: Sequence[Sequence[int]]) -> None:
         """Refuse to read this model's own answers under another chat template than they were given under: they would
@@ -104,9 +104,9 @@ class Likelihoods:
                     f"{output.generator} answered under a chat template of its own ({recorded}); give that file with "
                     "--chat-template"
                 )
-            told = "the model's own" if recorded is None else f"another ({recorded})"
+            other = "the model's own" if recorded is None else f"another ({recorded})"
             raise InputError(
-                f"{output.generator} answered under {told} chat template, not under the one given ({given}); "
+                f"{output.generator} answered under {other} chat template, not under the one given ({given}); "
                 + ("leave --chat-template out" if recorded is None else "give that one")
             )
 
