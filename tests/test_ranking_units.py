@@ -8,7 +8,8 @@ import pytest
 from tables import verdicts_of
 
 from simfarm.errors import InputError
-from simfarm.ranking.units import Orders, Units, find_baseline, units_by_annotator
+from simfarm.ranking.units import Units, find_baseline, units_by_annotator
+from simfarm.statistics.swaps import Orders
 
 
 def row(instruction: str = "q", preference: float | None = 2.0, **more: Any) -> dict[str, Any]:

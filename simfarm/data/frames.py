@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from simfarm.data.cells import encodable, plain
 from simfarm.data.evidence import READ, Floats, Gathered, Texts, categories
-from simfarm.data.identity import cluster_codes, identifiers
+from simfarm.data.identity import cluster_codes, identifiers, row_codes
 from simfarm.data.inspection import Flag, Inspection
 from simfarm.data.meaning import NAMES, STATUSES, TIE, order_of, status_of
 from simfarm.data.reading import Columns, columns_of
@@ -75,9 +75,12 @@ class Verdicts:
             yield str(name), part
 
     def of(self, annotator: str) -> Verdicts:
-        """One annotator's."""
+        """One annotator's, the clusters numbered as they appear there: no figure hangs on who else is in the file."""
         own = (self.table["annotator"].astype(str) == annotator).to_numpy()
-        return self if own.all() else Verdicts(self.table[own].reset_index(drop=True), self.flags)
+        if own.all():
+            return self
+        table = self.table[own].reset_index(drop=True)
+        return Verdicts(table.assign(cluster=row_codes([table["cluster"]])), self.flags)
 
     def by(self, annotator: str, judge_hash: str | None = None) -> Verdicts:
         """The same verdicts under another name; under another judge hash where one is given."""

@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping
 from simfarm.data.inspection import Flag
 from simfarm.ranking.guard import watch as guard
 from simfarm.ranking.position import position_warnings
-from simfarm.ranking.units import Orders, Units
+from simfarm.ranking.units import Units
 from simfarm.statistics.estimate import Estimate
+from simfarm.statistics.swaps import Orders
 from simfarm.text.words import plural
 
 __all__ = ["UNCHECKED", "remarks", "unnamed"]

@@ -1,8 +1,7 @@
 """Annotation rows in, comparable units out: one p per (comparison, annotator), always seen from the baseline.
 
-A row is one call. Two orders and several repeats of one comparison are not independent evidence, so they are averaged
-to one p before anything is counted, and a comparison that lost one of its orders has no verdict at all: half of a
-swapped pair is exactly the position bias that asking twice was meant to remove.
+A row is one call. Two orders and several repeats of one comparison are averaged to one p before anything is counted
+(see `swap_means`).
 """
 
 from __future__ import annotations
@@ -15,12 +14,13 @@ import numpy as np
 import pandas as pd
 
 from simfarm.data.frames import Verdicts
-from simfarm.data.identity import comparison_codes, lacking, row_codes
+from simfarm.data.identity import Codes, comparison_codes, lacking, row_codes
 from simfarm.errors import InputError
 from simfarm.ranking.position import first_shown
+from simfarm.statistics.estimate import Array
+from simfarm.statistics.swaps import Orders, swap_means
 
 __all__ = [
-    "Orders",
     "Units",
     "averaged",
     "find_baseline",
@@ -30,21 +30,6 @@ __all__ = [
 ]
 
 GROUPS = ("dataset", "category")
-
-
-@dataclass(frozen=True)
-class Orders:
-    """What swapping the two outputs did to one annotator's verdicts.
-
-    Of the questions answered in both orders, `reversals` is the share whose two verdicts name different winners and
-    `tie_changes` the share where one is a tie and the other is not: to waver at a tie is not to contradict oneself.
-    None where no question was answered in both. `half_asked` counts comparisons asked in one order only where others
-    were asked in both; they have no verdict.
-    """
-
-    reversals: float | None = None
-    tie_changes: float | None = None
-    half_asked: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,12 +113,12 @@ def units_of(part: pd.DataFrame, annotator: str, baseline: str, *, allow_mixed: 
     )
 
 
-def _turned(column: pd.Series[Any], other: pd.Series[Any], flipped: np.ndarray[Any, Any]) -> Any:
+def _turned(column: pd.Series[Any], other: pd.Series[Any], flipped: Array) -> Any:
     """The column's values, those of the other column in the rows that are flipped."""
     return np.where(flipped, other, column) if flipped.any() else column.values
 
 
-def averaged(part: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray[Any, Any], Orders]:
+def averaged(part: pd.DataFrame) -> tuple[pd.DataFrame, Array, Orders]:
     """(one row of each comparison, its p averaged over the calls, what its orders did) of one annotator's rows (of
     `Verdicts.table`). p is how strongly output_2 is preferred, NaN without a verdict."""
     slim = lacking(part)
@@ -161,7 +146,7 @@ def judge_hash_of(part: pd.DataFrame, annotator: str, allow_mixed: bool) -> str:
     return str(hashes[0]) if len(hashes) == 1 else "mixed"
 
 
-def _average_calls(part: pd.DataFrame, comparison: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Orders]:
+def _average_calls(part: pd.DataFrame, comparison: Codes) -> tuple[Array, Orders]:
     """p of each comparison (mean over its complete repeats, NaN without any), and what the orders did to it."""
     n = int(comparison.max()) + 1 if len(comparison) else 0
     order = part["order"]
@@ -173,28 +158,8 @@ def _average_calls(part: pd.DataFrame, comparison: np.ndarray[Any, Any]) -> tupl
     question = row_codes([comparison, part["repeat"]])
     of_question = np.zeros(int(question.max()) + 1, dtype=np.int64)
     of_question[question] = comparison
-    in_order = {name: (order == name).to_numpy() for name in ("12", "21")}
-    called = {name: np.bincount(question[rows], minlength=len(of_question)) > 0 for name, rows in in_order.items()}
-    either, both = called["12"] | called["21"], called["12"] & called["21"]
-    values, orders = _group_mean(question, p, len(of_question)), Orders()
-    if both.any():
-        means = {name: _group_mean(question[rows], p[rows], len(of_question)) for name, rows in in_order.items()}
-        values = np.where(either, (means["12"] + means["21"]) / 2, values)
-        sides = np.sign(np.column_stack([means["12"], means["21"]])[~np.isnan(means["12"] + means["21"])] - 0.5)
-        half_asked = np.setdiff1d(of_question[either], of_question[both])
-        orders = Orders(half_asked=len(half_asked))
-        if len(sides):
-            reversed_, changed = sides.prod(axis=1) < 0, (sides == 0).sum(axis=1) == 1
-            orders = Orders(float(reversed_.mean()), float(changed.mean()), len(half_asked))
-    complete = ~np.isnan(values)
-    return _group_mean(of_question[complete], values[complete], n), orders
-
-
-def _group_mean(group: np.ndarray[Any, Any], values: np.ndarray[Any, Any], n: int) -> np.ndarray[Any, Any]:
-    known = ~np.isnan(values)
-    count = np.bincount(group[known], minlength=n)
-    total = np.bincount(group[known], values[known], minlength=n)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    asked = (order == "12").to_numpy(), (order == "21").to_numpy()
+    return swap_means(question, of_question, p, asked, n)
 
 
 def _cut_off(head: pd.DataFrame) -> int:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from simfarm.data.pairing import pair_with_baseline
 from simfarm.data.records import Annotation, Comparison, Output
 from simfarm.judges import Judge
 from simfarm.selection.samples import Cost, Manner, Scores, stable_number
+from simfarm.statistics.swaps import swap_means
 from simfarm.text.words import plural
 
 __all__ = ["Contest", "against_baseline", "against_siblings", "judged_manner", "sibling_pairs"]
@@ -76,23 +79,22 @@ class Contest:
         """Each sample's mean preference, in [0, 1], over its comparisons that have a verdict and the `prior`; NaN
         without a verdict.
 
-        `annotations` are the judge's answers to `comparisons`. As in every estimate, a repeat that lost one of its
-        orders is no verdict: half of a swap is a position, not a preference. The cost is of every question asked,
-        repairs and earlier attempts too.
+        `annotations` are the judge's answers to `comparisons`, averaged as in every estimate (`swap_means`). The cost
+        is of every question asked, repairs and earlier attempts too.
         """
         place = {id(meeting.comparison): k for k, meeting in enumerate(self.meetings)}
-        said: list[dict[int, list[float]]] = [{} for _ in self.meetings]
+        questions: dict[tuple[int, int], int] = {}
+        calls: list[tuple[int, float, str | None]] = []
         costs = [Cost() for _ in self.groups]
         for annotation in annotations:
             k = place[id(annotation.comparison)]
             p = math.nan if annotation.preference is None else annotation.preference - 1
-            said[k].setdefault(annotation.repeat, []).append(p)
+            calls.append((questions.setdefault((k, annotation.repeat), len(questions)), p, annotation.order))
             if annotation.calls:
                 cost = costs[self.meetings[k].group]
                 cost.add(annotation.calls, annotation.input_tokens, annotation.output_tokens)
         won: list[list[float]] = [[] for _ in self.outputs]
-        for meeting, repeats in zip(self.meetings, said, strict=True):
-            p = _mean(m for m in (_mean(ps) for ps in repeats.values()) if not math.isnan(m))
+        for meeting, p in zip(self.meetings, self._preferences(questions, calls), strict=True):
             if not math.isnan(p):
                 for row in meeting.firsts:
                     won[row].append(1 - p)
@@ -102,14 +104,19 @@ class Contest:
         values = [round(self._score(record), 12) for record in won]
         return Scores(values, costs, [len(record) for record in won])
 
+    def _preferences(
+        self, questions: Mapping[tuple[int, int], int], calls: Sequence[tuple[int, float, str | None]]
+    ) -> list[float]:
+        """p of each meeting, from the calls: (question, p, order)."""
+        comparison = np.array([k for k, _ in questions], dtype=np.int64)
+        question = np.array([number for number, _, _ in calls], dtype=np.int64)
+        order = np.array([order or "" for _, _, order in calls], dtype=object)
+        p = np.array([p for _, p, _ in calls], dtype=float)
+        means, _ = swap_means(question, comparison, p, (order == "12", order == "21"), len(self.meetings))
+        return [float(mean) for mean in means]
+
     def _score(self, record: Sequence[float]) -> float:
         return (math.fsum(record) + self.prior) / (len(record) + 2 * self.prior) if record else math.nan
-
-
-def _mean(values: Iterable[float]) -> float:
-    """Mean, NaN for nothing (and where a value is NaN)."""
-    listed = list(values)
-    return math.fsum(listed) / len(listed) if listed else math.nan
 
 
 def against_baseline(
