@@ -83,13 +83,15 @@ def annotate(url: str, calls: int, concurrency: int, store_path: str) -> None:
     from simfarm.data.records import Comparison
     from simfarm.runs.annotation import AnnotationRun
     from simfarm.runs.options import JudgeOptions, RunOptions
+    from simfarm.runs.stream import frozen
 
     pairs = [Comparison(f"Question {i}?", f"One {i}. {FILLER}", f"Two {i}. {FILLER}", "a", "b") for i in range(calls)]
     session = AnnotationRun.open(
         JudgeOptions("pairwise-logprob", order="hashed"),
         RunOptions(base_url=url, store=Path(store_path), concurrency=concurrency),
     )
-    count = write_rows(f"{store_path}.jsonl", (annotation.row() for annotation in session.results(pairs)))
+    with frozen():
+        count = write_rows(f"{store_path}.jsonl", (annotation.row() for annotation in session.results(pairs)))
     assert count == session.tallies.status["verdict"] == calls
 
 

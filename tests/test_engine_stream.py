@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ from contextlib import aclosing, closing
 
 import pytest
 
-from simfarm.runs.stream import drained, in_order, interrupt
+from simfarm.runs.stream import drained, frozen, in_order, interrupt
 
 LEFT_OPEN = """
 import asyncio, sys
@@ -176,3 +177,15 @@ def test_an_interrupt_between_two_looks_at_the_loop_closes_the_run(monkeypatch: 
     with pytest.raises(KeyboardInterrupt):
         list(drained(numbers()))
     assert closed == ["closed"]
+
+
+def test_the_collector_is_left_to_the_owner_of_the_process() -> None:
+    async def counts() -> AsyncGenerator[int]:
+        yield gc.get_freeze_count()
+
+    before = gc.get_freeze_count()
+    with closing(drained(counts())) as made:
+        assert next(made) == before
+    with frozen(), closing(drained(counts())) as made:
+        assert next(made) > before + 10_000
+    assert gc.get_freeze_count() == 0

@@ -16,6 +16,7 @@ from simfarm.report.terminal import answer, say
 from simfarm.runs.annotation import AnnotationRun
 from simfarm.runs.parts import Record
 from simfarm.runs.run import Result, Run
+from simfarm.runs.stream import frozen
 
 __all__ = ["allow_no_key", "dry_run", "introduce", "open_run", "open_session", "report_summary", "streamed"]
 
@@ -67,7 +68,7 @@ def streamed(run: Run[Record, Result], records: Sequence[Record]) -> Generator[R
     """The run's results, with a progress bar where stderr is a terminal. Close it when done."""
     for line in run.notes(records):
         say(line)
-    with progress(run.name, run.count(records)) as bar, closing(run.results(records)) as results:
+    with progress(run.name, run.count(records)) as bar, frozen(), closing(run.results(records)) as results:
         run.tell = bar.tell
         for result in results:
             yield result

@@ -29,6 +29,7 @@ from simfarm.errors import InputError, SimfarmError
 from simfarm.runs.connection import connected, first_line, rows_of, stoppable
 from simfarm.runs.parts import Folder, Part, Record, begun, cut
 from simfarm.runs.run import OpenModel, Result, Run
+from simfarm.runs.stream import frozen
 from simfarm.runs.tallies import Tallies
 from simfarm.text.words import plural
 
@@ -96,7 +97,8 @@ class Worker(Generic[Record, Result]):
 
     def _tallies(self, name: str, records: Sequence[Record]) -> Tallies:
         run = self._opened()
-        rows = [result.row() for result in run.results(records)]
+        with frozen():
+            rows = [result.row() for result in run.results(records)]
         if rows:
             write_rows(self._kit.folder / name, rows, run.columns)
         return run.tallies
