@@ -52,7 +52,7 @@ KNOWN_LONG_FUNCTIONS = {
     "ranking.board._board",
 }
 
-KNOWN_LONG_MODULES: set[str] = {"data.records"}
+KNOWN_LONG_MODULES: set[str] = set()
 
 KNOWN_LONG_VERBS = {"evaluate", "select", "show"}
 
