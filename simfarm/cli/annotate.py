@@ -11,7 +11,6 @@ from contextlib import closing
 
 from simfarm.cli.cluster import add_cluster, check_cluster, run_on_cluster
 from simfarm.cli.options import INPUT_HELP, add_judging
-from simfarm.cli.outputs import rows_target
 from simfarm.report.terminal import answer, say
 
 __all__ = ["add_arguments", "run"]
@@ -31,6 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.data.files import write_rows
     from simfarm.data.inputs import comparisons_for
     from simfarm.data.sources import opened
+    from simfarm.report.targets import rows_target
 
     check_cluster(arguments)
     if arguments.dry_run:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import argparse
 from contextlib import closing
-from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from simfarm.cli.options import INPUT_HELP, add_judging, add_options, add_ranking
-from simfarm.cli.outputs import refuse_overwriting
 from simfarm.report.terminal import say
-from simfarm.settings.options import BOARD, RANKED
+from simfarm.settings.options import BOARD, RANKED, RANKING
 
 if TYPE_CHECKING:
     from simfarm.data.frames import Verdicts
@@ -37,7 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Annotate where needed, rank, print; gives the exit status."""
+    from dataclasses import replace
+
     from simfarm.data.sources import opened
+    from simfarm.report.targets import refuse_overwriting
 
     options = _checked(arguments)
     given = [*arguments.inputs, arguments.baseline, arguments.human]
@@ -51,21 +52,20 @@ def run(arguments: argparse.Namespace) -> int:
 def _checked(arguments: argparse.Namespace) -> RankingOptions:
     """How to rank, as the options say; raises `InputError` for what cannot be or does not go together, before anything
     is read."""
-    from simfarm.data.files import check_writable
     from simfarm.errors import InputError
-    from simfarm.report.files import check_target
-    from simfarm.report.kept import kept_table
+    from simfarm.report.kept import check_kept
     from simfarm.report.ranking import RankingOptions
+    from simfarm.report.targets import check_board_file
 
     if arguments.output == "":
         raise InputError("-o is empty; give it a value or leave it out")
-    options = RankingOptions.of(**{field.name: getattr(arguments, field.name) for field in fields(RankingOptions)})
+    options = RankingOptions.of(**{option.name: getattr(arguments, option.name) for option in RANKING})
     if arguments.output == "-" and arguments.json:
         raise InputError("-o - and --json both write to standard output; leave one of them out")
     if arguments.output and arguments.output != "-":
-        check_target(arguments.output)
+        check_board_file(arguments.output)
     if options.add_to:
-        check_writable(kept_table(options.add_to))
+        check_kept(options.add_to)
     return options
 
 
@@ -79,14 +79,11 @@ def _evaluated(arguments: argparse.Namespace, options: RankingOptions) -> int:
 
     read, labels = verdicts_in(arguments.inputs, options), labels_in(options)
     status, asked = 0, dict[str, Any]()
-    if read is None and arguments.dry_run:
-        from simfarm.cli.judging import dry_run  # with it comes all that asks a judge
-        from simfarm.report.rehearsal import rehearse
-
-        return dry_run(arguments, lambda run, pairs: rehearse(options, run, pairs, labels))
+    name = None
     if read is None:
+        if arguments.dry_run:
+            return _priced(arguments, options, labels)
         verdicts, status, asked = _annotated(arguments, options, labels)
-        name = None
     else:
         refuse_asking(vars(arguments), called(arguments.inputs[0]))
         verdicts, name = read
@@ -99,6 +96,14 @@ def _evaluated(arguments: argparse.Namespace, options: RankingOptions) -> int:
     if arguments.output and arguments.output != "-":
         say(f"wrote {arguments.output}")
     return status
+
+
+def _priced(arguments: argparse.Namespace, options: RankingOptions, labels: Verdicts | None) -> int:
+    """What judging the output files would cost, once it is known that the verdicts can be ranked."""
+    from simfarm.cli.judging import dry_run
+    from simfarm.report.rehearsal import rehearse
+
+    return dry_run(arguments, lambda run, pairs: rehearse(options, run, pairs, labels))
 
 
 def _annotated(

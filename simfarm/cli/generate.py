@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from simfarm.cli.cluster import add_cluster, check_cluster, run_on_cluster
 from simfarm.cli.options import INPUT_HELP, add_options, add_running, run_options
-from simfarm.cli.outputs import rows_target
 from simfarm.report.terminal import answer, say
 from simfarm.settings.options import BY_NAME, GENERATED, MODEL, SAMPLING
 
@@ -38,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.data.files import write_rows
     from simfarm.data.inputs import instructions_for
     from simfarm.data.sources import opened
+    from simfarm.report.targets import rows_target
     from simfarm.runs.generation import GenerationRun
 
     check_cluster(arguments)

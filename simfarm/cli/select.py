@@ -7,8 +7,7 @@ each row, so that methods can be compared at equal cost; random, longest and ora
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from simfarm.report.terminal import answer, say
 from simfarm.settings.options import CHOICE, CURVE, METHOD
 
 if TYPE_CHECKING:
-    from simfarm.selection.choice import Choice, Selection
+    from simfarm.selection.choice import Selection
     from simfarm.selection.samples import Manner, Scores
 
 __all__ = ["add_arguments", "run"]
@@ -36,77 +35,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score, choose, write the chosen rows in input order, sum up on stderr; gives the exit status."""
-    from dataclasses import replace
+    from dataclasses import fields, replace
 
     from simfarm.data.sources import opened
     from simfarm.errors import InputError
-    from simfarm.selection.choice import Selection
+    from simfarm.report.targets import rows_and_curve_targets
+    from simfarm.selection.choice import Choice, Selection
 
-    choice = _choice(arguments)
+    names = {field.name for field in fields(Choice)} - {"judging", "running"}
+    choice = Choice(
+        **{name: getattr(arguments, name) for name in names},
+        judging=judge_options(arguments),
+        running=run_options(arguments),
+    )
     choice.check()
     with opened(arguments.input, arguments.baseline, arguments.chat_template) as (inputs, (baseline, template)):
         if len(inputs) != 1:
             raise InputError(f"{arguments.input}: is {len(inputs)} files; select takes one")
-        _check_targets(arguments, inputs)
+        read = [*inputs, arguments.baseline, arguments.chat_template]
+        arguments.output = rows_and_curve_targets(arguments.output, arguments.curve, read)
         selection = Selection.of(inputs[0], replace(choice, baseline=baseline, chat_template=template), say)
         return _selected(arguments, selection)
-
-
-def _choice(arguments: argparse.Namespace) -> Choice:
-    """How to choose, as the options say."""
-    from simfarm.selection.choice import Choice
-
-    names = ("method", "n", "by", "baseline", "rivals", "score", "seed", "chat_template", "generator", "gold", "curve")
-    return Choice(
-        **{name: getattr(arguments, name) for name in (*names, "level", "limit", "allow_missing")},
-        judging=judge_options(arguments),
-        running=run_options(arguments),
-    )
-
-
-def _check_targets(arguments: argparse.Namespace, inputs: Sequence[object]) -> None:
-    """Refuse to write where nothing can be written, over what is read, or twice over one file. Raises `InputError`."""
-    from simfarm.data.files import check_writable
-    from simfarm.errors import InputError
-    from simfarm.report.files import check_target
-
-    if arguments.output == "":
-        raise InputError("-o is empty; name a file, or - for standard output")
-    if arguments.curve:
-        check_target(arguments.curve)
-    taken = {
-        os.path.realpath(path): f"{path} is read"
-        for path in (*inputs, arguments.baseline, arguments.chat_template)
-        if isinstance(path, str) and os.path.exists(path)
-    }
-    if arguments.output == "-":
-        arguments.output = None
-    for option, path in (("-o", arguments.output), ("--curve", arguments.curve)):
-        if path is None:
-            continue
-        place = os.path.realpath(path)
-        if place in taken:
-            raise InputError(f"{option} {path} would write over it: {taken[place]}; name another file")
-        taken[place] = f"{path} is where the chosen outputs go"
-    if arguments.output:
-        check_writable(arguments.output)
 
 
 def _selected(arguments: argparse.Namespace, selection: Selection) -> int:
     """What `run` does once the samples are read."""
     from simfarm.data.files import write_rows
+    from simfarm.report.curve import show_curves
 
     scored = _scores(arguments, selection)
     if scored is None:
         return 0
     scores, manner, status = scored
-    rows, told = selection.chosen(scores, manner, stopped=status == 3)
+    rows, lines = selection.chosen(scores, manner, stopped=status == 3)
     write_rows(arguments.output, rows)
     if arguments.output:
         say(f"wrote {arguments.output}")
-    for line in told:
+    for line in lines:
         say(line)
-    _curves(arguments, selection, scores)
+    show_curves(selection.curve(scores), arguments.curve, arguments.level or 0.95, aside=not arguments.output)
     # what has no baseline output was allowed for; what has no verdict is in the status already
     return status or (4 if selection.unscored(scores) and not arguments.allow_missing else 0)
 
@@ -117,11 +84,11 @@ def _scores(arguments: argparse.Namespace, selection: Selection) -> tuple[Scores
     if choice.asks:
         return _judged(arguments, selection)
     if choice.score_by == "likelihood":
-        found = selection.likelihoods(_steps, dry_run=arguments.dry_run)
-        if isinstance(found, str):
-            answer(found)
+        scored = selection.likelihoods(_steps, dry_run=arguments.dry_run)
+        if isinstance(scored, str):
+            answer(scored)
             return None
-        return *found, 0
+        return *scored, 0
     if arguments.dry_run:
         answer("no model is asked: $0.00")
         return None
@@ -134,13 +101,13 @@ def _judged(arguments: argparse.Namespace, selection: Selection) -> tuple[Scores
     contest = selection.contest()
     if arguments.dry_run:
         allow_no_key()
-    session = open_session(arguments)
+    run = open_session(arguments)
     if arguments.dry_run:
-        answer(session.estimate(contest.comparisons))
+        answer(run.estimate(contest.comparisons))
         return None
-    introduce(session)
-    scores, manner = selection.judged(contest, session, streamed)
-    return scores, manner, report_summary(session)
+    introduce(run)
+    scores, manner = selection.judged(contest, run, streamed)
+    return scores, manner, report_summary(run)
 
 
 @contextmanager
@@ -149,19 +116,3 @@ def _steps(name: str, total: int) -> Iterator[Callable[[], None]]:
 
     with progress(name, total) as bar:
         yield bar.step
-
-
-def _curves(arguments: argparse.Namespace, selection: Selection, scores: Scores) -> None:
-    """Each generator's curve: powers of two are printed, every n is written."""
-    from simfarm.report.curve import curve_part, write_curve
-    from simfarm.report.tables import print_part
-
-    curves = selection.curve(scores)
-    shown = [row for rows in curves for row in rows if row["n"] & (row["n"] - 1) == 0 or row["n"] == rows[-1]["n"]]
-    if not shown:
-        return
-    limits = arguments.level or 0.95
-    print_part(curve_part(shown, limits), aside=not arguments.output)
-    if arguments.curve:
-        write_curve(arguments.curve, [row for rows in curves for row in rows], limits)
-        say(f"wrote {arguments.curve}")

@@ -9,9 +9,10 @@ from typing import Any
 from simfarm.data.files import write_rows
 from simfarm.data.writing import write_text
 from simfarm.report.files import markdown_lines
-from simfarm.report.tables import Part
+from simfarm.report.tables import Part, print_part
+from simfarm.report.terminal import say
 
-__all__ = ["curve_part", "write_curve"]
+__all__ = ["curve_part", "show_curves", "write_curve"]
 
 
 def curve_part(rows: Sequence[Mapping[str, Any]], level: float) -> Part:
@@ -24,10 +25,22 @@ def curve_part(rows: Sequence[Mapping[str, Any]], level: float) -> Part:
 
 def _cell(row: Mapping[str, Any], column: str) -> str:
     value = row[column]
-    told = f"{value:.4g}" if isinstance(value, float) else str(value)
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
     if math.isnan(row.get(f"{column}_low", math.nan)):
-        return told
-    return f"{told} ({row[f'{column}_low']:.4g} to {row[f'{column}_high']:.4g})"
+        return text
+    return f"{text} ({row[f'{column}_low']:.4g} to {row[f'{column}_high']:.4g})"
+
+
+def show_curves(curves: Sequence[Sequence[Mapping[str, Any]]], path: str | None, level: float, *, aside: bool) -> None:
+    """Print each generator's curve at powers of two, on stderr where it stands `aside`; write every n to `path`."""
+    rows = [row for curve in curves for row in curve]
+    shown = [row for curve in curves for row in curve if row["n"] & (row["n"] - 1) == 0 or row["n"] == curve[-1]["n"]]
+    if not shown:
+        return
+    print_part(curve_part(shown, level), aside=aside)
+    if path:
+        write_curve(path, rows, level)
+        say(f"wrote {path}")
 
 
 def write_curve(path: str, rows: Sequence[Mapping[str, Any]], level: float) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simfarm.data.writing import standard_output, write_text
-from simfarm.errors import InputError
 from simfarm.ranking.table import records
 from simfarm.report.tables import Sheet, print_sheet
 from simfarm.report.terminal import answer_json, say
@@ -25,20 +24,7 @@ if TYPE_CHECKING:
 
     from simfarm.report.evaluation import Evaluation
 
-__all__ = ["check_target", "csv_text", "markdown_lines", "show_evaluation", "write_evaluation"]
-
-
-def check_target(path: str | os.PathLike[str]) -> None:
-    """Refuse a board file that cannot be written before anything is paid for; raises `InputError`."""
-    if Path(path).is_dir():
-        raise InputError(f"{path}: is a folder; name a file in it")
-    if Path(path).suffix not in {".csv", ".json", ".md"}:
-        raise InputError(f"{path}: a board is written as .csv, .json or .md; choose one of these names")
-    folder = Path(path).absolute().parent
-    if not folder.is_dir():
-        raise InputError(f"{path}: the folder {folder} does not exist; make it first")
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"{path}: cannot be written there; choose another file")
+__all__ = ["csv_text", "markdown_lines", "show_evaluation", "write_evaluation"]
 
 
 def write_evaluation(path: str | os.PathLike[str], evaluation: Evaluation) -> None:

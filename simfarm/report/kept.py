@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from simfarm.report.evaluation import Evaluation
     from simfarm.report.ranking import RankingOptions
 
-__all__ = ["join_kept", "keep", "kept_table", "slim"]
+__all__ = ["check_kept", "join_kept", "keep", "slim"]
 
 _SLIM = (
     "instruction_id", "dataset", "category", "generator_1", "generator_2", "length_1", "length_2", "annotator",
@@ -58,9 +58,9 @@ def _paths(target: Path) -> tuple[Path, Path, Path]:
     return tuple(stem.with_name(stem.name + suffix) for suffix in (".csv", ".parquet", ".json"))  # type: ignore[return-value]
 
 
-def kept_table(target: Path) -> Path:
-    """The CSV file of a board named with or without its `.csv`."""
-    return _paths(target)[0]
+def check_kept(target: Path) -> None:
+    """Raise `InputError` for a board that cannot be written."""
+    check_writable(_paths(target)[0])
 
 
 def _judge(frame: pd.DataFrame) -> tuple[str, str]:

@@ -38,6 +38,7 @@ __all__ = [
     "METHOD",
     "MODEL",
     "RANKED",
+    "RANKING",
     "RETRY",
     "RUN",
     "SAMPLING",
@@ -152,6 +153,9 @@ BOARD = (
 )
 """What a board shows beside its rates, and where it is kept."""
 
+RANKING = (*BASELINE, *LENGTH, *INTERVALS, *RANKED, *BOARD)
+"""Everything that could change how verdicts are ranked."""
+
 GENERATED = (
     Option("generator", "the name outputs are filed under (default: the model's)", TEXT, "NAME"),
     Option("system", "a system message before every instruction", TEXT, "TEXT"),
@@ -215,8 +219,6 @@ JUDGING = (*JUDGE, *DATA, *RUN, *RETRY)
 """Everything that could change which verdicts there are."""
 
 BY_NAME = {
-    option.name: option
-    for group in (SAMPLING, GENERATED, CURVE, CHOICE, METHOD, BOARD, RANKED, INTERVALS, LENGTH, BASELINE, JUDGING)
-    for option in group
+    option.name: option for group in (SAMPLING, GENERATED, CURVE, CHOICE, METHOD, RANKING, JUDGING) for option in group
 }
 """Every option; of two with one name the judge's."""
