@@ -17,6 +17,7 @@ from simfarm.cli import build_parser, main
 from simfarm.data.files import read_rows, write_rows
 from simfarm.judges import load_judge
 from simfarm.judges.rules import banner, rule_of
+from simfarm.settings.options import BY_NAME, JUDGING, RANKING
 
 
 def outputs(generator: str, n: int = 6) -> list[dict[str, Any]]:
@@ -82,30 +83,67 @@ def test_compare_rejudge_and_select_do_what_the_verbs_do(files: Path, capsys: py
     assert [row["n"] for row in curve] == [1, 2, 3]
 
 
-def options_of(verb: str) -> set[str]:
+def options_of(verb: str) -> dict[str, Any]:
+    """The options of a verb and their defaults; one that may be repeated has none."""
     parser = build_parser()
     (verbs,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    return {action.dest for action in verbs.choices[verb]._actions}
+    return {action.dest: action.default or None for action in verbs.choices[verb]._actions}
+
+
+SPOKEN = {
+    "help": "documentation strings are that",
+    "debug": "an exception has its traceback",
+    "quiet": "remarks are logged, and warnings can be filtered",
+    "json": "a table has to_json, and so has an Evaluation",
+    "output": "what a function gives can be written",
+    "dry_run": "it prints what would be asked",
+}
+CLUSTER = {"cluster": "", "workers": "", "gpus_per_worker": "", "ray_address": "", "partition_rows": ""}
+THERE_ALONE = {
+    "generate": CLUSTER | {"thinking": "template_args has it as the template names it"},
+    "annotate": CLUSTER,
+    "evaluate": {"add_to": "a kept board's manifest tells by which command it was made"},
+    "evaluation": {"add_to": "a kept board's manifest tells by which command it was made"},
+    "select": {"curve": "the curve is in the result's attrs"},
+}
 
 
 @pytest.mark.parametrize(
-    ("function", "only_there"),
+    ("function", "verb"),
     [
-        (simfarm.generate, {"chat_template", "template_arg", "thinking"}),
-        (simfarm.annotate, set()),
-        (simfarm.evaluate, {"rank", "control", "human", "breakdown", "board", "add_to"}),
-        (simfarm.compare, set()),
-        (simfarm.rejudge, set()),
-        (simfarm.select, {"curve", "input"}),
+        (simfarm.generate, "generate"),
+        (simfarm.annotate, "annotate"),
+        (simfarm.evaluate, "evaluate"),
+        (simfarm.evaluation, "evaluate"),
+        (simfarm.compare, "compare"),
+        (simfarm.rejudge, "rejudge"),
+        (simfarm.select, "select"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_every_option_of_the_verb_is_a_keyword(function: Callable[..., Any], only_there: set[str]) -> None:
+def test_every_option_of_the_verb_is_a_keyword(function: Callable[..., Any], verb: str) -> None:
     known = inspect.signature(function).parameters
     assert not [p for p in known.values() if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    spoken = {"help", "debug", "quiet", "json", "output", "dry_run"}
-    cluster = {"cluster", "workers", "gpus_per_worker", "ray_address", "partition_rows"}
-    assert options_of(function.__name__) - spoken - cluster - only_there <= set(known)
+    there = options_of(verb)
+    for name in SPOKEN | THERE_ALONE.get(function.__name__, {}):
+        there.pop(name, None)
+    assert {"input" if name == "inputs" else name for name in known} == {
+        "input" if name == "inputs" else name for name in there
+    }
+    defaults = {name: p.default or None for name, p in known.items() if p.default is not p.empty}
+    assert defaults == {name: there[name] for name in defaults}
+    given = {option.name: option for option in (*JUDGING, *RANKING)}
+    if verb not in ("generate", "select"):
+        assert all((given[name].default or None) == default for name, default in defaults.items())
+
+
+def test_every_verb_spells_an_option_as_the_table_does() -> None:
+    parser = build_parser()
+    (verbs,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    for verb in verbs.choices.values():
+        for action in verb._actions:
+            if action.dest in BY_NAME and action.option_strings:
+                assert action.option_strings == [BY_NAME[action.dest].spelling]
 
 
 @pytest.mark.parametrize(
@@ -237,6 +275,64 @@ def test_the_same_refusals_in_both_spellings(files: Path, capsys: pytest.Capture
 def test_numbers_that_make_no_sense(files: Path, options: dict[str, Any], said: str) -> None:
     with pytest.raises(simfarm.InputError, match=said.replace("(", r"\(")):
         simfarm.annotate("m.json", baseline="base.json", judge="pairwise-json", **options)
+
+
+@pytest.mark.parametrize(
+    ("function", "spellings", "will_do"),
+    [
+        ("annotate", ({"repeats": 0}, ["--repeats", "0"]), "a whole number of at least 1"),
+        ("annotate", ({"concurrency": 0}, ["--concurrency", "0"]), "a whole number of at least 1"),
+        ("annotate", ({"rpm": -1}, ["--rpm=-1"]), "a number above 0"),
+        ("annotate", ({"timeout": float("inf")}, ["--timeout", "inf"]), "a number above 0"),
+        ("annotate", ({"price": (1, -1)}, ["--price", "1,-1"]), "dollars a million tokens"),
+        ("evaluate", ({"level": 95}, ["--level", "95"]), "from 0.5 to below 1, for example 0.95"),
+        ("compare", ({"level": 0.1}, ["--level", "0.1"]), "from 0.5 to below 1, for example 0.95"),
+        ("rejudge", ({"level": 1}, ["--level", "1"]), "from 0.5 to below 1, for example 0.95"),
+        ("evaluate", ({"rank": "best"}, ["--rank", "best"]), "lottery"),
+        ("evaluate", ({"length_control": "jiont"}, ["--length-control", "jiont"]), "alpaca-eval-2"),
+        ("compare", ({"length_control": "jiont"}, ["--length-control", "jiont"]), "alpaca-eval-2"),
+        ("evaluate", ({"human": ""}, ["--human", ""]), "is empty; give it a value or leave it out"),
+        ("evaluate", ({"control": ""}, ["--control", ""]), "is empty; give it a value or leave it out"),
+        ("evaluate", ({"board": "nobody"}, ["--board", "nobody"]), "no such board; there is alpaca-eval-2"),
+        ("evaluate", ({"control": "colour"}, ["--control", "colour"]), "no style feature 'colour'"),
+        (
+            "evaluate",
+            ({"rank": "lottery", "breakdown": True}, ["--breakdown", "--rank", "lottery"]),
+            "needs win rates over a baseline; give",
+        ),
+        (
+            "evaluate",
+            ({"rank": "lottery", "baseline": "base"}, ["--rank", "lottery", "--baseline", "base"]),
+            "needs none",
+        ),
+        ("select", ({"method": "best"}, ["--method", "best"]), "win-share"),
+        ("select", ({"method": "random", "n": 0}, ["--method", "random", "--n", "0"]), "a whole number of at least 1"),
+    ],
+    ids=lambda value: " ".join(value[1]) if isinstance(value, tuple) else "",
+)
+def test_a_wrong_value_is_refused_alike(
+    function: str,
+    spellings: tuple[dict[str, Any], list[str]],
+    will_do: str,
+    files: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pair = {"generator_1": "base", "generator_2": "m", "output_1": "a", "output_2": "b"}
+    write_rows("v.jsonl", [pair | {"instruction": str(i), "preference": 1 + i % 2} for i in range(6)])
+    inputs = {"annotate": ["m.json"], "rejudge": ["v.jsonl", "m.json"], "compare": ["v.jsonl", "m", "base"]}
+    options, command = spellings
+    given = inputs.get(function, ["v.jsonl"])
+    with pytest.raises(simfarm.InputError) as error:
+        getattr(simfarm, function)(*given, **options)
+    try:
+        status = main([function, *given, *command])
+    except SystemExit as stopped:
+        status = int(str(stopped.code))
+    line = capsys.readouterr().err
+    assert (status, line.count("\n")) == (2, 1)
+    assert will_do in str(error.value)
+    assert will_do in line
+    assert "--" not in str(error.value)
 
 
 def test_a_level_or_length_control_that_is_none(files: Path) -> None:
