@@ -207,6 +207,7 @@ def test_compare_looks_at_shared_instructions_alone(capsys: pytest.CaptureFixtur
     assert main(["compare", "v.jsonl", "a", "b", "--length-control", "none"]) == 0
     assert "a − b = +0.0 points" in (told := capsys.readouterr().out)
     assert "40 instructions): the difference may be chance" in told
+    assert "no texts" not in told
     write_rows("apart.jsonl", rows[:200])
     assert main(["compare", "apart.jsonl", "a", "b"]) == 2
     assert "share 0 instructions" in capsys.readouterr().err

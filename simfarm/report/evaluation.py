@@ -169,7 +169,7 @@ def labels_in(options: RankingOptions) -> Verdicts | None:
 
 def annotations_in(inputs: Sequence[Source], baseline: Source | None = None) -> tuple[Verdicts, str | None]:
     """(verdicts, the baseline's name where one was given); raises `InputError` for files without verdicts."""
-    read = read_for_evaluation(inputs, baseline)
+    read = read_for_evaluation(inputs, baseline, inspection())
     if read is None:
         raise InputError(f"{called(inputs[0])}: holds no verdicts (column 'preference'); make them by simfarm annotate")
     return read
