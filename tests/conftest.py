@@ -5,6 +5,26 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+SLOW = frozenset((Path(__file__).parent / "slow.txt").read_text(encoding="utf-8").split())
+"""Files, and tests as `file.py::name`, that the quick half of the suite leaves out."""
+
+ENGINES = {
+    f"test_{name}.py"
+    for name in ("backends_openvino", "backends_transformers", "engine_cluster", "engine_cluster_nodes")
+}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Under `-m "not engines"` files of nothing else are not even imported: torch and Ray take seconds."""
+    return True if collection_path.name in ENGINES and "not engines" in config.option.markexpr else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is listed as slow, whatever its parameters."""
+    for item in items:
+        file = item.path.name
+        if file in SLOW or f"{file}::{item.name.partition('[')[0]}" in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

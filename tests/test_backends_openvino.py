@@ -24,6 +24,8 @@ transformers = pytest.importorskip("transformers")
 
 from tiny_model import build_tiny_gguf, build_tiny_model  # noqa: E402
 
+pytestmark = pytest.mark.engines
+
 EXACT = {"dtype": "f32"}
 """Which means the attention cache and the activations too: else likelihoods are .05 nats away."""
 CHAT = ({"role": "user", "content": "Why do we have leap years?"},)

@@ -24,6 +24,8 @@ from simfarm.errors import InputError
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+pytestmark = pytest.mark.engines
+
 streams = pytest.mark.skipif(
     tuple(map(int, version("transformers").split(".")[:2])) < STREAMS_SINCE, reason="its batches go with no others"
 )

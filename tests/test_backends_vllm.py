@@ -337,6 +337,7 @@ def tokenizer(tiny: Path) -> Any:
     return AutoTokenizer.from_pretrained(tiny)
 
 
+@pytest.mark.engines
 @needs_vllm
 class TestEngine:
     """One engine for all, which takes half a minute to load, asked from every test's own event loop."""
@@ -499,6 +500,7 @@ class TestEngine:
                 backend.check(backend.model, sampling)
 
 
+@pytest.mark.engines
 @needs_vllm
 async def test_an_adapter_changes_the_answers_and_the_name(tiny: Path, adapter: Path) -> None:
     from transformers import AutoTokenizer
@@ -516,6 +518,7 @@ async def test_an_adapter_changes_the_answers_and_the_name(tiny: Path, adapter: 
     assert abs(plain - merged) > 1
 
 
+@pytest.mark.engines
 @needs_vllm
 @pytest.mark.parametrize(
     ("options", "words"),
@@ -572,6 +575,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.engines
 @needs_vllm
 def test_an_engine_that_dies_ends_the_run_in_one_line_and_another_can_follow(tiny: Path, tmp_path: Path) -> None:
     script = tmp_path / "dies.py"
@@ -587,6 +591,7 @@ def test_an_engine_that_dies_ends_the_run_in_one_line_and_another_can_follow(tin
     assert after in ("stop", "length")
 
 
+@pytest.mark.engines
 @needs_vllm
 async def test_a_load_is_given_up_when_it_is_closed(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = set(multiprocessing.active_children())
@@ -605,6 +610,7 @@ async def test_a_load_is_given_up_when_it_is_closed(tiny: Path, capfd: pytest.Ca
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.engines
 @needs_vllm
 def test_options_count_for_the_name_as_they_do_for_the_answers(tiny: Path) -> None:
     import dataclasses
@@ -634,6 +640,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.engines
 @needs_vllm
 def test_a_killed_run_leaves_no_engine_behind(tiny: Path, tmp_path: Path) -> None:
     script = tmp_path / "killed.py"
@@ -649,6 +656,7 @@ def test_a_killed_run_leaves_no_engine_behind(tiny: Path, tmp_path: Path) -> Non
     pytest.fail(f"the engine outlived the run: {pids}")
 
 
+@pytest.mark.engines
 @needs_vllm
 async def test_a_model_without_weights_or_template_says_what_is_missing(tiny: Path, tmp_path: Path) -> None:
     for path in tiny.iterdir():

@@ -9,6 +9,7 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.engines]
 
 
+@pytest.mark.engines
 def test_the_gpu_check_runs_on_a_model_of_no_size(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("transformers")

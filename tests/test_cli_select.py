@@ -328,6 +328,7 @@ def test_one_order_among_an_even_number_is_warned_of(files: Path, capsys: pytest
         assert "shown first" not in capsys.readouterr().err
 
 
+@pytest.mark.engines
 def test_an_empty_output_may_be_missing(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
@@ -343,6 +344,7 @@ def test_an_empty_output_may_be_missing(files: Path, capsys: pytest.CaptureFixtu
     assert "1 sample has no score" in capsys.readouterr().err
 
 
+@pytest.mark.engines
 def test_likelihoods_under_the_chat_template_of_the_answers(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
@@ -388,6 +390,7 @@ def test_curves_are_printed_and_written(files: Path, capsys: pytest.CaptureFixtu
     assert "kl bound" in captured.err
 
 
+@pytest.mark.engines
 def test_likelihood_of_a_model_in_this_process(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("transformers")

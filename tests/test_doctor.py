@@ -404,6 +404,7 @@ async def test_a_call_beyond_the_last_is_not_made() -> None:
 
 
 @pytest.mark.skipif(not list(cache_dir().glob("*.gguf")), reason="the embedded model was not fetched")
+@pytest.mark.engines
 def test_a_model_in_this_process(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("openvino_genai")
     status, found, made = examined(capsys, model="embedded")

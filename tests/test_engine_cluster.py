@@ -32,6 +32,8 @@ from simfarm.runs.parts import cut
 
 ray = pytest.importorskip("ray")
 
+pytestmark = pytest.mark.engines
+
 KEY = "sk-loopback-credential"
 
 

@@ -22,6 +22,8 @@ from simfarm.data.files import read_rows, write_rows
 
 pytest.importorskip("ray")
 
+pytestmark = pytest.mark.engines
+
 RAY = Path(sys.executable).with_name("ray")
 PATIENCE = 120
 """Seconds that anything here may take on a machine that has much else to do."""

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +217,11 @@ def test_rows_that_cannot_be_asked(rows: list[dict[str, Any]], told: str, tmp_pa
         (["--model", "replay/prompts.jsonl"], "no row has a 'raw_completion'"),
         (["--model", "nothing"], "no backend for the model 'nothing'"),
         (["--model", "embedded"], "run 'simfarm setup-local' once"),
-        (["--model", "none.gguf"], "none.gguf: no such file or folder"),
+        pytest.param(
+            ["--model", "none.gguf"],
+            "none.gguf: no such file or folder",
+            marks=pytest.mark.skipif(find_spec("openvino_genai") is None, reason="openvino-genai is not installed"),
+        ),
         (["-o", "no/such/folder.jsonl"], "does not exist; make it first"),
         (["-o", "o.txt"], "unknown file format"),
     ],
@@ -342,6 +347,7 @@ def test_python_takes_parquet_frames_and_numbers_of_any_kind(prompts: str) -> No
                 simfarm.generate(prompts, "openai/m", **where, **wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.engines
 def test_a_model_in_this_process_costs_no_money_and_has_time(tiny: str, prompts: str) -> None:
     made = simfarm.generate(prompts, tiny, limit=2, max_tokens=4, budget=0.01)
     assert len(made) == 2
@@ -359,6 +365,7 @@ def test_the_sampling_in_force() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*cut off")
+@pytest.mark.engines
 def test_a_model_opened_once_generates_and_judges(tiny: str, prompts: str, tmp_path: Path) -> None:
     from tiny_model import build_tiny_gguf
 
@@ -373,6 +380,7 @@ def test_a_model_opened_once_generates_and_judges(tiny: str, prompts: str, tmp_p
     assert set(verdicts["status"]) == {"verdict"}, "random weights are held to the letters"
 
 
+@pytest.mark.engines
 def test_a_prompt_longer_than_the_context_fails_alone(
     tiny: str, prompts: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -387,6 +395,7 @@ def test_a_prompt_longer_than_the_context_fails_alone(
     assert [row["instruction"] for row in read_rows("o.jsonl")] == [*QUESTIONS, "And now?"]
 
 
+@pytest.mark.engines
 def test_killed_half_way_and_run_again(tiny: str, prompts: str, tmp_path: Path) -> None:
     """With one call at a time a greedy run that was killed twice ends as the run that nobody disturbed."""
     rows = [{"instruction": f"{q} And clock {n}?"} for n in range(4) for q in QUESTIONS]

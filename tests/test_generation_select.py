@@ -249,6 +249,7 @@ def test_calls_and_tokens_are_counted_and_half_a_swap_is_no_verdict() -> None:
     assert unknown == Cost(3, None, 8)
 
 
+@pytest.mark.engines
 def test_likelihoods_are_means_by_hand_and_come_from_the_store_the_second_time(tmp_path: Path) -> None:
     """Against the sum over the continuation's own logits, taken by hand."""
     torch = pytest.importorskip("torch")
@@ -303,6 +304,7 @@ def test_likelihoods_are_means_by_hand_and_come_from_the_store_the_second_time(t
 TEMPLATE = "{% for message in messages %}{{ message['content'] }} ! {% endfor %}{% if loud %}LOUD{% endif %}"
 
 
+@pytest.mark.engines
 def test_likelihoods_are_framed_as_the_answers_were(tmp_path: Path) -> None:
     """The template arguments of each row, and the template given: against the same prompts rendered by hand."""
     torch = pytest.importorskip("torch")
@@ -359,6 +361,7 @@ def scored(folder: Path, at: Path, outputs: Any, groups: Any, **more: Any) -> Sc
     return Likelihoods(open_model(f"transformers/{folder}"), at / "s.sqlite", **more).scores(outputs, groups)
 
 
+@pytest.mark.engines
 def test_a_models_own_answers_are_read_under_the_template_they_were_given_under(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("transformers")

@@ -112,6 +112,7 @@ def test_a_cluster_run_that_is_done_has_nothing_to_do(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.engines
+@pytest.mark.engines
 def test_a_cluster_run_goes_on() -> None:
     pytest.importorskip("ray")
     before = _parts()
