@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.engine.prices import price_table
     from simfarm.judges import load_judge
     from simfarm.runs.doctor import MOST_CALLS, examine, most_cost
+    from simfarm.runs.options import RunOptions
 
     judge = load_judge(arguments.judge) if arguments.judge else None
     if judge is not None and judge.rule is not None:
@@ -63,22 +64,23 @@ def run(arguments: argparse.Namespace) -> int:
         most = most_cost(backend, name, arguments.price)
         cost = "unknown price" if most is None else f"at most ${most:.4f} ({price_table()})"
         say(f"at most {plural(MOST_CALLS, 'call')} to {backend.name}/{name}: {cost}")
+    options = RunOptions(price=arguments.price, timeout=arguments.timeout)
     # what a backend learns of the model stands in the table, and need not be told beside it
     logging.getLogger("simfarm").disabled = True
     try:
-        made = asyncio.run(examine(backend, name, price=arguments.price, judge=judge, timeout=arguments.timeout))
+        examination = asyncio.run(examine(backend, name, options, judge))
     finally:
         logging.getLogger("simfarm").disabled = False
     if arguments.json:
-        answer_json(dataclasses.asdict(made))
+        answer_json(dataclasses.asdict(examination))
     else:
-        answer(_told(one_line(made.model), made.findings))
-        served = f"bundled judges it can serve: {', '.join(made.judges)}" if made.judges else "it can serve no judge"
-        _note(served)
-        if made.calls is not None:
-            cost = "unknown price" if made.cost is None else f"${made.cost:.6f}"
-            _note(f"{plural(made.calls, 'call')} made: {cost}")
-    return 0 if made.fit else 1
+        answer(_lines(one_line(examination.model), examination.findings))
+        served = ", ".join(examination.judges)
+        _note(f"bundled judges it can serve: {served}" if served else "it can serve no judge")
+        if examination.calls is not None:
+            cost = "unknown price" if examination.cost is None else f"${examination.cost:.6f}"
+            _note(f"{plural(examination.calls, 'call')} made: {cost}")
+    return 0 if examination.fit else 1
 
 
 def _around(arguments: argparse.Namespace) -> int:
@@ -88,11 +90,11 @@ def _around(arguments: argparse.Namespace) -> int:
     from simfarm.runs.surroundings import surroundings
 
     read_dotenv()
-    found = surroundings()
+    findings = surroundings()
     if arguments.json:
-        answer_json([dataclasses.asdict(one) for one in found])
+        answer_json([dataclasses.asdict(one) for one in findings])
     else:
-        answer(_told("this machine", found))
+        answer(_lines("this machine", findings))
         _note("--model SPEC examines a model: at most 8 cheap calls")
     return 0
 
@@ -101,16 +103,15 @@ def _note(line: str) -> None:
     answer("\n".join(wrapped(one_line(line), width_of(sys.stdout))))
 
 
-def _told(title: str, findings: Sequence[Finding]) -> str:
+def _lines(title: str, findings: Sequence[Finding]) -> str:
     """A line for each finding, broken beside its question and answer where the terminal is narrow."""
     width = width_of(sys.stdout)
     first = max(len(finding.question) for finding in findings)
     head = first + len("unknown") + 4
     lines = [title, "─" * min(width or 72, 100)]
     for finding in findings:
-        told = finding.told + (f" → {finding.remedy}" if finding.remedy else "")
-        room = None if width is None else max(width - head, 20)
-        pieces = wrapped(one_line(told), room, "")
+        text = finding.told + (f" → {finding.remedy}" if finding.remedy else "")
+        pieces = wrapped(one_line(text), None if width is None else max(width - head, 20), "")
         lines.append(f"{one_line(finding.question):{first}}  {finding.answer:7}  {pieces[0]}".rstrip())
         lines += [" " * head + piece for piece in pieces[1:]]
     return "\n".join([*lines, ""])

@@ -27,11 +27,15 @@ from simfarm.engine.prices import Tariff, price_table
 from simfarm.errors import InputError, ProviderError
 from simfarm.judges import Judge, list_judges
 from simfarm.runs.findings import Examination, Finding
+from simfarm.runs.options import RunOptions
 from simfarm.text.masking import shown_url
 
 __all__ = ["MOST_CALLS", "examine", "most_cost"]
 
 MOST_CALLS = 8
+
+TIMEOUT = 60.0
+"""Seconds a server has for a call."""
 
 READS_TEXT = "a judge that reads text: pairwise-reasoned"
 VARIES = "--repeats shows how far its verdicts vary"
@@ -73,17 +77,11 @@ def most_cost(backend: Backend, model: str, price: tuple[float, float] | None) -
 
 
 async def examine(
-    backend: Backend,
-    model: str,
-    *,
-    price: tuple[float, float] | None = None,
-    judge: Judge | None = None,
-    timeout: float | None = 60.0,
+    backend: Backend, model: str, options: RunOptions | None = None, judge: Judge | None = None
 ) -> Examination:
-    """Ask `model` one question for each thing that a run may need; closes the backend. `judge` is one that is to be
-    served. No failure of a call is raised: it is what was found."""
-    doctor = _Doctor(backend, model, price, None if backend.in_process else timeout)
-    made = doctor.made
+    """Ask `model` one question for each thing that a run may need, at the price and with the time-out of `options`;
+    closes the backend. `judge` is one that is to be served. No failure of a call is raised: it is a finding."""
+    doctor = _Doctor(backend, model, options or RunOptions())
     try:
         answers = await doctor.greet()
         if answers:
@@ -94,21 +92,23 @@ async def examine(
             doctor.serve(judge)
         if not backend.in_process:
             await doctor.outlast(ask=answers)
-        doctor.describe(price)
+        doctor.describe()
     finally:
         await backend.close()
-    made.calls = doctor.tap.calls if doctor.tap.open else None
-    return made
+    doctor.examination.calls = doctor.tap.calls if doctor.tap.open else None
+    return doctor.examination
 
 
 class _Doctor:
     """The questions, in the order in which their answers depend on each other."""
 
-    def __init__(self, backend: Backend, model: str, price: tuple[float, float] | None, timeout: float | None) -> None:
-        self.backend, self.model, self.timeout = backend, model, timeout
-        self.tariff = Tariff(backend.name, backend.base_url, price)
+    def __init__(self, backend: Backend, model: str, options: RunOptions) -> None:
+        self.backend, self.model, self.price = backend, model, options.price
+        self.timeout = None if backend.in_process else options.timeout or TIMEOUT
+        self.tariff = Tariff(backend.name, backend.base_url, options.price)
         self.tap = Tap(backend, MOST_CALLS)
-        self.made = Examination(model if backend.in_process else f"{backend.name}/{model}")
+        self.examination = Examination(model if backend.in_process else f"{backend.name}/{model}")
+        self.add = self.examination.add
         self.rates: dict[str, str] = {}
 
     async def ask(self, messages: tuple[Message, ...], **sampling: Any) -> Completion | Exception:
@@ -116,91 +116,95 @@ class _Doctor:
         try:
             self.backend.check(self.model, sampling)
             async with asyncio.timeout(self.timeout):
-                done = await insist(self.backend, Request(self.model, messages, sampling))
+                reply = await insist(self.backend, Request(self.model, messages, sampling))
         except TimeoutError:
             return TransientError(f"no answer within {self.timeout:g} s: raise --timeout")
         except (CallError, TransientError, ProviderError, InputError) as error:
             return error
         self.rates = self.tap.rates() or self.rates
-        self.pay(done)
-        return done
+        self.pay(reply)
+        return reply
 
-    def pay(self, done: Completion) -> None:
-        cost = 0.0 if self.backend.in_process else self.tariff.paid(done)
-        self.made.cost = None if cost is None or self.made.cost is None else self.made.cost + cost
+    def pay(self, reply: Completion) -> None:
+        cost = 0.0 if self.backend.in_process else self.tariff.paid(reply)
+        self.examination.cost = None if cost is None or self.examination.cost is None else self.examination.cost + cost
 
     async def greet(self) -> bool:
         """Whether the model answers at all; and what that answer shows of it."""
-        add = self.made.add
         sampling: Mapping[str, Any] = {"max_tokens": 16} if self.backend.in_process else DRAWN
-        done = await self.ask(PLAIN, **sampling)
+        reply = await self.ask(PLAIN, **sampling)
         objection = ""
-        if isinstance(done, CallError) and re.search("system|developer", str(done), re.IGNORECASE):
-            objection, without = str(done), await self.ask(PLAIN[1:], **sampling)
-            done = without if isinstance(without, Completion) else done
-        if isinstance(done, Exception):
-            self._refused(done)
+        if isinstance(reply, CallError) and re.search("system|developer", str(reply), re.IGNORECASE):
+            objection, without = str(reply), await self.ask(PLAIN[1:], **sampling)
+            reply = without if isinstance(without, Completion) else reply
+        if isinstance(reply, Exception):
+            self._refused(reply)
             return False
         if self.backend.in_process:
-            add("engine", True, f"{done.engine or self.backend.name} runs it in this process")
-            add("weights", True, f"{done.model or self.model}")
+            self.add("engine", True, f"{reply.engine or self.backend.name} runs it in this process")
+            self.add("weights", True, f"{reply.model or self.model}")
         else:
             self._let_in()
-            add("model", True, f"{done.model or self.model} answers")
-        replied = bool(done.text.strip())
-        add("reply", replied, f"{done.finish_reason or 'stop'}, {_tokens(done)}", "" if replied else "raise max_tokens")
+            self.add("model", True, f"{reply.model or self.model} answers")
+        replied = bool(reply.text.strip())
+        self.add(
+            "reply",
+            replied,
+            f"{reply.finish_reason or 'stop'}, {_tokens(reply)}",
+            "" if replied else "raise max_tokens",
+        )
         if objection:
-            add("system message", False, objection, "the same text in {% block user %} of the judge's template")
+            self.add("system message", False, objection, "the same text in {% block user %} of the judge's template")
         else:
-            heeded = "badger" in done.text.lower()
-            told = "heeded" if heeded else "taken, and not heeded in this reply"
-            add("system message", heeded or None, told, "" if heeded else "say it in {% block user %} too")
+            heeded = "badger" in reply.text.lower()
+            detail = "heeded" if heeded else "taken, and not heeded in this reply"
+            self.add("system message", heeded or None, detail, "" if heeded else "say it in {% block user %} too")
         if not self.backend.in_process:
-            self._parameters(done)
+            self._parameters(reply)
         return replied
 
     def _let_in(self) -> None:
         variable = getattr(self.backend, "key_variable", "")
         where = shown_url(self.backend.base_url) if self.backend.base_url else self.backend.name
-        self.made.add("server", True, f"{where} answers")
-        self.made.add("key", True, f"{variable} is accepted" if os.environ.get(variable) else "none is set, or wanted")
+        self.add("server", True, f"{where} answers")
+        self.add("key", True, f"{variable} is accepted" if os.environ.get(variable) else "none is set, or wanted")
 
     def _refused(self, error: Exception) -> None:
         """What could not be reached, by how far a call came."""
-        told, lost = str(error), isinstance(error, Unreachable) or (self.tap.open and self.tap.status is None)
+        detail, lost = str(error), isinstance(error, Unreachable) or (self.tap.open and self.tap.status is None)
         steps = ["weights"] if self.backend.in_process else ["server", "key", "model", "reply"]
-        named = (step for step, said in STEPS.items() if any(what.format(model=self.model) in told for what in said))
+        named = (step for step, said in STEPS.items() if any(what.format(model=self.model) in detail for what in said))
         bad = next(named, "model" if isinstance(error, InputError) else "server" if lost else "reply")
         bad = bad if bad in steps else steps[0]
         for step in steps:
             good = steps.index(step) < steps.index(bad)
             if step == bad or good:
-                self.made.add(step, good, told if step == bad else "answers" if step == "server" else "accepted")
+                self.add(step, good, detail if step == bad else "answers" if step == "server" else "accepted")
         more = ["system message", "log probabilities", "JSON schema"]
         for question in [*steps[steps.index(bad) + 1 :], *more]:
-            self.made.add(question, None, NOT_ASKED)
+            self.add(question, None, NOT_ASKED)
 
-    def _parameters(self, done: Completion) -> None:
+    def _parameters(self, reply: Completion) -> None:
         """What the request was allowed to say, by what went over the wire in the end."""
-        add, tap = self.made.add, self.tap
-        thought = done.thinking_tokens
-        if thought is None and not done.text.strip() and done.finish_reason == "length":
-            add("thinks first", True, f"used up {_tokens(done)} and replied nothing", self._less())
+        tap = self.tap
+        thought = reply.thinking_tokens
+        if thought is None and not reply.text.strip() and reply.finish_reason == "length":
+            self.add("thinks first", True, f"used up {_tokens(reply)} and replied nothing", self._less())
         elif thought is None:
-            add("thinks first", None, "the answer does not count it")
+            self.add("thinks first", None, "the answer does not count it")
         else:
-            told = f"{thought:,} of {done.output_tokens or 0:,} tokens here"
-            add("thinks first", thought > 0, told, self._less() if thought else "")
+            detail = f"{thought:,} of {reply.output_tokens or 0:,} tokens here"
+            self.add("thinks first", thought > 0, detail, self._less() if thought else "")
         if not tap.open:
             for question in ("temperature", "seed", "token limit"):
-                add(question, None, "litellm leaves out what it knows to be refused")
+                self.add(question, None, "litellm leaves out what it knows to be refused")
             return
         for question, remedy in (("temperature", f"its own counts; {VARIES}"), ("seed", VARIES)):
             taken = question in tap.sent
             said = tap.refusal_of(question) or "left out: this model takes none"
-            add(question, taken, "taken" if taken else said, "" if taken else remedy)
+            self.add(question, taken, "taken" if taken else said, "" if taken else remedy)
         limit = next((name for name in tap.sent if name in ("max_tokens", "max_completion_tokens")), None)
-        add("token limit", limit is not None, f"as {limit}, {tap.sent[limit]:,} here" if limit else "left out")
+        self.add("token limit", limit is not None, f"as {limit}, {tap.sent[limit]:,} here" if limit else "left out")
 
     def _less(self) -> str:
         """How a judge has it think less, by what is known of the model."""
@@ -214,93 +218,96 @@ class _Doctor:
 
     async def weigh(self) -> None:
         """Log probabilities, and in this process whether a reply is held to the labels."""
-        done = await self.ask(LETTER, temperature=0, max_tokens=1, logprobs=5)
-        if isinstance(done, Completion) and "temperature" in self.tap.sent:
+        reply = await self.ask(LETTER, temperature=0, max_tokens=1, logprobs=5)
+        if isinstance(reply, Completion) and "temperature" in self.tap.sent:
             # some take none only while they think, and here they are asked not to
             quiet = Finding("temperature", "yes", "taken while it does not think")
-            refused = [f.question == "temperature" and f.answer == "no" for f in self.made.findings]
-            self.made.findings = [quiet if no else f for f, no in zip(self.made.findings, refused, strict=True)]
-        if isinstance(done, Exception):
-            other = "" if "reads text" in str(done) else READS_TEXT
-            self.made.add("log probabilities", _is_no(done), str(done), other)
-        elif not done.logprobs:
-            self.made.add("log probabilities", False, "none in the answer", READS_TEXT)
+            refused = [f.question == "temperature" and f.answer == "no" for f in self.examination.findings]
+            self.examination.findings = [
+                quiet if no else f for f, no in zip(self.examination.findings, refused, strict=True)
+            ]
+        if isinstance(reply, Exception):
+            other = "" if "reads text" in str(reply) else READS_TEXT
+            self.add("log probabilities", _is_no(reply), str(reply), other)
+        elif not reply.logprobs:
+            self.add("log probabilities", False, "none in the answer", READS_TEXT)
         else:
-            told = f"of the {len(done.logprobs[0].top)} likeliest tokens"
-            self.made.add("log probabilities", bool(done.logprobs[0].top), told)
+            detail = f"of the {len(reply.logprobs[0].top)} likeliest tokens"
+            self.add("log probabilities", bool(reply.logprobs[0].top), detail)
         if self.backend.in_process:
-            done = await self.ask(LETTER, temperature=0, max_tokens=4, choices=["m", "M"])
-            held = isinstance(done, Completion) and done.text.strip() in ("m", "M")
-            told = done.text if isinstance(done, Completion) else str(done)
-            self.made.add("held to labels", held, f"replied {told!r}" if held else told, "" if held else READS_TEXT)
+            reply = await self.ask(LETTER, temperature=0, max_tokens=4, choices=["m", "M"])
+            held = isinstance(reply, Completion) and reply.text.strip() in ("m", "M")
+            detail = reply.text if isinstance(reply, Completion) else str(reply)
+            self.add("held to labels", held, f"replied {detail!r}" if held else detail, "" if held else READS_TEXT)
 
     async def hold(self) -> None:
         """Whether a reply is held to a JSON schema that the question does not mention."""
         before = len(self.tap.refusals)
-        done = await self.ask(NUMBER, temperature=0, max_tokens=64, schema=SCHEMA)
+        reply = await self.ask(NUMBER, temperature=0, max_tokens=64, schema=SCHEMA)
         remedy = "pairwise-reasoned needs none; with pairwise-json a reply may be no JSON"
-        if isinstance(done, Exception):
-            self.made.add("JSON schema", _is_no(done), str(done), remedy)
+        if isinstance(reply, Exception):
+            self.add("JSON schema", _is_no(reply), str(reply), remedy)
             return
         try:
-            kept = json.loads(done.text).keys() == {"larger"}
+            kept = json.loads(reply.text).keys() == {"larger"}
         except (ValueError, AttributeError, RecursionError):
             kept = False
         refused = self.tap.refusals[before:]
-        told = "kept" if kept else refused[-1] if refused and refused[-1] else "not kept: the reply is of another form"
-        self.made.add("JSON schema", kept, told, "" if kept else remedy)
+        detail = (
+            "kept" if kept else refused[-1] if refused and refused[-1] else "not kept: the reply is of another form"
+        )
+        self.add("JSON schema", kept, detail, "" if kept else remedy)
 
     async def decide(self) -> None:
         """Whether the server gives decisions: nothing that is bundled needs one."""
         if self.backend.name != "openai":
-            self.made.add("decisions", False, f"{self.backend.name}/ has no such address", "no bundled judge needs it")
+            self.add("decisions", False, f"{self.backend.name}/ has no such address", "no bundled judge needs it")
             return
         if not self.tap.left:
-            self.made.add("decisions", None, f"{NOT_ASKED}: the {MOST_CALLS} calls were made")
+            self.add("decisions", None, f"{NOT_ASKED}: the {MOST_CALLS} calls were made")
             return
-        took, told = await self.tap.decides(self.model)
+        took, detail = await self.tap.decides(self.model)
         if took is not None:
             self.pay(took)
-            self.made.add("decisions", True, told)
+            self.add("decisions", True, detail)
             return
         passing = self.tap.status in (None, 408, 429, 500, 502, 503, 504, 529)
-        self.made.add("decisions", None if passing else False, told, "no bundled judge needs it")
+        self.add("decisions", None if passing else False, detail, "no bundled judge needs it")
 
     async def outlast(self, *, ask: bool) -> None:
         """How long the model lives and how much it takes: as its provider says, where `ask`, else by the table."""
-        add, today = self.made.add, datetime.now(UTC).date()
+        today = datetime.now(UTC).date()
         said = await self.backend.about(self.model) if ask and isinstance(self.backend, Describing) else None
         line = retirement(f"{self.backend.name}/{self.model}", self.backend.base_url)
         about = known_about(said, line) or About()
         if about.shutdown is not None:
             new = f"--model {self.backend.name}/{about.replacement}"
             other = new if about.replacement else "another model in time"
-            add("lives on", False, about.warning(self.model, today, "a board") or "", other)
+            self.add("lives on", False, about.warning(self.model, today, "a board") or "", other)
         elif about.lifecycle is not None or about.learnt is not None:
-            add("lives on", about.lifecycle != "retired", f"no end is told ({about.lifecycle or about.learnt})")
+            self.add("lives on", about.lifecycle != "retired", f"no end is told ({about.lifecycle or about.learnt})")
         else:
-            add("lives on", None, "nobody tells its end")
+            self.add("lives on", None, "nobody tells its end")
         if about.context is not None:
             reply = f", of a reply {about.most_tokens:,}" if about.most_tokens else ""
-            add("context", True, f"{about.context:,} tokens{reply}")
+            self.add("context", True, f"{about.context:,} tokens{reply}")
 
-    def describe(self, price: tuple[float, float] | None) -> None:
+    def describe(self) -> None:
         """What is known without a question: what it costs, and how often it may be asked."""
-        add = self.made.add
         if self.backend.in_process:
-            add("price", True, "nothing, it runs in this process")
+            self.add("price", True, "nothing, it runs in this process")
             return
-        table = "yours" if price else price_table()
+        table = "yours" if self.price else price_table()
         one = [self.tariff.most(self.model, *tokens) for tokens in ((1000, 0), (0, 1000))]
         if one[0] is None or one[1] is None:
-            add("price", None, "no list price for this model", "--price IN,OUT; without it --budget is refused")
+            self.add("price", None, "no list price for this model", "--price IN,OUT; without it --budget is refused")
         else:
-            told = f"${one[0] * 1000:g} in, ${one[1] * 1000:g} out, a million tokens ({table})"
-            add("price", True, told)
+            detail = f"${one[0] * 1000:g} in, ${one[1] * 1000:g} out, a million tokens ({table})"
+            self.add("price", True, detail)
         if self.rates:
-            add("rate limits", True, ", ".join(f"{name} {value}" for name, value in self.rates.items()))
+            self.add("rate limits", True, ", ".join(f"{name} {value}" for name, value in self.rates.items()))
         else:
-            add("rate limits", None, "no header tells them", "--rpm and --tpm, where calls are throttled")
+            self.add("rate limits", None, "no header tells them", "--rpm and --tpm, where calls are throttled")
 
     def serve(self, judge: Judge | None) -> None:
         """Which judges the model can serve, by what was found and by what the backend knows."""
@@ -308,17 +315,17 @@ class _Doctor:
         for one in [*list_judges(), *([judge] if judge else [])]:
             if one.rule is None:
                 able[one.name] = self._unserved(one)
-        self.made.judges = [name for name, why in able.items() if why is None]
-        self.made.fit = True
+        self.examination.judges = [name for name, why in able.items() if why is None]
+        self.examination.fit = True
         if judge is not None:
             why = able[judge.name]
-            self.made.add(f"judge {judge.name}", why is None, why or "can be served")
-            self.made.fit = why is None
+            self.add(f"judge {judge.name}", why is None, why or "can be served")
+            self.examination.fit = why is None
 
     def _unserved(self, judge: Judge) -> str | None:
         """Why a judge cannot be served, None where it can."""
         weighs = judge.verdict is not None and judge.verdict.parser == "token_logprobs"
-        if weighs and not self.made.is_yes("log probabilities"):
+        if weighs and not self.examination.is_yes("log probabilities"):
             return f"it needs log probabilities; use {READS_TEXT}"
         try:
             self.backend.check(self.model, judge.sampling)
@@ -332,7 +339,7 @@ def _is_no(error: Exception) -> bool | None:
     return None if isinstance(error, TransientError) or str(error).startswith(NOT_ASKED) else False
 
 
-def _tokens(done: Completion) -> str:
-    if done.input_tokens is None or done.output_tokens is None:
+def _tokens(reply: Completion) -> str:
+    if reply.input_tokens is None or reply.output_tokens is None:
         return "tokens not counted"
-    return f"{done.input_tokens:,} tokens in, {done.output_tokens:,} out"
+    return f"{reply.input_tokens:,} tokens in, {reply.output_tokens:,} out"

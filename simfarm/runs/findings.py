@@ -19,7 +19,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Examination:
-    """What was found. `calls` counts what went over the wire, None where nobody can (litellm, a model in this process);
+    """All findings. `calls` counts what went over the wire, None where nobody can (litellm, a model in this process);
     `cost` is in US dollars, None where it is unknown; `judges` are the bundled ones that the model can serve; `fit`:
     it can serve what was asked of it, a judge that reads text if nothing was."""
 
@@ -30,9 +30,9 @@ class Examination:
     judges: list[str] = field(default_factory=list)
     fit: bool = False
 
-    def add(self, question: str, answer: bool | None, told: str, remedy: str = "") -> None:
+    def add(self, question: str, answer: bool | None, detail: str, remedy: str = "") -> None:
         word = "unknown" if answer is None else "yes" if answer else "no"
-        self.findings.append(Finding(question, word, told, remedy))
+        self.findings.append(Finding(question, word, detail, remedy))
 
     def is_yes(self, question: str) -> bool:
         return any(f.question == question and f.answer == "yes" for f in self.findings)

@@ -37,11 +37,11 @@ EXTRAS = {
 
 def surroundings() -> list[Finding]:
     """One finding a line. A key's value is never among them."""
-    found = [_keys(), _dotenv(), _store(), _embedded(), _versions()]
+    findings = [_keys(), _dotenv(), _store(), _embedded(), _versions()]
     missing = [extra for extra, package in EXTRAS.items() if _version(package) is None]
     present = ", ".join(extra for extra in EXTRAS if extra not in missing)
-    told = f"{present or 'none'}" + (f"; not installed: {', '.join(missing)}" if missing else "")
-    found.append(Finding("extras", "yes" if present else "no", told))
+    detail = f"{present or 'none'}" + (f"; not installed: {', '.join(missing)}" if missing else "")
+    findings.append(Finding("extras", "yes" if present else "no", detail))
     for judge in list_judges():
         if judge.model is not None:
             variable = KEYS.get(judge.model.partition("/")[0], "")
@@ -51,9 +51,9 @@ def surroundings() -> list[Finding]:
             other = "" if weighs else ", or --model embedded"
             remedy = "" if ready else f"export {variable}{other}"
             line = retirement(judge.model)
-            told = f"asks {judge.model}" + (f", which is shut down on {line.shutdown}" if line else "")
-            found.append(Finding(f"judge {judge.name}", "yes" if ready else "no", told, remedy))
-    return found
+            detail = f"asks {judge.model}" + (f", which is shut down on {line.shutdown}" if line else "")
+            findings.append(Finding(f"judge {judge.name}", "yes" if ready else "no", detail, remedy))
+    return findings
 
 
 def _keys() -> Finding:
@@ -90,8 +90,8 @@ def _embedded() -> Finding:
 
 def _versions() -> Finding:
     python = ".".join(map(str, sys.version_info[:3]))
-    told = [f"simfarm {__version__}", f"Python {python}", *(f"{name} {_version(name)}" for name in PACKAGES)]
-    return Finding("versions", "yes", ", ".join(told))
+    versions = [f"simfarm {__version__}", f"Python {python}", *(f"{name} {_version(name)}" for name in PACKAGES)]
+    return Finding("versions", "yes", ", ".join(versions))
 
 
 def _version(package: str) -> str | None:
