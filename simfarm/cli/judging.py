@@ -23,7 +23,8 @@ __all__ = ["allow_no_key", "dry_run", "introduce", "open_run", "open_session", "
 
 def open_session(arguments: argparse.Namespace) -> AnnotationRun:
     """The annotation run that the options describe."""
-    return AnnotationRun.open(judge_options(arguments), run_options(arguments))
+    judging, running = judge_options(arguments), run_options(arguments)
+    return AnnotationRun.open(judging, running)
 
 
 def open_run(arguments: argparse.Namespace) -> tuple[AnnotationRun, Sequence[Comparison]]:
