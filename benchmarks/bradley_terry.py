@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from simfarm.ranking import Comparisons, controlled_win_rates, rank_partitions
+from simfarm.ranking import Matches, controlled_win_rates, rank_partitions
 from simfarm.statistics.bradley_terry import ELO_SCALE, bradley_terry
 from simfarm.statistics.logistic import Rows, fit_rows
 from simfarm.statistics.style import StyleDifferences
@@ -41,7 +41,7 @@ FIRST = 0.3
 NAMES = ("length", "headers", "lists", "bold", "code")
 
 
-def plant(n_clusters: int, rng: np.random.Generator, *, baseline: bool = False) -> Comparisons:
+def plant(n_clusters: int, rng: np.random.Generator, *, baseline: bool = False) -> Matches:
     """Clusters of 3 pairs × 2 orders × 2 repeats, 6 models (or all against the first one, with `baseline`).
 
     With chance 0.7 the four verdicts of a pair rest on one random draw, so they mostly agree; with chance 0.3 all
@@ -58,13 +58,13 @@ def plant(n_clusters: int, rng: np.random.Generator, *, baseline: bool = False) 
     of_pair, of_cluster = np.repeat(rng.random((2, n)), 4, axis=1), np.repeat(rng.random((2, n_clusters)), 12, axis=1)
     draw = np.where(of_pair[0] < 0.7, of_pair[1], rng.random(4 * n))
     draw = np.where(of_cluster[0] < 0.3, of_cluster[1], draw)
-    return Comparisons(
+    return Matches(
         tuple("abcdef"), first, second, (draw < expit(eta)).astype(float), cluster,
         order=order, features=x, feature_names=("one", "two"),
     )  # fmt: skip
 
 
-def exploded_rows(c: Comparisons, rounds: int, rng: np.random.Generator) -> np.ndarray:
+def exploded_rows(c: Matches, rounds: int, rng: np.random.Generator) -> np.ndarray:
     """Arena-hard's interval, as a method: every call is a row, rows are drawn with replacement, refit, percentiles.
 
     The model refitted is the same one (order and style included), so only the resampling differs.
@@ -119,7 +119,7 @@ def coverage(replicates: int, n_clusters: int, rounds: int, seed: int) -> dict[s
     return {name: float(np.mean(found)) for name, found in hits.items()}
 
 
-def many(n: int, seed: int = 0, n_models: int = 50, per_cluster: int = 10) -> Comparisons:
+def many(n: int, seed: int = 0, n_models: int = 50, per_cluster: int = 10) -> Matches:
     """n comparisons of 50 models, ten to an instruction in file order, five style features and an order effect."""
     rng = np.random.default_rng(seed)
     strength = rng.standard_normal(n_models)
@@ -130,7 +130,7 @@ def many(n: int, seed: int = 0, n_models: int = 50, per_cluster: int = 10) -> Co
     p = (rng.random(n) < expit(eta)).astype(float)
     p[rng.random(n) < 0.05] = 0.5
     names = tuple(f"model-{k:02}" for k in range(n_models))
-    return Comparisons(names, first, second, p, np.arange(n) // per_cluster, features=x, feature_names=NAMES)
+    return Matches(names, first, second, p, np.arange(n) // per_cluster, features=x, feature_names=NAMES)
 
 
 def timed(case: str, n: int, repeats: int) -> dict[str, float]:

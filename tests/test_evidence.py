@@ -10,7 +10,7 @@ import pytest
 from tables import verdicts_of
 
 from simfarm.cli import main
-from simfarm.data import spool
+from simfarm.data import frames, spool
 from simfarm.data.evidence import READ
 from simfarm.data.files import write_rows
 from simfarm.data.frames import Verdicts, frame_verdicts, read_verdicts
@@ -91,6 +91,22 @@ def test_partitions_that_simfarm_wrote_are_ranked_as_the_table_is(tmp_path: Path
     write_rows(files[0], [row | {"annotator": "another"} for row in rows[:32]])
     with pytest.raises(InputError, match="2 judges"):
         rank_partitions(files)
+
+
+def test_what_a_row_means_is_decided_once_for_all_estimates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = verdicts("m") + verdicts("k")
+    people = [row | {"annotator": "a person", "preference": float(RNG.choice([1, 2]))} for row in rows[:80:2]]
+    write_rows(tmp_path / "v.jsonl", rows)
+    write_rows(tmp_path / "people.jsonl", people)
+    normal, read = frames._normal, []
+    monkeypatch.setattr(frames, "_normal", lambda gathered, source: (read.append(source), normal(gathered, source))[1])
+    files = [str(tmp_path / "v.jsonl"), str(tmp_path / "people.jsonl")]
+    assert main(["evaluate", files[0], "--control", "style", "--human", files[1], "--json"]) == 0
+    board = json.loads(capsys.readouterr().out)
+    assert {"style_controlled", "human_calibrated"} <= set(board)
+    assert sorted(read) == sorted(files)
 
 
 def test_two_outputs_of_one_length_are_two_comparisons_without_their_texts() -> None:

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from simfarm.errors import InputError
-from simfarm.ranking import Comparisons, bootstrap_ratings, bradley_terry, rank_intervals
+from simfarm.ranking import Matches, bootstrap_ratings, bradley_terry, rank_intervals
 from simfarm.statistics import logistic
 from simfarm.statistics.bradley_terry import ELO_SCALE
 
@@ -19,7 +19,7 @@ SLOPES = np.array([0.4, -0.2])
 FIRST = 0.3
 
 
-def plant(n_clusters: int, rng: np.random.Generator, *, features: bool = True, pairs: int = 3) -> Comparisons:
+def plant(n_clusters: int, rng: np.random.Generator, *, features: bool = True, pairs: int = 3) -> Matches:
     """Clusters of `pairs` pairs × 2 orders × 2 repeats; verdicts of one pair share their random draw 7 times in 10.
 
     The marginal chance of each verdict is exactly the model's, so the strengths, slopes and order effect are known.
@@ -34,7 +34,7 @@ def plant(n_clusters: int, rng: np.random.Generator, *, features: bool = True, p
     eta = STRENGTHS[second] - STRENGTHS[first] + FIRST * order + (x @ SLOPES if features else 0.0)
     shared, own = np.repeat(rng.random(n), 4), rng.random(4 * n)
     draw = np.where(np.repeat(rng.random(n), 4) < 0.7, shared, own)
-    return Comparisons(
+    return Matches(
         models=tuple("abcdef"),
         model_1=first,
         model_2=second,
@@ -46,7 +46,7 @@ def plant(n_clusters: int, rng: np.random.Generator, *, features: bool = True, p
     )
 
 
-def design(c: Comparisons) -> np.ndarray:
+def design(c: Matches) -> np.ndarray:
     """Columns of the logistic regression with the first model's strength fixed at 0."""
     rows = np.arange(len(c.p))
     dummies = np.zeros((len(c.p), len(c.models)))
@@ -159,7 +159,7 @@ def test_a_weight_scores_a_verdict_and_is_no_new_evidence() -> None:
 def test_ties_are_half_or_left_out() -> None:
     # 6 wins, 2 losses, 4 ties: half a win each gives 8 to 4, without them 6 to 2.
     p = np.array([1.0] * 6 + [0.0] * 2 + [0.5] * 4)
-    c = Comparisons(("a", "b"), np.zeros(12, int), np.ones(12, int), p, np.arange(12))
+    c = Matches(("a", "b"), np.zeros(12, int), np.ones(12, int), p, np.arange(12))
     half, dropped = bradley_terry(c), bradley_terry(c, drop_ties=True)
     assert half.ratings["b"].value - half.ratings["a"].value == pytest.approx(400 * np.log10(8 / 4))
     assert dropped.ratings["b"].value - dropped.ratings["a"].value == pytest.approx(400 * np.log10(6 / 2))
@@ -168,7 +168,7 @@ def test_ties_are_half_or_left_out() -> None:
 
 def test_soft_preferences_of_two_models_are_the_logit_of_their_mean() -> None:
     p = np.random.default_rng(9).uniform(size=50)
-    fitted = bradley_terry(Comparisons(("a", "b"), np.zeros(50, int), np.ones(50, int), p, np.arange(50)))
+    fitted = bradley_terry(Matches(("a", "b"), np.zeros(50, int), np.ones(50, int), p, np.arange(50)))
     gap = fitted.ratings["b"] - fitted.ratings["a"]
     mean = p.mean()
     assert gap.value == pytest.approx(400 * np.log10(mean / (1 - mean)))
@@ -188,7 +188,7 @@ def test_cluster_ids_may_be_any_integers() -> None:
 def test_the_order_of_rows_and_the_size_of_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     c = plant(100, np.random.default_rng(13))
     whole = bradley_terry(c)
-    monkeypatch.setattr(sys.modules[Comparisons.__module__], "_BLOCK", 7)
+    monkeypatch.setattr(sys.modules[Matches.__module__], "_BLOCK", 7)
     monkeypatch.setattr(logistic, "_BLOCK", 11)
     blocks = bradley_terry(c)
     mixed = np.random.default_rng(14).permutation(len(c.p))
@@ -218,9 +218,9 @@ def test_narrow_codes_and_lists_are_taken_as_they_are() -> None:
     second = (first + 1 + rng.integers(19, size=800)) % 20
     p = rng.integers(0, 2, 800)
     names = tuple(f"m{k}" for k in range(20))
-    wide = bradley_terry(Comparisons(names, first, second, p.astype(float), np.arange(800)))
+    wide = bradley_terry(Matches(names, first, second, p.astype(float), np.arange(800)))
     narrow = bradley_terry(
-        Comparisons(names, first.astype(np.int8), second.astype(np.uint8), list(p), list(range(800)))  # type: ignore[arg-type]
+        Matches(names, first.astype(np.int8), second.astype(np.uint8), list(p), list(range(800)))  # type: ignore[arg-type]
     )
     assert narrow.ratings["m3"].value == wide.ratings["m3"].value
 
@@ -228,8 +228,8 @@ def test_narrow_codes_and_lists_are_taken_as_they_are() -> None:
 def test_a_model_against_itself_tells_of_the_order_alone() -> None:
     order = np.array([1, -1] * 50)
     mine = np.where(order > 0, np.arange(100) % 10 < 8, np.arange(100) % 10 < 3).astype(float)
-    others = Comparisons(("a", "b"), np.zeros(4, int), np.ones(4, int), np.array([1, 0, 1, 1.0]), np.arange(4))
-    both = Comparisons(
+    others = Matches(("a", "b"), np.zeros(4, int), np.ones(4, int), np.array([1, 0, 1, 1.0]), np.arange(4))
+    both = Matches(
         ("a", "b"),
         np.zeros(104, int),
         np.append(others.model_2, np.zeros(100, int)),
@@ -247,7 +247,7 @@ def test_a_model_that_never_lost_gets_a_finite_rating_from_the_stated_prior() ->
     rng = np.random.default_rng(11)
     first, second = np.repeat([0, 0, 1], 30), np.repeat([1, 2, 2], 30)
     p = np.where(second == 2, 1.0, (rng.random(90) < 0.4).astype(float))
-    fitted = bradley_terry(Comparisons(("a", "b", "c"), first, second, p, np.arange(90)))
+    fitted = bradley_terry(Matches(("a", "b", "c"), first, second, p, np.arange(90)))
 
     def loss(theta: np.ndarray) -> float:
         theta = theta - theta.mean()
@@ -271,7 +271,7 @@ def test_the_priors_pull_is_no_clusters() -> None:
     n = 60
     first, second = np.tile([0, 0, 1], n), np.tile([1, 2, 2], n)
     p = np.where(first == 0, 0.0, rng.binomial(1, 0.5, 3 * n)).astype(float)
-    fitted = bradley_terry(Comparisons(("best", "one", "other"), first, second, p, np.repeat(np.arange(n), 3)))
+    fitted = bradley_terry(Matches(("best", "one", "other"), first, second, p, np.repeat(np.arange(n), 3)))
     assert fitted.prior
     for rating in fitted.ratings.values():
         assert abs(rating.influence.mean()) < 1e-9 * np.abs(rating.influence).max()
@@ -279,7 +279,7 @@ def test_the_priors_pull_is_no_clusters() -> None:
 
 def test_the_prior_does_not_act_where_every_model_lost_something() -> None:
     # A beats B beats C beats A: no one is undefeated, though every single pair is one-sided.
-    c = Comparisons(("a", "b", "c"), np.array([0, 1, 2] * 5), np.array([1, 2, 0] * 5), np.zeros(15), np.arange(15))
+    c = Matches(("a", "b", "c"), np.array([0, 1, 2] * 5), np.array([1, 2, 0] * 5), np.zeros(15), np.arange(15))
     fitted = bradley_terry(c)
     assert not fitted.prior
     assert fitted.strengths == pytest.approx([0, 0, 0], abs=1e-9)
@@ -287,7 +287,7 @@ def test_the_prior_does_not_act_where_every_model_lost_something() -> None:
 
 def test_a_judge_that_always_names_the_first_shown_needs_the_prior_for_the_order_effect() -> None:
     order = np.tile([1, -1], 20)
-    c = Comparisons(
+    c = Matches(
         ("a", "b"), np.zeros(40, int), np.ones(40, int), (order > 0).astype(float), np.arange(40) // 2, order=order
     )
     fitted = bradley_terry(c)
@@ -318,7 +318,7 @@ def test_rank_intervals_by_hand() -> None:
 
 
 def test_a_disconnected_graph_names_its_parts() -> None:
-    c = Comparisons(tuple("abcde"), np.array([0, 0, 2]), np.array([1, 1, 3]), np.array([1.0, 0, 0.5]), np.arange(3))
+    c = Matches(tuple("abcde"), np.array([0, 0, 2]), np.array([1, 1, 3]), np.array([1.0, 0, 0.5]), np.arange(3))
     with pytest.raises(InputError, match=r"3 parts .*\{a, b\} and \{c, d\} and \{e\}"):
         bradley_terry(c)
     with pytest.raises(InputError, match="3 parts"):
@@ -355,7 +355,7 @@ GOOD = {
 )
 def test_bad_input_is_one_line(change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        bradley_terry(Comparisons(**{**GOOD, **change}))  # type: ignore[arg-type]
+        bradley_terry(Matches(**{**GOOD, **change}))  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
 
 
@@ -380,4 +380,4 @@ def test_a_model_that_won_or_lost_everything_needs_the_prior_wherever_it_stands(
     for always in (0.0, 1.0):
         p = (rng.random(120) < 0.5).astype(float)
         p = np.where(first == unbeaten, always, np.where(second == unbeaten, 1 - always, p))
-        assert bradley_terry(Comparisons(("a", "b", "c"), first, second, p, np.arange(120))).prior
+        assert bradley_terry(Matches(("a", "b", "c"), first, second, p, np.arange(120))).prior

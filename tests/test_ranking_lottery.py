@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import linprog
 
 from simfarm.errors import InputError
-from simfarm.ranking import Comparisons, cyclic_triads, maximal_lottery, pair_rates
+from simfarm.ranking import Matches, cyclic_triads, maximal_lottery, pair_rates
 from simfarm.statistics.lottery import lottery
 
 ROCK_PAPER_SCISSORS = np.array([[0.5, 0.7, 0.3, 0.8], [0.3, 0.5, 0.7, 0.8], [0.7, 0.3, 0.5, 0.8], [0.2, 0.2, 0.2, 0.5]])
@@ -20,7 +20,7 @@ def _random_rates(n: int, rng: np.random.Generator, levels: int = 0) -> np.ndarr
     return 0.5 + np.triu(a, 1) - np.triu(a, 1).T
 
 
-def _planted(rates: np.ndarray, n: int, rng: np.random.Generator) -> Comparisons:
+def _planted(rates: np.ndarray, n: int, rng: np.random.Generator) -> Matches:
     """Every pair on every instruction, both orders and a repeat, the verdicts of an instruction correlated."""
     models = tuple("abcdefghij"[: len(rates)])
     first, second = np.triu_indices(len(rates), 1)
@@ -31,7 +31,7 @@ def _planted(rates: np.ndarray, n: int, rng: np.random.Generator) -> Comparisons
     cluster, pair, call = (np.broadcast_to(x, shape).ravel() for x in np.ogrid[: shape[0], : shape[1], : shape[2]])
     swap = call % 2 == 1
     p = lost.ravel().astype(float)
-    return Comparisons(
+    return Matches(
         models,
         np.where(swap, second[pair], first[pair]),
         np.where(swap, first[pair], second[pair]),
@@ -117,7 +117,7 @@ def test_support_is_unsure_where_the_winner_is() -> None:
 
 
 def test_pair_rate_is_the_mean_over_instructions_whatever_the_side() -> None:
-    data = Comparisons(
+    data = Matches(
         ("a", "b"),
         np.array([0, 1, 0, 0]),
         np.array([1, 0, 1, 1]),
@@ -169,7 +169,7 @@ def test_pandalm_has_a_condorcet_winner(shared_data: Path, who: str) -> None:
     pair = keys.reindex(rows["item_id"]).str.split("_", expand=True)
     models = tuple(sorted({*pair[0], *pair[1]}))
     codes = [pair[side].map(models.index).to_numpy() for side in (0, 1)]
-    comparisons = Comparisons(models, *codes, rows["preference"].to_numpy() - 1, pd.factorize(rows["item_id"])[0])
+    comparisons = Matches(models, *codes, rows["preference"].to_numpy() - 1, pd.factorize(rows["item_id"])[0])
     found = lottery(comparisons, replicates=100)
     assert found.winner == "llama-7b"
     assert found.weights[models.index("llama-7b")] == 1
@@ -178,12 +178,12 @@ def test_pandalm_has_a_condorcet_winner(shared_data: Path, who: str) -> None:
 
 
 def test_a_pair_that_never_met_is_named() -> None:
-    star = Comparisons(("base", "b", "c"), np.zeros(4, int), np.array([1, 1, 2, 2]), np.full(4, 0.4), np.arange(4))
+    star = Matches(("base", "b", "c"), np.zeros(4, int), np.array([1, 1, 2, 2]), np.full(4, 0.4), np.arange(4))
     with pytest.raises(InputError, match="b and c were never compared"):
         lottery(star)
     with pytest.raises(InputError, match="no three models"):
         cyclic_triads(star)
-    one = Comparisons(("a", "b"), np.zeros(3, int), np.ones(3, int), np.full(3, 0.4), np.zeros(3, int))
+    one = Matches(("a", "b"), np.zeros(3, int), np.ones(3, int), np.full(3, 0.4), np.zeros(3, int))
     with pytest.raises(InputError, match="1 instruction"):
         lottery(one)
     rates = ROCK_PAPER_SCISSORS.copy()

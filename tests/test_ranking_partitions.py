@@ -9,7 +9,7 @@ import pytest
 from scipy.special import expit
 
 from simfarm.errors import InputError
-from simfarm.ranking import BradleyTerry, Comparisons, bradley_terry, rank_partitions
+from simfarm.ranking import BradleyTerry, Matches, bradley_terry, rank_partitions
 
 pytest.importorskip("duckdb")
 
@@ -40,7 +40,7 @@ def table(n: int, seed: int = 0) -> pd.DataFrame:
 def from_arrays(rows: pd.DataFrame) -> BradleyTerry:
     code = {name: k for k, name in enumerate(MODELS)}
     return bradley_terry(
-        Comparisons(
+        Matches(
             MODELS,
             rows["model_1"].map(code).to_numpy(),
             rows["model_2"].map(code).to_numpy(),

@@ -9,8 +9,8 @@ from scipy.special import expit
 
 from simfarm.errors import InputError
 from simfarm.ranking import (
-    Comparisons,
     Estimate,
+    Matches,
     control_names,
     controlled_bradley_terry,
     controlled_win_rates,
@@ -171,7 +171,7 @@ def test_controlled_ranking_takes_the_effect_of_lists_out() -> None:
     style = style_differences(counted[0], counted[1], ("lists", "bold"))
     chance = expit(0.8 * ((kinds[1] == 1).astype(float) - (kinds[0] == 1)))
     p = (rng.random(n) < chance).astype(float)
-    found = controlled_bradley_terry(Comparisons(("a", "b", "c"), first, second, p, np.arange(n) // 2), style)
+    found = controlled_bradley_terry(Matches(("a", "b", "c"), first, second, p, np.arange(n) // 2), style)
     raw = found.raw.ratings["c"] - found.raw.ratings["a"]
     even = found.controlled.ratings["c"] - found.controlled.ratings["a"]
     assert raw.interval()[0] > 50
@@ -202,7 +202,7 @@ def test_a_fixed_trait_of_each_model_is_refused() -> None:
     trait = style.__class__(("length",), (x[second] - x[first])[:, None], np.ones(1), ())
     p = (rng.random(300) < 0.5).astype(float)
     with pytest.raises(InputError, match="'length' cannot be told from the models' strengths"):
-        controlled_bradley_terry(Comparisons(("a", "b", "c"), first, second, p, np.arange(300)), trait)
+        controlled_bradley_terry(Matches(("a", "b", "c"), first, second, p, np.arange(300)), trait)
 
 
 def test_a_model_without_a_verdict_is_nan_and_disturbs_no_other() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simfarm.cli.options import INPUT_HELP, whole
+from simfarm.data.meaning import NAMES, STATUSES, TIE, order_of, preference_of, status_of
 from simfarm.report.terminal import answer, answer_lines, width_of, wrapped
 from simfarm.text.harmless import one_line, visible
 from simfarm.text.words import plural
@@ -21,7 +22,7 @@ PIPE = 114
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="FILE", help=f"annotations: {INPUT_HELP}")
     parser.add_argument("-n", "--number", type=whole, default=10, metavar="N", help="how many verdicts (default 10)")
-    parser.add_argument("--status", choices=["verdict", "unparseable", "error"], help="only rows of this status")
+    parser.add_argument("--status", choices=STATUSES, help="only rows of this status")
     parser.add_argument("--generator", metavar="NAME", help="only comparisons with this model")
     parser.add_argument("--full", action="store_true", help="whole outputs (default: the first lines)")
     parser.add_argument("--json", action="store_true", help="the rows themselves, as JSON lines")
@@ -46,14 +47,14 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     width = width_of(sys.stdout) or PIPE
     for number, row in enumerate(chosen[: arguments.number], 1):
-        answer(_told(row, number, len(chosen), arguments.full, width))
+        answer(_paragraphs(row, number, len(chosen), arguments.full, width))
     if len(chosen) > arguments.number:
         answer_lines([f"… {len(chosen) - arguments.number} more; -n N shows more of them"])
     return 0
 
 
 def _status(row: Mapping[str, Any]) -> str:
-    return str(row.get("status") or ("unparseable" if row.get("preference") in (None, "") else "verdict"))
+    return str(status_of(row.get("status"), row.get("preference") not in (None, "")))
 
 
 def _matches(row: Mapping[str, Any], arguments: argparse.Namespace) -> bool:
@@ -65,11 +66,11 @@ def _matches(row: Mapping[str, Any], arguments: argparse.Namespace) -> bool:
 def _verdict(row: Mapping[str, Any]) -> str:
     if _status(row) != "verdict":
         return f"no verdict: {_status(row)}" + (f" ({row['error']})" if row.get("error") else "")
-    preference = float(row["preference"]) or 1.5
-    if preference == 1.5:
-        return "tie (1.5)"
-    side = 2 if preference > 1.5 else 1
-    name = row.get(f"generator_{side}") or f"output_{side}"
+    preference = preference_of(float(row["preference"]))
+    if preference == TIE:
+        return f"tie ({TIE})"
+    side = 2 if preference > TIE else 1
+    name = row.get(f"generator_{side}") or NAMES[f"generator_{side}"]
     grade = {"1": ", slightly", "2": ", clearly"}.get(str(row.get("strength")), "")
     return f"output {side} is preferred: {name} ({preference:.4g}{grade})"
 
@@ -89,23 +90,23 @@ def _shown(text: Any, full: bool, width: int) -> list[str]:
     if text == "":
         return ["    (empty)"]
     # a text of a megabyte is not wrapped for eight lines of it
-    told = str(text) if full else str(text)[: 100 * width]
-    whole = [visible(line).expandtabs() for line in told.splitlines()]
-    lines = [part for line in whole for part in wrapped(line, width - 4, "")]
+    shown = str(text) if full else str(text)[: 100 * width]
+    unbroken = [visible(line).expandtabs() for line in shown.splitlines()]
+    lines = [part for line in unbroken for part in wrapped(line, width - 4, "")]
     cut = lines if full else lines[:8]
     if len(cut) < len(lines):
-        over = "over " * (len(told) < len(str(text)))
+        over = "over " * (len(shown) < len(str(text)))
         cut.append(f"… {over}{plural(len(lines) - len(cut), 'more line')} (--full)")
     return [f"    {line}".rstrip() for line in cut]
 
 
-def _told(row: Mapping[str, Any], number: int, total: int, full: bool, width: int) -> str:
+def _paragraphs(row: Mapping[str, Any], number: int, total: int, full: bool, width: int) -> str:
     about = [
         f"{key} {row[key]}" for key in ("dataset", "instruction_id", "repeat") if row.get(key) not in (None, "", 0)
     ]
-    order = {"12": "output 1 shown first", "21": "output 2 shown first"}.get(str(row.get("order") or ""), "")
+    order = {"12": "output 1 shown first", "21": "output 2 shown first"}.get(order_of(row.get("order") or ""), "")
     head = " · ".join(
-        [f"── {number} of {total}", *about, str(row.get("annotator") or "unknown"), *filter(None, [order])]
+        [f"── {number} of {total}", *about, str(row.get("annotator") or NAMES["annotator"]), *filter(None, [order])]
     )
 
     def line(text: str) -> list[str]:

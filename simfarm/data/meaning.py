@@ -18,7 +18,7 @@ TIE = 1.5
 
 
 def status_of(stored: Any, judged: bool) -> Any:
-    """A row's status: the one it has, else whether it was `judged`, that is, has a preference."""
+    """A row's status: the one that is stored, else what follows from its being `judged`, that is, from a preference."""
     return stored or ("verdict" if judged else "unparseable")
 
 
@@ -29,4 +29,5 @@ def preference_of(stored: float) -> float:
 
 def order_of(stored: Any) -> str:
     """An order as text, however a file's format stored it (12, 12.0, "12")."""
-    return str(int(stored)) if isinstance(stored, (int, float)) else str(stored)
+    whole = isinstance(stored, int) or (isinstance(stored, float) and stored.is_integer())
+    return str(int(stored)) if whole else str(stored)

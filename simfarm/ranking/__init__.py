@@ -1,14 +1,15 @@
 """Annotations in, estimates out: win rates, length control, leaderboards. Knows nothing of judges or backends."""
 
-from simfarm.ranking.board import COLUMNS, LENGTH_CONTROLS, Board, Slope, boards, paired_difference
-from simfarm.ranking.difference import Difference, differences
+from simfarm.ranking.board import COLUMNS, Board, boards
+from simfarm.ranking.difference import Difference, differences, paired_difference
 from simfarm.ranking.guard.watch import inspection
+from simfarm.ranking.lengths import LENGTH_CONTROLS, Slope
 from simfarm.ranking.partitions import PartitionedRanking, rank_partitions
 from simfarm.ranking.people import align_labels, calibrated_win_rates
 from simfarm.ranking.ratings import RATING_COLUMNS, Ratings, rate_models
 from simfarm.ranking.rejudge import Flip, Rejudged, compare_judges
 from simfarm.ranking.style import style_win_rates
-from simfarm.statistics.bradley_terry import BradleyTerry, Comparisons, bootstrap_ratings, bradley_terry, rank_intervals
+from simfarm.statistics.bradley_terry import BradleyTerry, Matches, bootstrap_ratings, bradley_terry, rank_intervals
 from simfarm.statistics.calibration import Calibrated, calibrate
 from simfarm.statistics.estimate import Estimate
 from simfarm.statistics.flips import flip_corrected
@@ -31,7 +32,6 @@ __all__ = [
     "Board",
     "BradleyTerry",
     "Calibrated",
-    "Comparisons",
     "ControlledRanking",
     "ControlledWinRates",
     "CyclicTriads",
@@ -39,6 +39,7 @@ __all__ = [
     "Estimate",
     "Flip",
     "Lottery",
+    "Matches",
     "PartitionedRanking",
     "Power",
     "Ratings",

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from simfarm.errors import InputError
-from simfarm.ranking.board import Board, paired_difference
+import numpy as np
 
-__all__ = ["Difference", "differences"]
+from simfarm.errors import InputError
+from simfarm.ranking.board import Board
+from simfarm.statistics.estimate import Estimate
+from simfarm.text.words import plural
+
+__all__ = ["Difference", "differences", "paired_difference"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,32 @@ class Difference:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self)
+
+
+def paired_difference(board: Board, a: str, b: str, *, length_control: str | None = None) -> Estimate:
+    """How much more `a` wins than `b` on the same instructions, as a fraction, with `interval` and `p_value`.
+
+    On raw win rates, or on the named length control. The baseline stands at one half against itself, exactly.
+    """
+    known = dict(board.estimates if length_control is None else board.lc_estimates.get(length_control, {}))
+    for name, other in ((a, b), (b, a)):
+        if name == board.baseline and other in known:
+            clusters = known[other].clusters
+            known.setdefault(name, Estimate(0.5, np.zeros(len(clusters)), clusters))
+    for name in (a, b):
+        if name not in known:
+            names = ", ".join(sorted({*known, board.baseline}))
+            raise InputError(f"no estimate of {name!r} on this board; it has {names}")
+    left, right = known[a], known[b]
+    shared, at, of = np.intersect1d(left.clusters, right.clusters, return_indices=True)
+    if len(shared) < 2:
+        raise InputError(
+            f"{a} and {b} share {plural(len(shared), 'instruction')}; a paired difference needs at least two"
+        )
+    if length_control is not None:
+        return left - right
+    paired = (left.value + left.influence[at]) - (right.value + right.influence[of])
+    return Estimate(float(paired.mean()), paired - paired.mean(), shared, rate=False)
 
 
 def differences(board: Board, a: str, b: str) -> list[Difference]:

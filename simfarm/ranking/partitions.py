@@ -65,7 +65,7 @@ class PartitionedRanking:
 def rank_partitions(files: Sequence[str | Path], *, memory_limit: str = "1GB") -> PartitionedRanking:
     """Ratings from Parquet files with columns model_1, model_2, p, cluster and, where known, weight and order.
 
-    The columns mean what they mean in `Comparisons`, models by name. Annotation files of one judge are taken too, their
+    The columns mean what they mean in `Matches`, models by name. Annotation files of one judge are taken too, their
     orders and repeats averaged, whichever file an instruction lies in (see `regrouped`).
     Beyond DuckDB's `memory_limit` the memory is that
     of the M² counts and of one batch of rows. Raises `InputError` without the extra `duckdb`, for files that lack a
@@ -162,7 +162,7 @@ def _check(connection: duckdb.DuckDBPyConnection, paths: list[str], columns: fro
     faults = (
         ("p", "p IS NULL OR NOT (p >= 0 AND p <= 1)", "preferences lie in [0, 1]; drop the row or recode it"),
         (weight, f"{weight} IS NULL OR {weight} < 0 OR NOT isfinite({weight}::DOUBLE)", "weights are 0 or more"),
-        (order, f"{order} IS NULL OR {order} NOT IN (-1, 0, 1)", "it is 1, -1 or 0 as in Comparisons"),
+        (order, f"{order} IS NULL OR {order} NOT IN (-1, 0, 1)", "it is 1, -1 or 0 as in Matches"),
         *((c, f"{c} IS NULL", "every comparison needs one") for c in ("cluster", "model_1", "model_2")),
     )
     for column, fault, remedy in faults:

@@ -19,7 +19,7 @@ from simfarm.ranking.each import each_or_else
 from simfarm.ranking.position import first_shown, position_warnings
 from simfarm.ranking.style import style_of
 from simfarm.ranking.units import averaged, judge_hash_of
-from simfarm.statistics.bradley_terry import BradleyTerry, Comparisons, bradley_terry
+from simfarm.statistics.bradley_terry import BradleyTerry, Matches, bradley_terry
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.logistic import Codes
 from simfarm.statistics.lottery import CyclicTriads, cyclic_triads, lottery
@@ -114,7 +114,7 @@ def _rated(
         )
     names, first, second = _coded(head["generator_1"], head["generator_2"])
     used = np.flatnonzero(first != second)
-    comparisons = Comparisons(
+    matches = Matches(
         models=names,
         model_1=first[used],
         model_2=second[used],
@@ -122,11 +122,11 @@ def _rated(
         cluster=head["cluster"].to_numpy()[used],
     )
     style = None if control is None else style_of(head.iloc[used], control)
-    raw, fitted, slopes = _fit(comparisons, style)
-    notes = _notes(comparisons, fitted, style, level)
+    raw, fitted, slopes = _fit(matches, style)
+    notes = _notes(matches, fitted, style, level)
     weights: Array | None = None
     if rank == "lottery":
-        found = lottery(comparisons)
+        found = lottery(matches)
         weights = found.weights
         notes += [
             f"in {100 * share:.0f} % of bootstrap samples {model} has weight (mean {mean:.2f})"
@@ -135,16 +135,16 @@ def _rated(
         ]
         notes.append(f"{found.winner} beats every other model" if found.winner else "no model beats every other one")
     if len(names) > 2:
-        notes += _circles(comparisons, raw)
+        notes += _circles(matches, raw)
     return Ratings(
         annotator=annotator,
         rank=rank,
         level=level,
-        table=_table(comparisons, fitted, raw if style else None, weights, level).assign(
+        table=_table(matches, fitted, raw if style else None, weights, level).assign(
             annotator=annotator, judge_hash=judge_hash
         ),
         estimates=fitted.ratings,
-        lottery=None if weights is None else {m: float(w) for m, w in zip(comparisons.models, weights, strict=True)},
+        lottery=None if weights is None else {m: float(w) for m, w in zip(matches.models, weights, strict=True)},
         slopes=slopes,
         n_clusters=raw.ratings[names[0]].n_clusters,
         notes=tuple(notes),
@@ -165,24 +165,22 @@ def _coded(first: pd.Series[Any], second: pd.Series[Any]) -> tuple[tuple[str, ..
     return tuple(names), one, other
 
 
-def _fit(
-    comparisons: Comparisons, style: StyleDifferences | None
-) -> tuple[BradleyTerry, BradleyTerry, Mapping[str, Estimate]]:
+def _fit(matches: Matches, style: StyleDifferences | None) -> tuple[BradleyTerry, BradleyTerry, Mapping[str, Estimate]]:
     if style is None:
-        fitted = bradley_terry(comparisons)
+        fitted = bradley_terry(matches)
         return fitted, fitted, {}
-    both = controlled_bradley_terry(comparisons, style)
+    both = controlled_bradley_terry(matches, style)
     return both.raw, both.controlled, both.controlled.slopes
 
 
-def _notes(comparisons: Comparisons, fitted: BradleyTerry, style: StyleDifferences | None, level: float) -> list[str]:
+def _notes(matches: Matches, fitted: BradleyTerry, style: StyleDifferences | None, level: float) -> list[str]:
     notes = []
     if style is not None and style.constant:
         notes.append(f"the outputs never differ in {', '.join(style.constant)}: not controlled for")
-    ties = int((comparisons.p == 0.5).sum())
-    if 0 < ties < len(comparisons.p) and style is None:
+    ties = int((matches.p == 0.5).sum())
+    if 0 < ties < len(matches.p) and style is None:
         try:
-            dropped = bradley_terry(comparisons, drop_ties=True)
+            dropped = bradley_terry(matches, drop_ties=True)
         except InputError:
             notes.append(f"without ties ({ties}) the models are no longer all connected")
         else:
@@ -192,9 +190,9 @@ def _notes(comparisons: Comparisons, fitted: BradleyTerry, style: StyleDifferenc
     return notes
 
 
-def _circles(comparisons: Comparisons, fitted: BradleyTerry) -> list[str]:
+def _circles(matches: Matches, fitted: BradleyTerry) -> list[str]:
     try:
-        found: CyclicTriads = cyclic_triads(comparisons, fitted)
+        found: CyclicTriads = cyclic_triads(matches, fitted)
     except InputError:
         # a star or a sparse graph has no three models that all met
         return []
@@ -205,15 +203,15 @@ def _circles(comparisons: Comparisons, fitted: BradleyTerry) -> list[str]:
 
 
 def _table(
-    comparisons: Comparisons,
+    matches: Matches,
     fitted: BradleyTerry,
     raw: BradleyTerry | None,
     weights: Array | None,
     level: float,
 ) -> pd.DataFrame:
-    models = list(comparisons.models)
+    models = list(matches.models)
     estimates = [fitted.ratings[m] for m in models]
-    met = np.bincount(np.concatenate([comparisons.model_1, comparisons.model_2]), minlength=len(models))
+    met = np.bincount(np.concatenate([matches.model_1, matches.model_2]), minlength=len(models))
     lines: dict[str, Any] = {"model": models}
     if weights is None:
         bounds = [e.interval(level) for e in estimates]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from simfarm.data.frames import Verdicts
 from simfarm.data.identity import Codes, comparison_codes, lacking, row_codes
@@ -113,7 +114,7 @@ def units_of(part: pd.DataFrame, annotator: str, baseline: str, *, allow_mixed: 
     )
 
 
-def _turned(column: pd.Series[Any], other: pd.Series[Any], flipped: Array) -> Any:
+def _turned(column: pd.Series[Any], other: pd.Series[Any], flipped: NDArray[np.bool_]) -> Any:
     """The column's values, those of the other column in the rows that are flipped."""
     return np.where(flipped, other, column) if flipped.any() else column.values
 

@@ -19,7 +19,7 @@ from simfarm.data.files import check_writable
 from simfarm.data.frames import Verdicts, frame_verdicts
 from simfarm.data.writing import replacing, telling, write_text
 from simfarm.errors import InputError
-from simfarm.ranking.board import UNCHECKED
+from simfarm.ranking.remarks import UNCHECKED
 from simfarm.report.evaluation import ranked_boards
 from simfarm.report.files import csv_text
 from simfarm.report.manifest import board_manifest, ends, judge_models, merged_models, read_manifest

@@ -21,7 +21,7 @@ __all__ = [
     "ELO_SCALE",
     "SHOWN_FIRST",
     "BradleyTerry",
-    "Comparisons",
+    "Matches",
     "bootstrap_ratings",
     "bradley_terry",
     "compact",
@@ -47,7 +47,7 @@ _REPLICATES_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
-class Comparisons:
+class Matches:
     """n comparisons as arrays; codes index `models`. Raises `InputError` for values no fit could use.
 
     `p` is how strongly model_2 is preferred, in [0, 1], a tie 0.5. `cluster` (any integers) names the instruction.
@@ -115,14 +115,14 @@ class BradleyTerry:
     prior: bool
 
 
-def bradley_terry(comparisons: Comparisons, *, drop_ties: bool = False) -> BradleyTerry:
+def bradley_terry(matches: Matches, *, drop_ties: bool = False) -> BradleyTerry:
     """Maximum-likelihood ratings with cluster-sandwich influences.
 
     A tie counts half a win each; `drop_ties` leaves rows with p = 0.5 out, which is a sensitivity check and not an
     estimate of the same thing. Rows of weight 0 are left out. Raises `InputError` for one model, fewer than two
     clusters, a disconnected graph (the parts are named), or covariates that cannot be told apart.
     """
-    used, ties = _used(comparisons, drop_ties)
+    used, ties = _used(matches, drop_ties)
     n_models = len(used.models)
     pair = used.model_1 * n_models + used.model_2
     require_connected(pair, used.models)
@@ -146,7 +146,7 @@ def bradley_terry(comparisons: Comparisons, *, drop_ties: bool = False) -> Bradl
     )
 
 
-def bootstrap_ratings(comparisons: Comparisons, *, replicates: int = 500, seed: int = 0) -> Array:
+def bootstrap_ratings(matches: Matches, *, replicates: int = 500, seed: int = 0) -> Array:
     """Ratings (replicates × M) of samples of whole clusters, refitted: for ranks, whose spread no sandwich gives.
 
     A replicate is one weight per cluster; the weighted sums of each pair's verdicts are sufficient, so that no row is
@@ -155,9 +155,9 @@ def bootstrap_ratings(comparisons: Comparisons, *, replicates: int = 500, seed: 
     """
     from scipy.sparse import csr_matrix
 
-    if comparisons.features is not None:
+    if matches.features is not None:
         raise InputError("the bootstrap works on pair counts, which style features do not have; leave features out")
-    used, _ = _used(comparisons, drop_ties=False)
+    used, _ = _used(matches, drop_ties=False)
     n_models = len(used.models)
     pair = used.model_1 * n_models + used.model_2
     require_connected(pair, used.models)
@@ -228,23 +228,23 @@ def _estimates(found: Fit, changes: Array, ids: Codes, n_models: int) -> list[Es
     return [Estimate(float(values[k]), changes[k], ids, rate=False, shared=shared[k]) for k in range(len(values))]
 
 
-def _used(comparisons: Comparisons, drop_ties: bool) -> tuple[Comparisons, int]:
+def _used(matches: Matches, drop_ties: bool) -> tuple[Matches, int]:
     """The rows that carry weight, ties left out where asked; how many ties that were."""
-    keep = None if comparisons.weight is None or comparisons.weight.all() else comparisons.weight > 0
+    keep = None if matches.weight is None or matches.weight.all() else matches.weight > 0
     ties = 0
     if drop_ties:
-        decided = comparisons.p != 0.5
+        decided = matches.p != 0.5
         ties = int((~decided if keep is None else ~decided & keep).sum())
         keep = decided if keep is None else keep & decided
     if keep is not None:
-        columns = {name: column[keep] for name in _KINDS if (column := getattr(comparisons, name)) is not None}
-        comparisons = replace(comparisons, **columns)
-    if not len(comparisons.p):
+        columns = {name: column[keep] for name in _KINDS if (column := getattr(matches, name)) is not None}
+        matches = replace(matches, **columns)
+    if not len(matches.p):
         raise InputError("no comparison is left to rank from; every one is a tie or has weight 0")
-    return comparisons, ties
+    return matches, ties
 
 
-def _rows(used: Comparisons, pair: Codes) -> tuple[Rows, tuple[str, ...]]:
+def _rows(used: Matches, pair: Codes) -> tuple[Rows, tuple[str, ...]]:
     n = len(pair)
     weight = np.ones(n) if used.weight is None else used.weight
     won = used.p if used.weight is None else used.weight * used.p

@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 from scipy.special import expit
 
 from simfarm.errors import InputError, SimfarmError
-from simfarm.statistics.bradley_terry import BradleyTerry, Comparisons, bradley_terry, compact
+from simfarm.statistics.bradley_terry import BradleyTerry, Matches, bradley_terry, compact
 from simfarm.statistics.estimate import Array
 from simfarm.text.words import plural
 
@@ -112,19 +112,19 @@ def _least_norm(inside: Array, outside: Array, start: Array) -> Array:
     return np.asarray(nearest / nearest.sum(), dtype=np.float64)
 
 
-def lottery(comparisons: Comparisons, *, replicates: int = 500, seed: int = 0) -> Lottery:
+def lottery(matches: Matches, *, replicates: int = 500, seed: int = 0) -> Lottery:
     """The maximal lottery of all comparisons with its bootstrap over instructions.
 
     A pair's rate is the mean over the instructions it met on, orders and repeats averaged first, ties a half. The
     bootstrap draws exponential weights (Rubin 1981), so that no pair vanishes from a sample. Raises `InputError` where
     a pair never met: a lottery takes no transitivity for granted, so it cannot fill the gap; Bradley-Terry can.
     """
-    cells = _Cells.of(comparisons)
-    n = len(comparisons.models)
+    cells = _Cells.of(matches)
+    n = len(matches.models)
     rates = cells.rates(np.ones((1, cells.n_clusters)))[0]
     missing = np.argwhere(np.isnan(rates) & ~np.eye(n, dtype=bool))
     if len(missing):
-        a, b = (comparisons.models[i] for i in missing[0])
+        a, b = (matches.models[i] for i in missing[0])
         raise InputError(f"{a} and {b} were never compared, and a lottery needs every pair; rank by bradley-terry")
     weights = maximal_lottery(rates)
     rng = np.random.default_rng(seed)
@@ -135,22 +135,22 @@ def lottery(comparisons: Comparisons, *, replicates: int = 500, seed: int = 0) -
             drawn[b] = maximal_lottery(sample)
     ahead = (rates > 0.5).sum(axis=1)
     return Lottery(
-        models=comparisons.models,
+        models=matches.models,
         weights=weights,
         mean_weights=drawn.mean(axis=0),
         support=(drawn > 0).mean(axis=0),
-        winner=comparisons.models[int(ahead.argmax())] if ahead.max() == n - 1 else None,
+        winner=matches.models[int(ahead.argmax())] if ahead.max() == n - 1 else None,
     )
 
 
-def pair_rates(comparisons: Comparisons) -> Array:
+def pair_rates(matches: Matches) -> Array:
     """How often i is preferred to j (M × M): mean over the instructions they met on; NaN where they never met."""
-    cells = _Cells.of(comparisons)
+    cells = _Cells.of(matches)
     return np.asarray(cells.rates(np.ones((1, cells.n_clusters)))[0], dtype=np.float64)
 
 
 def cyclic_triads(
-    comparisons: Comparisons, fitted: BradleyTerry | None = None, *, replicates: int = 500, seed: int = 0
+    matches: Matches, fitted: BradleyTerry | None = None, *, replicates: int = 500, seed: int = 0
 ) -> CyclicTriads:
     """The share of triples that run in a circle, beside what Bradley-Terry (`fitted`, where it is at hand) expects of
     the same data.
@@ -159,14 +159,14 @@ def cyclic_triads(
     noise with the covariance that the clusters show (Gaussian weights on their deviations from the pairs' rates).
     Pairs that never met, or that tie exactly, are in no circle. Raises `InputError` where Bradley-Terry does.
     """
-    cells = _Cells.of(comparisons)
-    n = len(comparisons.models)
+    cells = _Cells.of(matches)
+    n = len(matches.models)
     rates = cells.rates(np.ones((1, cells.n_clusters)))[0]
     met = ~np.isnan(rates) & ~np.eye(n, dtype=bool)
     n_triads = round(float(np.trace(np.linalg.matrix_power(met.astype(float), 3))) / 6)
     if not n_triads:
         raise InputError("no three models were all compared with each other, so there is no circle to look for")
-    strengths = (fitted or bradley_terry(comparisons)).strengths
+    strengths = (fitted or bradley_terry(matches)).strengths
     model = expit(strengths[:, None] - strengths[None, :])
     share = _circles(np.where(met, rates, 0.5)) / n_triads
     noises = cells.noises(rates)
@@ -201,14 +201,14 @@ class _Cells:
         return int(self.met.shape[1])
 
     @classmethod
-    def of(cls, comparisons: Comparisons) -> _Cells:
-        n = len(comparisons.models)
-        keep = comparisons.model_1 != comparisons.model_2
-        if comparisons.weight is not None:
-            keep &= comparisons.weight > 0
-        a, b, p = comparisons.model_1[keep], comparisons.model_2[keep], comparisons.p[keep]
-        weight = np.ones(len(p)) if comparisons.weight is None else comparisons.weight[keep]
-        cluster, ids = compact(comparisons.cluster[keep])
+    def of(cls, matches: Matches) -> _Cells:
+        n = len(matches.models)
+        keep = matches.model_1 != matches.model_2
+        if matches.weight is not None:
+            keep &= matches.weight > 0
+        a, b, p = matches.model_1[keep], matches.model_2[keep], matches.p[keep]
+        weight = np.ones(len(p)) if matches.weight is None else matches.weight[keep]
+        cluster, ids = compact(matches.cluster[keep])
         if len(ids) < 2:
             raise InputError(
                 f"all comparisons belong to {plural(len(ids), 'instruction')}; a ranking needs at least two"

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import expit
 
 from simfarm.errors import InputError
-from simfarm.statistics.bradley_terry import ELO_SCALE, BradleyTerry, Comparisons, bradley_terry
+from simfarm.statistics.bradley_terry import ELO_SCALE, BradleyTerry, Matches, bradley_terry
 from simfarm.statistics.estimate import Array, Estimate, mean_estimate
 from simfarm.statistics.logistic import Codes
 
@@ -82,7 +82,7 @@ def style_differences(first: Array, second: Array, names: Sequence[str]) -> Styl
 
 
 def controlled_bradley_terry(
-    comparisons: Comparisons, style: StyleDifferences, *, drop_ties: bool = False
+    matches: Matches, style: StyleDifferences, *, drop_ties: bool = False
 ) -> ControlledRanking:
     """Ratings with and without `style`: the second are what the models would have if every pair looked alike.
 
@@ -90,9 +90,9 @@ def controlled_bradley_terry(
     lists, the other never), which no statistics can tell from the model's strength.
     """
     _require_features(style)
-    styled = replace(comparisons, features=style.x, feature_names=style.names)
+    styled = replace(matches, features=style.x, feature_names=style.names)
     return ControlledRanking(
-        raw=bradley_terry(comparisons, drop_ties=drop_ties), controlled=bradley_terry(styled, drop_ties=drop_ties)
+        raw=bradley_terry(matches, drop_ties=drop_ties), controlled=bradley_terry(styled, drop_ties=drop_ties)
     )
 
 
@@ -116,7 +116,7 @@ def controlled_win_rates(
     n = len(judged)
     _, code = np.unique(cluster, return_inverse=True)
     _, group, times = np.unique(code * n + position, return_inverse=True, return_counts=True)
-    star = Comparisons(
+    star = Matches(
         models=(*(models[m] for m in judged), "the baseline"),
         model_1=np.full(len(p), n),
         model_2=position,

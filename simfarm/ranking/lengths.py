@@ -1,0 +1,162 @@
+"""Win rates at equal length, by each definition that was asked for, and what a reader must know of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from simfarm.ranking import alpaca_eval
+from simfarm.statistics.estimate import Array, Estimate
+from simfarm.statistics.length_control import SMALL_PANEL, JointFit, fit_joint
+from simfarm.text.words import plural
+
+__all__ = ["LENGTH_CONTROLS", "EqualLength", "Slope", "equal_length"]
+
+LENGTH_CONTROLS = ("joint", "alpaca-eval-2")
+THIN_SIDE = 0.10
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The panel's length slope on tanh(Δlength / sd): positive where the judge prefers the longer output.
+
+    Below 20 models, and with soft preferences, the interval is approximate: `JointFit` says how often it covers.
+    """
+
+    value: float
+    standard_error: float
+    low: float
+    high: float
+    spread: float
+    n_models: int
+
+
+@dataclass(slots=True)
+class EqualLength:
+    """Win rates (fractions) by length control, then model; the slope of `joint`, and what stands beside them."""
+
+    estimates: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+    slope: Slope | None = None
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def equal_length(
+    table: pd.DataFrame,
+    baseline: str,
+    raw: Mapping[str, Estimate],
+    controls: Sequence[str],
+    *,
+    published: alpaca_eval.LengthControlData | None,
+    level: float,
+) -> EqualLength:
+    """The rates of all models of `Units.table` but the baseline under each of `controls`; `raw` are their win rates.
+
+    `published` is what `alpaca-eval-2` needs. Where there is nothing to control, no model has a rate and a warning says
+    why. Raises `InputError` as the definitions do.
+    """
+    equal = EqualLength({name: {} for name in controls})
+    panel = [m for m in raw if m != baseline and raw[m].n_clusters]
+    cells = _cells(table, panel) if controls else pd.DataFrame()
+    if controls and cells.empty:
+        equal.warnings.append(f"no length-controlled win rate: {_why_no_cells(table, baseline)}")
+        return equal
+    for name in controls:
+        if name == "joint":
+            equal.estimates[name], joint = _joint(cells, raw)
+            if joint is not None:
+                equal.slope = _slope(joint, level)
+                warnings, notes = _joint_lines(joint, equal.slope)
+                equal.warnings += warnings
+                equal.notes += notes
+        else:
+            assert published is not None
+            equal.estimates[name] = _alpaca_eval(cells, raw, published)
+    return equal
+
+
+def _cells(table: pd.DataFrame, panel: Sequence[str]) -> pd.DataFrame:
+    """One row per (model, cluster) with a verdict and both lengths: mean p, mean delta, first of the rest."""
+    known = table[table["model"].isin(panel) & table["p"].notna()]
+    rest = {c: "first" for c in ("instruction_sha256", "instruction_id", "dataset") if c in known}
+    known = known.assign(delta=known["length"] - known["length_baseline"]).dropna(subset=["delta"])
+    known = known[["model", "cluster", "p", "delta", *rest]]
+    if not known.duplicated(["model", "cluster"]).any():
+        return known.sort_values(["model", "cluster"], ignore_index=True)
+    return (
+        known.groupby(["model", "cluster"], sort=True, observed=True)
+        .agg({"p": "mean", "delta": "mean", **rest})
+        .reset_index()
+    )
+
+
+def _extreme(p: Array) -> bool:
+    """All lost or all won: no finite effect exists, and equal length could not change the win rate."""
+    return bool((p == 0).all() or (p == 1).all())
+
+
+def _why_no_cells(table: pd.DataFrame, baseline: str) -> str:
+    """Why nothing is left to control: no model, no verdict, or no lengths."""
+    others = table[table["model"] != baseline]
+    if others.empty:
+        return f"there is no model but the baseline {baseline}"
+    if others["p"].isna().all():
+        return "no comparison has a verdict"
+    return "the rows have neither outputs nor length_1 and length_2"
+
+
+def _joint(cells: pd.DataFrame, raw: Mapping[str, Estimate]) -> tuple[dict[str, Estimate], JointFit | None]:
+    """(the rates of `joint`, its fit; None where every model won or lost everything)."""
+    p = cells.pivot(index="cluster", columns="model", values="p")
+    extreme = [m for m in p.columns if _extreme(p[m].dropna().to_numpy())]
+    estimates = {str(m): raw[m] for m in extreme}
+    p = p.drop(columns=extreme).dropna(how="all")
+    if p.empty:
+        return estimates, None
+    delta = cells.pivot(index="cluster", columns="model", values="delta").reindex_like(p)
+    joint = fit_joint(p.to_numpy(), delta.to_numpy())
+    clusters = p.index.to_numpy(dtype=np.int64)
+    for model, estimate in zip(p.columns, joint.estimates, strict=True):
+        estimates[str(model)] = Estimate(estimate.value, estimate.influence, clusters, shared=estimate.shared)
+    return estimates, joint
+
+
+def _alpaca_eval(
+    cells: pd.DataFrame, raw: Mapping[str, Estimate], published: alpaca_eval.LengthControlData
+) -> dict[str, Estimate]:
+    cells = cells.assign(position=alpaca_eval.positions(cells))
+    estimates = {}
+    for model, part in cells.groupby("model", observed=True):
+        p = part["p"].to_numpy()
+        if _extreme(p):
+            estimates[str(model)] = raw[str(model)]
+            continue
+        position, cluster = part["position"].to_numpy(), part["cluster"].to_numpy()
+        estimates[str(model)] = alpaca_eval.fit(p, -part["delta"].to_numpy(), position, cluster, published)
+    return estimates
+
+
+def _joint_lines(joint: JointFit, slope: Slope | None) -> tuple[list[str], list[str]]:
+    """(warnings, notes) about what the fit rests on."""
+    warnings, notes = [], []
+    if joint.thin_side < THIN_SIDE:
+        warnings.append(
+            f"only {100 * joint.thin_side:.1f} % of the length differences lie on one side of zero: "
+            "the length-controlled win rate is an extrapolation"
+        )
+    if slope is not None and slope.n_models < SMALL_PANEL:
+        notes.append(f"length slope estimated from {plural(slope.n_models, 'model')}; its interval is approximate")
+    return warnings, notes
+
+
+def _slope(joint: JointFit, level: float) -> Slope | None:
+    """The pooled slope for readers; None where one instruction alone, or no two lengths, say nothing of it."""
+    low, high = joint.pooled.interval(level)
+    error = joint.pooled.standard_error
+    if not (math.isfinite(error) and joint.slopes.any()):
+        return None
+    return Slope(joint.pooled.value, error, low, high, joint.spread_slope, len(joint.slopes))
