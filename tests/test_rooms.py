@@ -54,7 +54,7 @@ KNOWN_LONG_FUNCTIONS = {
 
 KNOWN_LONG_MODULES: set[str] = set()
 
-KNOWN_LONG_VERBS = {"evaluate", "show"}
+KNOWN_LONG_VERBS = {"show"}
 
 
 class Import(NamedTuple):

@@ -6,7 +6,6 @@ compared with). Intervals are at the level of --level, with the instruction as t
 from __future__ import annotations
 
 import argparse
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from simfarm.cli.options import INPUT_HELP, add_judging, add_options, add_ranking
@@ -14,7 +13,6 @@ from simfarm.report.terminal import say
 from simfarm.settings.options import BOARD, RANKED, RANKING
 
 if TYPE_CHECKING:
-    from simfarm.data.frames import Verdicts
     from simfarm.report.ranking import RankingOptions
 
 __all__ = ["add_arguments", "run"]
@@ -45,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     with opened(arguments.inputs, arguments.baseline, arguments.human) as (inputs, (baseline, human)):
         if arguments.output and arguments.output != "-":
             refuse_overwriting(arguments.output, [*given, *inputs])
-        arguments.inputs, arguments.baseline = inputs, baseline
+        arguments.inputs = inputs
         return _evaluated(arguments, replace(options, baseline=baseline, human=human))
 
 
@@ -81,9 +79,11 @@ def _evaluated(arguments: argparse.Namespace, options: RankingOptions) -> int:
     status, asked = 0, dict[str, Any]()
     name = None
     if read is None:
+        from simfarm.cli.verdicts import asked_verdicts, print_estimate  # with it comes all that asks a judge
+
         if arguments.dry_run:
-            return _priced(arguments, options, labels)
-        verdicts, status, asked = _annotated(arguments, options, labels)
+            return print_estimate(arguments, options, labels)
+        verdicts, status, asked = asked_verdicts(arguments, options, labels)
     else:
         refuse_asking(vars(arguments), called(arguments.inputs[0]))
         verdicts, name = read
@@ -96,34 +96,3 @@ def _evaluated(arguments: argparse.Namespace, options: RankingOptions) -> int:
     if arguments.output and arguments.output != "-":
         say(f"wrote {arguments.output}")
     return status
-
-
-def _priced(arguments: argparse.Namespace, options: RankingOptions, labels: Verdicts | None) -> int:
-    """What judging the output files would cost, once it is known that the verdicts can be ranked."""
-    from simfarm.cli.judging import dry_run
-    from simfarm.report.rehearsal import rehearse
-
-    return dry_run(arguments, lambda run, pairs: rehearse(options, run, pairs, labels))
-
-
-def _annotated(
-    arguments: argparse.Namespace, options: RankingOptions, labels: Verdicts | None
-) -> tuple[Verdicts, int, dict[str, Any]]:
-    """(verdicts on the output files, the exit status so far, what is known of the model that was asked)."""
-    from simfarm.cli.judging import open_run, report_summary, streamed
-    from simfarm.data.frames import read_verdicts, row_columns
-    from simfarm.errors import BudgetError, InputError
-    from simfarm.ranking import inspection
-    from simfarm.report.rehearsal import rehearse
-
-    run, pairs = open_run(arguments)
-    rehearse(options, run, pairs, labels)
-    with closing(streamed(run, pairs)) as annotations:
-        rows = (annotation.row() for annotation in annotations)
-        verdicts = read_verdicts([("the new annotations", row_columns(rows))], inspection(options.control))
-    status = report_summary(run)
-    if run.tallies.stopped and not run.tallies.status["verdict"]:
-        raise BudgetError("there is no verdict to rank yet; raise --budget and run the same command again")
-    if verdicts is None:
-        raise InputError("there is nothing to judge; name output files with rows")
-    return verdicts, status, {} if run.backend is None else {run.model: run.life()}

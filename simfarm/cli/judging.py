@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 
 from simfarm.cli.options import judge_options, run_options
 from simfarm.cli.progress import progress
-from simfarm.data.inputs import comparisons_for
-from simfarm.data.records import Comparison
 from simfarm.judges.rules import banner
-from simfarm.report.terminal import answer, say
+from simfarm.report.terminal import say
 from simfarm.runs.annotation import AnnotationRun
 from simfarm.runs.parts import Record
 from simfarm.runs.run import Result, Run
 from simfarm.runs.stream import frozen
 
-__all__ = ["allow_no_key", "dry_run", "introduce", "open_run", "open_session", "report_summary", "streamed"]
+__all__ = ["allow_no_key", "introduce", "open_session", "report_summary", "streamed"]
 
 
 def open_session(arguments: argparse.Namespace) -> AnnotationRun:
@@ -27,36 +25,10 @@ def open_session(arguments: argparse.Namespace) -> AnnotationRun:
     return AnnotationRun.open(judging, running)
 
 
-def open_run(arguments: argparse.Namespace) -> tuple[AnnotationRun, Sequence[Comparison]]:
-    """The annotation run that the options describe, and the comparisons it is to judge."""
-    run = open_session(arguments)
-    pairs = comparisons_for(
-        arguments.inputs,
-        arguments.baseline,
-        allow_missing=arguments.allow_missing,
-        limit=arguments.limit,
-        note=say,
-    )
-    return run, pairs
-
-
 def allow_no_key() -> None:
     """For a run that asks nothing: the SDKs want a key even then."""
     for key in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
         os.environ.setdefault(key, "none-this-is-a-dry-run")
-
-
-def dry_run(
-    arguments: argparse.Namespace, check: Callable[[AnnotationRun, Sequence[Comparison]], None] | None = None
-) -> int:
-    """Print what a run would ask and cost at most; asks nothing, and so needs no key. `check` may refuse what would be
-    refused later."""
-    allow_no_key()
-    run, pairs = open_run(arguments)
-    if check is not None:
-        check(run, pairs)
-    answer(run.estimate(pairs))
-    return 0
 
 
 def introduce(run: AnnotationRun) -> None:
