@@ -64,24 +64,24 @@ class Load:
     rounds: int
 
 
-LOADS = {"tiny": Load(12, 8, 4, 4, 1), "quick": Load(64, 48, 64, 32, 1), "whole": Load(256, 128, 64, 60, 2)}
+LOADS = {"tiny": Load(12, 8, 4, 4, 1), "quick": Load(64, 48, 64, 32, 1), "whole": Load(192, 96, 64, 60, 2)}
 
 PARTS: tuple[tuple[str, int, str], ...] = (
     ("weights", 90, "random weights, written and read again"),
     ("bare", 100, "a bare loop over generate"),
     ("padded", 100, "simfarm, padded batches"),
-    ("continuous", 100, "simfarm, continuous batching"),
+    ("continuous", 120, "simfarm, continuous batching"),
     ("judge", 60, "a judge by log probabilities"),
     ("likelihoods", 45, "likelihoods"),
     ("best-of-n", 60, "best of 4 by likelihood"),
 )
 """Name, most seconds, what it is; for each size."""
 
-LAST: tuple[tuple[str, int, str], ...] = (
+ONCE: tuple[tuple[str, int, str], ...] = (
     ("memory", 60, "out of memory, told in one line"),
     ("vllm", 150, "vLLM, simfarm against a bare loop"),
 )
-"""Once, on the smaller size."""
+"""On the smaller size alone, the first before the larger one and the other after it."""
 
 
 # --- the parts: each prints one line of JSON ----------------------------------------------------------------------
@@ -498,7 +498,7 @@ def report(run: Run, sizes: Sequence[str], load: Load, command: str) -> str:
         "or our first output, `peak` the GPU's memory (continuous batching takes most of what is free)."
     )
     lines += ["", *speeds(run, sizes), ""]
-    told = {name: what for name, _, what in (*PARTS, *LAST)}
+    told = {name: what for name, _, what in (*PARTS, *ONCE)}
     for (size, name), found in run.found.items():
         if name in ("bare", "padded", "continuous"):
             continue
@@ -531,18 +531,19 @@ def main() -> None:
         return
     if given.wheels:
         wheels = sorted(map(str, Path(given.wheels).glob("*.whl")))
+        if not wheels:
+            parser.error(f"{given.wheels} holds no wheel; leave --wheels out")
         install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", *wheels]
         subprocess.run(install, check=True, stdout=sys.stderr)
     sizes = ["tiny"] if given.tiny else ["0.5B"] if given.quick else ["0.5B", "7B"]
     run = Run(given.minutes, "tiny" if given.tiny else "quick" if given.quick else "whole")
+    memory, vllm = ONCE
+    smaller, *larger = sizes
+    todo = [*((smaller, part) for part in (*PARTS, memory)), *((size, part) for size in larger for part in PARTS)]
     with scratch() as folder:
-        for size in sizes:
-            for name, most, _ in PARTS:
-                run.part(name, most, size, folder / size)
-                print(size, name, run.found.get((size, name)) or run.left_out[size, name], file=sys.stderr, flush=True)
-        for name, most, _ in LAST:
-            run.part(name, most, sizes[0], folder / sizes[0])
-            print(name, run.found.get((sizes[0], name)) or run.left_out[sizes[0], name], file=sys.stderr, flush=True)
+        for size, (name, most, _) in [*todo, (smaller, vllm)]:
+            run.part(name, most, size, folder / size)
+            print(size, name, run.found.get((size, name)) or run.left_out[size, name], file=sys.stderr, flush=True)
     command = " ".join(["python benchmarks/gpu.py", *(f"--{n}" for n in ("quick", "tiny") if getattr(given, n))])
     page = report(run, sizes, LOADS[run.load], command)
     target = Path(given.output or ROOT / "benchmarks" / "results" / f"{datetime.now(UTC).date()}-gpu.md")

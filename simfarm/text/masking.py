@@ -42,16 +42,16 @@ def shown_url(url: str) -> str:
 
 def secrets_of(base_url: str | None, *variables: str) -> set[str]:
     """What a message must not repeat: the keys in these variables, the parts of an address beyond its host."""
-    found = {value.strip() for name in variables if (value := os.environ.get(name))}
+    secrets = {value.strip() for name in variables if (value := os.environ.get(name))}
     if base_url:
         try:
             parts = urlsplit(base_url)
         except ValueError:
-            return found
+            return secrets
         user = parts.netloc.rpartition("@")[0]
         pieces = [*parts.path.split("/"), *re.split(r"[&=;]", parts.query), *user.split(":"), parts.fragment]
-        found |= {form for piece in pieces if len(piece) >= 6 for form in (piece, unquote(piece))}
-    return {value for value in found if len(value) >= 4}
+        secrets |= {form for piece in pieces if len(piece) >= 6 for form in (piece, unquote(piece))}
+    return {value for value in secrets if len(value) >= 4}
 
 
 def masked(text: str, secrets: Iterable[str] = ()) -> str:
