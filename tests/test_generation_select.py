@@ -15,7 +15,7 @@ import pytest
 from tiny_model import build_tiny_model
 
 from simfarm.backends.base import Prompt
-from simfarm.data.exchange import Completion, Request
+from simfarm.data.exchange import Completion, Likelihood, Request
 from simfarm.data.records import Annotation, Output
 from simfarm.data.sampling import Sampling
 from simfarm.engine.store import Store
@@ -475,6 +475,12 @@ def test_likelihoods_that_an_earlier_version_kept_are_not_computed_again(tmp_pat
     with closing(sqlite3.connect(tmp_path / "new.sqlite")) as store:
         written = {key.hex(): row for key, row in store.execute("SELECT key, completion FROM completions")}
     assert written == {key: kept_row(*kept) for key, kept in KEPT.items()}
+
+
+@pytest.mark.parametrize("places", [None, [], [{"token": "", "logprob": -1.0, "top": {}}] * 2])
+def test_a_completion_is_no_likelihood(places: list[Any] | None) -> None:
+    with pytest.raises(ValueError, match="no likelihood"):
+        Likelihood.from_json({"text": "", "logprobs": places})
 
 
 @pytest.mark.parametrize(("nats", "value"), [(-math.inf, -9999 / 4), (5e-4, 0.0), (math.nan, None), (3.0, None)])

@@ -83,6 +83,7 @@ def test_bad_remarks_are_refused(tmp_path: Path, changes: dict[str, Any], told: 
 def test_a_judge_whose_model_ends_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = load_judge(written(tmp_path / "old", model="openai/gpt-4.1", alternatives=[]))
     assert last_day(old) == date(2027, 1, 14)
+    assert last_day(load_judge(written(tmp_path / "said", model="openai/gpt-4.1", until=TODAY))) == TODAY
     assert check_judge(old, doubts(old, date(2026, 10, 1))).warnings == ()
     assert check_judge(old, doubts(old)).warnings == ()
     (near,) = check_judge(old, doubts(old, date(2026, 11, 26))).warnings

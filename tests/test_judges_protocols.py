@@ -15,7 +15,7 @@ import yaml
 
 import simfarm.judges
 from simfarm.backends.base import Backend
-from simfarm.data.exchange import Completion, Message, Request
+from simfarm.data.exchange import CallError, Completion, Message, Request
 from simfarm.data.records import Annotation, Comparison
 from simfarm.engine.runner import Engine
 from simfarm.engine.store import Store
@@ -32,14 +32,16 @@ PAIRS = [
 
 
 class Counting:
-    """A model in this process that answers with the number of words it was asked about, in the form of its name."""
+    """A model in this process that answers with the number of words it was asked about, in the form of its name; what
+    holds `refused` it refuses."""
 
     name = "counting"
     base_url: str | None = None
     in_process = True
     concurrency = 4
 
-    def __init__(self) -> None:
+    def __init__(self, refused: str = "\0") -> None:
+        self.refused = refused
         self.asked: list[Request] = []
 
     def check(self, model: str, sampling: Mapping[str, Any]) -> None:
@@ -50,6 +52,8 @@ class Counting:
 
     async def complete(self, request: Request) -> Completion:
         self.asked.append(request)
+        if self.refused in request.messages[-1]["content"]:
+            raise CallError("refused for what it says", own=True)
         words = len(request.messages[-1]["content"].split())
         return Completion(request.model.format(words), None, "stop", 3, 1, request.model)
 
@@ -139,6 +143,15 @@ def test_each_call_goes_to_its_own_member(tmp_path: Path) -> None:
     assert [row.preference for row in rows[8:11]] == [1.5, 1.5, 1.5]
     assert tallies.answered_by == {"[[A]]": 4, "[[B]]": 8}
     assert tallies.ties_without_call == 3
+
+
+def test_a_call_that_fails_stands_under_its_members_name(tmp_path: Path) -> None:
+    letter = load_judge("pairwise-letter").replace(order="fixed")
+    members = [(replace(letter, name="one"), "[[A]]"), (replace(letter, name="other", criteria=("x",)), "[[B]]")]
+    rows, tallies = annotated(members, Counting(refused="Vienna"), tmp_path / "store.sqlite")
+    failed = [(row.annotator, row.judge_hash, row.order, row.repeat) for row in rows if row.status == "error"]
+    assert failed == [(judge.name, judge.hash, "12", repeat) for judge, _ in members for repeat in (0, 1)]
+    assert (tallies.refused, tallies.status["verdict"]) == (4, 6)
 
 
 def test_a_pair_has_every_order_in_every_repeat_and_a_tie_has_none() -> None:
