@@ -142,11 +142,11 @@ def _evaluation(given: Mapping[str, Any]) -> Evaluation:
         else:
             refuse_asking(given, called(sources[0], 1, "the input"))
             verdicts, name = read
-        made = evaluate(verdicts, name, options, labels)
-    _warn_of([one.board for one in made.boards])
-    for line in made.doubts or (line for one in made.ratings for line in one.warnings):
+        result = evaluate(verdicts, name, options, labels)
+    _warn_of([one.board for one in result.boards])
+    for line in result.doubts or (line for one in result.ratings for line in one.warnings):
         warn(line)
-    return made
+    return result
 
 
 def _warn_of(boards: Sequence[Board]) -> None:

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the script; gives the exit status. Raises `InputError` where shtab is not installed."""
-    from simfarm.cli import build_parser
+    from simfarm.cli.parser import build_parser
     from simfarm.errors import InputError
 
     try:

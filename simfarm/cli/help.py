@@ -24,6 +24,6 @@ class Paragraphs(argparse.HelpFormatter):
     ) -> str:
         """What must be given; thirty options in brackets tell nobody anything, they are listed below."""
         needed = [action for action in actions if action.required or not action.option_strings]
-        made = super()._format_usage(usage, needed, [], prefix)
+        line = super()._format_usage(usage, needed, [], prefix)
         # an empty prefix is argparse asking for the name of a verb; a usage that was written says all itself
-        return made if prefix == "" or usage is not None else made.rstrip("\n") + " [options]\n\n"
+        return line if prefix == "" or usage is not None else line.rstrip("\n") + " [options]\n\n"

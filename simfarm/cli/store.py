@@ -53,11 +53,11 @@ def run(arguments: argparse.Namespace) -> int:
     path = arguments.store or default_store_path()
     if not arguments.prune:
         refuse(pruning, "without --prune")
-        found = Contents(str(path), 0, 0, ()) if arguments.store is None and not path.exists() else contents(path)
+        held = Contents(str(path), 0, 0, ()) if arguments.store is None and not path.exists() else contents(path)
         if arguments.json:
-            answer_json(found.to_json())
+            answer_json(held.to_json())
         else:
-            answer_lines(_told(found))
+            answer_lines(_lines(held))
         return 0
     if arguments.json:
         raise InputError("--json goes with the list, not with --prune; leave one of them out")
@@ -75,15 +75,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _told(found: Contents) -> list[str]:
+def _lines(held: Contents) -> list[str]:
     from simfarm.report.tables import table_lines
 
-    if not found.groups:
-        return [f"{found.path}: holds no answer yet"]
+    if not held.groups:
+        return [f"{held.path}: holds no answer yet"]
     headings = ("model", "judge", "answers", "size", "from", "to")
-    rows = [(g.model, g.judge, f"{g.answers:,}", _size(g.bytes), _day(g.first), _day(g.last)) for g in found.groups]
+    rows = [(g.model, g.judge, f"{g.answers:,}", _size(g.bytes), _day(g.first), _day(g.last)) for g in held.groups]
     lines, narrow = table_lines(headings, rows, width_of(sys.stdout), least=("from", "size", "to"))
-    return [f"{found.path}: {plural(found.answers, 'answer')}, {_size(found.bytes)}", "", *lines, *narrow]
+    return [f"{held.path}: {plural(held.answers, 'answer')}, {_size(held.bytes)}", "", *lines, *narrow]
 
 
 def _size(count: int) -> str:

@@ -143,12 +143,12 @@ def _rated(verdicts: Verdicts, options: RankingOptions) -> list[Ratings]:
     )
 
 
-def _each(boards: Sequence[RankedBoard], what: str, made: Callable[[RankedBoard], RankedBoard]) -> list[RankedBoard]:
-    """The boards with `what` is made of each; a board of which nothing can be made has a warning that says why, one
+def _each(boards: Sequence[RankedBoard], what: str, make: Callable[[RankedBoard], RankedBoard]) -> list[RankedBoard]:
+    """The boards as `make` gives them, with `what`; one of which it cannot be had has a warning that says why, one
     without models stays as it is. Raises as `each_or_else`."""
     return each_or_else(
         ((one.annotator, one) for one in boards),
-        lambda _, one: made(one) if one.board.estimates else one,
+        lambda _, one: make(one) if one.board.estimates else one,
         lambda name, one, why: one.warned(f"no {what} for {name}: {why}"),
     )
 

@@ -43,13 +43,13 @@ _SLIM = (
 def slim(frame: pd.DataFrame) -> pd.DataFrame:
     """Annotations without texts. The instruction's SHA-256 stands for it where the text is known, so that files which
     number their instructions differently still meet; else its `instruction_id` does."""
-    made = frame[[c for c in _SLIM if c in frame]].copy()
+    rows = frame[[c for c in _SLIM if c in frame]].copy()
     if "instruction_sha256" in frame and frame["instruction_sha256"].notna().all():
-        made["instruction_id"] = frame["instruction_sha256"].str[:16]
+        rows["instruction_id"] = frame["instruction_sha256"].str[:16]
     elif "instruction_id" not in frame or frame["instruction_id"].isna().any():
         raise InputError("a board keeps no texts and needs 'instruction' or 'instruction_id' in every row; add one")
-    made["instruction_id"] = made["instruction_id"].astype(str)
-    return made
+    rows["instruction_id"] = rows["instruction_id"].astype(str)
+    return rows
 
 
 def _paths(target: Path) -> tuple[Path, Path, Path]:

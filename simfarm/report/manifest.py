@@ -71,14 +71,14 @@ def judge_models(frame: pd.DataFrame, asked: Mapping[str, About]) -> dict[str, d
     says so, as far as that is known. `asked` has what this run knows of the model that it asked; of others, and of
     those in files, the table knows."""
     answered = [str(name) for name in frame["model"].dropna().unique()] if "model" in frame else []
-    made = {}
+    models = {}
     for name in sorted({*answered, *asked}):
         known = next((about for model, about in asked.items() if same_model(model, name)), None)
         about = known or known_about(None, named(name)) or About()
         learnt = f"{PROVIDER} on {_today()}" if about.learnt == PROVIDER else about.learnt
         facts = {"shutdown": about.shutdown and str(about.shutdown), "replacement": about.replacement, "learnt": learnt}
-        made[name] = {key: value for key, value in facts.items() if value}
-    return made
+        models[name] = {key: value for key, value in facts.items() if value}
+    return models
 
 
 def merged_models(known: dict[str, dict[str, str]], new: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:

@@ -67,8 +67,10 @@ class RankingOptions:
             check({"length_control": name})
         check({"level": level, "rank": rank})
         folder = None if lc_data is None else Path(lc_data)
-        made = cls(length_control=named, lc_data=folder, level=level, rank=rank, control=control, board=board, **more)
-        made.refuse_idle(rank)
+        options = cls(
+            length_control=named, lc_data=folder, level=level, rank=rank, control=control, board=board, **more
+        )
+        options.refuse_idle(rank)
         if control is not None:
             from simfarm.ranking import control_names
 
@@ -77,7 +79,7 @@ class RankingOptions:
             from simfarm.report.published import check_published
 
             check_published(board)
-        return made
+        return options
 
     @property
     def controls(self) -> tuple[str, ...]:

@@ -74,8 +74,8 @@ def print_part(part: Part, *, aside: bool = False) -> None:
     `aside` prints it on stderr, where stdout has the rows of a file.
     """
     lines, narrow = table_lines(part.headings, part.rows, width_of(sys.stderr if aside else sys.stdout), part.least)
-    told = [*part.remarks, *narrow]
-    whole = [part.title, "", *lines, "", *told, *[""] * bool(told)]
+    remarks = [*part.remarks, *narrow]
+    whole = [part.title, "", *lines, "", *remarks, *[""] * bool(remarks)]
     if not aside:
         answer_lines(whole)
     for line in whole if aside else ():
@@ -105,19 +105,19 @@ def table_lines(
         shown = [k for k in shown if headings[k] != heading]
         gone.append(heading)
         cut, enough = _shared(headings, widths, shown, width)
-    made = [[shortened(row[k], cut[k]) for k in shown] for row in table]
+    shortened_rows = [[shortened(row[k], cut[k]) for k in shown] for row in table]
     lines = []
-    for row in made:
-        cells = []
+    for row in shortened_rows:
+        padded = []
         for k, cell in zip(shown, row, strict=True):
             pad = " " * (cut[k] - cell_len(cell))
-            cells.append(cell + pad if headings[k] in NAMES else pad + cell)
-        lines.append((" " * _GAP).join(cells).rstrip())
+            padded.append(cell + pad if headings[k] in NAMES else pad + cell)
+        lines.append((" " * _GAP).join(padded).rstrip())
     lines.insert(1, "─" * min(width or 10_000, sum(cut.values()) + _GAP * (len(cut) - 1)))
-    told = [f"not shown for want of width: {', '.join(gone)}"] if gone else []
-    if len({row[0] for row in made}) < len({row[shown[0]] for row in table}):
-        told.append("some names look alike here: they were cut for want of width")
-    return [line if width is None else shortened(line, width) for line in lines], told
+    remarks = [f"not shown for want of width: {', '.join(gone)}"] if gone else []
+    if len({row[0] for row in shortened_rows}) < len({row[shown[0]] for row in table}):
+        remarks.append("some names look alike here: they were cut for want of width")
+    return [line if width is None else shortened(line, width) for line in lines], remarks
 
 
 def _shared(

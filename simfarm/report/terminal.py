@@ -54,9 +54,9 @@ def width_of(stream: TextIO) -> int | None:
     """Columns of the terminal that `stream` is; None for a file or a pipe, which have no width."""
     if not stream.isatty():
         return None
-    told = os.environ.get("COLUMNS", "")
+    wanted = os.environ.get("COLUMNS", "")
     try:
-        columns = int(told) if told.isdecimal() else os.get_terminal_size(stream.fileno()).columns
+        columns = int(wanted) if wanted.isdecimal() else os.get_terminal_size(stream.fileno()).columns
     except OSError:
         columns = 0
     # a terminal that does not know its width says 0
