@@ -5,7 +5,14 @@
 Nothing is fetched while it is built, and a reader's browser fetches nothing from a third party.
 """
 
+from pathlib import Path
+
 from simfarm.version import __version__
+
+# Sphinx reads what lies under its own folder; a link, not a copy: the notebooks name files beside theirs
+NOTEBOOKS = Path(__file__).parent / "notebooks"
+if not NOTEBOOKS.exists():
+    NOTEBOOKS.symlink_to(Path("..", "notebooks"), target_is_directory=True)
 
 project = "simfarm"
 release = __version__

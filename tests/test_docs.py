@@ -144,6 +144,13 @@ def test_the_site_builds_without_a_warning_and_asks_nobody(tmp_path: Path) -> No
         assert not re.search(r"<link[^>]*\shref=.(?:https?:)?//", text), page
 
 
+def test_the_picture_is_of_the_board_that_ships(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    from picture import VERDICTS, picture  # type: ignore[import-not-found]
+
+    assert picture(VERDICTS) == (ROOT / "docs" / "leaderboard.svg").read_text(encoding="utf-8")
+
+
 def test_the_reference_has_every_public_name() -> None:
     import simfarm
 
