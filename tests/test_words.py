@@ -14,7 +14,7 @@ COUNTED = re.compile(rf"\{{[^{{}}]*\}} (new |more )?(?:{NOUNS})s\b")
 SURE = re.compile(
     r"\{(0|MAX|MIN|MOST|N_|TRIES|self\.(n|_most|sampling\.n)\}|usual|"
     r"len\((names|annotators|hashes|boards|values|clusters|proxy|gold|liked|table)|"
-    r"(where|done\.model or self\.model)\} answers)"  # what it does, not how many
+    r"(where|reply\.model or self\.model)\} answers)"  # what it does, not how many
 )
 
 

@@ -27,7 +27,7 @@ SERVER = ["--model", "openai/judge-model", "--base-url", "http://127.0.0.1:48123
 ANNOTATE = ["annotate", "restater.json", "--baseline", "baseline.json", *SERVER]
 LETTER = [*ANNOTATE, "--judge", "judges/pairwise-letter"]
 LOGPROB = [*ANNOTATE, "--judge", "judges/pairwise-logprob"]
-OVER_RAY = [*LOGPROB, "--engine", "ray", "--partition-rows", "3", "--workers", "1", "-o", "cluster"]
+OVER_RAY = [*LOGPROB, "--cluster", "ray", "--partition-rows", "3", "--workers", "1", "-o", "cluster"]
 TINY = ["--model", "transformers/model", "--engine-arg", "device=cpu", "--store", "store.db"]
 
 
