@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from simfarm.data.sampling import ANTHROPIC, LITELLM, LOCAL, OPENAI, VOCABULARY,
 from simfarm.errors import InputError
 from simfarm.judges import load_judge
 from simfarm.judges.fields import JUDGED
+from simfarm.judges.schema import judge_schema
 
 SCHEMA = {"type": "object", "properties": {"winner": {"type": "string"}}, "required": ["winner"]}
 VALUES: dict[str, Any] = {
@@ -78,6 +80,7 @@ def test_claude_is_sent_every_name_that_it_takes_but_a_seed(monkeypatch: pytest.
     for name in taken_by(ANTHROPIC) - {"seed"}:
         assert body(backend, **{name: VALUES[name]}) != plain, name
     assert body(backend, seed=3) == plain
+    assert body(backend, logprobs=0) == plain
     for name in VOCABULARY.keys() - taken_by(ANTHROPIC) - {"logprobs"}:
         with pytest.raises(InputError, match=f"unknown sampling option '{name}': anthropic/ takes effort, extra"):
             body(backend, **{name: VALUES[name]})
@@ -132,6 +135,16 @@ def test_a_judge_may_name_whatever_makes_sense_in_one(tmp_path: Path, name: str)
 def test_what_a_judge_may_not_name_is_said(tmp_path: Path, sampling: dict[str, Any], told: str) -> None:
     with pytest.raises(InputError, match=told):
         load_judge(judged(tmp_path, **sampling))
+
+
+def test_the_schema_of_a_judges_file_says_the_same() -> None:
+    options = judge_schema()["properties"]["sampling"]["properties"]
+    assert options.keys() == JUDGED.keys()
+    assert json.loads(json.dumps(options, allow_nan=False)) == options
+    assert options["temperature"] == {"type": "number", "minimum": 0, "maximum": 2}
+    assert options["top_p"] == {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
+    assert options["max_tokens"] == {"type": "integer", "minimum": 1}
+    assert options["seed"] == {"type": "integer"}
 
 
 def test_what_cannot_be_sent_is_refused_before_the_first_call(tmp_path: Path) -> None:
