@@ -376,7 +376,8 @@ def test_a_model_in_process_is_opened_once(tmp_path: Path) -> None:
     opened = []
     for number, part in enumerate(cut(instructions, 2, len)):
         told = worker({"part": number, "name": part.name, "records": pickle.dumps(part.records)})
-        assert pickle.loads(told["outcome"]).stats.asked == 2
+        tallies = pickle.loads(told["outcome"])
+        assert (tallies.stats.asked, tallies.made) == (2, 2)
         opened.append(worker._model)
     assert opened[0] is opened[1] is not None
     kept = RunOptions(engine_args=engine, store=tmp_path / "plain.sqlite")

@@ -48,7 +48,7 @@ LOCAL, OPENAI, ANTHROPIC, LITELLM = "local", "openai", "anthropic", "litellm"
 @dataclass(frozen=True, slots=True)
 class Option:
     """One name of the vocabulary. `kind` is what its value is: a number, whole, a switch, a text, texts or a mapping.
-    A number is at `least` and at `most` so much, or lies `above` the least; `words` say so. `takers` can be sent it, or
+    A number is at `least` and at `most` so much; `words` say so. `takers` can be sent it, or
     act by it; `judged`: a judge's file may hold it."""
 
     kind: str
@@ -56,7 +56,6 @@ class Option:
     least: float = -math.inf
     most: float = math.inf
     words: str = ""
-    above: bool = False
     judged: bool = True
 
     @property
@@ -71,7 +70,7 @@ class Option:
             case "number" | "whole":
                 if isinstance(value, bool) or not isinstance(value, int if self.kind == "whole" else int | float):
                     return False
-                return self.least <= value <= self.most and not (self.above and value == self.least)
+                return self.least <= value <= self.most
             case "switch":
                 return isinstance(value, bool)
             case "texts":
@@ -85,7 +84,7 @@ _OPEN = frozenset({LOCAL, OPENAI})
 
 VOCABULARY: Mapping[str, Option] = {
     "temperature": Option("number", _EVERY, 0, 100, "0 (greedy) or above, up to 100"),
-    "top_p": Option("number", _EVERY, 0, 1, "above 0 and at most 1", above=True),
+    "top_p": Option("number", _EVERY, 1e-6, 1, "above 0 and at most 1"),
     "repetition_penalty": Option("number", _OPEN, 0.01, 100, "from 0.01 to 100 (1 is none)"),
     "max_tokens": Option("whole", _EVERY, 1, words="from 1"),
     "logprobs": Option("whole", _EVERY - {ANTHROPIC}, 1, 20, "from 1 to 20"),

@@ -100,7 +100,7 @@ def _option(option: Option) -> dict[str, Any]:
     """One name of the sampling, as its value must be."""
     match option.kind:
         case "number" | "whole":
-            limits = {"exclusiveMinimum" if option.above else "minimum": option.least, "maximum": option.most}
+            limits = {"minimum": option.least, "maximum": option.most}
             known = {name: limit for name, limit in limits.items() if math.isfinite(limit)}
             return {"type": "integer" if option.kind == "whole" else "number", **known}
         case "switch":
