@@ -47,13 +47,11 @@ KNOWN_UPWARDS: set[tuple[str, str]] = set()
 
 MOST_LINES = {"function": 60, "module": 350, "verb": 120}
 
-KNOWN_LONG_FUNCTIONS = {
-    "data.pairing.pair_with_baseline",
-}
+KNOWN_LONG_FUNCTIONS: set[str] = set()
 
 KNOWN_LONG_MODULES: set[str] = set()
 
-KNOWN_LONG_VERBS = {"show"}
+KNOWN_LONG_VERBS: set[str] = set()
 
 
 class Import(NamedTuple):

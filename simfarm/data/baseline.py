@@ -42,9 +42,11 @@ def fill_baseline(verdicts: Verdicts, rows: Iterable[Mapping[str, Any]], source:
     if shared is None:
         raise InputError(f"{source}: shares neither 'instruction' nor 'instruction_id' with the annotations; add one")
     (name,) = names
-    found = lengths[shared]
+    known_by_key = lengths[shared]
     keys = table[columns[shared]]
-    by_row = _mapped(keys, found.get if shared == "instruction" else lambda value: found.get(_key(value, "")))
+    by_row = _mapped(
+        keys, known_by_key.get if shared == "instruction" else lambda value: known_by_key.get(_key(value, ""))
+    )
     known_lengths = by_row.astype(float)
     ours = table["generator_1"].eq(name) | table["generator_2"].eq(name)
     if ours.any() and known_lengths[ours].isna().all():
@@ -65,9 +67,9 @@ def _key(value: Any, column: str) -> str:
     return str(value).strip()
 
 
-def _mapped(column: pd.Series[Any], made: Callable[[Any], Any]) -> pd.Series[Any]:
+def _mapped(column: pd.Series[Any], value_of: Callable[[Any], Any]) -> pd.Series[Any]:
     """A column with something else for each of its values, worked out once for each; None where there is none."""
     codes, values = pd.factorize(column)
-    found = np.empty(len(values) + 1, dtype=object)
-    found[:-1] = [made(value) for value in values]
-    return pd.Series(found[codes], index=column.index, dtype=object)
+    mapped = np.empty(len(values) + 1, dtype=object)
+    mapped[:-1] = [value_of(value) for value in values]
+    return pd.Series(mapped[codes], index=column.index, dtype=object)

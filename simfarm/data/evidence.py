@@ -165,14 +165,14 @@ class Gathered:
         """
         import pandas as pd
 
-        made: dict[str, Any] = {n: s.column() for n, s in self._shared.items() if n in self.present}
-        made |= {name: np.concatenate(numbers) for name, numbers in self._numbers.items()}
+        columns: dict[str, Any] = {n: s.column() for n, s in self._shared.items() if n in self.present}
+        columns |= {name: np.concatenate(numbers) for name, numbers in self._numbers.items()}
         for name in self.present & set(_ASKED):
             codes = np.concatenate(self._asked[name])
-            made[f"{name}_sha256"] = pd.Series(self._texts.digests(codes), dtype=object)
-            made[f"{name}_start"] = pd.Series(self._texts.starts(codes), dtype=object)
-        made |= {f"output_{side}_hash": np.concatenate(hashes) for side, hashes in self._hashes.items()}
-        return pd.DataFrame(made)
+            columns[f"{name}_sha256"] = pd.Series(self._texts.digests(codes), dtype=object)
+            columns[f"{name}_start"] = pd.Series(self._texts.starts(codes), dtype=object)
+        columns |= {f"output_{side}_hash": np.concatenate(hashes) for side, hashes in self._hashes.items()}
+        return pd.DataFrame(columns)
 
 
 class _Index(dict[Hashable, int]):
@@ -271,10 +271,10 @@ def _of_each(values: Any, length: int) -> tuple[Floats, tuple[int, Any] | None]:
     each = values.dictionary.to_pylist()
     places = values.indices.fill_null(len(each)).to_numpy(zero_copy_only=False)
     numbers = [_number(value) for value in (*each, None)]
-    made = np.array([math.nan if number is None else number for number in numbers])[places]
+    by_row = np.array([math.nan if number is None else number for number in numbers])[places]
     wrong = np.array([number is None for number in numbers])[places]
     row = int(wrong.argmax())
-    return made, (row, each[places[row]]) if wrong[row] else None
+    return by_row, (row, each[places[row]]) if wrong[row] else None
 
 
 def _number(value: Any) -> float | None:

@@ -66,8 +66,8 @@ def _kind(sources: Sequence[_Rows]) -> str:
     """The one kind that all files are of; raises `InputError` for a mixture."""
     kinds = {rows.name: kind_of_rows(rows.first, rows.name) for rows in sources}
     if len(set(kinds.values())) > 1:
-        told = ", ".join(f"{name} holds {kind}" for name, kind in list(kinds.items())[:4])
-        raise InputError(f"the files are of different kinds ({told}); give one kind at a time")
+        listed = ", ".join(f"{name} holds {kind}" for name, kind in list(kinds.items())[:4])
+        raise InputError(f"the files are of different kinds ({listed}); give one kind at a time")
     return next(iter(kinds.values()))
 
 
@@ -95,8 +95,8 @@ def comparisons_for(
     if kind == "outputs":
         pairs: Iterable[Comparison] = _pair(named, baseline, allow_missing, note)
     else:
-        told = f"with {named[0].name}, which already holds pairs"
-        refuse({"baseline": baseline, "allow_missing": allow_missing}, told)
+        where = f"with {named[0].name}, which already holds pairs"
+        refuse({"baseline": baseline, "allow_missing": allow_missing}, where)
         pairs = (pair for rows in named for pair in each_comparison(rows, rows.name))
         if kind == "annotations":
             pairs = _once(pairs)

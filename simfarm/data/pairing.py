@@ -44,6 +44,41 @@ def pair_with_baseline(
     counts when instructions stand on one side only, unless `allow_missing` (`note` is told the counts then); always
     when nothing matches, when the baseline holds several generators, or when a model is the baseline itself.
     """
+    name = _one_generator(outputs, baseline)
+    # instructions by their hashes, outputs by their places: neither texts nor records are held
+    by_key: dict[int, dict[int, int]] = {}
+    keys = array("q")
+    for place, output in enumerate(baseline):
+        keys.append(_key(output, output.dataset))
+        by_key.setdefault(keys[-1], {})[output.sample] = place
+        by_key.setdefault(_key(output, None), {}).setdefault(output.sample, place)
+    datasets = {o.dataset for o in baseline}
+    partners = array("q")
+    answered: dict[str, set[int]] = {}
+    for output in outputs:
+        # a dataset that the baseline never names is another word for the same questions
+        samples = by_key.get(_key(output, output.dataset if output.dataset in datasets else None))
+        partner = samples.get(output.sample, samples[min(samples)]) if samples else -1
+        partners.append(partner)
+        of_model = answered.setdefault(output.generator, set())
+        if partner >= 0:
+            of_model.add(keys[partner])
+    matched = sum(partner >= 0 for partner in partners)
+    if not matched:
+        raise InputError(
+            f"none of the outputs answers an instruction of the baseline {name!r}; "
+            f"the instructions must be the same text in both files"
+        )
+    wanted = set(keys)
+    gaps = sum(len(wanted - of_model) for of_model in answered.values())
+    _weigh_gaps(matched, len(partners) - matched, gaps, note, allow_missing)
+    return spooled(
+        _compare(baseline[partner], output) for output, partner in zip(outputs, partners, strict=True) if partner >= 0
+    )
+
+
+def _one_generator(outputs: Sequence[Output], baseline: Sequence[Output]) -> str:
+    """The baseline's one generator, which is none of the outputs'; raises `InputError`."""
     names = sorted({o.generator for o in baseline})
     if len(names) != 1:
         raise InputError(f"the baseline file holds {len(names)} generators ({', '.join(names[:5])}); it must hold one")
@@ -53,51 +88,22 @@ def pair_with_baseline(
         raise InputError(
             f"{names[0]!r} is the baseline's generator and also that of an output file; give each model its own name"
         )
-    # instructions by their hashes, outputs by their places: neither texts nor records are held
-    by_key: dict[int, dict[int, int]] = {}
-    keys = array("q")
-    for place, output in enumerate(baseline):
-        keys.append(_key(output, output.dataset))
-        by_key.setdefault(keys[-1], {})[output.sample] = place
-        by_key.setdefault(_key(output, None), {}).setdefault(output.sample, place)
-    datasets = {o.dataset for o in baseline}
+    return names[0]
 
-    def partner(output: Output) -> int:
-        # a dataset that the baseline never names is another word for the same questions
-        samples = by_key.get(_key(output, output.dataset if output.dataset in datasets else None))
-        return samples.get(output.sample, samples[min(samples)]) if samples else -1
 
-    partners = array("q")
-    answered: dict[str, set[int]] = {}
-    for output in outputs:
-        found = partner(output)
-        partners.append(found)
-        of_model = answered.setdefault(output.generator, set())
-        if found >= 0:
-            of_model.add(keys[found])
-    matched = sum(found >= 0 for found in partners)
-    lonely = len(partners) - matched
-    wanted = set(keys)
-    gaps = sum(len(wanted - of_model) for of_model in answered.values())
-    if not matched:
-        raise InputError(
-            f"none of the outputs answers an instruction of the baseline {names[0]!r}; "
-            f"the instructions must be the same text in both files"
-        )
-    if (lonely or gaps) and allow_missing and note is not None:
-        note(
-            f"left out: {plural(lonely, 'output')} without a baseline output, "
-            f"{plural(gaps, 'baseline output')} without an answer"
-        )
-    if (lonely or gaps) and not allow_missing:
+def _weigh_gaps(matched: int, lonely: int, gaps: int, note: Callable[[str], None] | None, allow_missing: bool) -> None:
+    """Tell of outputs without a partner (`lonely`) and of the baseline's without an answer (`gaps`), or refuse them."""
+    if not (lonely or gaps):
+        return
+    without = plural(gaps, "baseline output")
+    if not allow_missing:
         raise InputError(
             f"{plural(matched, 'output')} with a baseline output, {plural(lonely, 'output')} without one, "
-            f"{plural(gaps, 'baseline output')} without an answer; mend the files or give "
+            f"{without} without an answer; mend the files or give "
             "--allow-missing to compare the rest"
         )
-    return spooled(
-        _compare(baseline[found], output) for output, found in zip(outputs, partners, strict=True) if found >= 0
-    )
+    if note is not None:
+        note(f"left out: {plural(lonely, 'output')} without a baseline output, {without} without an answer")
 
 
 def _key(output: Output, dataset: str | None) -> int:

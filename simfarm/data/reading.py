@@ -246,14 +246,14 @@ def _parquet_parts(file: Any, name: str, wanted: Collection[str] | None) -> Iter
 
     with ExitStack() as closing:
         try:
-            found = closing.enter_context(pyarrow.parquet.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False))
-            names = found.schema_arrow.names
+            parquet = closing.enter_context(pyarrow.parquet.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False))
+            names = parquet.schema_arrow.names
             twice = next((c for i, c in enumerate(names) if c in names[:i]), None)
             if twice is not None:
                 raise InputError(f"{name}: has the column {twice!r} twice; rename or drop one")
             read = [c for c in names if wanted is None or c in wanted]
             size = _SLIM_ROWS if wanted is not None and not TEXTS & set(read) else _ROWS
-            for batch in found.iter_batches(size, columns=read):
+            for batch in parquet.iter_batches(size, columns=read):
                 if batch.num_rows:
                     yield Columns(dict(zip(read, batch.columns, strict=True)), batch.num_rows)
         except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:

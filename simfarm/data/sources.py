@@ -162,9 +162,9 @@ def frame_of(source: Any, name: str) -> pd.DataFrame:
     if hasattr(source, "iloc") and hasattr(source, "columns"):
         return source  # type: ignore[no-any-return]
     if hasattr(source, "to_pandas"):
-        made = source.to_pandas()
-        if hasattr(made, "columns"):
-            return made  # type: ignore[no-any-return]
+        frame = source.to_pandas()
+        if hasattr(frame, "columns"):
+            return frame  # type: ignore[no-any-return]
     return pd.DataFrame(table_rows(source, name))
 
 
@@ -195,26 +195,26 @@ def opened(inputs: Any, *others: Any) -> Iterator[tuple[list[Any], Any]]:
 
     pipes = Pipes()
     try:
-        found = [file for source in listed(inputs) for file in _expanded(source)]
-        _refuse_twice(found)
-        made = [pipes.copied(source) if is_path(source) else source for source in found]
+        files = [file for source in listed(inputs) for file in _expanded(source)]
+        _refuse_twice(files)
+        at_hand = [pipes.copied(source) if is_path(source) else source for source in files]
         rest = tuple(None if other is None else _single(other, pipes) for other in others)
-        yield made, rest
+        yield at_hand, rest
     except InputError as error:
-        told = pipes.renamed(str(error))
-        if told == str(error):
+        message = pipes.renamed(str(error))
+        if message == str(error):
             raise
-        raise InputError(told) from error
+        raise InputError(message) from error
     finally:
         pipes.remove()
 
 
 def _single(other: Any, pipes: Any) -> Any:
     """One source beside the inputs; a path or a generator's name stays as it is."""
-    found = listed(other)
-    if len(found) != 1:
-        raise InputError(f"one file or table is wanted where {len(found)} are given; join them first")
-    return pipes.copied(found[0]) if is_path(found[0]) else found[0]
+    sources = listed(other)
+    if len(sources) != 1:
+        raise InputError(f"one file or table is wanted where {len(sources)} are given; join them first")
+    return pipes.copied(sources[0]) if is_path(sources[0]) else sources[0]
 
 
 def _expanded(source: Any) -> list[Any]:

@@ -70,7 +70,7 @@ def differences(board: Board, a: str, b: str) -> list[Difference]:
     one that is not on the board."""
     if a == b:
         raise InputError(f"{a!r} is compared with itself; name two models")
-    found = []
+    gaps = []
     for control in (None, *board.lc_estimates):
         if control is not None and not {a, b} <= {*board.lc_estimates[control], board.baseline}:
             continue
@@ -83,5 +83,5 @@ def differences(board: Board, a: str, b: str) -> list[Difference]:
             p = 2 * 0.5**estimate.n_clusters
             low, high, real = None, None, p < 1 - board.level
         value, count = 100 * estimate.value, estimate.n_clusters
-        found.append(Difference(board.annotator, control, a, b, value, low, high, p, count, real))
-    return found
+        gaps.append(Difference(board.annotator, control, a, b, value, low, high, p, count, real))
+    return gaps

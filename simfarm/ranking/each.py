@@ -29,20 +29,22 @@ def each_or_else(
 
     Raises the `InputError` where no annotator has a result; with several annotators it is the first one's.
     """
-    found: list[Made] = []
+    results: list[Made] = []
     reasons: list[tuple[str, InputError]] = []
     for annotator, part in parts:
         try:
-            found.append(make(annotator, part))
+            results.append(make(annotator, part))
         except InputError as error:
             reasons.append((annotator, error))
-            found.append(otherwise(annotator, part, str(error)))
-    if reasons and len(reasons) == len(found):
+            results.append(otherwise(annotator, part, str(error)))
+    if reasons and len(reasons) == len(results):
         annotator, first = reasons[0]
-        if len(found) == 1:
+        if len(results) == 1:
             raise first
-        raise InputError(f"none of {plural(len(found), 'annotator')} can be estimated; {annotator}: {first}") from first
-    return found
+        raise InputError(
+            f"none of {plural(len(results), 'annotator')} can be estimated; {annotator}: {first}"
+        ) from first
+    return results
 
 
 def warned(board: Board, line: str) -> Board:

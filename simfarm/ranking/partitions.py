@@ -110,12 +110,12 @@ def _rank(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> Partitione
     names = (SHOWN_FIRST,) if "order" in columns else ()
     n = int(table["n"].sum())
     unit = float(table["weight"].sum()) / n
-    found = fit_rows(Rows(pair, table["weight"], table["won"], x), n_models, names, unit=unit)
+    fit = fit_rows(Rows(pair, table["weight"], table["won"], x), n_models, names, unit=unit)
     connection.execute("CREATE TABLE models (name VARCHAR, code BIGINT)")
     connection.executemany("INSERT INTO models VALUES (?, ?)", [[name, k] for name, k in code.items()])
-    product, total, n_clusters = np.zeros_like(found.bread), np.zeros(len(found.params)), 0
+    product, total, n_clusters = np.zeros_like(fit.bread), np.zeros(len(fit.params)), 0
     for path in paths:
-        for scores in _scores(connection, path, columns, found, n_models):
+        for scores in _scores(connection, path, columns, fit, n_models):
             product += scores @ scores.T
             total += scores.sum(axis=1)
             n_clusters += scores.shape[1]
@@ -124,11 +124,11 @@ def _rank(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> Partitione
             f"all comparisons belong to {plural(n_clusters, 'instruction')}; an interval needs at least two"
         )
     product -= np.outer(total, total) / n_clusters
-    covariance = found.bread @ product @ found.bread.T * (n_clusters / (n_clusters - 1))
-    if found.prior:
-        extra = prior_spread(found, covariance)
+    covariance = fit.bread @ product @ fit.bread.T * (n_clusters / (n_clusters - 1))
+    if fit.prior:
+        extra = prior_spread(fit, covariance)
         covariance += extra @ extra.T
-    values, scale = elo_scale(found, n_models)
+    values, scale = elo_scale(fit, n_models)
     return PartitionedRanking(
         models=models,
         names=models + names,
@@ -136,7 +136,7 @@ def _rank(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> Partitione
         covariance=covariance * np.outer(scale, scale),
         n_comparisons=n,
         n_clusters=n_clusters,
-        prior=found.prior > 0,
+        prior=fit.prior > 0,
     )
 
 
@@ -145,11 +145,11 @@ def _columns(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> frozens
     shared: set[str] | None = None
     for path in paths:
         described = connection.execute("DESCRIBE SELECT * FROM read_parquet($1)", [[path]]).fetchall()
-        found = {str(row[0]) for row in described}
+        names = {str(row[0]) for row in described}
         for column in ("model_1", "model_2", "p", "cluster"):
-            if column not in found:
+            if column not in names:
                 raise InputError(f"{path} has no column {column!r}; partitions need model_1, model_2, p and cluster")
-        optional = found & {"weight", "order"}
+        optional = names & {"weight", "order"}
         if shared is not None and optional != shared:
             raise InputError(f"{path} and {paths[0]} differ in their columns weight and order; give all files the same")
         shared = optional
@@ -198,7 +198,7 @@ def _counts(connection: duckdb.DuckDBPyConnection, paths: list[str], columns: fr
 
 
 def _scores(
-    connection: duckdb.DuckDBPyConnection, path: str, columns: frozenset[str], found: Fit, n_models: int
+    connection: duckdb.DuckDBPyConnection, path: str, columns: frozenset[str], fit: Fit, n_models: int
 ) -> Iterator[Array]:
     """Scores (P × g) of the file's clusters, g at a time, each cluster complete."""
     weight, order = _terms(columns)
@@ -208,16 +208,14 @@ def _scores(
         f"JOIN models a ON a.name = r.model_1 JOIN models b ON b.name = r.model_2 WHERE {weight} > 0 ORDER BY rank",
         params=[[path]],
     ).to_arrow_reader(_BATCH)
-    open_cluster, rest = 0, np.zeros((len(found.params), 0))
+    open_cluster, rest = 0, np.zeros((len(fit.params), 0))
     for batch in reader:
         pair, cluster, weights, p, shown = (column.to_numpy(zero_copy_only=False) for column in batch.columns)
         x = shown[:, None] if "order" in columns else np.empty((len(p), 0))
         if not rest.shape[1]:
             open_cluster = int(cluster[0])
         rows = Rows(pair, weights, weights * p, x)
-        scores = cluster_scores(
-            rows, n_models, found.params, cluster - open_cluster, int(cluster[-1]) - open_cluster + 1
-        )
+        scores = cluster_scores(rows, n_models, fit.params, cluster - open_cluster, int(cluster[-1]) - open_cluster + 1)
         scores[:, :1] += rest if rest.shape[1] else 0.0
         open_cluster, rest = int(cluster[-1]), scores[:, -1:]
         yield scores[:, :-1]

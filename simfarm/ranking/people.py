@@ -38,7 +38,7 @@ def calibrated_win_rates(verdicts: Verdicts, labels: Verdicts, board: Board) -> 
     keys = [list(zip(t["cluster"], t["model"], strict=True)) for t in (judged, people)]
     aligned = align_labels(keys[0], keys[1], people["p"].to_numpy())
     hashes = sorted(own.table["judge_hash"].astype(str).unique())
-    found = {}
+    rates = {}
     few = {}
     for model, part in judged.assign(label=aligned).groupby("model", sort=False, observed=True):
         n_labels = int(part["label"].notna().sum())
@@ -47,13 +47,13 @@ def calibrated_win_rates(verdicts: Verdicts, labels: Verdicts, board: Board) -> 
             continue
         length = (part["length"] - part["length_baseline"]).to_numpy(dtype=float)
         features = {} if np.isnan(length).any() else {"length difference": length}
-        found[str(model)] = calibrate(
+        rates[str(model)] = calibrate(
             part["p"].to_numpy(), part["label"].to_numpy(), part["cluster"].to_numpy(), hashes, features
         )
-    if not found:
-        told = ", ".join(f"{m} has {n}" for m, n in list(few.items())[:3])
-        raise InputError(f"calibration needs at least 30 human labels of one model; {told}: label more, at random")
-    return found
+    if not rates:
+        counts = ", ".join(f"{m} has {n}" for m, n in list(few.items())[:3])
+        raise InputError(f"calibration needs at least 30 human labels of one model; {counts}: label more, at random")
+    return rates
 
 
 def align_labels(comparisons: Sequence[Hashable], keys: Sequence[Hashable], labels: Array) -> Array:

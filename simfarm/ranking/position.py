@@ -36,9 +36,9 @@ def position_warnings(first: float | None, reversals: float | None = None) -> li
         return []
     if first >= BLIND or first <= 1 - BLIND:
         shown, share = ("first", first) if first >= BLIND else ("second", 1 - first)
-        told = f"the judge names the output shown {shown} in {100 * share:.0f} % of its verdicts, whichever that is"
+        habit = f"the judge names the output shown {shown} in {100 * share:.0f} % of its verdicts, whichever that is"
     elif reversals is not None and reversals >= BLIND:
-        told = f"with the order turned, the judge names another winner in {100 * reversals:.0f} % of the comparisons"
+        habit = f"with the order turned, the judge names another winner in {100 * reversals:.0f} % of the comparisons"
     else:
         return []
-    return [f"{told}: its verdicts say nothing about the outputs, take another judge"]
+    return [f"{habit}: its verdicts say nothing about the outputs, take another judge"]

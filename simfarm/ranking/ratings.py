@@ -126,14 +126,14 @@ def _rated(
     notes = _notes(matches, fitted, style, level)
     weights: Array | None = None
     if rank == "lottery":
-        found = lottery(matches)
-        weights = found.weights
+        drawn = lottery(matches)
+        weights = drawn.weights
         notes += [
             f"in {100 * share:.0f} % of bootstrap samples {model} has weight (mean {mean:.2f})"
-            for model, share, mean in zip(found.models, found.support, found.mean_weights, strict=True)
+            for model, share, mean in zip(drawn.models, drawn.support, drawn.mean_weights, strict=True)
             if 0 < share < 1 or mean > 0.005
         ]
-        notes.append(f"{found.winner} beats every other model" if found.winner else "no model beats every other one")
+        notes.append(f"{drawn.winner} beats every other model" if drawn.winner else "no model beats every other one")
     if len(names) > 2:
         notes += _circles(matches, raw)
     return Ratings(
@@ -159,9 +159,9 @@ def _rated(
 def _coded(first: pd.Series[Any], second: pd.Series[Any]) -> tuple[tuple[str, ...], Codes, Codes]:
     """(the names on either side, sorted; the code of each row's name on the first side; on the second)."""
     sides = [pd.factorize(side) for side in (first, second)]
-    names = sorted({str(name) for _, found in sides for name in found})
+    names = sorted({str(name) for _, values in sides for name in values})
     place = {name: k for k, name in enumerate(names)}
-    one, other = (np.array([place[str(name)] for name in found], dtype=np.int64)[codes] for codes, found in sides)
+    one, other = (np.array([place[str(name)] for name in values], dtype=np.int64)[codes] for codes, values in sides)
     return tuple(names), one, other
 
 
@@ -185,20 +185,20 @@ def _notes(matches: Matches, fitted: BradleyTerry, style: StyleDifferences | Non
             notes.append(f"without ties ({ties}) the models are no longer all connected")
         else:
             moved = max(abs(dropped.ratings[m].value - fitted.ratings[m].value) for m in dropped.ratings)
-            told = plural(ties, "tie counts", "ties count")
-            notes.append(f"{told} half a win each; dropped, no rating would move by more than {moved:.0f}")
+            count = plural(ties, "tie counts", "ties count")
+            notes.append(f"{count} half a win each; dropped, no rating would move by more than {moved:.0f}")
     return notes
 
 
 def _circles(matches: Matches, fitted: BradleyTerry) -> list[str]:
     try:
-        found: CyclicTriads = cyclic_triads(matches, fitted)
+        triads: CyclicTriads = cyclic_triads(matches, fitted)
     except InputError:
         # a star or a sparse graph has no three models that all met
         return []
     return [
-        f"{100 * found.share:.1f} % of {plural(found.n_triads, 'triple')} run in a circle (Bradley-Terry expects "
-        f"{100 * found.expected:.1f} %, p = {found.p_value:.2g})"
+        f"{100 * triads.share:.1f} % of {plural(triads.n_triads, 'triple')} run in a circle (Bradley-Terry expects "
+        f"{100 * triads.expected:.1f} %, p = {triads.p_value:.2g})"
     ]
 
 
@@ -219,8 +219,8 @@ def _table(
         lines |= {"rating_low": [b[0] for b in bounds], "rating_high": [b[1] for b in bounds]}
     else:
         lines |= {"rating": weights, "rating_se": np.nan, "rating_low": np.nan, "rating_high": np.nan}
-    found = tiers(estimates, level=level)
-    lines |= {"tier": found.tier, "rank_low": found.ranks[:, 0], "rank_high": found.ranks[:, 1], "n_total": met}
+    places = tiers(estimates, level=level)
+    lines |= {"tier": places.tier, "rank_low": places.ranks[:, 0], "rank_high": places.ranks[:, 1], "n_total": met}
     if raw is not None:
         lines["rating_raw"] = [raw.ratings[m].value for m in models]
     table = pd.DataFrame(lines)

@@ -37,7 +37,7 @@ def regrouped(files: Sequence[str], folder: Path, groups: int = 16) -> list[str]
         for k, part in table.groupby(group):
             dealt[int(k)].append(folder / f"dealt-{k}-{number}.parquet")
             part.to_parquet(dealt[int(k)][-1])
-    made, judges = [], set()
+    ranked_files, judges = [], set()
     for k, parts in enumerate(dealt):
         if parts:
             data = together(*(Verdicts(pd.read_parquet(part)) for part in parts)).table
@@ -51,11 +51,11 @@ def regrouped(files: Sequence[str], folder: Path, groups: int = 16) -> list[str]
             ranked["cluster"] = head["cluster_of"]
             ranked = ranked[~np.isnan(p) & (ranked["model_1"] != ranked["model_2"]).to_numpy()]
             if len(ranked):
-                made.append(str(folder / f"group-{k}.parquet"))
-                ranked.to_parquet(made[-1])
-    if not made:
+                ranked_files.append(str(folder / f"group-{k}.parquet"))
+                ranked.to_parquet(ranked_files[-1])
+    if not ranked_files:
         raise InputError("the files hold no verdict; there is nothing to rank")
-    return made
+    return ranked_files
 
 
 def _keys(table: pd.DataFrame, file: str) -> pd.Series[str]:

@@ -124,13 +124,13 @@ def _shared(first: Estimate, second: Estimate) -> tuple[Estimate, Estimate]:
 
 
 def _flip(a: Board, b: Board, first: str, second: str) -> Flip | None:
-    told = []
+    gaps = []
     for board in (a, b):
         difference = board.estimates[first] - board.estimates[second]
-        told.append((difference.value, *difference.interval(board.level)))
-    (value_a, low_a, high_a), (value_b, low_b, high_b) = told
+        gaps.append((difference.value, *difference.interval(board.level)))
+    (value_a, low_a, high_a), (value_b, low_b, high_b) = gaps
     if low_a * high_a > 0 and low_b * high_b > 0 and value_a * value_b < 0:
-        return Flip(first, second, told[0], told[1])
+        return Flip(first, second, gaps[0], gaps[1])
     return None
 
 

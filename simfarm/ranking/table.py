@@ -68,8 +68,8 @@ def tiered(table: pd.DataFrame, leading: Mapping[str, Estimate], level: float) -
     """The table with a `tier` for each model: nobody in a tier is told apart from anybody else in it (max-t over all
     pairs). Models on fewer than two instructions have none."""
     usable = [m for m in leading if leading[m].n_clusters > 1]
-    found = tiers([leading[m] for m in usable], level=level).tier if len(usable) > 1 else [1] * len(usable)
-    return table.assign(tier=table["model"].map(dict(zip(usable, found, strict=True))).astype("Int64"))
+    places = tiers([leading[m] for m in usable], level=level).tier if len(usable) > 1 else [1] * len(usable)
+    return table.assign(tier=table["model"].map(dict(zip(usable, places, strict=True))).astype("Int64"))
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -159,7 +159,7 @@ def generator_curves(
     """The curve of each generator, from the scores of all outputs. `note` is told of one that has no scored sample, and
     of one whose instructions become fewer."""
     clusters = group_clusters(outputs, groups)
-    made = {}
+    curves = {}
     for name in dict.fromkeys(outputs[group[0]].generator for group in groups):
         own = [g for g, group in enumerate(groups) if outputs[group[0]].generator == name]
         liked = [[proxy[row] for row in groups[g]] for g in own]
@@ -173,8 +173,8 @@ def generator_curves(
                 f"the curve of {name} rests on {plural(first, 'instruction')} at n = 1 and on {last} at n = "
                 f"{len(curve.n)}: not all have as many scores"
             )
-        made[name] = curve
-    return made
+        curves[name] = curve
+    return curves
 
 
 def curve_rows(curve: Curve, level: float = 0.95) -> list[dict[str, Any]]:

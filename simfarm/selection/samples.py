@@ -90,12 +90,12 @@ def sample_groups(
     `n` keeps the first n samples of each; `leave_out` names a generator that is not chosen from (a baseline). Raises
     `InputError` where no group has two samples.
     """
-    found: dict[tuple[str, str | None, str], list[int]] = {}
+    by_question: dict[tuple[str, str | None, str], list[int]] = {}
     for position, output in enumerate(outputs):
         if output.generator == leave_out:
             continue
-        found.setdefault((output.instruction.strip(), output.dataset, output.generator), []).append(position)
-    groups = [tuple(sorted(rows, key=lambda i: outputs[i].sample)[:n]) for rows in found.values()]
+        by_question.setdefault((output.instruction.strip(), output.dataset, output.generator), []).append(position)
+    groups = [tuple(sorted(rows, key=lambda i: outputs[i].sample)[:n]) for rows in by_question.values()]
     if all(len(group) < 2 for group in groups):
         raise InputError("no instruction has two samples to choose from; make some with simfarm generate --n 16")
     return groups
@@ -115,17 +115,17 @@ def size_notes(outputs: Sequence[Output], groups: Sequence[Sequence[int]], n: in
     sizes: dict[str, list[int]] = {}
     for group in groups:
         sizes.setdefault(outputs[group[0]].generator, []).append(len(group))
-    told = []
+    notes = []
     for name, counts in sizes.items():
         wanted = n or max(counts)
         fewer = [count for count in counts if count < wanted]
         if fewer:
-            told.append(
+            notes.append(
                 f"warning: {len(fewer)} of {plural(len(counts), 'instruction')} with fewer than "
                 f"{plural(wanted, 'sample')} by {name} (the fewest: {min(fewer)}); choosing among "
                 "fewer is another method"
             )
-    return told
+    return notes
 
 
 def stable_number(*parts: Any) -> float:
@@ -166,9 +166,9 @@ def column_scores(
         except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
-            told = "no value" if value is None else repr(value)[:40]
+            what = "no value" if value is None else repr(value)[:40]
             raise InputError(
-                f"{source}: row {position + 1} has {told} in {column!r}; a score must be a finite number, "
+                f"{source}: row {position + 1} has {what} in {column!r}; a score must be a finite number, "
                 "fill it in or drop the row"
             )
         values[position] = number
@@ -193,8 +193,8 @@ def selected_names(
     for group in groups:
         own = outputs[group[0]].generator
         most[own] = max(most.get(own, 0), len(group))
-    told = {own: name or f"{own} {stem}-of-{count} {manner.name}".rstrip() for own, count in most.items()}
-    return [told[outputs[group[0]].generator] for group in groups]
+    names = {own: name or f"{own} {stem}-of-{count} {manner.name}".rstrip() for own, count in most.items()}
+    return [names[outputs[group[0]].generator] for group in groups]
 
 
 def chosen_rows(
@@ -238,23 +238,23 @@ def closing_lines(
     unit = "instruction" if len(generators) == 1 else "instruction and generator"
     left_out = sum(position is None for position in chosen)
     unscored = sum(math.isnan(scores.values[row]) for group in groups for row in group)
-    told = [f"chose {len(groups) - left_out} of {plural(sum(map(len, groups)), 'sample')}"]
+    lines = [f"chose {len(groups) - left_out} of {plural(sum(map(len, groups)), 'sample')}"]
     if unscored:
-        told.append(f"warning: {plural(unscored, 'sample has', 'samples have')} no score and cannot be chosen")
+        lines.append(f"warning: {plural(unscored, 'sample has', 'samples have')} no score and cannot be chosen")
     if left_out:
         pair = ("pair of instruction and generator", "pairs of instruction and generator")
         what = plural(left_out, *(("instruction",) if len(generators) == 1 else pair))
-        told.append(f"warning: left out {what}, none of whose samples has a score")
+        lines.append(f"warning: left out {what}, none of whose samples has a score")
     cost = total_cost(scores.costs)
 
     def amount(count: int | None) -> str:
         return "unknown" if count is None else f"{count:,} ({count / len(groups):,.1f} an {unit})"
 
     if cost.calls:
-        told.append(
+        lines.append(
             f"cost of choosing: calls {amount(cost.calls)}, input tokens {amount(cost.input_tokens)}, "
             f"output tokens {amount(cost.output_tokens)}"
         )
     else:
-        told.append("cost of choosing: no call")
-    return told
+        lines.append("cost of choosing: no call")
+    return lines

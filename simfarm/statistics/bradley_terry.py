@@ -131,18 +131,18 @@ def bradley_terry(matches: Matches, *, drop_ties: bool = False) -> BradleyTerry:
         raise InputError(f"all comparisons belong to {plural(len(ids), 'instruction')}; an interval needs at least two")
     rows, names = _rows(used, pair)
     unit = float(rows.weight.mean())
-    found = fit_rows(_summed(rows, used.order, n_models), n_models, names, unit=unit)
+    fit = fit_rows(_summed(rows, used.order, n_models), n_models, names, unit=unit)
     if used.features is not None:
-        plain = np.concatenate([found.params, np.zeros(used.features.shape[1])])
-        found = fit_rows(rows, n_models, names, unit=unit, start=plain)
-    estimates = _estimates(found, _changes(rows, n_models, found, cluster, len(ids)), ids, n_models)
+        plain = np.concatenate([fit.params, np.zeros(used.features.shape[1])])
+        fit = fit_rows(rows, n_models, names, unit=unit, start=plain)
+    estimates = _estimates(fit, _changes(rows, n_models, fit, cluster, len(ids)), ids, n_models)
     return BradleyTerry(
         ratings=dict(zip(used.models, estimates[:n_models], strict=True)),
         slopes=dict(zip(names, estimates[n_models:], strict=True)),
-        strengths=found.params[:n_models],
+        strengths=fit.params[:n_models],
         n_comparisons=len(used.p),
         ties_dropped=ties,
-        prior=found.prior > 0,
+        prior=fit.prior > 0,
     )
 
 
@@ -194,37 +194,37 @@ def rank_intervals(ratings: Array, level: float = 0.95) -> Codes:
     return np.stack([low, high], axis=1).astype(np.int64)
 
 
-def elo_scale(found: Fit, n_models: int) -> tuple[Array, Array]:
+def elo_scale(fit: Fit, n_models: int) -> tuple[Array, Array]:
     """The fit's values on the Elo scale (slopes in logits), and what one logit of each is worth."""
-    scale = np.where(np.arange(len(found.params)) < n_models, ELO_SCALE, 1.0)
-    return scale * found.params + np.where(scale > 1, ELO_CENTRE, 0.0), scale
+    scale = np.where(np.arange(len(fit.params)) < n_models, ELO_SCALE, 1.0)
+    return scale * fit.params + np.where(scale > 1, ELO_CENTRE, 0.0), scale
 
 
-def _changes(rows: Rows, n_models: int, found: Fit, cluster: Codes, n_clusters: int) -> Array:
+def _changes(rows: Rows, n_models: int, fit: Fit, cluster: Codes, n_clusters: int) -> Array:
     """Influence (P × G) of each cluster on the values of `elo_scale`.
 
     Clusters in order of their rows are taken a block at a time, which keeps the scores in the processor's cache; in
     any other order, all at once.
     """
-    turn = n_clusters * elo_scale(found, n_models)[1][:, None] * found.bread
+    turn = n_clusters * elo_scale(fit, n_models)[1][:, None] * fit.bread
     in_order = bool((cluster[1:] >= cluster[:-1]).all())
     edges = np.append(np.arange(0, n_clusters, _BLOCK if in_order else n_clusters), n_clusters)
     cuts = np.searchsorted(cluster, edges) if in_order else np.array([0, len(cluster)])
-    changes = np.empty((len(found.params), n_clusters))
+    changes = np.empty((len(fit.params), n_clusters))
     for low, high, start, stop in zip(edges[:-1], edges[1:], cuts[:-1], cuts[1:], strict=True):
         part = Rows(rows.pair[start:stop], rows.weight[start:stop], rows.won[start:stop], rows.x[start:stop])
-        scores = cluster_scores(part, n_models, found.params, cluster[start:stop] - low, int(high - low))
+        scores = cluster_scores(part, n_models, fit.params, cluster[start:stop] - low, int(high - low))
         np.matmul(turn, scores, out=changes[:, low:high])
     return changes
 
 
-def _estimates(found: Fit, changes: Array, ids: Codes, n_models: int) -> list[Estimate]:
-    values, scale = elo_scale(found, n_models)
+def _estimates(fit: Fit, changes: Array, ids: Codes, n_models: int) -> list[Estimate]:
+    values, scale = elo_scale(fit, n_models)
     shared = np.zeros((len(values), 0))
-    if found.prior:
+    if fit.prior:
         changes -= changes.mean(axis=1, keepdims=True)  # the prior's pull is no cluster's
         covariance = changes @ changes.T / (len(ids) * (len(ids) - 1))
-        shared = scale[:, None] * prior_spread(found, covariance / np.outer(scale, scale))
+        shared = scale[:, None] * prior_spread(fit, covariance / np.outer(scale, scale))
     return [Estimate(float(values[k]), changes[k], ids, rate=False, shared=shared[k]) for k in range(len(values))]
 
 

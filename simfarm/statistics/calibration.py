@@ -207,7 +207,7 @@ def sampling_checks(
     if not n or not m:
         return {}
     in_file = chosen[np.argsort(first, kind="stable")]
-    found: dict[str, float] = {}
+    p_values: dict[str, float] = {}
     compared = {"the judge's verdicts differ": verdicts} | {f"{name} differs": v for name, v in features.items()}
     for name, values in compared.items():
         if len(values) != len(clusters):
@@ -218,15 +218,17 @@ def sampling_checks(
         if len(a) > 1 and len(b) > 1:
             error = math.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
             t = (float(a.mean()) - float(b.mean())) / error if error > 0 else 0.0
-            found[name] = _two_sided(t, min(len(a), len(b)) - 1)
+            p_values[name] = _two_sided(t, min(len(a), len(b)) - 1)
     ranks = float((np.flatnonzero(in_file) + 1).sum())
-    found["their places in the file"] = _two_sided((ranks - n * (n + m + 1) / 2) / math.sqrt(n * m * (n + m + 1) / 12))
+    p_values["their places in the file"] = _two_sided(
+        (ranks - n * (n + m + 1) / 2) / math.sqrt(n * m * (n + m + 1) / 12)
+    )
     runs = 1 + int((in_file[1:] != in_file[:-1]).sum())
     expected = 1 + 2 * n * m / (n + m)
     variance = (expected - 1) * (expected - 2) / (n + m - 1)
     if variance > 0:
-        found["they come in blocks"] = _two_sided((runs - expected) / math.sqrt(variance))
-    return {name: min(1.0, p * len(found)) for name, p in found.items()}
+        p_values["they come in blocks"] = _two_sided((runs - expected) / math.sqrt(variance))
+    return {name: min(1.0, p * len(p_values)) for name, p in p_values.items()}
 
 
 def _two_sided(t: float, df: float = math.inf) -> float:

@@ -72,13 +72,13 @@ def fit_rows(
     if not separated:
         if rows.x.shape[1]:
             _require_identified(_penalised(rows, n_models, np.zeros_like(start), 0.0).information, n_models, names)
-        found = _newton(rows, n_models, start, 0.0)
-        if found is not None:
-            return found
-    found = _newton(rows, n_models, np.zeros_like(start), unit)
-    if found is None:
+        fit = _newton(rows, n_models, start, 0.0)
+        if fit is not None:
+            return fit
+    fit = _newton(rows, n_models, np.zeros_like(start), unit)
+    if fit is None:
         raise SimfarmError("the Bradley-Terry fit did not converge; leave out a style feature or a model and try again")
-    return found
+    return fit
 
 
 def cluster_scores(rows: Rows, n_models: int, params: Array, cluster: Codes, n_clusters: int) -> Array:
@@ -101,14 +101,14 @@ def cluster_scores(rows: Rows, n_models: int, params: Array, cluster: Codes, n_c
     return scores
 
 
-def prior_spread(found: Fit, covariance: Array) -> Array:
+def prior_spread(fit: Fit, covariance: Array) -> Array:
     """Error terms (P × T) that the clusters cannot show, for a fit in which the prior acts.
 
     A model that won everything leaves residuals near zero, and a sandwich of them is falsely sure. So the variance is
     raised to the least matrix of the form V + D, D ≥ 0, built from D = (model-based variance − V) cut to its positive
     part: no contrast is surer than the sandwich V or than independent verdicts under the fitted model would make it.
     """
-    values, vectors = np.linalg.eigh(found.prior * found.bread - covariance)
+    values, vectors = np.linalg.eigh(fit.prior * fit.bread - covariance)
     kept = values > 0
     spread: Array = vectors[:, kept] * np.sqrt(values[kept])
     return spread

@@ -75,7 +75,7 @@ def maximal_lottery(rates: Array) -> Array:
 
     # Maximise t with w >= 0, w'margins >= 0, w + w'margins >= t, sum w = 1.
     free = np.zeros((n, 1))
-    found = linprog(
+    optimum = linprog(
         np.append(np.zeros(n), -1),
         A_ub=np.vstack([np.hstack([-margins.T, free]), np.hstack([-np.eye(n) - margins.T, free + 1])]),
         b_ub=np.zeros(2 * n),
@@ -83,9 +83,11 @@ def maximal_lottery(rates: Array) -> Array:
         b_eq=[1.0],
         method="highs",
     )
-    if found.x is None:
-        raise SimfarmError(f"the linear programme of the lottery found no optimum ({found.message}); please report it")
-    interior = found.x[:n]
+    if optimum.x is None:
+        raise SimfarmError(
+            f"the linear programme of the lottery found no optimum ({optimum.message}); please report it"
+        )
+    interior = optimum.x[:n]
     alive = interior > interior @ margins
     weights = np.zeros(n)
     weights[alive] = _least_norm(margins[np.ix_(alive, alive)], margins[np.ix_(alive, ~alive)], interior[alive])

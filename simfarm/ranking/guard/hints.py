@@ -123,27 +123,27 @@ class Sign:
 def sign(text: str) -> Sign | None:
     """The strongest sign in one output; None where it says nothing to a judge. What was hidden is a proof."""
     shown = plain(text)
-    found = _found(shown)
-    if found is not None and found.weight >= PROOF:
-        return found
-    if found is not None and not text.isascii() and _found(text.lower()) is None:
-        return Sign(PROOF, found.quote)
-    hidden = [] if found is not None else [latin(shown), *decoded(text, shown)]
+    shown_sign = _found(shown)
+    if shown_sign is not None and shown_sign.weight >= PROOF:
+        return shown_sign
+    if shown_sign is not None and not text.isascii() and _found(text.lower()) is None:
+        return Sign(PROOF, shown_sign.quote)
+    hidden = [] if shown_sign is not None else [latin(shown), *decoded(text, shown)]
     if "<!--" in shown:
         hidden += COMMENT.findall(shown)
     for view in hidden:
         if view != shown and (inside := _found(view)) is not None:
             return Sign(PROOF, inside.quote)
-    return found
+    return shown_sign
 
 
 def _found(text: str) -> Sign | None:
     """What a text in small letters holds: of several rules of a kind one counts."""
     kinds, quote = set(), ""
     words = text.encode("utf-8", "surrogatepass").translate(_BETWEEN).split()
-    found = [_STEMS[stem] for stem in _STEMS.keys() & {word[:_STEM] for word in words}]
-    found += [numbers for piece, numbers in _PIECES.items() if piece in text]
-    for number in sorted({number for numbers in found for number in numbers}):
+    candidates = [_STEMS[stem] for stem in _STEMS.keys() & {word[:_STEM] for word in words}]
+    candidates += [numbers for piece, numbers in _PIECES.items() if piece in text]
+    for number in sorted({number for numbers in candidates for number in numbers}):
         kind, pattern = _COMPILED[number]
         if kind in kinds or (match := pattern.search(text)) is None:
             continue

@@ -53,14 +53,14 @@ def loose(pattern: str) -> str:
 
 
 def _loosened(match: re.Match[str]) -> str:
-    found = match[0]
-    if found.startswith("[") and found[1] != "^":
+    piece = match[0]
+    if piece.startswith("[") and piece[1] != "^":
         return (
-            found.replace(r"\d", rf"\d{_OTHERS}")
+            piece.replace(r"\d", rf"\d{_OTHERS}")
             .replace(r"\w", rf"\w{_OTHERS}")
             .replace(r"\s", rf"\s\x0b\x1c-\x1f{_OTHERS}")
         )
-    return _LOOSE.get(found, _GAPS.get(found[:3], found))
+    return _LOOSE.get(piece, _GAPS.get(piece[:3], piece))
 
 
 def _patterns(ascii_only: bool) -> list[str]:
@@ -83,24 +83,24 @@ _OF_ASCII, _ALL = _patterns(True), _patterns(False)
 
 def suspects(texts: Sequence[str], readings: Sequence[tuple[str, str]]) -> list[bool]:
     """Whether each text may hold a sign; `readings` are what `disguise.readings` gives of each."""
-    found = np.zeros(len(texts), dtype=bool)
+    suspected = np.zeros(len(texts), dtype=bool)
     views = [(number, view) for number, pair in enumerate(readings) for view in dict.fromkeys(pair)]
-    found[_matching(views, _ALL, _OF_ASCII)] = True
+    suspected[_matching(views, _ALL, _OF_ASCII)] = True
     shown = [(number, pair[0]) for number, pair in enumerate(readings)]
     hidden = [
         (number, view)
         for number in _matching(shown, [_CODED], [_CODED]).tolist()
         for view in (*decoded(texts[number], shown[number][1]), *COMMENT.findall(shown[number][1]))
     ]
-    found[_matching(hidden, _ALL, _OF_ASCII)] = True
-    return [bool(one) for one in found]
+    suspected[_matching(hidden, _ALL, _OF_ASCII)] = True
+    return [bool(one) for one in suspected]
 
 
 def _matching(
     views: Sequence[tuple[int, str]], patterns: Sequence[str], of_ascii: Sequence[str]
 ) -> npt.NDArray[np.int64]:
     """The numbers of the views that any pattern matches, and those of ASCII any of `of_ascii`."""
-    found = []
+    matching = []
     for ascii_only, own in ((True, of_ascii), (False, patterns)):
         numbers = np.array([number for number, view in views if view.isascii() == ascii_only], dtype=np.int64)
         # half a surrogate pair has no UTF-8
@@ -108,5 +108,5 @@ def _matching(
         column = pyarrow.array(read, pyarrow.large_string())
         for pattern in own if read else ():
             matched: Any = pyarrow.compute.match_substring_regex(column, pattern)
-            found.append(numbers[matched.to_numpy(zero_copy_only=False)])
-    return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
+            matching.append(numbers[matched.to_numpy(zero_copy_only=False)])
+    return np.unique(np.concatenate(matching)) if matching else np.zeros(0, dtype=np.int64)

@@ -1,0 +1,81 @@
+"""A verdict as a person reads it: the instruction, both outputs, what was preferred and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from simfarm.data.meaning import NAMES, TIE, order_of, preference_of, status_of
+from simfarm.report.terminal import wrapped
+from simfarm.text.harmless import one_line, visible
+from simfarm.text.words import plural
+
+__all__ = ["row_status", "verdict_text"]
+
+
+def row_status(row: Mapping[str, Any]) -> str:
+    """A row's status, also where the file has none."""
+    return str(status_of(row.get("status"), row.get("preference") not in (None, "")))
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    if row_status(row) != "verdict":
+        return f"no verdict: {row_status(row)}" + (f" ({row['error']})" if row.get("error") else "")
+    preference = preference_of(float(row["preference"]))
+    if preference == TIE:
+        return f"tie ({TIE})"
+    side = 2 if preference > TIE else 1
+    name = row.get(f"generator_{side}") or NAMES[f"generator_{side}"]
+    grade = {"1": ", slightly", "2": ", clearly"}.get(str(row.get("strength")), "")
+    return f"output {side} is preferred: {name} ({preference:.4g}{grade})"
+
+
+def _reply(raw: Any) -> str | None:
+    """The text of the last completion in a `raw_completion` (one, or a list where the judge was asked again)."""
+    last = raw[-1] if isinstance(raw, list) and raw else raw
+    if isinstance(last, Mapping):
+        last = last.get("text")
+    return None if last is None else str(last)
+
+
+def _shown(text: Any, full: bool, width: int) -> list[str]:
+    """The lines of a text, indented, each of them harmless; the first ones only, if not `full`."""
+    if text is None:
+        return ["    (the file does not hold this text)"]
+    if text == "":
+        return ["    (empty)"]
+    # a text of a megabyte is not wrapped for eight lines of it
+    shown = str(text) if full else str(text)[: 100 * width]
+    unbroken = [visible(line).expandtabs() for line in shown.splitlines()]
+    lines = [part for line in unbroken for part in wrapped(line, width - 4, "")]
+    cut = lines if full else lines[:8]
+    if len(cut) < len(lines):
+        over = "over " * (len(shown) < len(str(text)))
+        cut.append(f"… {over}{plural(len(lines) - len(cut), 'more line')} (--full)")
+    return [f"    {line}".rstrip() for line in cut]
+
+
+def verdict_text(row: Mapping[str, Any], place: str, *, full: bool, width: int) -> str:
+    """A row of an annotation file in lines of `width` columns, under its `place` among others; with `full` whole texts.
+
+    Whatever stands in the row is harmless on a terminal.
+    """
+    about = [
+        f"{key} {row[key]}" for key in ("dataset", "instruction_id", "repeat") if row.get(key) not in (None, "", 0)
+    ]
+    order = {"12": "output 1 shown first", "21": "output 2 shown first"}.get(order_of(row.get("order") or ""), "")
+    head = " · ".join([f"── {place}", *about, str(row.get("annotator") or NAMES["annotator"]), *filter(None, [order])])
+
+    def line(text: str) -> list[str]:
+        return wrapped(one_line(text), width, "     ")
+
+    parts = [*line(head), "  instruction", *_shown(row.get("instruction"), full, width)]
+    for side in ("1", "2"):
+        parts += line(f"  output {side} · {row.get(f'generator_{side}') or 'unnamed'}")
+        parts += _shown(row.get(f"output_{side}"), full, width)
+    parts += line(f"  verdict · {_verdict(row)}")
+    if row_status(row) == "unparseable":
+        parts += ["  the judge's reply", *_shown(_reply(row.get("raw_completion")), full, width)]
+    if row.get("reason"):
+        parts += ["  reason", *_shown(row["reason"], full, width)]
+    return "\n".join(parts) + "\n"
