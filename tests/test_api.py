@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import json
 import logging
 import warnings
 from collections.abc import Callable
@@ -384,3 +385,35 @@ def test_evaluate_ranks_controls_and_calibrates_as_the_command_line(tmp_path: Pa
         simfarm.evaluate("not-read.jsonl", control="foo")
     with pytest.raises(simfarm.InputError, match="rank 'elo' is not known"):
         simfarm.evaluate("not-read.jsonl", rank="elo")
+
+
+def test_an_evaluation_has_all_that_the_command_line_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded = str(Path(__file__).parents[1] / "examples/recordings/pairwise-letter.jsonl.zst")
+    verdicts = pd.DataFrame(simfarm.read(recorded))
+    labels = tmp_path / "labels.jsonl"
+    assert simfarm.write(labels, verdicts[verdicts["generator_2"] == "restater"].assign(annotator="people")) > 0
+    asked = {"control": "length", "human": labels, "board": "alpaca-eval-2", "breakdown": True}
+    evaluation = simfarm.evaluation(recorded, **asked)  # type: ignore[arg-type]
+    (judge,) = (one.annotator for one in evaluation.boards)
+    assert set(evaluation.styles) == set(evaluation.people) == set(evaluation.places) == {judge}
+    command = ["evaluate", recorded, "--control", "length", "--human", str(labels), "--board", "alpaca-eval-2"]
+    assert main([*command, "--breakdown", "--json", "-o", str(tmp_path / "b.csv")]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out) == json.loads(json.dumps(evaluation.to_json()))
+    assert {line.removeprefix("warning: ") for line in said.err.splitlines() if line.startswith("warning")} == {
+        *evaluation.warnings
+    }
+    table = simfarm.evaluate(recorded, **asked)  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(table, evaluation.table)
+    written = pd.read_csv(tmp_path / "b.csv").astype({"n_labelled": "Int64"}).fillna({"flags": ""})
+    pd.testing.assert_frame_equal(table, written, check_dtype=False, rtol=1e-9)
+    assert table.attrs["published"][judge]["models"] == evaluation.to_json()["published"]["models"]
+
+
+def test_read_and_write_take_files_and_tables(tmp_path: Path) -> None:
+    rows = outputs("m")
+    assert simfarm.write(tmp_path / "a.jsonl.zst", rows) == simfarm.write(tmp_path / "b.csv", pd.DataFrame(rows)) == 6
+    assert simfarm.read(tmp_path / "a.jsonl.zst") == simfarm.read(tmp_path / "b.csv") == rows
+    assert simfarm.read([tmp_path / "a.jsonl.zst", pd.DataFrame(rows)]) == rows + rows
+    with pytest.raises(simfarm.InputError, match="no such file"):
+        simfarm.read(tmp_path / "nothing.json")

@@ -27,6 +27,7 @@ from simfarm.settings import refuse, spelled
 
 if TYPE_CHECKING:
     from simfarm.data.frames import Verdicts
+    from simfarm.ranking import Calibrated, ControlledWinRates
     from simfarm.report.ranking import RankingOptions
     from simfarm.report.tables import Part, Sheet
 
@@ -43,12 +44,12 @@ class Evaluation:
     breakdown: bool = False
 
     @property
-    def styles(self) -> dict[str, Any]:
+    def styles(self) -> dict[str, ControlledWinRates]:
         """By annotator the win rates at equal style, where they were asked for and could be had."""
         return {one.annotator: one.style for one in self.boards if one.style is not None}
 
     @property
-    def people(self) -> dict[str, Mapping[str, Any]]:
+    def people(self) -> dict[str, Mapping[str, Calibrated]]:
         """By annotator, then model, the win rates that people would give."""
         return {one.annotator: one.people for one in self.boards if one.people}
 
