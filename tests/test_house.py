@@ -80,3 +80,9 @@ def test_notebook_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notebook = nbformat.read(path, as_version=4)
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
     assert any(cell.get("outputs") for cell in notebook.cells)
+
+
+def test_what_is_listed_as_slow_is_there() -> None:
+    for name in (ROOT / "tests" / "slow.txt").read_text(encoding="utf-8").split():
+        file, _, test = name.partition("::")
+        assert re.search(rf"def {test}\b", (ROOT / "tests" / file).read_text(encoding="utf-8")), name
