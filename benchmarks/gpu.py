@@ -7,7 +7,9 @@ there is none left.
 For a bare machine: Python, PyTorch, transformers and one GPU, no network and no weights. The weights are random, of the
 shapes of a Qwen2 with half a billion parameters and of one with seven; the tokenizer is that of the tests, and a judge
 is answered with a verdict. `--wheels` is a folder of wheels that are installed first, for what simfarm needs and the
-machine lacks (orjson, genai-prices, python-dotenv …; for best-of-n pandas and scipy too).
+machine lacks; best-of-n alone needs pandas and scipy. Where there is a network, for the same Python:
+
+    pip download -d wheels --only-binary :all: aiohttp genai-prices orjson python-dotenv
 
 Every part is a process of its own with a limit of seconds: what fails, hangs or does not fit into the minutes left is
 named in the report, and the others are made.
