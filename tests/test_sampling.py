@@ -142,7 +142,7 @@ def test_the_schema_of_a_judges_file_says_the_same() -> None:
     assert options.keys() == JUDGED.keys()
     assert json.loads(json.dumps(options, allow_nan=False)) == options
     assert options["temperature"] == {"type": "number", "minimum": 0, "maximum": 2}
-    assert options["top_p"] == {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
+    assert options["top_p"] == {"type": "number", "minimum": 1e-6, "maximum": 1}
     assert options["max_tokens"] == {"type": "integer", "minimum": 1}
     assert options["seed"] == {"type": "integer"}
 
