@@ -1,4 +1,4 @@
-"""The options of a run as a backend takes them: what is named wins, a model in this process has no time-out or price."""
+"""A run's options as a backend takes them: what is named wins, a model in this process has no time-out or price."""
 
 import asyncio
 from dataclasses import replace
