@@ -1,4 +1,4 @@
-"""Annotations in, estimates out: win rates, length control, leaderboards. Knows nothing of judges or backends."""
+"""Verdicts in, estimates out: win rates, length control, ratings, boards. Knows nothing of judges or backends."""
 
 from simfarm.ranking.board import COLUMNS, Board, boards
 from simfarm.ranking.difference import Difference, differences, paired_difference

@@ -1,4 +1,4 @@
-"""Annotation rows in, comparable units out: one p per (comparison, annotator), always seen from the baseline.
+"""Verdicts in, comparable units out: one p per (comparison, annotator), always seen from the baseline.
 
 A row is one call. Two orders and several repeats of one comparison are averaged to one p before anything is counted
 (see `swap_means`).

@@ -40,9 +40,10 @@ _SLIM = (
 )  # fmt: skip
 
 
-def slim(frame: pd.DataFrame) -> pd.DataFrame:
+def slim(verdicts: Verdicts) -> pd.DataFrame:
     """Annotations without texts. The instruction's SHA-256 stands for it where the text is known, so that files which
     number their instructions differently still meet; else its `instruction_id` does."""
+    frame = verdicts.table
     rows = frame[[c for c in _SLIM if c in frame]].copy()
     if "instruction_sha256" in frame and frame["instruction_sha256"].notna().all():
         rows["instruction_id"] = frame["instruction_sha256"].str[:16]
@@ -63,13 +64,10 @@ def check_kept(target: Path) -> None:
     check_writable(_paths(target)[0])
 
 
-def _judge(frame: pd.DataFrame) -> tuple[str, str]:
-    """(annotator, judge hash) of rows that are all one judge's."""
-    annotators = sorted(frame["annotator"].unique())
-    hashes = ["unknown"]
-    if "judge_hash" in frame:
-        # as objects: a column of categories takes no word that is none of them
-        hashes = sorted(frame["judge_hash"].astype(object).fillna("unknown").unique())
+def _judge(verdicts: Verdicts) -> tuple[str, str]:
+    """(annotator, judge hash) of verdicts that are all one judge's."""
+    annotators = sorted(verdicts.annotators())
+    hashes = sorted(verdicts.table["judge_hash"].unique())
     if len(annotators) != 1 or len(hashes) != 1:
         raise InputError(
             f"--add-to keeps one judge a board; these rows are by {', '.join(annotators)} (judge hashes: {len(hashes)})"
@@ -77,7 +75,7 @@ def _judge(frame: pd.DataFrame) -> tuple[str, str]:
     return annotators[0], hashes[0]
 
 
-def join_kept(target: Path, frame: pd.DataFrame, boards: Sequence[RankedBoard]) -> pd.DataFrame:
+def join_kept(target: Path, verdicts: Verdicts, boards: Sequence[RankedBoard]) -> pd.DataFrame:
     """The new annotations, slim, together with those the board already holds; a model that comes again replaces itself.
     `boards` are what the new ones alone come to.
 
@@ -91,8 +89,8 @@ def join_kept(target: Path, frame: pd.DataFrame, boards: Sequence[RankedBoard]) 
     baseline = boards[0].board.baseline
     table, annotations, manifest = _paths(target)
     check_writable(table)
-    annotator, judge_hash = _judge(frame)
-    new = slim(frame)
+    annotator, judge_hash = _judge(verdicts)
+    new = slim(verdicts)
     if not manifest.exists():
         if table.exists() or annotations.exists():
             raise InputError(f"{table}: exists and is no board of ours; choose another name for --add-to")
@@ -133,7 +131,7 @@ def keep(
     """The evaluation of the kept board with these verdicts in it, ranked anew as one panel; its files are
     written. `inputs` are the files that were read, `asked` has what is known of the model that this run asked."""
     assert options.add_to is not None
-    joined = join_kept(options.add_to, verdicts.table, evaluation.boards)
+    joined = join_kept(options.add_to, verdicts, evaluation.boards)
     (new,) = evaluation.boards
     (whole,) = ranked_boards(frame_verdicts(joined, str(options.add_to)), new.board.baseline, options)
     board = _written(

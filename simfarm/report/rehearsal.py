@@ -35,7 +35,7 @@ def rehearse(
     quick = replace(options, length_control=tuple(name for name in options.controls if name != "joint") or ("none",))
     boards = evaluate(verdicts, None, replace(quick, rank="win-rate", board=None), labels).boards
     if options.add_to is not None:
-        join_kept(options.add_to, verdicts.table, boards)
+        join_kept(options.add_to, verdicts, boards)
 
 
 def _made_up(session: AnnotationRun, pairs: Sequence[Comparison], control: str | None) -> Verdicts:
