@@ -306,7 +306,13 @@ def test_numbers_that_make_no_sense(files: Path, options: dict[str, Any], said: 
             ({"rank": "lottery", "baseline": "base"}, ["--rank", "lottery", "--baseline", "base"]),
             "needs none",
         ),
+        ("annotate", ({"limit": 0}, ["--limit", "0"]), "a whole number of at least 1"),
         ("select", ({"method": "best"}, ["--method", "best"]), "win-share"),
+        (
+            "select",
+            ({"method": "random", "gold": "g", "level": 2}, ["--method", "random", "--gold", "g", "--level", "2"]),
+            "from 0.5 to below 1, for example 0.95",
+        ),
         ("select", ({"method": "random", "n": 0}, ["--method", "random", "--n", "0"]), "a whole number of at least 1"),
     ],
     ids=lambda value: " ".join(value[1]) if isinstance(value, tuple) else "",

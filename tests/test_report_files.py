@@ -124,3 +124,11 @@ def test_counts_and_rates_that_differ_are_explained(capsys: pytest.CaptureFixtur
     write_rows("hard.jsonl", [row | {"preference": 1 + i % 2} for i, row in enumerate(rows("m", 0.4, 1))])
     assert main(["evaluate", "hard.jsonl"]) == 0
     assert "won–lost–tied counts" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("more", [[], ["--json"], ["-o", "-"]], ids=" ".join)
+def test_doubts_about_labels_are_said_however_the_board_is_shown(
+    more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "v.jsonl", "--human", "labels.jsonl", *more]) == 0
+    assert "warning: the labels do not look like a random sample" in capsys.readouterr().err

@@ -27,7 +27,7 @@ from simfarm.data.records import (
 from simfarm.data.sources import Source, called, frame_of, is_path, same_source, table_rows
 from simfarm.data.spool import spooled
 from simfarm.errors import InputError
-from simfarm.settings import refuse, spelled
+from simfarm.settings import check, refuse, spelled
 
 if TYPE_CHECKING:
     from simfarm.data.frames import Verdicts
@@ -84,8 +84,7 @@ def comparisons_for(
     Annotation files are read as comparisons (their pairs are judged anew). `limit` keeps the first N instructions.
     `note` is told what was left out. Raises `InputError` for anything that does not fit together.
     """
-    if limit is not None and limit < 1:
-        raise InputError(f"limit is {limit}; it must be at least 1")
+    check({"limit": limit})
     named = [_Rows(s, i) for i, s in enumerate(sources, 1) if not same_source(s, baseline)]
     if not named and sources:
         raise InputError("the only output file is the baseline itself; name another model's output file")
@@ -111,8 +110,7 @@ def instructions_for(sources: Sequence[Source], limit: int | None = None) -> lis
     """
     if not sources:
         raise InputError("there is no input; name a file of instructions")
-    if limit is not None and limit < 1:
-        raise InputError(f"limit is {limit}; it must be at least 1")
+    check({"limit": limit})
     asked: list[Instruction] = []
     home: dict[tuple[str, str | None], tuple[int, str]] = {}
     for position, source in enumerate(sources, 1):

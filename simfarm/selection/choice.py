@@ -18,7 +18,7 @@ from simfarm.data.records import outputs_from_rows
 from simfarm.data.sources import Source
 from simfarm.errors import BudgetError, InputError
 from simfarm.runs.options import JudgeOptions, RunOptions, by_name
-from simfarm.settings import refuse, spelled, was_given
+from simfarm.settings import check, refuse, refuse_empty, spelled, was_given
 from simfarm.text.words import plural
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from simfarm.selection.contests import Contest
     from simfarm.selection.samples import Manner, Scores
 
-__all__ = ["METHODS", "Choice", "Selection"]
-
-METHODS = ("best-of-n", "win-share", "random", "longest", "oracle")
+__all__ = ["Choice", "Selection"]
 
 Groups = Sequence[Sequence[int]]
 Tell = Callable[[str], None]
@@ -76,8 +74,7 @@ class Choice:
 
     def check(self) -> None:
         """Raise `InputError` for an option that the method would ignore, or that it lacks."""
-        if self.method not in METHODS:
-            raise InputError(f"{spelled('method')} {self.method!r} is not known; choose from {', '.join(METHODS)}")
+        check({"method": self.method})
         by = self.score_by
         method = spelled("method", self.method) + (f" {spelled('by', by)}" if by is not None else "")
         useful = {
@@ -94,12 +91,10 @@ class Choice:
             values[name] = value
             useful[name] = self.asks or (by == "likelihood" and name in ("model", "engine_args", "store"))
         refuse({name: values[name] for name, used in useful.items() if not used}, f"with {method}")
-        for name in ("by", "baseline", "score", "chat_template", "generator", "gold", "curve"):
-            if isinstance(value := getattr(self, name), str) and not value:
-                raise InputError(f"{spelled(name)} is empty; give it a value or leave it out")
-        for name in ("n", "rivals", "limit"):
-            if (count := getattr(self, name)) is not None and (not isinstance(count, int) or count < 1):
-                raise InputError(f"{spelled(name)} is {count!r}; it must be a whole number of at least 1")
+        texts = ("by", "baseline", "score", "chat_template", "generator", "gold", "curve")
+        refuse_empty({name: getattr(self, name) for name in texts})
+        numbers = {name: getattr(self, name) for name in ("n", "rivals", "limit", "level")}
+        check({name: value for name, value in numbers.items() if value is not None})
         drawn = self.gold is not None or self.curve is not None
         if self.level is not None and not drawn:
             raise InputError(
