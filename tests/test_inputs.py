@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 
 import simfarm
 from simfarm.cli import main
 from simfarm.data.files import read_rows, write_rows
 from simfarm.data.pipes import sniffed
 from simfarm.data.sources import listed, opened
+from simfarm.data.unpacking import zstd
 from simfarm.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore:judge.*reads no meaning")
@@ -91,7 +91,7 @@ def test_every_format_is_known_by_its_content(files: Path, monkeypatch: pytest.M
     for name in ("x.json", "x.jsonl", "x.csv", "x.parquet"):
         write_rows(name, plain)
         contents.append(Path(name).read_bytes())
-    contents += [pack(content) for content in contents[:3] for pack in (gzip.compress, zstandard.compress)]
+    contents += [pack(content) for content in contents[:3] for pack in (gzip.compress, zstd.compress)]
     contents.append(json.dumps({"data": plain}, indent=1).encode())
     contents.append(b"\xef\xbb\xbf" + contents[2])
     for content in contents:

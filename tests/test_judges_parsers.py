@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from simfarm.data.exchange import Completion, TokenLogprob
 from simfarm.data.records import alpaca_eval_order
+from simfarm.data.unpacking import zstd
 from simfarm.judges import Verdict, load_judge
 from simfarm.judges.parsers import VerdictSpec, parse_json, parse_label, parse_token_logprobs
 from simfarm.judges.protocols.pairwise import parse, preference
@@ -34,13 +35,11 @@ def token(token: str, top: Mapping[str, float], finish_reason: str = "length") -
 
 
 def recorded(shared_data: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
-    import zstandard
-
     folder = shared_data / "alpaca_eval_2"
     lines = (folder / "instructions.jsonl").read_text(encoding="utf-8").splitlines()
     instructions = {row["instruction_id"]: row["instruction"] for row in map(json.loads, lines)}
     for path in sorted((folder / "annotations").glob("*.jsonl.zst")):
-        with zstandard.open(path, "rb") as stream:
+        with zstd.open(path, "rb") as stream:
             for line in io.TextIOWrapper(stream, encoding="utf-8"):
                 row = json.loads(line)
                 yield path.name, row, instructions[row["instruction_id"]]

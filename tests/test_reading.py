@@ -18,12 +18,12 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
-import zstandard
 
 from simfarm.data import parsing, reading, unpacking
 from simfarm.data.files import write_rows
 from simfarm.data.parsing import json_rows, jsonl_rows
 from simfarm.data.reading import iter_columns, iter_rows
+from simfarm.data.unpacking import zstd
 from simfarm.errors import InputError
 
 ROWS = [
@@ -161,7 +161,7 @@ def _bounded(code: str, folder: Path, megabytes: int = 600) -> "subprocess.Compl
 def _bomb(path: Path, text: bytes, gigabytes: int) -> None:
     """A file that expands to so many gigabytes of the text, from one frame again and again."""
     block = text * ((1 << 26) // len(text))
-    packed = gzip.compress(block) if path.suffix == ".gz" else zstandard.compress(block)
+    packed = gzip.compress(block) if path.suffix == ".gz" else zstd.compress(block)
     path.write_bytes(packed * (16 * gigabytes))
 
 

@@ -104,14 +104,15 @@ def _parts() -> dict[str, list[dict[str, Any]]]:
     return {path.name: read_rows(str(path)) for path in sorted(Path("cluster").glob("part-*.parquet"))}
 
 
+@pytest.mark.engines
 def test_a_cluster_run_that_is_done_has_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("ray")
     before = _parts()
     assert main(OVER_RAY) == 0
     assert "3 of 3 parts are there already" in capsys.readouterr().err
     assert _parts() == before
 
 
-@pytest.mark.engines
 @pytest.mark.engines
 def test_a_cluster_run_goes_on() -> None:
     pytest.importorskip("ray")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import codecs
+import sys
 import zlib
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 from simfarm.errors import InputError
 
-__all__ = ["BLOCK", "Readable", "blocks", "compression_of", "decoded", "unpacked"]
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+__all__ = ["BLOCK", "Readable", "blocks", "compression_of", "decoded", "unpacked", "zstd"]
 
 BLOCK = 1 << 20
 """Bytes read at a time."""
@@ -49,7 +55,7 @@ def unpacked(packed: Iterator[bytes], name: str, compression: str) -> Iterator[b
         return
     taken = given = 0
     member: Any = None
-    broken = (zlib.error, ValueError) if compression == ".gz" else (_zstd_error(), ValueError)
+    broken = (zlib.error, ValueError) if compression == ".gz" else (zstd.ZstdError, ValueError)
     try:
         for block in packed:
             for start in range(0, len(block), _SLICE):
@@ -76,17 +82,7 @@ def unpacked(packed: Iterator[bytes], name: str, compression: str) -> Iterator[b
 
 
 def _decompressor(compression: str) -> Any:
-    if compression == ".gz":
-        return zlib.decompressobj(31)
-    import zstandard
-
-    return zstandard.ZstdDecompressor().decompressobj()
-
-
-def _zstd_error() -> type[Exception]:
-    import zstandard
-
-    return zstandard.ZstdError
+    return zlib.decompressobj(31) if compression == ".gz" else zstd.ZstdDecompressor()
 
 
 def decoded(data: Iterator[bytes], name: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 from simfarm.data.cells import ESCAPE
 from simfarm.data.temporary import temporary
@@ -111,12 +111,12 @@ def open_text(name: str, temporary: str, compression: str) -> Iterator[Target]:
 @contextmanager
 def _opened(name: str, compression: str) -> Iterator[IO[str]]:
     if compression == ".zst":
-        import zstandard
+        from simfarm.data.unpacking import zstd
 
         with (
             open(name, "wb") as raw,
-            zstandard.ZstdCompressor(level=9).stream_writer(raw) as packed,
-            io.TextIOWrapper(cast("IO[bytes]", packed), encoding="utf-8", errors=ESCAPE, newline="\n") as stream,
+            zstd.ZstdFile(raw, "wb", level=9) as packed,
+            io.TextIOWrapper(packed, encoding="utf-8", errors=ESCAPE, newline="\n") as stream,
         ):
             yield stream
     elif compression == ".gz":
