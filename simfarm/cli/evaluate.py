@@ -51,7 +51,6 @@ def _checked(arguments: argparse.Namespace) -> RankingOptions:
     """How to rank, as the options say; raises `InputError` for what cannot be or does not go together, before anything
     is read."""
     from simfarm.errors import InputError
-    from simfarm.report.kept import check_kept
     from simfarm.report.ranking import RankingOptions
     from simfarm.report.targets import check_board_file
 
@@ -63,6 +62,8 @@ def _checked(arguments: argparse.Namespace) -> RankingOptions:
     if arguments.output and arguments.output != "-":
         check_board_file(arguments.output)
     if options.add_to:
+        from simfarm.report.kept import check_kept  # it knows the ends of models, and so all that asks them
+
         check_kept(options.add_to)
     return options
 
@@ -72,7 +73,6 @@ def _evaluated(arguments: argparse.Namespace, options: RankingOptions) -> int:
     from simfarm.data.sources import called
     from simfarm.report.evaluation import evaluate, labels_in, verdicts_in
     from simfarm.report.files import show_evaluation
-    from simfarm.report.kept import keep
     from simfarm.settings import refuse_asking
 
     read, labels = verdicts_in(arguments.inputs, options), labels_in(options)
@@ -91,6 +91,8 @@ def _evaluated(arguments: argparse.Namespace, options: RankingOptions) -> int:
         status = status or 4
     evaluation = evaluate(verdicts, name, options, labels)
     if options.add_to and evaluation.boards:
+        from simfarm.report.kept import keep
+
         evaluation = keep(evaluation, verdicts, options, arguments.inputs, asked)
     show_evaluation(evaluation, arguments.output, as_json=arguments.json)
     if arguments.output and arguments.output != "-":
