@@ -93,6 +93,21 @@ def test_partitions_that_simfarm_wrote_are_ranked_as_the_table_is(tmp_path: Path
         rank_partitions(files)
 
 
+@pytest.mark.parametrize("dataset", ["d", None])
+def test_a_lone_partition_is_ranked_whether_or_not_each_row_names_its_dataset(
+    tmp_path: Path, dataset: str | None
+) -> None:
+    pytest.importorskip("duckdb")
+    rows = [row | {"instruction_id": row["instruction"]} for row in verdicts("m", dataset="d") + verdicts("k")]
+    rows = [row | {"dataset": row.get("dataset", dataset)} for row in rows]
+    write_rows(tmp_path / "part.parquet", rows)
+    ranked_whole = rate_models(verdicts_of(pd.DataFrame(rows)), "bradley-terry")[0].estimates
+    estimates = rank_partitions([tmp_path / "part.parquet"]).estimates
+    assert {name: one.value for name, one in estimates.items()} == pytest.approx(
+        {name: one.value for name, one in ranked_whole.items()}, abs=1e-6
+    )
+
+
 def test_what_a_row_means_is_decided_once_for_all_estimates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

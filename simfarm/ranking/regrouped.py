@@ -47,7 +47,9 @@ def regrouped(files: Sequence[str], folder: Path, groups: int = 16) -> list[str]
             if len(judges) > 1:
                 raise InputError(f"the files hold {len(judges)} judges ({sorted(judges)[:4]}); rank the parts of one")
             head, p, _ = averaged(data)
-            ranked = pd.DataFrame({"model_1": head["generator_1"], "model_2": head["generator_2"], "p": p})
+            # as text: columns of categories with other categories cannot be compared
+            models = {f"model_{side}": head[f"generator_{side}"].astype(str) for side in ("1", "2")}
+            ranked = pd.DataFrame(models | {"p": p})
             ranked["cluster"] = head["cluster_of"]
             ranked = ranked[~np.isnan(p) & (ranked["model_1"] != ranked["model_2"]).to_numpy()]
             if len(ranked):
@@ -62,7 +64,7 @@ def _keys(table: pd.DataFrame, file: str) -> pd.Series[str]:
     """What tells instructions apart in all files: the id (with its dataset), else the text's digest."""
     if "instruction_id" in table and table["instruction_id"].notna().all():
         ids = table["instruction_id"].astype(str)
-        return ids + " " + table["dataset"].fillna("").astype(str) if "dataset" in table else ids
+        return ids + " " + table["dataset"].astype(object).fillna("").astype(str) if "dataset" in table else ids
     if "instruction_sha256" in table and table["instruction_sha256"].notna().all():
         return table["instruction_sha256"].astype(str)
     raise InputError(f"{file}: has neither instruction_id nor instruction in every row; add one")
