@@ -120,6 +120,22 @@ def test_a_published_model_stands_where_it_was_published(shared_data: Path, caps
     assert any(line.split()[:4] == ["claude-2", f"{place}", "of", "223"] for line in told.splitlines())
 
 
+def test_a_kept_board_is_held_at_equal_length_as_alpaca_eval_does_it(
+    shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = shared_data / "alpaca_eval_2"
+    slim = pd.read_parquet(data / "preferences.parquet")
+    asked = pd.read_json(data / "instructions.jsonl", lines=True)["instruction"]
+    rows = slim[slim["generator_2"] == "claude-2"]
+    rows.assign(instruction=asked.loc[rows["instruction_id"].astype(int)].to_numpy()).to_parquet("claude.parquet")
+    command = ["evaluate", "claude.parquet", "--length-control", "alpaca-eval-2", "--lc-data", str(data), "--json"]
+    rates = []
+    for more in ([], ["--add-to", "board"]):
+        assert main([*command, *more]) == 0
+        rates.append(json.loads(capsys.readouterr().out)["models"][0]["length_controlled_winrate"])
+    assert rates[0] == rates[1] is not None
+
+
 def test_a_kept_board_does_not_say_that_texts_are_missing(capsys: pytest.CaptureFixture[str]) -> None:
     write_rows("one.jsonl", verdicts("one", 3))
     write_rows("two.jsonl", verdicts("two", 6, output_2="the same to all"))

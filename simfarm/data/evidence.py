@@ -24,7 +24,7 @@ from simfarm.text.marks import counts
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["READ", "Floats", "Gathered", "Texts", "categories", "message_text", "text_digest"]
+__all__ = ["KEPT_DIGITS", "READ", "Floats", "Gathered", "Texts", "categories", "message_text", "text_digest"]
 
 _SHARED = (
     *("instruction_id", "dataset", "category", "generator_1", "generator_2", "annotator", "status", "order"),
@@ -296,6 +296,10 @@ def _as_texts(values: Any, text: Callable[[Any], str]) -> list[str | None] | Non
     if {*map(type, values)} <= {str, type(None)}:
         return list(values)
     return [value if value is None or isinstance(value, str) else text(value) for value in values]
+
+
+KEPT_DIGITS = 16
+"""Of an instruction's digest: its `instruction_id` in files that keep no texts."""
 
 
 def text_digest(stripped: str) -> str:

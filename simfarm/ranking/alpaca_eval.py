@@ -17,12 +17,14 @@ import importlib.util
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from simfarm.data.evidence import KEPT_DIGITS
 from simfarm.errors import InputError
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.length_control import length_feature
@@ -89,20 +91,25 @@ def _find(folder: Path | None, name: str) -> Path:
 def positions(table: pd.DataFrame) -> NDArray[np.int64]:
     """Position (0 to 804) of each row's instruction among AlpacaEval's 805.
 
-    By the hash of its text; in a slim file, which has none, `instruction_id` is the position. Raises `InputError` where
-    an instruction is not one of them.
+    By the hash of its text; in a slim file, which has none, `instruction_id` is the position, or, as kept boards have
+    it, the beginning of that hash. Raises `InputError` where an instruction is not one of them.
     """
     if "instruction_sha256" in table and table["instruction_sha256"].notna().all():
-        shipped = files("simfarm.ranking").joinpath("alpaca_eval_instructions.sha256").read_text("ascii").split()
-        place = {digest: i for i, digest in enumerate(shipped)}
-        codes, digests = pd.factorize(table["instruction_sha256"])
-        result = np.array([place.get(digest, -1) for digest in digests], dtype=np.int64)[codes]
+        result = _places(table["instruction_sha256"], 64)
     else:
         result = _slim_positions(table)
     strangers = int((result < 0).sum())
     if strangers:
         raise InputError(f"{strangers} of {len(table)} comparisons are not on AlpacaEval's 805 instructions; {_REMEDY}")
     return result
+
+
+def _places(digests: pd.Series[Any], digits: int) -> NDArray[np.int64]:
+    """The positions of instructions by the first `digits` of their hashes; -1 for a stranger."""
+    shipped = files("simfarm.ranking").joinpath("alpaca_eval_instructions.sha256").read_text("ascii").split()
+    place = {digest[:digits]: i for i, digest in enumerate(shipped)}
+    codes, each = pd.factorize(digests)
+    return np.array([*(place.get(digest, -1) for digest in each), -1], dtype=np.int64)[codes]
 
 
 def _slim_positions(table: pd.DataFrame) -> NDArray[np.int64]:
@@ -112,7 +119,8 @@ def _slim_positions(table: pd.DataFrame) -> NDArray[np.int64]:
     known = (identifiers >= 0) & (identifiers < N_INSTRUCTIONS) & (identifiers % 1 == 0)
     if "dataset" in table:
         known &= table["dataset"].isna() | table["dataset"].isin(_DATASETS)
-    return np.where(known, identifiers.fillna(-1), -1).astype(np.int64)
+    numbered = np.where(known, identifiers.fillna(-1), -1).astype(np.int64)
+    return np.maximum(numbered, _places(table["instruction_id"], KEPT_DIGITS))
 
 
 def fit(

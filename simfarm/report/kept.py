@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from simfarm.data.evidence import KEPT_DIGITS
 from simfarm.data.files import check_writable
 from simfarm.data.frames import Verdicts, frame_verdicts
 from simfarm.data.writing import replacing, telling, write_text
@@ -46,7 +47,7 @@ def slim(verdicts: Verdicts) -> pd.DataFrame:
     frame = verdicts.table
     rows = frame[[c for c in _SLIM if c in frame]].copy()
     if "instruction_sha256" in frame and frame["instruction_sha256"].notna().all():
-        rows["instruction_id"] = frame["instruction_sha256"].str[:16]
+        rows["instruction_id"] = frame["instruction_sha256"].str[:KEPT_DIGITS]
     elif "instruction_id" not in frame or frame["instruction_id"].isna().any():
         raise InputError("a board keeps no texts and needs 'instruction' or 'instruction_id' in every row; add one")
     rows["instruction_id"] = rows["instruction_id"].astype(str)
@@ -167,7 +168,7 @@ def _written(
 
 def _with_flags(board: Board, raised: Mapping[str, str], more: Sequence[str]) -> Board:
     """The board with the flags of each model's texts, what they mean among its warnings, then `more` of them."""
-    column = board.table["model"].map(raised).fillna("not checked")
+    column = board.table["model"].map(raised).astype(object).fillna("not checked")
     notes = [note for note in board.notes if note != UNCHECKED]
     unchecked = board.table["model"][column == "not checked"].tolist()
     if unchecked:
