@@ -173,6 +173,10 @@ def test_human_labels_pull_a_biased_judge_to_the_truth(capsys: pytest.CaptureFix
     write_rows("turned.jsonl", turned)
     again = evaluated(capsys, "v.jsonl", "--human", "turned.jsonl", "--length-control", "none")
     assert again["human_calibrated"] == found["human_calibrated"]
+    # another judge in the file is calibrated on its own verdicts
+    write_rows("w.jsonl", [r | {"annotator": "k", "preference": 2 - i % 2} for i, r in enumerate(rows)])
+    boards = evaluated(capsys, "v.jsonl", "w.jsonl", "--human", "labels.jsonl", "--length-control", "none")["boards"]
+    assert boards[0]["human_calibrated"] == found["human_calibrated"] != boards[1]["human_calibrated"]
 
 
 def test_labels_of_pairs_nobody_judged_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -156,6 +156,9 @@ def test_ids_that_file_formats_changed_still_join() -> None:
     assert data.table["cluster"].tolist() == [0, 0, 0, 0, 0, 1, 2]
     split = [row("a", instruction_id=i, repeat=r, order=o) for i, r, o in ((1, 0, "12"), ("1", "0", "21"))]
     assert units(*split).table["p"].tolist() == [1.0]
+    # beside a question asked in both orders, an order without its other half would have no verdict
+    both = [row("b", instruction_id=2, repeat=0, order=o) for o in ("12", "21")]
+    assert units(*split, *both).table["p"].tolist() == [1.0, 1.0]
     years = [row(t, instruction_id=0, dataset=d) for t, d in (("a", 2023), ("a", "2023"), ("b", 2024.0), ("c", None))]
     assert verdicts_of(pd.DataFrame(years)).table["cluster"].tolist() == [0, 0, 1, 2]
     assert verdicts_of(pd.DataFrame(years[2:])).table["cluster"].tolist() == [0, 1]
