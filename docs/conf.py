@@ -5,7 +5,9 @@
 Nothing is fetched while it is built, and a reader's browser fetches nothing from a third party.
 """
 
+import re
 from pathlib import Path
+from typing import Any
 
 from simfarm.version import __version__
 
@@ -37,3 +39,13 @@ autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 maximum_signature_line_length = 88
+
+
+def setup(app: Any) -> None:
+    """Signatures of dataclasses as their source has them, without the marks that Sphinx would resolve elsewhere."""
+
+    def plain(_app: Any, _what: str, _name: str, _object: Any, _options: Any, signature: str, returns: str) -> Any:
+        named = re.sub(r"~(?:\w+\.)+", "", signature) if signature else signature
+        return named and named.replace("=<factory>", " = …"), returns
+
+    app.connect("autodoc-process-signature", plain)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from loopback import Loopback
@@ -340,6 +341,33 @@ def test_a_wrong_value_is_refused_alike(
     assert will_do in str(error.value)
     assert will_do in line
     assert "--" not in str(error.value)
+
+
+def test_numbers_of_numpy_are_numbers_and_none_is_not_given(files: Path) -> None:
+    options = {"limit": np.int64(2), "repeats": None, "concurrency": None}
+    assert len(simfarm.annotate(["m.json"], baseline="base.json", judge="longest", **options)) == 2
+    with pytest.raises(simfarm.InputError, match="must be a whole number of at least 1"):
+        simfarm.annotate(["m.json"], baseline="base.json", judge="longest", limit=np.int64(0))
+
+
+@pytest.mark.parametrize("model", [None, 3])
+def test_a_model_that_is_none_is_said_so(files: Path, model: Any) -> None:
+    with pytest.raises(simfarm.InputError, match="the model is"):
+        simfarm.generate(["m.json"], model)
+
+
+@pytest.mark.parametrize("rows", ["abc", [1], ["a"]])
+def test_what_is_no_row_is_not_written(tmp_path: Path, rows: Any) -> None:
+    with pytest.raises(simfarm.InputError, match="no rows"):
+        simfarm.write(tmp_path / "w.jsonl", rows)
+
+
+def test_ratings_by_a_judge_that_reads_no_meaning_say_so(files: Path) -> None:
+    with pytest.warns(simfarm.SimfarmWarning, match="reads no meaning"):
+        simfarm.evaluate(["m.json"], baseline="base.json", rank="bradley-terry")
+    rows = simfarm.annotate(["m.json"], baseline="base.json")
+    with pytest.warns(simfarm.SimfarmWarning, match="reads no meaning"):
+        simfarm.evaluate(rows, rank="bradley-terry")
 
 
 def test_a_level_or_length_control_that_is_none(files: Path) -> None:

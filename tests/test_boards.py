@@ -1,6 +1,9 @@
 """Boards as files: they grow with the panel, keep one judge, and published boards stand beside them."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +121,16 @@ def test_a_published_model_stands_where_it_was_published(shared_data: Path, caps
     published = pd.read_csv(Path(__file__).parents[1] / "leaderboards" / "alpaca-eval-2.csv")
     place = int((published["win_rate"] > published.set_index("model").loc["claude-2", "win_rate"]).sum()) + 1
     assert any(line.split()[:4] == ["claude-2", f"{place}", "of", "223"] for line in told.splitlines())
+
+
+def test_a_board_is_written_though_nobody_reads_the_print() -> None:
+    write_rows("one.jsonl", verdicts("one", 3))
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "simfarm", "evaluate", "one.jsonl", "-o", "board.csv"]
+    subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=120, check=False)
+    os.close(writing)
+    assert Path("board.csv").read_text().count("\n") == 2
 
 
 def test_a_kept_board_is_held_at_equal_length_as_alpaca_eval_does_it(

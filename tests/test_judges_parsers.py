@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simfarm.data.exchange import Completion, TokenLogprob
-from simfarm.data.records import alpaca_eval_order
+from simfarm.data.meaning import alpaca_eval_order
 from simfarm.data.unpacking import zstd
 from simfarm.judges import Verdict, load_judge
 from simfarm.judges.parsers import VerdictSpec, parse_json, parse_label, parse_token_logprobs

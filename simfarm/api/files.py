@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simfarm.api.calls import nearest_named
 from simfarm.data.files import Row, write_rows
 from simfarm.data.inputs import named_rows
 from simfarm.data.sources import Source, Sources, is_table, listed, opened, table_rows
+from simfarm.errors import InputError
 
 __all__ = ["read", "write"]
 
@@ -33,4 +35,6 @@ def write(path: str | os.PathLike[str], rows: Source) -> int:
     `InputError` for a name of no known format, `SimfarmError` where it cannot be written.
     """
     table: Any = rows
+    if isinstance(rows, Sequence) and (isinstance(rows, str) or not all(isinstance(row, Mapping) for row in rows)):
+        raise InputError("what is to be written are no rows; give a list of dicts or a table")
     return write_rows(path, table_rows(listed(table)[0], "the table") if is_table(table) else table)

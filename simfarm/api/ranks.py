@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from simfarm.backends.base import Backend
     from simfarm.judges import Judge
-    from simfarm.ranking import Board, Rejudged
+    from simfarm.ranking import Board, Ratings, Rejudged
     from simfarm.report.evaluation import Evaluation
 
 __all__ = ["compare", "evaluate", "evaluation", "rejudge"]
@@ -129,6 +129,7 @@ def _evaluation(given: Mapping[str, Any]) -> Evaluation:
     from simfarm.settings import refuse_asking
 
     names = ("baseline", "length_control", "lc_data", "level", "mix_judges", "rank", "control", "human", "breakdown")
+    # values that cannot be are refused before anything is read
     judging_in(given), running_in(given)
     options = RankingOptions.of(**{name: given[name] for name in (*names, "board")})
     with opened(given["inputs"], options.baseline, options.human) as (sources, (baseline, human)):
@@ -143,20 +144,18 @@ def _evaluation(given: Mapping[str, Any]) -> Evaluation:
             refuse_asking(given, called(sources[0], 1, "the input"))
             verdicts, name = read
         result = evaluate(verdicts, name, options, labels)
-    _warn_of([one.board for one in result.boards])
-    for line in result.doubts or (line for one in result.ratings for line in one.warnings):
+    _warn_of([*(one.board for one in result.boards), *result.ratings])
+    for line in result.doubts:
         warn(line)
     return result
 
 
-def _warn_of(boards: Sequence[Board]) -> None:
-    """Each board's warnings, and the confession of a judge that reads no meaning."""
-    from simfarm.judges.rules import banner, rule_of
+def _warn_of(results: Sequence[Board | Ratings]) -> None:
+    """The warnings of boards or ratings, and the confession of a judge that reads no meaning."""
+    from simfarm.judges.rules import banners
 
-    for board in boards:
-        hashes = board.table["judge_hash"].dropna().astype(str).unique()
-        rules = {rule_of(board.annotator, judge_hash) for judge_hash in hashes} - {None}
-        for line in (*(banner(str(rule)) for rule in sorted(map(str, rules))), *board.warnings):
+    for one in results:
+        for line in (*banners(one.annotator, one.table["judge_hash"].dropna().astype(str)), *one.warnings):
             warn(line)
 
 

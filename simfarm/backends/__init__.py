@@ -34,7 +34,7 @@ def open_model(spec: str, engine_args: Mapping[str, Any] | None = None) -> Score
     the first call and can serve generation, verdicts and likelihoods alike; whoever opens it closes it. Raises
     `InputError` for what cannot be found or run here.
     """
-    local = local_spec(spec)
+    local = local_spec(spec) if isinstance(spec, str) else None
     if local is None:
         raise InputError(f"{spec}: no such model here; name a GGUF file, a model's folder or vllm/HUB-NAME")
     prefix, _, name = local.partition("/")
@@ -117,6 +117,8 @@ def opened(
     """A spec's backend and model as `open_backend` gives them, or those of a model that is open already."""
     if isinstance(model, str):
         return open_backend(model, base_url=base_url, timeout=timeout, engine_args=engine_args)
+    if not hasattr(model, "complete"):
+        raise InputError(f"the model is {model!r}; name one, openai/gpt-6-luna for example, or give one that is open")
     if base_url or engine_args:
         raise InputError("the model is open already: give base_url and engine options where it is opened")
     return model, cast("Scorer", model).model

@@ -14,7 +14,7 @@ from typing import Any
 from simfarm.backends.http.answers import message_text, token_logprobs
 from simfarm.data.exchange import CallError, Completion, Request, TokenLogprob
 from simfarm.data.files import read_rows
-from simfarm.data.records import alpaca_eval_order
+from simfarm.data.meaning import alpaca_eval_order
 from simfarm.errors import InputError
 
 __all__ = ["ReplayBackend", "completion_from_recording"]

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Annotate, write the rows in input order, sum up on stderr; gives the exit status."""
-    from simfarm.cli.judging import allow_no_key, introduce, open_session, report_summary, streamed
+    from simfarm.cli.judging import allow_no_key, introduce, open_run, report_summary, streamed
     from simfarm.data.files import write_rows
     from simfarm.data.inputs import comparisons_for
     from simfarm.data.sources import opened
@@ -37,17 +37,17 @@ def run(arguments: argparse.Namespace) -> int:
         allow_no_key()
     with opened(arguments.inputs, arguments.baseline) as (inputs, (baseline,)):
         output = arguments.output if arguments.cluster else rows_target(arguments.output, [*inputs, baseline])
-        session = open_session(arguments)
+        asking = open_run(arguments)
         data = {"allow_missing": arguments.allow_missing, "limit": arguments.limit}
         pairs = comparisons_for(inputs, baseline, **data, note=say)
         if arguments.dry_run and not arguments.cluster:
-            answer(session.estimate(pairs))
+            answer(asking.estimate(pairs))
             return 0
-        introduce(session)
+        introduce(asking)
         if arguments.cluster:
-            return run_on_cluster(arguments, session, pairs)
-        with closing(streamed(session, pairs)) as annotations:
-            write_rows(output, (annotation.row() for annotation in annotations), session.columns)
+            return run_on_cluster(arguments, asking, pairs)
+        with closing(streamed(asking, pairs)) as annotations:
+            write_rows(output, (annotation.row() for annotation in annotations), asking.columns)
     if output:
         say(f"wrote {output}")
-    return report_summary(session)
+    return report_summary(asking)

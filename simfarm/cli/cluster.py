@@ -13,7 +13,7 @@ from simfarm.report.terminal import answer, say
 from simfarm.text.words import plural
 
 if TYPE_CHECKING:
-    from simfarm.runs.parts import Record
+    from simfarm.data.records import Record
     from simfarm.runs.run import Result, Run
 
 __all__ = ["add_cluster", "check_cluster", "run_on_cluster"]

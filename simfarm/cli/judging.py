@@ -9,17 +9,17 @@ from contextlib import closing
 
 from simfarm.cli.options import judge_options, run_options
 from simfarm.cli.progress import progress
+from simfarm.data.records import Record
 from simfarm.judges.rules import banner
 from simfarm.report.terminal import say
 from simfarm.runs.annotation import AnnotationRun
-from simfarm.runs.parts import Record
 from simfarm.runs.run import Result, Run
 from simfarm.runs.stream import frozen
 
-__all__ = ["allow_no_key", "introduce", "open_session", "report_summary", "streamed"]
+__all__ = ["allow_no_key", "introduce", "open_run", "report_summary", "streamed"]
 
 
-def open_session(arguments: argparse.Namespace) -> AnnotationRun:
+def open_run(arguments: argparse.Namespace) -> AnnotationRun:
     """The annotation run that the options describe."""
     judging, running = judge_options(arguments), run_options(arguments)
     return AnnotationRun.open(judging, running)

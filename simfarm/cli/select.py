@@ -96,12 +96,12 @@ def _scores(arguments: argparse.Namespace, selection: Selection) -> tuple[Scores
 
 
 def _judged(arguments: argparse.Namespace, selection: Selection) -> tuple[Scores, Manner, int] | None:
-    from simfarm.cli.judging import allow_no_key, introduce, open_session, report_summary, streamed
+    from simfarm.cli.judging import allow_no_key, introduce, open_run, report_summary, streamed
 
     contest = selection.contest()
     if arguments.dry_run:
         allow_no_key()
-    run = open_session(arguments)
+    run = open_run(arguments)
     if arguments.dry_run:
         answer(run.estimate(contest.comparisons))
         return None

@@ -6,7 +6,7 @@ import argparse
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from simfarm.cli.judging import allow_no_key, open_session, report_summary, streamed
+from simfarm.cli.judging import allow_no_key, open_run, report_summary, streamed
 from simfarm.data.frames import Verdicts, read_verdicts, row_columns
 from simfarm.data.inputs import comparisons_for
 from simfarm.errors import BudgetError, InputError
@@ -53,7 +53,7 @@ def _rehearsed(
     arguments: argparse.Namespace, options: RankingOptions, labels: Verdicts | None
 ) -> tuple[AnnotationRun, Sequence[Comparison]]:
     """The run that the options describe and the comparisons it is to judge; their verdicts can be ranked."""
-    run = open_session(arguments)
+    run = open_run(arguments)
     given = {"allow_missing": arguments.allow_missing, "limit": arguments.limit}
     pairs = comparisons_for(arguments.inputs, options.baseline, **given, note=say)
     rehearse(options, run, pairs, labels)

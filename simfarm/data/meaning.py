@@ -4,9 +4,10 @@ must say the same of them.
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
-__all__ = ["NAMES", "STATUSES", "TIE", "order_of", "preference_of", "status_of"]
+__all__ = ["NAMES", "STATUSES", "TIE", "alpaca_eval_order", "order_of", "preference_of", "status_of"]
 
 STATUSES = ("verdict", "unparseable", "error")
 
@@ -31,3 +32,9 @@ def order_of(stored: Any) -> str:
     """An order as text, however a file's format stored it (12, 12.0, "12")."""
     whole = isinstance(stored, int) or (isinstance(stored, float) and stored.is_integer())
     return str(int(stored)) if whole else str(stored)
+
+
+def alpaca_eval_order(instruction: str) -> str:
+    """The order AlpacaEval draws for an instruction (seed 0), for all models of a board; its files have no column."""
+    switched = random.Random("is_switched_outputs" + instruction + "0").choices([False, True], k=1)[0]
+    return "21" if switched else "12"

@@ -7,10 +7,9 @@ afterwards. Columns simfarm does not know travel in `extra`, untouched, to the a
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from simfarm.errors import InputError
 
@@ -22,7 +21,7 @@ __all__ = [
     "Comparison",
     "Instruction",
     "Output",
-    "alpaca_eval_order",
+    "Record",
     "comparisons_from_rows",
     "each_comparison",
     "each_output",
@@ -85,6 +84,10 @@ class Comparison:
     dataset: str | None = None
     messages: tuple[Mapping[str, Any], ...] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+Record = TypeVar("Record", bound=Comparison | Instruction)
+"""What a run is given, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +171,6 @@ GENERATION_COLUMNS = (
     *("input_tokens", "output_tokens", "price", "seconds"),
 )
 """What `simfarm generate` records beside an output."""
-
-
-def alpaca_eval_order(instruction: str) -> str:
-    """The order AlpacaEval draws for an instruction (seed 0), for all models of a board; its files have no column."""
-    switched = random.Random("is_switched_outputs" + instruction + "0").choices([False, True], k=1)[0]
-    return "21" if switched else "12"
 
 
 def kind_of_rows(rows: Sequence[Row], source: str) -> str:

@@ -7,7 +7,8 @@ place in a file: a rerun that drew another order would ask, and pay for, another
 from __future__ import annotations
 
 from simfarm.data.cells import stable_digest
-from simfarm.data.records import Comparison, alpaca_eval_order
+from simfarm.data.meaning import alpaca_eval_order
+from simfarm.data.records import Comparison
 
 __all__ = ["ORDERS", "orders", "stable_bit"]
 

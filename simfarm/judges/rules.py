@@ -6,6 +6,7 @@ A judge that does not beat `longest` has shown nothing; `first` is what pure pos
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from simfarm.judges.orders import ORDERS, stable_bit
 from simfarm.judges.spec import RULES, Judge
 from simfarm.judges.verdict import Verdict
 
-__all__ = ["banner", "decide", "rule_of"]
+__all__ = ["banner", "banners", "decide", "rule_of"]
 
 
 def decide(judge: Judge, comparison: Comparison, order: str) -> Verdict:
@@ -46,6 +47,12 @@ def banner(rule: str) -> str:
 
         return surface.banner()
     return f"judge: {rule} (a rule, reads no meaning): a control to measure judges against, not a judge of quality"
+
+
+def banners(annotator: str, judge_hashes: Iterable[str]) -> list[str]:
+    """The banner of each rule among the judges of verdicts; none where models or people judged."""
+    rules = {rule_of(annotator, judge_hash) for judge_hash in judge_hashes}
+    return [banner(rule) for rule in sorted(rule for rule in rules if rule is not None)]
 
 
 def rule_of(annotator: str, judge_hash: str) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from simfarm.judges.rules import banner, rule_of
+from simfarm.judges.rules import banners
 from simfarm.ranking import Board, differences
 from simfarm.report.published import placed_json
 from simfarm.report.rates import rates_json, rates_lines, with_rates
@@ -54,11 +54,7 @@ def remarks(board: Board) -> list[str]:
         lines.append(
             f"length slope {board.slope.value:+.2f} ({_percent(board.level)}: {low:+.2f} to {high:+.2f}): {meaning}"
         )
-    for judge_hash in board.table["judge_hash"].dropna().astype(str).unique():
-        rule = rule_of(board.annotator, judge_hash)
-        if rule is not None:
-            lines.insert(0, banner(rule))
-    return lines
+    return [*banners(board.annotator, board.table["judge_hash"].dropna().astype(str)), *lines]
 
 
 def _percent(level: float) -> str:

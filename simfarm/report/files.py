@@ -51,13 +51,14 @@ def show_evaluation(evaluation: Evaluation, output: str | None, *, as_json: bool
         with standard_output() as stream:
             stream.write(visible(text) if sys.stdout.isatty() else text)
         return
+    if output:
+        # before it is printed: whoever reads that may leave (`| head`)
+        write_evaluation(output, evaluation)
     if as_json:
         answer_json(evaluation.to_json())
     else:
         for sheet in evaluation.sheets:
             print_sheet(sheet)
-    if output:
-        write_evaluation(output, evaluation)
 
 
 def csv_text(table: pd.DataFrame) -> str:

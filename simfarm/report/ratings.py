@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from simfarm.judges.rules import banners
 from simfarm.ranking.table import records
 from simfarm.report.rates import estimate_json, slope_columns, slope_lines
 from simfarm.report.tables import Part, Sheet
@@ -38,7 +39,8 @@ def _part(ratings: Ratings) -> Part:
         rows.append([row["model"], rating, *raw, str(row["tier"]), rank, str(row["n_total"])])
     by = "rating" if elo else "weight"
     title = f"{ratings.annotator} · {ratings.rank} · {plural(ratings.n_clusters, 'instruction')} · sorted by {by}"
-    remarks = [*slope_lines(ratings.slopes, ratings.level), *ratings.notes]
+    confessions = banners(ratings.annotator, ratings.table["judge_hash"].dropna().astype(str))
+    remarks = [*confessions, *slope_lines(ratings.slopes, ratings.level), *ratings.notes]
     headings = [*headings, "tier", f"rank {percent}", "comparisons"]
     return Part(title, headings, rows, remarks, least=["comparisons", "tier", "raw"])
 

@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["rehearse"]
 
 
-def rehearse(
-    options: RankingOptions, session: AnnotationRun, pairs: Sequence[Comparison], labels: Verdicts | None
-) -> None:
+def rehearse(options: RankingOptions, run: AnnotationRun, pairs: Sequence[Comparison], labels: Verdicts | None) -> None:
     """Evaluate made-up verdicts and throw the result away; raises `InputError` for what cannot be ranked, or does not
     belong on the kept board. The length control that needs nothing but the verdicts, and the most time, is left out."""
-    if session.backend is None:
+    if run.backend is None:
         return
-    verdicts = _made_up(session, pairs, options.control)
+    verdicts = _made_up(run, pairs, options.control)
     if options.by_rating(verdicts, None):
         evaluate(verdicts, None, options)
         return
@@ -38,14 +36,14 @@ def rehearse(
         join_kept(options.add_to, verdicts, boards)
 
 
-def _made_up(session: AnnotationRun, pairs: Sequence[Comparison], control: str | None) -> Verdicts:
+def _made_up(run: AnnotationRun, pairs: Sequence[Comparison], control: str | None) -> Verdicts:
     """The verdicts that a run will give, as the judge `random` makes them up."""
     from simfarm.data.frames import read_verdicts, row_columns
     from simfarm.ranking import inspection
 
-    with closing(AnnotationRun.open(JudgeOptions("random", order=session.judge.order)).results(pairs)) as made_up:
+    with closing(AnnotationRun.open(JudgeOptions("random", order=run.judge.order)).results(pairs)) as made_up:
         rows = (annotation.row() for annotation in made_up)
         verdicts = read_verdicts([("the comparisons", row_columns(rows))], inspection(control))
     if verdicts is None:
         raise InputError("there is nothing to judge; name output files with rows")
-    return verdicts.by(session.judge.name, session.judge.hash)
+    return verdicts.by(run.judge.name, run.judge.hash)

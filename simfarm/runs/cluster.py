@@ -25,9 +25,10 @@ from typing import Any, Generic
 
 from simfarm.backends.local.models import ENGINES, local_spec
 from simfarm.data.files import write_rows
+from simfarm.data.records import Record
 from simfarm.errors import InputError, SimfarmError
 from simfarm.runs.connection import connected, first_line, rows_of, stoppable
-from simfarm.runs.parts import Folder, Part, Record, begun, cut
+from simfarm.runs.parts import Folder, Part, begun, cut
 from simfarm.runs.run import OpenModel, Result, Run
 from simfarm.runs.stream import frozen
 from simfarm.runs.tallies import Tallies

@@ -16,24 +16,22 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 from urllib.parse import urlsplit
 
 from simfarm.data.files import MANIFEST
-from simfarm.data.records import Comparison, Instruction
+from simfarm.data.records import Record
 from simfarm.data.writing import write_text
 from simfarm.errors import InputError
 from simfarm.version import __version__
 
-__all__ = ["Folder", "Part", "Record", "begun", "cut", "server_name"]
+__all__ = ["Folder", "Part", "begun", "cut", "server_name"]
 
 FILES = {".json", ".jsonl", ".ndjson", ".csv", ".parquet", ".gz", ".zst"}
 """Suffixes of a file's name: whoever gives one for the folder wants a file."""
 
 PLAIN = re.compile(r"[A-Za-z]{0,12}|v\d+")
 """A part of an address's path that is a word (v1, openai) and no key."""
-
-Record = TypeVar("Record", bound=Comparison | Instruction)
 
 
 @dataclass(frozen=True, slots=True)

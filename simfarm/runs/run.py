@@ -21,13 +21,13 @@ from simfarm.backends.http.about import About
 from simfarm.backends.http.traits import refuse_unsent
 from simfarm.backends.replay import ReplayBackend
 from simfarm.data.exchange import Request
+from simfarm.data.records import Record
 from simfarm.engine.runner import Engine
 from simfarm.engine.store import Store, default_store_path
 from simfarm.engine.stored import remember
 from simfarm.errors import InputError
 from simfarm.runs.forecast import forecast
 from simfarm.runs.options import RunOptions
-from simfarm.runs.parts import Record
 from simfarm.runs.stream import drained
 from simfarm.runs.tallies import Tallies
 from simfarm.text.words import plural

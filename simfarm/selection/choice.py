@@ -33,7 +33,7 @@ __all__ = ["Choice", "Selection"]
 Groups = Sequence[Sequence[int]]
 Tell = Callable[[str], None]
 Judged = Callable[["AnnotationRun", "Sequence[Comparison]"], "Iterable[Annotation]"]
-"""How a session is run: its annotations, with whatever is shown meanwhile."""
+"""How a run is followed: its annotations, with whatever is shown meanwhile."""
 
 Steps = Callable[[str, int], "AbstractContextManager[Callable[[], None]]"]
 """How steps are shown: (what runs, how many) -> a function to call after each."""
@@ -176,15 +176,15 @@ class Selection:
             note=self.tell,
         )
 
-    def judged(self, contest: Contest, session: AnnotationRun, run: Judged) -> tuple[Scores, Manner]:
+    def judged(self, contest: Contest, run: AnnotationRun, follow: Judged) -> tuple[Scores, Manner]:
         """Scores by a judge, and how they were made."""
         from simfarm.selection.contests import judged_manner
 
-        for line in contest.order_notes(session.judge):
+        for line in contest.order_notes(run.judge):
             self.tell(line)
-        scores = contest.scores(run(session, contest.comparisons))
+        scores = contest.scores(follow(run, contest.comparisons))
         manner = judged_manner(
-            session.judge,
+            run.judge,
             against=self.baseline[0].generator if self.choice.score_by == "judge" else None,
             rivals=self.choice.rivals,
             order=self.choice.judging.order,

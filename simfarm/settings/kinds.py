@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +37,8 @@ class Kind(NamedTuple):
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # NumPy's numbers are numbers too
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_price(value: Any) -> bool:
@@ -65,7 +67,7 @@ def one_of(*choices: str) -> Kind:
 
 TEXT, INTEGER, FLOAT, PATH = Kind(str), Kind(int), Kind(float), Kind(Path)
 SWITCH = Kind(bool)
-WHOLE = Kind(int, lambda n: isinstance(n, int) and not isinstance(n, bool) and n >= 1, "a whole number of at least 1")
+WHOLE = Kind(int, lambda n: isinstance(n, Integral) and _is_number(n) and int(n) >= 1, "a whole number of at least 1")
 NUMBER = Kind(float, lambda value: _is_number(value) and value > 0, "a number above 0")
 PRICE = Kind(
     lambda text: tuple(float(part) for part in text.split(",")),

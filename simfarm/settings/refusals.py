@@ -64,7 +64,7 @@ def check(options: Mapping[str, Any]) -> None:
     """Raise `InputError` for a value that its option does not accept."""
     for name, value in options.items():
         kind = BY_NAME[name].kind
-        if (value is None and BY_NAME[name].default is None) or kind.holds(value):
+        if value is None or kind.holds(value):
             continue
         if kind.choices:
             raise InputError(f"{spelled(name)} {value!r} is not known; choose from {', '.join(kind.choices)}")

@@ -45,7 +45,7 @@ LOGGER = "ContinuousBatchingLogger"
 """Writes a traceback for every failure, also of one request, and heeds no setting of transformers' verbosity."""
 
 
-class Noise(ContinuousBatchingLogitsProcessor):
+class Noise(ContinuousBatchingLogitsProcessor):  # type: ignore[misc, unused-ignore]  # where none is installed
     """The sampler's noise inside continuous batching: a request's `draws` keyed by where its token stands."""
 
     supported_kwargs: dict[str, type] = {"draws": Draws}  # noqa: RUF012 as in the class it extends
