@@ -155,6 +155,7 @@ def test_a_kept_board_does_not_say_that_texts_are_missing(capsys: pytest.Capture
     assert main(["evaluate", "one.jsonl", "--add-to", "board"]) == 0
     told = capsys.readouterr()
     assert "no texts" not in told.out
+    assert "wrote board.csv, .parquet and .json" in told.err
     assert main(["evaluate", "two.jsonl", "--add-to", "board"]) == 0
     assert main(["evaluate", "one.jsonl", "--add-to", "board"]) == 0
     told = capsys.readouterr()

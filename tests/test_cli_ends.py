@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from loopback import Loopback
 
+from simfarm.cli import main
+
 CONCURRENCY = 8
 ROWS = 3000
 DEADLINE = 60.0
@@ -250,3 +252,10 @@ def test_a_closed_standard_input_is_empty(folder: Path) -> None:
     done = in_bash(command, folder)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "standard input: has no rows" in done.stderr
+
+
+def test_an_unknown_option_is_the_verbs_to_say(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["evaluate", "verdicts.jsonl", "--quite"])
+    said = capsys.readouterr().err
+    assert "unrecognized arguments: --quite (did you mean --quiet?); see 'simfarm evaluate --help'" in said

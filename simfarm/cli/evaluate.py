@@ -94,6 +94,7 @@ def _evaluated(arguments: argparse.Namespace, options: RankingOptions) -> int:
         from simfarm.report.kept import keep
 
         evaluation = keep(evaluation, verdicts, options, arguments.inputs, asked)
+        say(f"wrote {str(options.add_to).removesuffix('.csv')}.csv, .parquet and .json")
     show_evaluation(evaluation, arguments.output, as_json=arguments.json)
     if arguments.output and arguments.output != "-":
         say(f"wrote {arguments.output}")

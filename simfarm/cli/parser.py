@@ -86,6 +86,17 @@ class _Parser(argparse.ArgumentParser):
         self.register("action", None, _Once)
         self.register("action", "store", _Once)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """A verb says itself what it does not know: the overview has none of its options."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown and " " in self.prog:
+            import difflib
+
+            near = difflib.get_close_matches(unknown[0], self._option_string_actions, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return known, unknown
+
     def error(self, message: str) -> NoReturn:
         say(f"simfarm: {one_line(message)}; see '{self.prog} --help'")
         raise SystemExit(2)
