@@ -4,7 +4,7 @@ Everything here is pure: no network, no clock, no randomness that is not a stabl
 only when a judge that needs them is loaded.
 """
 
-from simfarm.judges.library import list_judges, load_judge
+from simfarm.judges.files import list_judges, load_judge
 from simfarm.judges.spec import Judge
 from simfarm.judges.verdict import Verdict
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from simfarm.data.sampling import Option
 from simfarm.judges.fields import FIXED, JUDGED, VERDICT
-from simfarm.judges.library import MODEL_KEYS
+from simfarm.judges.files import MODEL_KEYS
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.parsers import MEANINGS, PARSERS
 from simfarm.judges.protocols import PROTOCOLS

@@ -1,4 +1,4 @@
-"""What a judge is: a value, whichever file it was read from (`simfarm.judges.library`).
+"""What a judge is: a value, whichever file it was read from (`simfarm.judges.files`).
 
 What it asks and how it reads the answer are all in it, and `hash` names exactly that, so that annotations made by two
 different judges are never taken for one.
