@@ -344,8 +344,11 @@ def test_a_wrong_value_is_refused_alike(
 
 
 def test_numbers_of_numpy_are_numbers_and_none_is_not_given(files: Path) -> None:
-    options = {"limit": np.int64(2), "repeats": None, "concurrency": None}
+    options: dict[str, Any] = {"limit": np.int64(2), "repeats": None, "concurrency": None}
     assert len(simfarm.annotate(["m.json"], baseline="base.json", judge="longest", **options)) == 2
+    recorded = Path(__file__).parents[1] / "examples/recordings/pairwise-letter.jsonl.zst"
+    asked = {"baseline": "base.json", "judge": "pairwise-letter", "model": f"replay/{recorded}", **options}
+    assert set(simfarm.annotate(["m.json"], **asked)["repeat"]) == {0}
     with pytest.raises(simfarm.InputError, match="must be a whole number of at least 1"):
         simfarm.annotate(["m.json"], baseline="base.json", judge="longest", limit=np.int64(0))
 
