@@ -13,7 +13,7 @@ from simfarm.data.exchange import Request
 from simfarm.engine.budget import Budget
 from simfarm.engine.limits import Limits, Pace
 from simfarm.engine.prices import price, price_table
-from simfarm.engine.runner import estimate_tokens
+from simfarm.engine.tokens import estimate_tokens
 from simfarm.errors import BudgetError
 
 

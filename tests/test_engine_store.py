@@ -21,7 +21,13 @@ from simfarm.runs.options import JudgeOptions, RunOptions
 from simfarm.runs.verdicts import request_for
 
 ANSWER = Completion(
-    "m", (TokenLogprob("m", -0.25, {"m": -0.25, "M": -1.5, "\u00e9": -9.0}),), "stop", 12, 1, "judge-1", 0.05
+    "m",
+    (TokenLogprob("m", -0.25, {"m": -0.25, "M": -1.5, "\u00e9": -9.0}),),
+    "stop",
+    input_tokens=12,
+    output_tokens=1,
+    model="judge-1",
+    seconds=0.05,
 )
 
 

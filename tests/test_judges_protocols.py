@@ -55,7 +55,9 @@ class Counting:
         if self.refused in request.messages[-1]["content"]:
             raise CallError("refused for what it says", own=True)
         words = len(request.messages[-1]["content"].split())
-        return Completion(request.model.format(words), None, "stop", 3, 1, request.model)
+        return Completion(
+            request.model.format(words), None, "stop", input_tokens=3, output_tokens=1, model=request.model
+        )
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -81,7 +83,10 @@ def rating() -> SimpleNamespace:
             return None
         return 1 + verdict.p_second if order == "2" else 2 - verdict.p_second
 
-    return SimpleNamespace(calls=calls, messages=messages, parse=parse, preference=preference)
+    def scores(verdict: Verdict, order: str | None) -> Mapping[str, float] | None:
+        return verdict.scores
+
+    return SimpleNamespace(calls=calls, messages=messages, parse=parse, preference=preference, scores=scores)
 
 
 def annotated(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from simfarm.data.decision import Decision, Question
 from simfarm.data.exchange import CallError, Completion, Likelihood, Message, Request, Starved, read_logprob
 from simfarm.data.sampling import FRAMING
 
-__all__ = ["Backend", "Prompt", "Scorer", "insist", "likelihood"]
+__all__ = ["Backend", "Decider", "Prompt", "Scorer", "insist", "likelihood"]
 
 Prompt: TypeAlias = str | Sequence[Message]
 """What a continuation follows: chat messages, framed by the model's chat template, or a text as it is."""
@@ -48,6 +49,19 @@ async def insist(backend: Backend, request: Request) -> Completion:
             return (await backend.complete(request)).after(paid)
         except Starved as error:
             paid.append(error.paid)
+
+
+@runtime_checkable
+class Decider(Protocol):
+    """A backend that can also decide: typed questions about one input, and a probability for every option."""
+
+    def check_questions(self, model: str, questions: Sequence[Question]) -> None:
+        """Refuse, before any call, questions that this model cannot be asked (more options than the server takes …);
+        raises `InputError`."""
+
+    async def decide(self, request: Request) -> Decision:
+        """The answers to a request's `questions`, of which it has at least one, about its `messages`; of its sampling
+        `data.sampling.DECIDED` counts. Raises as `Backend.complete`: a refusal of one question is no error."""
 
 
 class Scorer(Backend, Protocol):

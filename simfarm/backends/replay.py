@@ -7,17 +7,23 @@ A recording is an annotation file with its texts and `raw_completion`; a complet
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from simfarm.backends.http.answers import message_text, token_logprobs
-from simfarm.data.exchange import CallError, Completion, Request, TokenLogprob
+from simfarm.data.decision import Decision, Question
+from simfarm.data.exchange import CallError, Completion, Request
 from simfarm.data.files import read_rows
 from simfarm.data.meaning import alpaca_eval_order
 from simfarm.errors import InputError
 
 __all__ = ["ReplayBackend", "completion_from_recording"]
+
+KNOWN = ("text", "message", "answers")
+"""Of which a recorded completion or decision has one."""
+
+Recorded = TypeVar("Recorded", Completion, Decision)
 
 _Key = tuple[str, str | None, str | None, str, int, int]
 
@@ -38,7 +44,7 @@ class ReplayBackend:
         self.base_url: str | None = None
         self.models: set[str] = set()
         """Names of the models that were recorded (column `model`)."""
-        self._recorded: dict[_Key, Completion] = {}
+        self._recorded: dict[_Key, Completion | Decision] = {}
         for number, row in enumerate(read_rows(path), 1):
             raw = row.get("raw_completion")
             if raw is None:
@@ -79,8 +85,24 @@ class ReplayBackend:
         """None: nothing is generated."""
         return None
 
+    def check_questions(self, model: str, questions: Sequence[Question]) -> None:
+        """A recording answers what it did, whatever is asked of it."""
+
     async def complete(self, request: Request) -> Completion:
         """The recorded completion of what `request.judged` names; raises `CallError` where there is none."""
+        recorded = self._find(request)
+        if isinstance(recorded, Decision):
+            raise CallError("what was recorded is a decision: replay it with a decision judge (pairwise-decision)")
+        return recorded
+
+    async def decide(self, request: Request) -> Decision:
+        """The recorded decision, in the same way."""
+        recorded = self._find(request)
+        if isinstance(recorded, Completion):
+            raise CallError("what was recorded is a text, no decision: replay it with the judge that asked for it")
+        return recorded
+
+    def _find(self, request: Request) -> Completion | Decision:
         about = request.judged
         if about is None:
             raise CallError("a recording can only answer a judge")
@@ -102,13 +124,15 @@ def _unpacked(raw: Any) -> Any:
         except (ValueError, RecursionError):
             return raw
         known = value if isinstance(value, list) else [value]
-        if all(isinstance(v, dict) and ("text" in v or "message" in v) for v in known):
+        if all(isinstance(v, dict) and not v.keys().isdisjoint(KNOWN) for v in known):
             return value
     return raw
 
 
-def completion_from_recording(value: Any, row: Mapping[str, Any]) -> Completion | None:
-    """A completion from text, from simfarm's own shape, or from an OpenAI `choices[0]`; None if it is none of these."""
+def completion_from_recording(value: Any, row: Mapping[str, Any]) -> Completion | Decision | None:
+    """An answer from text, from simfarm's own shapes, or from an OpenAI `choices[0]`; None if it is none of these."""
+    if isinstance(value, Mapping) and "answers" in value:
+        return _recorded(value, row, Decision)
     raw: dict[str, Any] = {"text": value} if isinstance(value, str) else {}
     if isinstance(value, Mapping):
         message, logprobs = value.get("message"), value.get("logprobs")
@@ -116,16 +140,14 @@ def completion_from_recording(value: Any, row: Mapping[str, Any]) -> Completion 
         raw = {"text": content if value.get("text") is None else value["text"], "logprobs": logprobs}
         raw["finish_reason"] = value.get("finish_reason")
         if isinstance(logprobs, Mapping):
-            return _recorded(raw | {"logprobs": None}, row, token_logprobs(logprobs))
-    return _recorded(raw, row)
+            completion = _recorded(raw | {"logprobs": None}, row, Completion)
+            return None if completion is None else replace(completion, logprobs=token_logprobs(logprobs))
+    return _recorded(raw, row, Completion)
 
 
-def _recorded(
-    raw: Mapping[str, Any], row: Mapping[str, Any], places: tuple[TokenLogprob, ...] | None = None
-) -> Completion | None:
+def _recorded(raw: Mapping[str, Any], row: Mapping[str, Any], kind: type[Recorded]) -> Recorded | None:
     about = {name: row.get(name) for name in ("model", "input_tokens", "output_tokens")}
     try:
-        completion = Completion.from_json({**raw, **about, "seconds": row.get("seconds", row.get("time_per_example"))})
+        return kind.from_json({**raw, **about, "seconds": row.get("seconds", row.get("time_per_example"))})
     except ValueError:
         return None
-    return completion if places is None else replace(completion, logprobs=places)

@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from simfarm.data.decision import Question
 
 __all__ = [
     "COUNTS",
@@ -19,6 +22,7 @@ __all__ = [
     "Judged",
     "Likelihood",
     "Message",
+    "Metered",
     "Request",
     "Starved",
     "TokenLogprob",
@@ -26,6 +30,7 @@ __all__ = [
     "read_cost",
     "read_count",
     "read_logprob",
+    "read_metered",
     "read_places",
     "read_seconds",
     "read_usage",
@@ -72,7 +77,8 @@ class Judged:
 @dataclass(frozen=True, slots=True)
 class Request:
     """One question to one model. `sampling` holds the provider-neutral names of `data.sampling.VOCABULARY`. `sample`
-    tells repeats of one question apart, `attempt` tells a later try after an unparseable answer from the first."""
+    tells repeats of one question apart, `attempt` tells a later try after an unparseable answer from the first. With
+    `questions` it asks for a decision (`data.decision`): the messages are what all of them are about."""
 
     model: str
     messages: tuple[Message, ...]
@@ -80,6 +86,7 @@ class Request:
     sample: int = 0
     attempt: int = 0
     judged: Judged | None = field(default=None, compare=False)
+    questions: tuple[Question, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +98,16 @@ class TokenLogprob:
     top: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """What came back. `logprobs` are None where none were given and () where they cannot be read. `model` is the name
-    the provider returned; `finish_reason` is OpenAI's word (stop, length, content_filter, refusal); token counts are
-    the provider's, None where it gave none; `seconds` is wall time; `engine` is what ran a model in this process, with
-    its version.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metered:
+    """What an answer took, whatever its kind. `model` is the name the provider returned; token counts are the
+    provider's, None where it gave none; `seconds` is wall time; `engine` is what ran a model in this process, with its
+    version.
 
     `input_tokens` counts all of the prompt: also what was read from the provider's cache (`cached_tokens`) and what was
     written to it (`cache_written_tokens`, of which `cache_written_1h_tokens` for an hour). `output_tokens` counts the
     thinking too (`thinking_tokens`). `cost` is in US dollars, where the provider itself says what it charged."""
 
-    text: str
-    logprobs: tuple[TokenLogprob, ...] | None = None
-    finish_reason: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
     model: str | None = None
@@ -116,18 +119,12 @@ class Completion:
     thinking_tokens: int | None = None
     cost: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values, without what is None: what the store keeps and an annotation's `raw_completion` shows."""
-        row: dict[str, Any] = {"text": self.text}
-        if self.logprobs is not None:
-            row["logprobs"] = [{"token": t.token, "logprob": t.logprob, "top": dict(t.top)} for t in self.logprobs]
-        for name in ("finish_reason", *COUNTS, "cost", "model", "seconds", "engine"):
-            value = getattr(self, name)
-            if value is not None:
-                row[name] = value
-        return row
+    def metered(self) -> dict[str, Any]:
+        """What it took as JSON values, without what is None."""
+        values = {name: getattr(self, name) for name in (*COUNTS, "cost", "model", "seconds", "engine")}
+        return {name: value for name, value in values.items() if value is not None}
 
-    def after(self, earlier: Sequence[Completion]) -> Completion:
+    def after(self, earlier: Sequence[Metered]) -> Self:
         """The same, with what `earlier` answers took that were paid for and held nothing; None where that of one is."""
         if not earlier:
             return self
@@ -139,20 +136,37 @@ class Completion:
             total[name] = None if took[-1] is None or (whole and None in took) else sum(v or 0 for v in took)
         return replace(self, **total)
 
+
+@dataclass(frozen=True, slots=True)
+class Completion(Metered):
+    """A text that came back. `logprobs` are None where none were given and () where they cannot be read;
+    `finish_reason` is OpenAI's word (stop, length, content_filter, refusal)."""
+
+    text: str
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    finish_reason: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, without what is None: what the store keeps and an annotation's `raw_completion` shows."""
+        row: dict[str, Any] = {"text": self.text}
+        if self.logprobs is not None:
+            row["logprobs"] = [{"token": t.token, "logprob": t.logprob, "top": dict(t.top)} for t in self.logprobs]
+        if self.finish_reason is not None:
+            row["finish_reason"] = self.finish_reason
+        return row | self.metered()
+
     @classmethod
     def from_json(cls, row: object) -> Completion:
         """The completion that `to_json` wrote, read as suspiciously as a provider's answer: what is beside the text and
         makes no sense is unknown. Raises `ValueError` where there is no text."""
         if not isinstance(row, Mapping) or not isinstance(row.get("text"), str):
             raise ValueError("no text")
-        words = {name: row.get(name) for name in ("finish_reason", "model", "engine")}
-        texts: dict[str, Any] = {name: whole_text(word) for name, word in words.items() if isinstance(word, str)}
+        reason = row.get("finish_reason")
         return cls(
-            text=whole_text(row["text"]),
-            logprobs=read_places(row.get("logprobs")),
-            seconds=read_seconds(row.get("seconds")),
-            **read_usage(row),
-            **texts,
+            whole_text(row["text"]),
+            read_places(row.get("logprobs")),
+            whole_text(reason) if isinstance(reason, str) else None,
+            **read_metered(row),
         )
 
 
@@ -187,6 +201,13 @@ class Likelihood:
         return cls(kept.logprobs[0].logprob, kept.input_tokens or 0, kept.output_tokens or 0, kept.model)
 
 
+def read_metered(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `Metered` that `metered` wrote, each None for what can be none."""
+    words = {name: row.get(name) for name in ("model", "engine")}
+    texts: dict[str, Any] = {name: whole_text(word) for name, word in words.items() if isinstance(word, str)}
+    return {"seconds": read_seconds(row.get("seconds")), **read_usage(row), **texts}
+
+
 def read_count(value: object) -> int | None:
     """A number of tokens, None for what can be none: a price is made of it."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_TOKENS:
@@ -200,7 +221,7 @@ def read_seconds(value: object) -> float | None:
 
 
 def read_usage(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `Completion` that make its price, each None for what can be none: so is a part larger than its
+    """The fields of `Metered` that make its price, each None for what can be none: so is a part larger than its
     whole, such as more tokens from the cache than the prompt has."""
     read: dict[str, Any] = {name: read_count(row.get(name)) for name in COUNTS}
     for whole, parts in PARTS.items():

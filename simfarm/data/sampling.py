@@ -22,6 +22,7 @@ from simfarm.errors import InputError
 __all__ = [
     "ANTHROPIC",
     "COOLEST",
+    "DECIDED",
     "DRAWN",
     "FRAMING",
     "LITELLM",
@@ -107,6 +108,9 @@ DRAWN = ("temperature", "top_p")
 
 FRAMING = ("chat_template", "template_args")
 """What says how messages become a prompt."""
+
+DECIDED = (*FRAMING, "extra")
+"""What a request for a decision may hold: nothing is drawn, and nothing generated."""
 
 
 def taken_by(taker: str) -> frozenset[str]:

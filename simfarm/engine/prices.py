@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from simfarm.data.exchange import Completion
+from simfarm.data.exchange import Metered
 
 __all__ = ["Tariff", "at_most", "price", "price_table"]
 
@@ -54,27 +54,27 @@ class Tariff:
     base_url: str | None
     own: tuple[float, float] | None = None
 
-    def paid(self, completion: Completion) -> float | None:
-        """US dollars that a completion cost, None where its model or its tokens are unknown."""
-        tokens_in, tokens_out = completion.input_tokens, completion.output_tokens
-        if self.own is None and completion.cost is not None:
-            return completion.cost
+    def paid(self, answer: Metered) -> float | None:
+        """US dollars that an answer cost, None where its model or its tokens are unknown."""
+        tokens_in, tokens_out = answer.input_tokens, answer.output_tokens
+        if self.own is None and answer.cost is not None:
+            return answer.cost
         if tokens_in is None or tokens_out is None:
             return None
         if self.own is not None:
             return self._own(tokens_in, tokens_out)
-        if completion.model is None:
+        if answer.model is None:
             return None
         return price(
             self.provider,
-            completion.model,
+            answer.model,
             tokens_in,
             tokens_out,
             self.base_url,
-            cached=completion.cached_tokens or 0,
-            written=completion.cache_written_tokens or 0,
-            written_1h=completion.cache_written_1h_tokens or 0,
-            thinking=completion.thinking_tokens or 0,
+            cached=answer.cached_tokens or 0,
+            written=answer.cache_written_tokens or 0,
+            written_1h=answer.cache_written_1h_tokens or 0,
+            thinking=answer.thinking_tokens or 0,
         )
 
     def most(self, model: str, tokens_in: int, tokens_out: int) -> float | None:

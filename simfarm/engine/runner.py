@@ -1,4 +1,4 @@
-"""The engine: requests in, completions out, each paid for once, within limits, whatever the network does.
+"""The engine: requests in, answers out, each paid for once, within limits, whatever the network does.
 
 A request passes the store, then any identical request already in flight, then the limits, the budget and the retries;
 its completion is committed before anyone sees it. Errors are never stored, so the next run asks again.
@@ -10,13 +10,14 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, cast
 
-from simfarm.backends.base import Backend, Scorer, likelihood
+from simfarm.backends.base import Backend, Decider, Scorer, likelihood
 from simfarm.backends.http.failures import OutOfFiles, Unreachable
-from simfarm.data.exchange import CallError, Completion, Likelihood, Request, Starved, TransientError
+from simfarm.data.decision import Decision
+from simfarm.data.exchange import CallError, Completion, Likelihood, Metered, Request, Starved, TransientError
 from simfarm.engine.budget import Budget
 from simfarm.engine.descriptors import affordable
 from simfarm.engine.lifetime import Lifetime
@@ -25,13 +26,11 @@ from simfarm.engine.patience import Patience
 from simfarm.engine.prices import Tariff
 from simfarm.engine.stats import Stats
 from simfarm.engine.store import Answer, Store, request_key
+from simfarm.engine.tokens import estimate_tokens, most_output
 from simfarm.errors import InputError, ProviderError
 from simfarm.text.words import plural
 
-__all__ = ["Engine", "Stats", "estimate_tokens"]
-
-UNBOUNDED_TOKENS = 4096
-"""Output tokens reserved for a request that names no `max_tokens`."""
+__all__ = ["Engine", "Stats"]
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 """Seconds before the first retry, doubled each time up to the longest; a random half to whole of it is slept."""
@@ -45,11 +44,6 @@ ALONE = 20.0
 thinks, no log probabilities) is then found out once, and not by each of those in flight."""
 
 SLOWER = "lower --concurrency or raise --timeout"
-
-
-def estimate_tokens(request: Request) -> int:
-    """Input tokens of a request, on the high side: a third of its UTF-8 bytes and a few for each message's frame."""
-    return sum(len(m["content"].encode("utf-8", "surrogatepass")) // 3 + 8 for m in request.messages) + 8
 
 
 def _log(kind: str, line: str) -> None:
@@ -127,6 +121,10 @@ class Engine:
         """
         return await self._answer(request, Completion)
 
+    async def decide(self, request: Request) -> tuple[Decision, bool]:
+        """The same for a request with questions, of a `Decider`."""
+        return await self._answer(request, Decision)
+
     async def score(self, request: Request) -> tuple[Likelihood, bool]:
         """The same for how likely a request's last message is, of a `Scorer` (`backends.base.likelihood`)."""
         return await self._answer(request, Likelihood)
@@ -154,27 +152,29 @@ class Engine:
         # shielded: whoever gives up waiting does not take the answer from the others, nor from the store
         return await asyncio.shield(task), False
 
-    def cached(self, request: Request) -> Completion | None:
-        """The stored completion of a request, None where it would have to be asked. Asks nothing."""
-        return None if self._store is None else self._store.get(self._key(request))
+    def cached(self, request: Request) -> Completion | Decision | None:
+        """The stored answer to a request, None where it would have to be asked. Asks nothing."""
+        if self._store is None:
+            return None
+        key = self._key(request)
+        return self._store.read(key, Decision) if request.questions else self._store.get(key)
 
     def is_free(self, request: Request) -> bool:
         """Whether an answer costs nothing: it is in the store, or there is no store, as for recordings."""
-        return self._store is None or self._store.get(self._key(request)) is not None
+        return self._store is None or self.cached(request) is not None
 
     @property
     def newly_asked(self) -> frozenset[bytes]:
         """The store's keys of what this run had answered anew."""
         return frozenset(self._asked)
 
-    def price_of(self, completion: Completion) -> float | None:
-        """US dollars that a completion cost (when it was made), None where its model or its tokens are unknown."""
-        return self._tariff.paid(completion)
+    def price_of(self, answer: Metered) -> float | None:
+        """US dollars that an answer cost (when it was made), None where its model or its tokens are unknown."""
+        return self._tariff.paid(answer)
 
     def estimate(self, request: Request) -> tuple[int, int, float | None]:
         """The most a request can use and cost: input tokens, output tokens, US dollars (None: unknown price)."""
-        tokens_in = estimate_tokens(request)
-        tokens_out = self.backend.most_tokens(request) or UNBOUNDED_TOKENS
+        tokens_in, tokens_out = estimate_tokens(request), most_output(request, self.backend.most_tokens(request))
         return tokens_in, tokens_out, self._tariff.most(request.model, tokens_in, tokens_out)
 
     def _key(self, request: Request) -> bytes:
@@ -277,9 +277,7 @@ class Engine:
         """The backend's answer; what a failure says of the pace and of the run is taken from it here."""
         try:
             async with asyncio.timeout(self._timeout):
-                scoring = kind is Likelihood
-                asked = likelihood(cast("Scorer", self.backend), request) if scoring else self.backend.complete(request)
-                answer: Any = await asked
+                answer: Any = await self._sent(request, kind)
             # a model in this process has no reader of its own that doubts what it says (log probabilities that are NaN)
             return kind.from_json(answer.to_json()) if self.backend.in_process else answer
         except TimeoutError:
@@ -304,6 +302,12 @@ class Engine:
                 self._limits.slowed(entered)
             raise
 
+    def _sent(self, request: Request, kind: type[Answer]) -> Coroutine[Any, Any, Any]:
+        """The backend's own call for a kind of answer."""
+        if kind is Likelihood:
+            return likelihood(cast("Scorer", self.backend), request)
+        return cast("Decider", self.backend).decide(request) if kind is Decision else self.backend.complete(request)
+
     @property
     def _over_the_wire(self) -> bool:
         return not self.backend.in_process and self.backend.name != "replay"
@@ -318,18 +322,18 @@ class Engine:
             self._tell("note", f"{plural(possible, 'call')} at a time, not {concurrency}: {why}")
         return possible
 
-    def _count(self, answer: Completion | Likelihood, most: float) -> tuple[int, float]:
+    def _count(self, answer: Metered | Likelihood, most: float) -> tuple[int, float]:
         """Adds what was paid for to the statistics. Its tokens, and what the budget loses (the most where unpriced)."""
         stats = self.stats
-        completion = answer if isinstance(answer, Completion) else None
+        metered = answer if isinstance(answer, Metered) else None
         if stats.since is None:
-            stats.since = time.perf_counter() - ((completion and completion.seconds) or 0.0)
+            stats.since = time.perf_counter() - ((metered and metered.seconds) or 0.0)
         tokens_in, tokens_out = answer.input_tokens or 0, answer.output_tokens or 0
         stats.input_tokens += tokens_in
         stats.output_tokens += tokens_out
         if answer.model is not None:
             stats.models[answer.model] += 1
-        cost = self.price_of(completion) if completion else 0.0
+        cost = self.price_of(metered) if metered else 0.0
         if cost is None:
             stats.unpriced += 1
             return tokens_in + tokens_out, most

@@ -14,9 +14,10 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from simfarm.data.decision import Decision
 from simfarm.data.exchange import Completion, Likelihood, Request
 from simfarm.engine.writer import Writer, is_busy
 from simfarm.errors import InputError
@@ -24,7 +25,7 @@ from simfarm.text.harmless import one_line
 
 __all__ = ["Answer", "Store", "default_store_path", "request_key"]
 
-Answer = TypeVar("Answer", Completion, Likelihood)
+Answer = TypeVar("Answer", Completion, Decision, Likelihood)
 """What is kept under a request: which of them it is follows from the request."""
 
 APPLICATION_ID = 0x53464D31
@@ -56,15 +57,15 @@ def default_store_path() -> Path:
 def request_key(backend: str, base_url: str | None, request: Request) -> bytes:
     """The SHA-256 that names a request: protocol, server, body, sample and attempt.
 
-    The body is hashed in simfarm's own words (model, messages, sampling), not as it went over the wire: what a server
-    had to be told differently (`max_completion_tokens`) does not make it another question. What the request is *about*
-    (`judged`) and any user name or password in the address stay outside.
+    The body is hashed in simfarm's own words (model, messages, sampling, questions), not as it went over the wire: what
+    a server had to be told differently (`max_completion_tokens`) does not make it another question. What the request is
+    *about* (`judged`) and any user name or password in the address stay outside.
     """
     server = ""
     if base_url:
         parts = urlsplit(base_url)
         server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
-    named = [
+    named: list[Any] = [
         backend,
         server,
         request.model,
@@ -74,6 +75,8 @@ def request_key(backend: str, base_url: str | None, request: Request) -> bytes:
         request.sample,
         request.attempt,
     ]
+    if request.questions:
+        named.append([question.to_json() for question in request.questions])
     text = json.dumps(named, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
@@ -172,7 +175,7 @@ class Store:
             self.damaged.add(key)
             return None
 
-    async def put(self, key: bytes, answer: Completion | Likelihood) -> None:
+    async def put(self, key: bytes, answer: Completion | Decision | Likelihood) -> None:
         """Keeps an answer; returns when it is committed. It is written even where the caller is cancelled meanwhile.
 
         Where another program keeps the file locked, it waits for as long as `engine.writer.PATIENCE`. Raises
@@ -205,7 +208,7 @@ def _unusable(error: sqlite3.Error) -> str:
     return f"cannot be used as a store ({error}); move it away or name another with --store"
 
 
-def _written(answer: Completion | Likelihood) -> str:
+def _written(answer: Completion | Decision | Likelihood) -> str:
     """An answer as JSON. A field that has no form there (a number of a million digits) is left out: what was paid
     for is the rest."""
     row = answer.to_json()

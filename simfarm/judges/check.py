@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from simfarm.data.decision import Decision
 from simfarm.data.exchange import Completion, Message, TokenLogprob
 from simfarm.data.records import Comparison
+from simfarm.judges.decisions import PREFERENCE
 from simfarm.judges.parsers import MEANINGS, VerdictSpec
 from simfarm.judges.protocols import protocol_of
 from simfarm.judges.rules import decide
@@ -120,14 +122,24 @@ def _replies(judge: Judge, problems: list[str]) -> Iterator[Reply]:
                     f"in order {order} a reply with {label} is read as {reply.preference}, not as {meaning}"
                 )
             yield reply
-    bad = Completion("I cannot decide.", (TokenLogprob("I", 0.0, {"I": 0.0}),), "stop")
-    reply = _reply(judge, bad.text, "12", protocol.parse(judge, bad))
+    text, bad = _bad(judge)
+    reply = _reply(judge, text, "12", protocol.parse(judge, bad))
     if reply.preference is not None:
-        problems.append(f"the reply {bad.text!r} is read as {reply.preference} instead of no verdict")
+        problems.append(f"the reply {text!r} is read as {reply.preference} instead of no verdict")
     yield reply
 
 
-def _good(spec: VerdictSpec, label: str) -> Completion:
+def _bad(judge: Judge) -> tuple[str, Completion | Decision]:
+    """What holds no verdict: in words, and as it would come."""
+    if judge.questions:
+        return "(refused)", Decision({}, (PREFERENCE,))
+    text = "I cannot decide."
+    return text, Completion(text, (TokenLogprob("I", 0.0, {"I": 0.0}),), "stop")
+
+
+def _good(spec: VerdictSpec, label: str) -> Completion | Decision:
+    if spec.parser == "decision":
+        return Decision({PREFERENCE: {other: float(other == label) for other in spec.labels}})
     if spec.parser == "token_logprobs":
         return Completion(label, (TokenLogprob(label, 0.0, {label: 0.0}),), "length")
     if spec.parser == "json":

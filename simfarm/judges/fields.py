@@ -46,6 +46,7 @@ VERDICT = {
     "token_logprobs": ("parser", "labels"),
     "label": ("parser", "labels", "delimiters"),
     "json": ("parser", "labels", "winner", "reason"),
+    "decision": ("parser", "labels", "question", "descriptions"),
 }
 
 
@@ -221,7 +222,20 @@ def verdict(where: str, value: Any) -> VerdictSpec:
         if winner == reason:
             raise InputError(f"{where}: winner and reason name the same field {winner!r}; give them two names")
         return VerdictSpec(parser, labels, winner=winner, reason=reason)
+    if parser == "decision":
+        question = text(f"{where}.question", value.get("question"))
+        return VerdictSpec(parser, labels, question=question, descriptions=_descriptions(where, value, labels))
     return VerdictSpec(parser, labels)
+
+
+def _descriptions(where: str, value: Mapping[Any, Any], labels: Mapping[str, str]) -> dict[str, str]:
+    """What a decision judge's labels stand for, where the file says it."""
+    given = value.get("descriptions", {})
+    if not isinstance(given, Mapping):
+        raise InputError(f"{where}.descriptions: must map a label to what it stands for, not {given!r}")
+    described = {str(label): text(f"{where}.descriptions.{label}", said) for label, said in given.items()}
+    known_keys(f"{where}.descriptions", described, labels)
+    return described
 
 
 def _labels(where: str, value: Any, parser: str) -> dict[str, str]:

@@ -14,9 +14,10 @@ from typing import Any
 from simfarm.data.reading import read_text
 from simfarm.errors import InputError
 from simfarm.judges import fields
+from simfarm.judges.decisions import check_criteria
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.protocols import PROTOCOLS
-from simfarm.judges.spec import RULES, Judge, check_logprobs
+from simfarm.judges.spec import RULES, Judge, check_sampling
 from simfarm.resources import prompts_dir
 
 __all__ = ["KEYS", "MODEL_KEYS", "list_judges", "load_judge"]
@@ -81,8 +82,10 @@ def _read(path: Path) -> Judge:
         criteria=fields.criteria(f"{path}: criteria", data.get("criteria", [])),
         delimiters=fields.delimiters(f"{path}: delimiters", data.get("delimiters", [])),
     )
-    check_logprobs(f"{path}", judge.verdict, judge.sampling)
-    if bool(judge.criteria) != ("criteria" in judge.compiled.variables):
+    check_sampling(f"{path}", judge.verdict, judge.sampling)
+    if judge.verdict is not None and judge.verdict.parser == "decision":
+        check_criteria(f"{path}: criteria", judge.criteria)
+    elif bool(judge.criteria) != ("criteria" in judge.compiled.variables):
         raise InputError(
             f"{path}: criteria are either listed and used as {{{{ criteria }}}} in the template, or neither"
         )

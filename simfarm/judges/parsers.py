@@ -1,8 +1,8 @@
 """From a completion to a verdict on the presented pair; a reply that holds none is `unparseable`, never a guess.
 
-Three parsers. `token_logprobs` weighs the two label tokens by their probability at the first generated position
-(AlpacaEval 2's soft preference). `label` takes the last delimited label, so that a judge may reason first and may
-quote labels while it does. `json` takes the last complete JSON object.
+Three parsers for text (that for probabilities is `judges.decisions`'). `token_logprobs` weighs the two label tokens by
+their probability at the first generated position (AlpacaEval 2's soft preference). `label` takes the last delimited
+label, so that a judge may reason first and may quote labels while it does. `json` takes the last complete JSON object.
 
 A graded label set (much-first, first, tie, second, much-second) gives p = 0, 0, 0.5, 1, 1 and keeps the grade in
 `strength` (2, 1, 0, 1, 2). The grade is not folded into p: how much a strong verdict should count is the ranking's
@@ -15,7 +15,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +24,7 @@ from simfarm.judges.verdict import Verdict
 
 __all__ = ["MEANINGS", "PARSERS", "VerdictSpec", "parse_json", "parse_label", "parse_token_logprobs"]
 
-PARSERS = ("token_logprobs", "label", "json")
+PARSERS = ("token_logprobs", "label", "json", "decision")
 
 MEANINGS: Mapping[str, tuple[float, int]] = {
     "first": (0.0, 1),
@@ -43,13 +43,16 @@ REFUSALS = ("refusal", "content_filter")
 @dataclass(frozen=True)
 class VerdictSpec:
     """How a judge's reply is read: the parser, label -> meaning (a key of `MEANINGS`, each used once), the two strings
-    around a label (`label` only), and the names of the two fields (`json` only)."""
+    around a label (`label` only), the names of the two fields (`json` only), and the question that is asked with what
+    its options stand for, where that is said (`decision` only; see `judges.decisions`)."""
 
     parser: str
     labels: Mapping[str, str]
     delimiters: tuple[str, str] | None = None
     winner: str = "winner"
     reason: str = "reason"
+    question: str = ""
+    descriptions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def graded(self) -> bool:

@@ -11,7 +11,9 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from simfarm.data.sampling import Option
+from simfarm.data.decision import MOST_LEVELS
+from simfarm.data.sampling import DECIDED, Option
+from simfarm.judges.decisions import ANSWER, ENDS, NAME, PREFERENCE
 from simfarm.judges.fields import FIXED, JUDGED, VERDICT
 from simfarm.judges.files import MODEL_KEYS
 from simfarm.judges.orders import ORDERS
@@ -45,18 +47,56 @@ def judge_schema() -> dict[str, Any]:
         "else": {"required": ["template", "verdict", "model"]},
         "allOf": [
             {
-                "if": {
-                    "properties": {
-                        "verdict": {"properties": {"parser": {"const": "token_logprobs"}}, "required": ["parser"]}
-                    },
-                    "required": ["verdict"],
-                },
+                "if": _parser_is("token_logprobs"),
                 "then": {
                     "properties": {"sampling": {"properties": {"logprobs": {"minimum": 2}}, "required": ["logprobs"]}},
                     "required": ["sampling"],
                 },
-            }
+            },
+            {
+                "if": _parser_is("decision"),
+                "then": {
+                    "properties": {
+                        "sampling": {"propertyNames": {"enum": sorted(DECIDED)}},
+                        "criteria": {"items": _criterion()},
+                    },
+                },
+            },
         ],
+    }
+
+
+def _parser_is(parser: str) -> dict[str, Any]:
+    """Where a judge reads its replies by this parser."""
+    return {
+        "properties": {"verdict": {"properties": {"parser": {"const": parser}}, "required": ["parser"]}},
+        "required": ["verdict"],
+    }
+
+
+def _criterion() -> dict[str, Any]:
+    """A criterion of a decision judge."""
+    level = {"type": "string", "pattern": r"\S"}
+    return {
+        "type": "object",
+        "properties": {
+            "name": {
+                "type": "string",
+                "pattern": f"^{NAME}$",
+                "not": {"pattern": f"^{PREFERENCE}$|({'|'.join(ENDS)})$"},
+            },
+            "question": {**TEXT, "description": f"what is asked; with {ANSWER} in it, of each of the two answers"},
+            "levels": {
+                "type": "array",
+                "items": level,
+                "minItems": 2,
+                "maxItems": MOST_LEVELS,
+                "uniqueItems": True,
+                "description": "of a score, the lowest first; without them the question is whether it is true",
+            },
+        },
+        "additionalProperties": False,
+        "required": ["name", "question"],
     }
 
 
@@ -131,6 +171,12 @@ def _verdict() -> dict[str, Any]:
             },
             "winner": {**TEXT, "default": "winner"},
             "reason": {**TEXT, "default": "reason"},
+            "question": {**TEXT, "description": "what a decision model is asked about the pair"},
+            "descriptions": {
+                "type": "object",
+                "additionalProperties": TEXT,
+                "description": "label: what it stands for",
+            },
         },
         "additionalProperties": False,
         "required": ["parser", "labels"],
@@ -153,7 +199,7 @@ def _of_parser(parser: str) -> dict[str, Any]:
             },
             **dict.fromkeys(sorted(refused), False),
         },
-        "required": ["delimiters"] if parser == "label" else [],
+        "required": {"label": ["delimiters"], "decision": ["question"]}.get(parser, []),
     }
 
 

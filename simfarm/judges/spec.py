@@ -16,15 +16,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simfarm.data.decision import Question
 from simfarm.errors import InputError
-from simfarm.judges import fields
+from simfarm.judges import decisions, fields
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.parsers import VerdictSpec
 
 if TYPE_CHECKING:
     from simfarm.judges.template import Template
 
-__all__ = ["RULES", "Judge", "check_logprobs"]
+__all__ = ["RULES", "Judge", "check_sampling"]
 
 RULES = ("longest", "first", "random", "surface")
 
@@ -58,7 +59,7 @@ class Judge:
     def hash(self) -> str:
         """16 hexadecimal digits over everything that can change a verdict; not over the name or the description."""
         verdict = self.verdict
-        content = {
+        content: dict[str, Any] = {
             "protocol": self.protocol,
             "order": self.order,
             "rule": self.rule,
@@ -69,11 +70,20 @@ class Judge:
             "criteria": self.criteria,
             "delimiters": sorted(self.delimiters),
         }
+        if verdict is not None and verdict.parser == "decision":
+            content["verdict"] = [verdict.parser, verdict.labels, verdict.question, verdict.descriptions]
         if self.rule == "surface":
             from simfarm.judges.surface import WEIGHTS
 
             content["weights"] = dict(WEIGHTS)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    @cached_property
+    def questions(self) -> tuple[Question, ...]:
+        """What a decision judge asks about every pair as it is shown; nothing for any other judge."""
+        if self.verdict is None or self.verdict.parser != "decision":
+            return ()
+        return decisions.questions(self.verdict, self.criteria)
 
     @cached_property
     def compiled(self) -> Template:
@@ -102,12 +112,14 @@ class Judge:
         )
         if changed.model != self.model:
             changed = dataclasses.replace(changed, checked=None, until=None)
-        check_logprobs(where, changed.verdict, changed.sampling)
+        check_sampling(where, changed.verdict, changed.sampling)
         return changed
 
 
-def check_logprobs(where: str, verdict: VerdictSpec | None, sampling: Mapping[str, Any]) -> None:
-    """Refuse a judge that weighs tokens and asks for none. Raises InputError."""
+def check_sampling(where: str, verdict: VerdictSpec | None, sampling: Mapping[str, Any]) -> None:
+    """Refuse a judge that weighs tokens and asks for none, or that decides and draws. Raises InputError."""
+    if verdict is not None and verdict.parser == "decision":
+        decisions.check_drawn(f"{where}: sampling", sampling)
     if verdict is not None and verdict.parser == "token_logprobs" and sampling.get("logprobs", 0) < 2:
         raise InputError(
             f"{where}: sampling: the parser token_logprobs needs the label tokens; set logprobs: 5 (at least 2)"

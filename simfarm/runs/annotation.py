@@ -18,6 +18,7 @@ from simfarm.errors import InputError
 from simfarm.judges import Judge, load_judge
 from simfarm.judges.family import model_family
 from simfarm.judges.question import held, in_process, request_sampling
+from simfarm.runs.fitness import check_questions
 from simfarm.runs.options import JudgeOptions, RunOptions, by_name
 from simfarm.runs.parts import server_name
 from simfarm.runs.run import OpenModel, Run
@@ -66,6 +67,7 @@ class AnnotationRun(Run[Comparison, Annotation]):
         model = OpenModel.of(spec, running, usual_timeout(spec))
         judge = _on_model(judge, model, judging, running)
         model.backend.check(model.name, judge.sampling)
+        check_questions(judge, model.backend, model.name)
         model.refuse_unsent(judge.sampling, (name for name in DRAWN if name in judging.sampling()))
         return cls(
             judge=judge,

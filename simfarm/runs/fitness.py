@@ -9,15 +9,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, timedelta
 
+from simfarm.backends.base import Backend, Decider
 from simfarm.backends.http.dialect import check_thinking
 from simfarm.backends.http.retirements import retirement
 from simfarm.errors import InputError
 from simfarm.judges import Judge
 
-__all__ = ["doubts", "last_day"]
+__all__ = ["check_questions", "doubts", "last_day"]
 
 SOON = timedelta(days=90)
 """A board is added to for longer than this."""
+
+
+def check_questions(judge: Judge, backend: Backend, model: str) -> None:
+    """Refuse a decision judge on a backend that cannot decide, or cannot be asked its questions. Raises
+    `InputError`."""
+    if not judge.questions:
+        return
+    if not isinstance(backend, Decider):
+        raise InputError(
+            f"{backend.name}/ gives no decisions: use a judge that reads text (pairwise-reasoned, pairwise-letter), or "
+            "a model that decides (openai/gpt-6-luna, systemone/NAME, a model on this machine)"
+        )
+    backend.check_questions(model, judge.questions)
 
 
 def doubts(judge: Judge, today: date | None = None) -> Iterator[str]:

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from simfarm.data.decision import Decision
 from simfarm.data.exchange import CallError, Completion, Judged, Request, TransientError
 from simfarm.data.records import Annotation, Comparison
 from simfarm.engine.runner import Engine
@@ -71,6 +72,7 @@ def request_for(call: Call, *, attempt: int = 0, step: int = 0) -> Request:
         sample=call.repeat,
         attempt=attempt,
         judged=Judged(pair.instruction, pair.generator_1, pair.generator_2, call.order, call.repeat, step),
+        questions=judge.questions,
     )
 
 
@@ -99,6 +101,8 @@ def next_request(call: Call, retry_unparseable: bool) -> Request | None:
             verdict = protocol_of(judge).parse(judge, completion)
             if verdict.p_second is not None:
                 return None
+            if isinstance(completion, Decision):
+                break
             if step == 0:
                 cut = is_cut_off(completion)
                 request = _repair(request, completion, verdict.problem or "no verdict")
@@ -113,44 +117,58 @@ def is_cut_off(completion: Completion) -> bool:
 
 
 async def _ask(
-    call: Call, engine: Engine, *, retry_unparseable: bool, paid: list[Completion]
-) -> tuple[Verdict, list[Completion], int]:
-    """The verdict, the completions of the attempt that gave it (one, or two where it had to repair itself), and how
-    many attempts were made over all runs. `paid` collects the completions of all of them, also where an error ends it.
+    call: Call, engine: Engine, *, retry_unparseable: bool, paid: list[Completion | Decision]
+) -> tuple[Verdict, list[Completion | Decision], int]:
+    """The verdict, the answers of the attempt that gave it (one, or two where it had to repair itself), and how many
+    attempts were made over all runs. `paid` collects the answers of all of them, also where an error ends it.
 
     An attempt that an earlier run paid for and could not read is followed by the next attempt; within one run only
     one new attempt is made, so that a judge that never parses costs one call and its repair a run, not six. What costs
     nothing is looked at in any case: an earlier simfarm asked again where this one does not (`is_cut_off`).
     """
-    judge, parse = call.member.judge, protocol_of(call.member.judge).parse
     attempt = 0
     while True:
-        request = request_for(call, attempt=attempt)
-        completion, known = await engine.complete(request)
-        paid.append(completion)
-        verdict, given = parse(judge, completion), [completion]
-        cut = verdict.p_second is None and is_cut_off(completion)
-        repairing = _repair(request, completion, verdict.problem or "no verdict")
-        if verdict.p_second is None and (not cut or engine.is_free(repairing)):
-            try:
-                repair, repair_known = await engine.complete(repairing)
-            except (CallError, TransientError):
-                # the first answer stands as what it was: unparseable
-                return verdict, given, attempt + 1
-            paid.append(repair)
-            known = known and repair_known
-            verdict, given = parse(judge, repair), [completion, repair]
+        verdict, given, known = await _attempt(call, engine, attempt, paid)
         attempt += 1
         if verdict.p_second is not None or not known or (attempt >= MAX_ATTEMPTS and not retry_unparseable):
             return verdict, given, attempt
+        cut = isinstance(given[0], Completion) and is_cut_off(given[0])
         if cut and not (retry_unparseable or engine.is_free(request_for(call, attempt=attempt))):
             return verdict, given, attempt
 
 
-def _raw(completion: Completion) -> dict[str, Any]:
-    """The part of a completion that has no column of its own."""
-    row = completion.to_json()
-    return {key: row[key] for key in ("text", "finish_reason", "logprobs") if key in row}
+async def _attempt(
+    call: Call, engine: Engine, attempt: int, paid: list[Completion | Decision]
+) -> tuple[Verdict, list[Completion | Decision], bool]:
+    """The verdict of one attempt, its answers, and whether earlier runs had paid for all of them. A decision has
+    nothing to repair: it is read, or there is none."""
+    judge, parse = call.member.judge, protocol_of(call.member.judge).parse
+    request = request_for(call, attempt=attempt)
+    if request.questions:
+        decision, known = await engine.decide(request)
+        paid.append(decision)
+        return parse(judge, decision), [decision], known
+    completion, known = await engine.complete(request)
+    paid.append(completion)
+    verdict = parse(judge, completion)
+    if verdict.p_second is not None:
+        return verdict, [completion], known
+    repairing = _repair(request, completion, verdict.problem or "no verdict")
+    if is_cut_off(completion) and not engine.is_free(repairing):
+        return verdict, [completion], known
+    try:
+        repair, repair_known = await engine.complete(repairing)
+    except (CallError, TransientError):
+        # the first answer stands as what it was: unparseable
+        return verdict, [completion], False
+    paid.append(repair)
+    return parse(judge, repair), [completion, repair], known and repair_known
+
+
+def _raw(answer: Completion | Decision) -> dict[str, Any]:
+    """The part of an answer that has no column of its own."""
+    row = answer.to_json()
+    return {key: row[key] for key in ("text", "finish_reason", "logprobs", "answers", "refused") if key in row}
 
 
 def _total(values: Iterable[float | None]) -> float | None:
@@ -159,7 +177,7 @@ def _total(values: Iterable[float | None]) -> float | None:
     return None if any(v is None for v in known) else sum(v for v in known if v is not None)
 
 
-def _paid(paid: Sequence[Completion], engine: Engine) -> dict[str, Any]:
+def _paid(paid: Sequence[Completion | Decision], engine: Engine) -> dict[str, Any]:
     """The columns that say what a call took, over all its attempts; nothing where it asked nothing."""
     if not paid:
         return {}
@@ -173,19 +191,20 @@ def _paid(paid: Sequence[Completion], engine: Engine) -> dict[str, Any]:
 
 
 def _annotation(
-    call: Call, verdict: Verdict, given: Sequence[Completion] = (), took: Mapping[str, Any] | None = None
+    call: Call, verdict: Verdict, given: Sequence[Completion | Decision] = (), took: Mapping[str, Any] | None = None
 ) -> Annotation:
-    """The record of a call; `given` are the completions of its last attempt."""
-    raws, judge = [_raw(c) for c in given], call.member.judge
+    """The record of a call; `given` are the answers of its last attempt."""
+    raws, judge = [_raw(answer) for answer in given], call.member.judge
+    protocol = protocol_of(judge)
     return Annotation(
         comparison=call.comparison,
         annotator=judge.name,
-        preference=protocol_of(judge).preference(verdict, call.order),
+        preference=protocol.preference(verdict, call.order),
         status="verdict" if verdict.p_second is not None else "unparseable",
         order=call.order,
         repeat=call.repeat,
         strength=verdict.strength,
-        scores=verdict.scores,
+        scores=protocol.scores(verdict, call.order),
         reason=verdict.reason,
         raw_completion=None if not raws else raws[0] if len(raws) == 1 else raws,
         error=verdict.problem if verdict.p_second is None else None,
@@ -227,7 +246,7 @@ async def annotate(
     """
 
     async def asked(call: Call, engine: Engine) -> Annotation:
-        paid: list[Completion] = []
+        paid: list[Completion | Decision] = []
         try:
             verdict, given, attempts = await _ask(call, engine, retry_unparseable=retry_unparseable, paid=paid)
         except (CallError, TransientError) as error:
@@ -238,7 +257,7 @@ async def annotate(
             return _failed(call, "not asked: the budget was reached", _paid(paid, engine))
         tallies.exhausted += verdict.p_second is None and attempts >= MAX_ATTEMPTS
         tallies.repaired += len(given) == 2 and verdict.p_second is not None
-        tallies.cut_off += verdict.p_second is None and given[-1].finish_reason == "length"
+        tallies.cut_off += verdict.p_second is None and isinstance(given[-1], Completion) and is_cut_off(given[-1])
         return _annotation(call, verdict, given, _paid(paid, engine))
 
     async def unasked(call: Call) -> Annotation:

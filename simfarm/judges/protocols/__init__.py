@@ -1,7 +1,7 @@
-"""What kinds of question a judge can ask: one module for each, all with the same four functions.
+"""What kinds of question a judge can ask: one module for each, all with the same five functions.
 
 `judge.protocol` names the kind. They are pure: what is asked follows from the record and the judge alone, and a verdict
-from the completion alone. What is the same for every kind of question stands in `simfarm.judges.question`.
+from the answer alone. What is the same for every kind of question stands in `simfarm.judges.question`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Iterator, Mapping
 
+from simfarm.data.decision import Decision
 from simfarm.data.exchange import Completion, Message
 from simfarm.data.records import Comparison
 from simfarm.judges.protocols import pairwise
@@ -28,12 +29,15 @@ class Protocol(typing.Protocol):
     def messages(self, judge: Judge, comparison: Comparison, order: str) -> tuple[Message, ...]:
         """What the judge is sent for one call."""
 
-    def parse(self, judge: Judge, completion: Completion) -> Verdict:
-        """The verdict in a completion, on what was shown; `p_second` None where there is none."""
+    def parse(self, judge: Judge, answer: Completion | Decision) -> Verdict:
+        """The verdict in an answer, on what was shown; `p_second` None where there is none."""
 
     def preference(self, verdict: Verdict, order: str | None) -> float | None:
         """The file's preference (1.0 output_1 … 2.0 output_2) for a verdict on what was shown in `order`, None for
         none."""
+
+    def scores(self, verdict: Verdict, order: str | None) -> Mapping[str, float] | None:
+        """The file's scores for those of a verdict on what was shown in `order`, None for none."""
 
 
 PROTOCOLS: Mapping[str, Protocol] = {"pairwise": pairwise}

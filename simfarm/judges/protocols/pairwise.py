@@ -6,16 +6,18 @@ the number that files hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from simfarm.data.decision import Decision
 from simfarm.data.exchange import Completion, Message
 from simfarm.data.records import Comparison
+from simfarm.judges.decisions import SHOWN, parse_decision
 from simfarm.judges.orders import orders
 from simfarm.judges.parsers import parse_json, parse_label, parse_token_logprobs
 from simfarm.judges.spec import Judge
 from simfarm.judges.verdict import Verdict
 
-__all__ = ["calls", "messages", "parse", "preference"]
+__all__ = ["calls", "messages", "parse", "preference", "scores"]
 
 
 def calls(judge: Judge, comparison: Comparison, repeats: int) -> Iterator[tuple[str | None, int]]:
@@ -34,18 +36,20 @@ def messages(judge: Judge, comparison: Comparison, order: str) -> tuple[Message,
     return judge.compiled.render(comparison, order, judge.criteria)
 
 
-def parse(judge: Judge, completion: Completion) -> Verdict:
-    """The verdict in a completion, on the presented pair; `p_second` None where there is none."""
+def parse(judge: Judge, answer: Completion | Decision) -> Verdict:
+    """The verdict in an answer, on the presented pair; `p_second` None where there is none."""
     spec = judge.verdict
     if spec is None:
-        raise ValueError(f"judge {judge.name} follows a rule: it has no completions to parse")
+        raise ValueError(f"judge {judge.name} follows a rule: it has no answers to parse")
+    if isinstance(answer, Decision):
+        return parse_decision(answer, judge.questions, spec)
     match spec.parser:
         case "token_logprobs":
-            return parse_token_logprobs(completion, spec)
+            return parse_token_logprobs(answer, spec)
         case "label":
-            return parse_label(completion, spec)
+            return parse_label(answer, spec)
         case "json":
-            return parse_json(completion, spec)
+            return parse_json(answer, spec)
     raise ValueError(f"unknown parser {spec.parser!r}")
 
 
@@ -55,3 +59,15 @@ def preference(verdict: Verdict, order: str | None) -> float | None:
     if verdict.p_second is None:
         return None
     return 2.0 - verdict.p_second if order == "21" else 1.0 + verdict.p_second
+
+
+def scores(verdict: Verdict, order: str | None) -> Mapping[str, float] | None:
+    """The scores of a verdict by the output they are of: NAME_first is NAME_1 where output_1 was shown first."""
+    if verdict.scores is None:
+        return None
+    sides = dict(zip(SHOWN, "21" if order == "21" else "12", strict=True))
+    named = {}
+    for name, value in verdict.scores.items():
+        stem, _, shown = name.rpartition("_")
+        named[f"{stem}_{sides[shown]}" if stem and shown in sides else name] = value
+    return dict(sorted(named.items()))
