@@ -358,7 +358,7 @@ class Local:
     async def complete(self, request: Request) -> Completion:
         logprobs = (TokenLogprob("m", -0.1, {"m": -0.1, "M": -2.4}),) if request.sampling.get("logprobs") else None
         text = "m" if request.sampling.get("choices") else "badger"
-        return Completion(text, logprobs, "stop", 20, 1, "tiny@1", engine="vllm 0.33")
+        return Completion(text, logprobs, "stop", input_tokens=20, output_tokens=1, model="tiny@1", engine="vllm 0.33")
 
     async def close(self) -> None:
         self.closed = True
