@@ -82,6 +82,8 @@ def _check(name: str, as_json: bool) -> int:
     check = check_judge(judge, doubts(judge, datetime.now(UTC).date()))
     if as_json:
         facts = {"name": judge.name, "hash": judge.hash, "fit": not check.problems}
+        if judge.questions:
+            facts["questions"] = [asdict(question) for question in judge.questions]
         answer_json(facts | asdict(check), indent=2)
     else:
         answer(check_report(judge, check, width_of(sys.stdout)))

@@ -6,11 +6,13 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from simfarm.data.decision import Question
 from simfarm.judges import Judge
 from simfarm.judges.check import Check
 from simfarm.report.terminal import wrapped
 from simfarm.runs.fitness import last_day
 from simfarm.text.harmless import one_line
+from simfarm.text.words import plural
 
 __all__ = ["check_report", "facts_of", "listing", "page"]
 
@@ -32,6 +34,8 @@ def facts_of(judge: Judge) -> dict[str, Any]:
         "sampling": dict(judge.sampling) or None,
         "parser": judge.verdict and judge.verdict.parser,
         "labels": judge.verdict and dict(judge.verdict.labels),
+        "question": (judge.verdict and judge.verdict.question) or None,
+        "descriptions": (judge.verdict and dict(judge.verdict.descriptions)) or None,
         "criteria": list(judge.criteria) or None,
         "delimiters": list(judge.delimiters) or None,
     }
@@ -61,7 +65,7 @@ def page(facts: Mapping[str, Any], width: int | None) -> str:
         if key == "template":
             continue
         if isinstance(value, list):
-            lines += [f"{key}:", *(f"  - {item}" for item in value)]
+            lines += [f"{key}:", *(f"  - {_item(item)}" for item in value)]
         elif isinstance(value, dict):
             lines.append(f"{key}: " + ", ".join(f"{name} = {item}" for name, item in value.items()))
         else:
@@ -73,6 +77,20 @@ def page(facts: Mapping[str, Any], width: int | None) -> str:
     return "\n".join(shown)
 
 
+def _asked_as(question: Question) -> str:
+    """A question and its options as one line."""
+    options = [f"{o.value} ({o.description})" if o.description else o.value for o in question.options]
+    joined = (" < " if question.kind == "score" else " | ").join(options)
+    return f"{question.instructions} [{joined or 'yes | no'}]"
+
+
+def _item(item: Any) -> str:
+    """One of a list: a criterion that is a mapping as a file would have it."""
+    if not isinstance(item, Mapping):
+        return str(item)
+    return ", ".join(f"{key}: {' < '.join(map(str, v)) if isinstance(v, list) else v}" for key, v in item.items())
+
+
 def check_report(judge: Judge, check: Check, width: int | None) -> str:
     """What would be sent in each order, what was read from sample replies, and what is wrong."""
     lines = [f"{judge.name} ({judge.hash})"]
@@ -80,6 +98,9 @@ def check_report(judge: Judge, check: Check, width: int | None) -> str:
         lines += ["", f"── order {order}: output_{order[0]} is shown first, output_{order[1]} second"]
         for message in sent:
             lines += [f"[{message['role']}]", *(f"  {line}" for line in message["content"].splitlines())]
+    if judge.questions:
+        lines += ["", f"── asked in both, as {plural(len(judge.questions), 'question')} of one request"]
+        lines += [f"  {question.name}: {_asked_as(question)}" for question in judge.questions]
     lines += ["", "── sample replies and the preference read from them (1 = output_1, 2 = output_2)"]
     for reply in check.replies:
         read = f"no verdict ({reply.problem})" if reply.preference is None else f"{reply.preference:g}"
