@@ -31,7 +31,9 @@ def test_bundled_judges_name_models_that_live() -> None:
         for spec in (judge.model, *judge.alternatives):
             assert retirement(spec) is None, f"{judge.name}: {spec} ends"
         providers = {spec.partition("/")[0] for spec in (judge.model, *judge.alternatives)}
-        assert providers == ({"openai"} if judge.sampling.get("logprobs") else {"openai", "anthropic"})
+        # no Claude gives log probabilities or decides
+        alone = judge.sampling.get("logprobs") or judge.questions
+        assert providers == ({"openai"} if alone else {"openai", "anthropic"})
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ BAD_KEYS: list[tuple[dict[str, Any], str]] = [
 
 def test_bundled_judges() -> None:
     names = [judge.name for judge in list_judges()]
-    asking = [f"pairwise-{manner}" for manner in ("json", "letter", "logprob", "reasoned")]
+    asking = [f"pairwise-{manner}" for manner in ("decision", "json", "letter", "logprob", "reasoned")]
     assert names == ["first", "longest", *asking, "random", "surface"]
     for name in names:
         judge = load_judge(name)

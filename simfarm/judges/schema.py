@@ -1,8 +1,9 @@
 """The JSON Schema of a judge's file, so that an editor completes its keys and marks what loading would refuse.
 
 It is built from the words that loading knows (`simfarm.judges.fields`, `.spec`, `.parsers`), which nobody then writes
-down twice. Three rules cannot be said in a schema and are left to `simfarm judges check`: that the template is there,
-that it uses `criteria` where they are listed, and that the two fields of a JSON reply have two names.
+down twice. Four rules cannot be said in a schema and are left to `simfarm judges check`: that the template is there,
+that it uses `criteria` where they are listed, that the two fields of a JSON reply have two names, and that what is
+described are labels.
 """
 
 from __future__ import annotations
