@@ -407,3 +407,26 @@ def test_a_call_that_fails_is_an_error_and_not_stored(tmp_path: Path) -> None:
     assert store._reader.execute("SELECT count(*) FROM completions").fetchone() == (0,)
     store.close()
     assert run.tallies.refused == 6
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv", "rows.parquet"])
+def test_show_prints_the_marks_and_what_held_no_verdict(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    criteria = [{"name": "clear", "question": "{answer}?", "levels": ["no", "yes"]}, {"name": "odd", "question": "?"}]
+
+    def chances(question: Question, shown: str) -> dict[str, float]:
+        if question.kind == "score":
+            return {"no": 1.0, "yes": 0.0} if question.name == "clear_first" else {"no": 0.25, "yes": 0.75}
+        if question.kind == "predicate":
+            return {"yes": 0.125, "no": 0.875}
+        return {"A": 0.5, "B": 0.4} if "Say 2" in shown else {"A": 0.25, "B": 0.75}
+
+    rows, _ = annotated(deciding(tmp_path / "j", criteria), Decider(chances), tmp_path / "s.sqlite")
+    simfarm.write(tmp_path / name, [row.row() for row in rows])
+    assert main(["show", str(tmp_path / name)]) == 0
+    shown = capsys.readouterr().out
+    assert "scores · clear 0 : 0.75, odd 0.125" in shown
+    assert "scores · clear 0.75 : 0, odd 0.125" in shown
+    assert "no verdict: unparseable (the probabilities sum to 0.9)" in shown
+    assert '"preference": {"A": 0.5, "B": 0.4}' in shown

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from simfarm.data.meaning import NAMES, TIE, order_of, preference_of, status_of
@@ -31,11 +33,37 @@ def _verdict(row: Mapping[str, Any]) -> str:
 
 
 def _reply(raw: Any) -> str | None:
-    """The text of the last completion in a `raw_completion` (one, or a list where the judge was asked again)."""
+    """What the last answer in a `raw_completion` says (one, or a list where the judge was asked again): its text, or
+    the probabilities of a decision."""
     last = raw[-1] if isinstance(raw, list) and raw else raw
+    whole = _unpacked(last)
+    if isinstance(whole, Mapping) and "answers" in whole:
+        return json.dumps({key: whole[key] for key in ("answers", "refused") if whole.get(key)}, ensure_ascii=False)
     if isinstance(last, Mapping):
         last = last.get("text")
     return None if last is None else str(last)
+
+
+def _unpacked(value: Any) -> Any:
+    """A mapping that a CSV or Parquet file holds as JSON text; anything else as it is."""
+    if isinstance(value, str) and value.startswith("{"):
+        with suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value
+
+
+def _scores(value: Any) -> str | None:
+    """The marks by criterion: NAME_1 and NAME_2 as one with both outputs' marks, others alone."""
+    scores = _unpacked(value)
+    if not isinstance(scores, Mapping) or not scores:
+        return None
+    marks: dict[str, list[str]] = {}
+    for name, mark in scores.items():
+        number = isinstance(mark, int | float) and not isinstance(mark, bool)
+        stem = str(name)[:-2] if str(name).endswith(("_1", "_2")) else str(name)
+        both = f"{stem}_1" in scores and f"{stem}_2" in scores
+        marks.setdefault(stem if both else str(name), []).append(f"{mark:.3g}" if number else str(mark))
+    return ", ".join(f"{name} {' : '.join(given)}" for name, given in marks.items())
 
 
 def _shown(text: Any, full: bool, width: int) -> list[str]:
@@ -74,6 +102,8 @@ def verdict_text(row: Mapping[str, Any], place: str, *, full: bool, width: int) 
         parts += line(f"  output {side} · {row.get(f'generator_{side}') or 'unnamed'}")
         parts += _shown(row.get(f"output_{side}"), full, width)
     parts += line(f"  verdict · {_verdict(row)}")
+    if scores := _scores(row.get("scores")):
+        parts += line(f"  scores · {scores}")
     if row_status(row) == "unparseable":
         parts += ["  the judge's reply", *_shown(_reply(row.get("raw_completion")), full, width)]
     if row.get("reason"):
