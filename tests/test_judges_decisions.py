@@ -16,14 +16,18 @@ import simfarm
 from simfarm.cli import main
 from simfarm.data.decision import Decision, Option, Question, distribution, expected_level
 from simfarm.data.exchange import CallError, Completion, Request
+from simfarm.data.inputs import comparisons_for
 from simfarm.data.records import Annotation, Comparison
+from simfarm.data.sources import opened
 from simfarm.engine.store import Store, request_key
+from simfarm.engine.tokens import estimate_tokens
 from simfarm.errors import InputError, ProviderError
-from simfarm.judges import load_judge
+from simfarm.judges import Judge, load_judge
 from simfarm.judges.decisions import PREFERENCE
 from simfarm.judges.protocols import pairwise
 from simfarm.runs.annotation import AnnotationRun
 from simfarm.runs.options import JudgeOptions, RunOptions
+from simfarm.runs.verdicts import Member, plan_calls, request_for
 
 ROOT = Path(__file__).parents[1]
 DECIDING: dict[str, Any] = {
@@ -430,3 +434,31 @@ def test_show_prints_the_marks_and_what_held_no_verdict(
     assert "scores · clear 0.75 : 0, odd 0.125" in shown
     assert "no verdict: unparseable (the probabilities sum to 0.9)" in shown
     assert '"preference": {"A": 0.5, "B": 0.4}' in shown
+
+
+def test_a_rubric_of_ten_costs_little_more_than_one_question() -> None:
+    judge = load_judge("pairwise-decision")
+    rubric = replace(judge, criteria=tuple({"name": f"c{n}", "question": RUBRIC[n]} for n in range(10)))
+    with opened(sorted((ROOT / "examples" / "outputs").glob("*.json")), "smollm2-135m") as (sources, (baseline,)):
+        pairs = comparisons_for(sources, baseline)
+
+    def tokens(judge: Judge) -> int:
+        calls = plan_calls(pairs, [Member(judge)])
+        return sum(estimate_tokens(request_for(call)) for call in calls if call.order is not None)
+
+    assert len(rubric.questions) == 11
+    assert 1.05 < tokens(rubric) / tokens(judge) < 1.3
+
+
+RUBRIC = (
+    "Answer A is correct in everything it states.",
+    "Answer A does what the instruction asks.",
+    "Answer A keeps every condition that was set.",
+    "Answer A is clear.",
+    "Answer A is complete.",
+    "Answer A repeats itself.",
+    "Answer A is rude.",
+    "Answer A invents facts.",
+    "Answer A refuses to help.",
+    "Answer A is too long.",
+)
