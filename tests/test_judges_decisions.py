@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -114,6 +115,7 @@ def test_the_preference_is_the_mass_on_the_second_answer(tmp_path: Path) -> None
         ({}, (), "the question was not answered"),
         ({PREFERENCE: {"A": 0.5, "B": 0.4}}, (), "the probabilities sum to 0.9"),
         ({PREFERENCE: {"A": 0.9, "B": 0.9}}, (), "the probabilities sum to 1.8"),
+        ({PREFERENCE: {"A": 0.5, "B": 0.475}}, (), "the probabilities sum to 0.975"),
         ({PREFERENCE: {"A": 0.0, "B": 0.0}}, (), "the probabilities sum to 0"),
         ({PREFERENCE: {}}, (), "the probabilities sum to 0"),
         ({PREFERENCE: {"A": 1.0}}, (), None),
@@ -235,6 +237,23 @@ def test_no_verdict_is_never_repaired_and_is_tried_again_by_later_runs(tmp_path:
     again = Decider(lambda question, shown: {"A": 0.1, "B": 0.9})
     annotated(folder, again, store)
     assert again.asked == []
+
+
+def test_a_forecast_knows_what_is_in_the_store_and_that_nothing_is_written(tmp_path: Path) -> None:
+    folder, store = deciding(tmp_path / "j"), tmp_path / "s.sqlite"
+
+    def estimate() -> str:
+        run = AnnotationRun.open(
+            JudgeOptions(judge=folder, model=Decider(None)),
+            RunOptions(store=store),  # type: ignore[arg-type]
+        )
+        return run.estimate(PAIRS)
+
+    assert "0 answers are in the store; 6 requests would go to" in estimate()
+    assert re.search(r"at most about [1-9]\d* input and 0 output tokens", estimate())
+    annotated(folder, Decider(lambda question, shown: None if "Say 2" in shown else {"A": 0.1, "B": 0.9}), store)
+    # what was refused would be asked anew
+    assert "4 answers are in the store; 2 requests would go to" in estimate()
 
 
 def test_a_stored_decision_that_is_damaged_is_asked_again(tmp_path: Path) -> None:
