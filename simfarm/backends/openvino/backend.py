@@ -6,17 +6,22 @@ up nobody and a killed run has kept all that were finished. One thread owns the 
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from simfarm.backends.base import Prompt
+from simfarm.backends.local.deciding import Ballot, check_questions, decision
 from simfarm.backends.local.framing import Continuation, check_framing
 from simfarm.backends.local.gguf import context_length, read_metadata
 from simfarm.backends.local.models import check_sampling, find_model
 from simfarm.backends.local.worker import Worker
-from simfarm.backends.openvino.pipeline import Asked, Pipeline, Running, reason
+from simfarm.backends.openvino.pipeline import Asked, Following, Pipeline, Running, Whole, decides, engine_name, reason
+from simfarm.data.decision import Decision, Question
 from simfarm.data.exchange import CallError, Completion, Request
 from simfarm.errors import InputError
 
@@ -113,6 +118,47 @@ class OpenVINOBackend:
         total: float = await self._worker.ask(Continuation(prompt, continuation, framing or {}))
         return total
 
+    def check_questions(self, model: str, questions: Sequence[Question]) -> None:
+        """Refuses questions that have no labels. Raises `InputError`."""
+        check_questions(questions)
+
+    async def decide(self, request: Request) -> Decision:
+        """Its options' probabilities for each question. The prompt is read once: a pipeline that keeps what prompts
+        begin with has it when the options' tokens are asked for, one by one, which is next to nothing. Where it
+        cannot be held to a token by its text, options are scored whole, in one reading for each."""
+        self.check(request.model, request.sampling)
+        started = time.perf_counter()
+        polled: list[Ballot] = await self._worker.ask(request)
+        nats = await self._options(polled)
+        import openvino_genai as genai
+
+        seconds = time.perf_counter() - started
+        return decision(polled, nats, model=self.model, seconds=seconds, engine=engine_name(genai))
+
+    async def _options(self, polled: Sequence[Ballot]) -> list[list[float]]:
+        """log P(option | prompt) in nats for each ballot's options."""
+        ask, (first, *others) = self._worker.ask, polled
+        await ask(Following(first.prompt, None))
+        await asyncio.gather(*(ask(Following(ballot.prompt, None)) for ballot in others))
+
+        async def told(ballot: Ballot) -> list[float]:
+            places = {(tuple(option[:at]), option[at]) for option in ballot.options for at in range(len(option))}
+            asked = [ask(Following([*ballot.prompt, *before], token)) for before, token in sorted(places)]
+            nats = dict(zip(sorted(places), await asyncio.gather(*asked), strict=True))
+            if None not in nats.values():
+                return [
+                    math.fsum(nats[tuple(option[:at]), option[at]] for at in range(len(option)))
+                    for option in ballot.options
+                ]
+            if self._prefix_caching:
+                raise InputError(
+                    f"openvino/ scores the options of the question '{ballot.question.name}' whole, which it cannot "
+                    "with prefix_caching: leave that option out"
+                )
+            return list(await asyncio.gather(*(ask(Whole(ballot.prompt, option)) for option in ballot.options)))
+
+        return list(await asyncio.gather(*map(told, polled)))
+
     async def count_tokens(self, text: str) -> int:
         tokens: int = await self._worker.ask(text)
         return tokens
@@ -122,33 +168,39 @@ class OpenVINOBackend:
         await self._worker.close()
 
     def _work(self, worker: Worker[Asked]) -> None:
-        """The thread: loads the model, then keeps the pipeline stepping while anything runs."""
-        pipeline = Pipeline(self._load(), self.model, self._context)
-        running: list[Running] = []
+        """The thread: loads the model, then keeps the pipeline stepping while anything runs. Decisions have a pipeline
+        of their own, which keeps what prompts begin with; both hold the model where both are asked."""
+        pipelines: dict[bool, Pipeline] = {}
+        running: dict[bool, list[Running]] = {}
         while True:
-            jobs = worker.take(wait=not running)
+            jobs = worker.take(wait=not any(running.values()))
             if jobs is None:
-                pipeline.drop(running)
+                for kept, pipeline in pipelines.items():
+                    pipeline.drop(running[kept])
                 return
             for job in jobs:
+                kept = self._prefix_caching or decides(job.asked)
+                if kept not in pipelines:
+                    pipelines[kept], running[kept] = Pipeline(self._load(kept), self.model, self._context), []
                 try:
-                    started = pipeline.start(job)
+                    started = pipelines[kept].start(job)
                 except (CallError, InputError) as error:
                     job.fail(error)
                 except (RuntimeError, ValueError, TypeError, OverflowError) as error:
                     job.fail(CallError(f"openvino does not take this request ({reason(error)})"))
                 else:
-                    running += [started] if started else []
-            if running:
-                running = pipeline.step(running)
+                    running[kept] += [started] if started else []
+            for kept, pipeline in pipelines.items():
+                if running[kept]:
+                    running[kept] = pipeline.step(running[kept])
 
-    def _load(self) -> Any:
+    def _load(self, prefix_caching: bool) -> Any:
         import openvino_genai as genai
 
         scheduler = genai.SchedulerConfig()
         scheduler.cache_size = self._cache_size
         scheduler.max_num_batched_tokens = self._batched
-        scheduler.enable_prefix_caching = self._prefix_caching
+        scheduler.enable_prefix_caching = prefix_caching
         properties = {key: str(value) for key, value in self._properties.items()}
         try:
             return genai.ContinuousBatchingPipeline(str(self._path), scheduler, self._device, properties)

@@ -1,4 +1,5 @@
-"""openvino-genai's continuous batching in the words of the farm: requests in, completions and likelihoods out.
+"""openvino-genai's continuous batching in the words of the farm: requests in, completions and likelihoods out, and the
+log probabilities of single tokens, of which decisions are made.
 
 A step computes the next token of everything that runs; between two steps new requests come in and finished ones go. All
 of it belongs to the one thread that made it.
@@ -11,21 +12,46 @@ import json
 import operator
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from simfarm.backends.base import Prompt
 from simfarm.backends.local.chat_template import render_chat
+from simfarm.backends.local.deciding import Ballot, ballots
 from simfarm.backends.local.framing import ENDLESS, Continuation, before, check_pair, room, stops
 from simfarm.backends.local.worker import Job
 from simfarm.data.exchange import CallError, Completion, Request, TokenLogprob
 from simfarm.errors import InputError
 
-__all__ = ["Asked", "Pipeline", "Running", "reason"]
+__all__ = ["Asked", "Following", "Pipeline", "Running", "Whole", "decides", "engine_name", "reason"]
 
-Asked: TypeAlias = Request | Continuation | str
-"""What is asked: an answer, a likelihood, or how many tokens a text has."""
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """The question how likely one token is after a prompt; None: that prompt is to be read, for the tokens asked of
+    next. The answer is None where the token cannot be asked for alone."""
+
+    prompt: list[int]
+    token: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The question how likely some tokens are after a prompt."""
+
+    prompt: list[int]
+    tokens: list[int]
+
+
+Asked: TypeAlias = Request | Continuation | Following | Whole | str
+"""What is asked: an answer (or the ballots of a request with questions), a likelihood, that of tokens, or how many
+tokens a text has."""
+
+
+def decides(asked: Asked) -> bool:
+    """Whether a question is part of a decision, for which what prompts begin with is to be kept."""
+    return isinstance(asked, Following) or (isinstance(asked, Request) and bool(asked.questions))
 
 
 PROBE = "a b " * 2**15
@@ -68,14 +94,26 @@ class Pipeline:
         if isinstance(asked, str):
             job.finish(len(self._ids(asked)))
             return None
+        if isinstance(asked, Request) and asked.questions:
+            job.finish(self._ballots(asked))
+            return None
         config = self._genai.GenerationConfig()
         config.set_eos_token_id(self._tokenizer.get_eos_token_id())
         config.stop_token_ids = self._ends
-        if isinstance(asked, Continuation):
-            prompt, continuation = self._prompt(asked.prompt, asked.framing), self._ids(asked.continuation)
-            check_pair(prompt, continuation, self._context or ENDLESS)
+        if isinstance(asked, Continuation | Whole):
+            prompt, continuation = self._pair(asked)
             ids = prompt + continuation
             config.echo, config.logprobs, config.max_new_tokens = True, 1, 0
+        elif isinstance(asked, Following):
+            ids = prompt = asked.prompt
+            config.logprobs, config.max_new_tokens = 1, 1
+            if asked.token is not None:
+                text = self._tokenizer.decode([asked.token])
+                if not text:
+                    job.finish(None)
+                    return None
+                # held to the token, while its log probability is the model's own: that is taken before the grammar
+                config.structured_output_config = _one_of(self._genai, [text])
         else:
             ids = prompt = self._prompt(asked.messages, asked.sampling)
             limit = room(len(ids), self._context, asked.sampling.get("max_tokens"))
@@ -115,10 +153,32 @@ class Pipeline:
             one.job.fail(CallError("the engine had no memory left for this record: lower --concurrency or max_tokens"))
             return
         (output,) = outputs
-        if isinstance(one.job.asked, Continuation):
+        if isinstance(one.job.asked, Following):
+            (token,), (value,) = output.generated_ids, output.generated_log_probs
+            # a text may be begun by another token too ("y" for "yes"), which then was the likelier
+            one.job.finish(float(value) if token == one.job.asked.token else None)
+            return
+        if isinstance(one.job.asked, Continuation | Whole):
             one.job.finish(float(sum(output.generated_log_probs[one.prompt_tokens :])))
             return
         one.job.finish(self._completion(one, output))
+
+    def _ballots(self, request: Request) -> list[Ballot]:
+        return ballots(
+            request,
+            frame=self._prompt,
+            encode=self._ids,
+            decode=lambda tokens: str(self._tokenizer.decode(tokens, skip_special_tokens=False)),
+            context=self._context or ENDLESS,
+        )
+
+    def _pair(self, asked: Continuation | Whole) -> tuple[list[int], list[int]]:
+        """The tokens of a prompt and of what follows it. Raises `CallError` where they have no likelihood."""
+        if isinstance(asked, Whole):
+            return asked.prompt, asked.tokens
+        prompt, continuation = self._prompt(asked.prompt, asked.framing), self._ids(asked.continuation)
+        check_pair(prompt, continuation, self._context or ENDLESS)
+        return prompt, continuation
 
     def _completion(self, one: Running, output: Any) -> Completion:
         asked = one.job.asked
@@ -140,7 +200,7 @@ class Pipeline:
             output_tokens=len(ids),
             model=self._model,
             seconds=round(time.perf_counter() - one.started, 4),
-            engine=f"openvino-genai {self._genai.__version__.partition('-')[0]}",
+            engine=engine_name(self._genai),
         )
 
     def _ids(self, text: str) -> list[int]:
@@ -192,11 +252,20 @@ def _configure(genai: Any, config: Any, sampling: Mapping[str, Any], limit: int)
         config.include_stop_str_in_output = True
     config.logprobs = 1 if sampling.get("logprobs") else 0
     if choices := sampling.get("choices"):
-        texts = map(genai.StructuredOutputConfig.ConstString, choices)
-        allowed = functools.reduce(operator.or_, texts)
-        config.structured_output_config = genai.StructuredOutputConfig(structural_tags_config=allowed)
+        config.structured_output_config = _one_of(genai, choices)
     elif sampling.get("schema"):
         config.structured_output_config = genai.StructuredOutputConfig(json_schema=json.dumps(sampling["schema"]))
+
+
+def engine_name(genai: Any) -> str:
+    """What answers name as their engine."""
+    return f"openvino-genai {genai.__version__.partition('-')[0]}"
+
+
+def _one_of(genai: Any, texts: Sequence[str]) -> Any:
+    """The grammar of an answer that is one of these texts."""
+    allowed = functools.reduce(operator.or_, map(genai.StructuredOutputConfig.ConstString, texts))
+    return genai.StructuredOutputConfig(structural_tags_config=allowed)
 
 
 def reason(error: Exception) -> str:

@@ -1,22 +1,24 @@
-"""Any causal language model that Hugging Face transformers can read, in this process: completions and likelihoods.
+"""Any causal language model that Hugging Face transformers can read: completions, likelihoods and decisions.
 
 The route for what vLLM does not install on or does not run, and for likelihoods to the last digit. On a CPU, requests
 are answered in padded batches; on a GPU by transformers' continuous batching, save those that it has no form for (log
-probabilities of likely tokens, repetition penalty, choices, likelihoods), which go in padded batches there too.
+probabilities of likely tokens, repetition penalty, choices, likelihoods, decisions), which are padded there too.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simfarm.backends.base import Prompt
+from simfarm.backends.local.deciding import check_questions
 from simfarm.backends.local.framing import Continuation, check_framing, first_line
 from simfarm.backends.local.models import check_sampling, find_model, missing_engine
 from simfarm.backends.local.worker import Worker
+from simfarm.data.decision import Decision, Question
 from simfarm.data.exchange import Completion, Request
 from simfarm.errors import InputError
 
@@ -48,7 +50,7 @@ Asked = Request | Continuation | str
 
 
 class TransformersBackend:
-    """A folder or hub name that transformers reads. Implements `Scorer`.
+    """A folder or hub name that transformers reads. Implements `Scorer` and `Decider`.
 
     Options: `device` (cuda where there is one, else cpu), `dtype` (the model's own on a GPU; float32 on a CPU, where
     bfloat16 is several times slower), `adapter` (a LoRA folder, needs peft), `batch_size` of padded batches,
@@ -122,6 +124,16 @@ class TransformersBackend:
     ) -> float:
         """log P(continuation | prompt) in nats, summed over the continuation's tokens."""
         return float(await self._worker.ask(Continuation(prompt, continuation, framing or {})))
+
+    def check_questions(self, model: str, questions: Sequence[Question]) -> None:
+        """Refuses questions that have no labels. Raises `InputError`."""
+        check_questions(questions)
+
+    async def decide(self, request: Request) -> Decision:
+        """Its options' probabilities for each question, from one reading where their labels are single tokens. What
+        the questions of a request have in common is read once."""
+        answer: Decision = await self._worker.ask(request)
+        return answer
 
     async def count_tokens(self, text: str) -> int:
         """How many tokens a text has, without special ones."""

@@ -129,8 +129,12 @@ class Checkpoint:
     def spell(self, token: int) -> str:
         """One token as text, special ones by their name."""
         if token not in self._spelt:
-            self._spelt[token] = str(self.tokenizer.decode([token], clean_up_tokenization_spaces=False))
+            self._spelt[token] = self.spelt([token])
         return self._spelt[token]
+
+    def spelt(self, tokens: list[int]) -> str:
+        """The text of some tokens, special ones by their names."""
+        return str(self.tokenizer.decode(tokens, clean_up_tokenization_spaces=False))
 
     def encode(self, text: str) -> list[int]:
         """A text's own tokens, without special ones. Raises `CallError` for what is not Unicode text, and for tokens

@@ -14,16 +14,17 @@ from typing import Any
 
 import torch
 
+from simfarm.backends.local.deciding import Ballot, ballots, decision
 from simfarm.backends.local.framing import Continuation, check_pair, room, stops
 from simfarm.backends.local.worker import Job, Worker
 from simfarm.backends.transformers.checkpoint import Checkpoint, free_memory, out_of_memory, transformers
 from simfarm.backends.transformers.sampler import Draws, Row, Sampler
-from simfarm.backends.transformers.scoring import log_likelihoods
+from simfarm.backends.transformers.scoring import log_likelihoods, option_likelihoods
 from simfarm.data.exchange import CallError, Completion, Request
 from simfarm.data.sampling import COOLEST
 from simfarm.errors import InputError
 
-__all__ = ["Batches", "Pair", "run_padded"]
+__all__ = ["Batches", "Pair", "Poll", "run_padded"]
 
 GATHERED = 0.005
 """Seconds to wait for more questions after the first: those asked together arrive one by one."""
@@ -38,6 +39,19 @@ class Pair:
     continuation: list[int]
 
 
+@dataclass(slots=True, eq=False)
+class Poll:
+    """A decision's questions, and who waits for it."""
+
+    job: Job[Any]
+    ballots: list[Ballot]
+
+    @property
+    def prompt(self) -> list[int]:
+        """The first question's: the others differ from it in their last words."""
+        return self.ballots[0].prompt
+
+
 class Batches:
     """A checkpoint's questions as batches of at most `size` rows. Used by the thread that owns the model alone."""
 
@@ -46,15 +60,17 @@ class Batches:
         self._size = size
         self._engine = f"transformers {transformers.__version__}"
 
-    def prepare(self, jobs: Sequence[Job[Any]]) -> list[Row | Pair]:
+    def prepare(self, jobs: Sequence[Job[Any]]) -> list[Row | Pair | Poll]:
         """Questions as tokens. What needs no model is answered at once, and so is what cannot be asked."""
-        ready: list[Row | Pair] = []
+        ready: list[Row | Pair | Poll] = []
         for job in jobs:
             try:
                 if isinstance(job.asked, str):
                     job.finish(len(self.checkpoint.encode(job.asked)))
                 elif isinstance(job.asked, Continuation):
                     ready.append(self._pair(job, job.asked))
+                elif job.asked.questions:
+                    ready.append(self._poll(job, job.asked))
                 else:
                     ready.append(self._row(job, job.asked))
             except (InputError, CallError) as error:
@@ -91,9 +107,21 @@ class Batches:
         check_pair(prompt, continuation, self.checkpoint.context)
         return Pair(job, prompt, continuation)
 
-    def choose(self, waiting: Sequence[Row | Pair]) -> list[Row | Pair]:
+    def _poll(self, job: Job[Any], request: Request) -> Poll:
+        checkpoint = self.checkpoint
+        polled = ballots(
+            request,
+            frame=checkpoint.frame,
+            encode=checkpoint.encode,
+            decode=checkpoint.spelt,
+            context=checkpoint.context,
+        )
+        return Poll(job, polled)
+
+    def choose(self, waiting: Sequence[Row | Pair | Poll]) -> list[Row | Pair | Poll]:
         """The question that has waited longest, and those most like it: likelihoods of the same prompt, where there
-        are any, else prompts of a length near its own, since padding costs as much as text."""
+        are any, the questions of one decision, else prompts of a length near its own, since padding costs as much as
+        text."""
         oldest = waiting[0]
         alike = [item for item in waiting if type(item) is type(oldest)]
         if isinstance(oldest, Pair):
@@ -101,21 +129,27 @@ class Batches:
             if times[tuple(oldest.prompt)] > 1:
                 return [item for item in alike if item.prompt == oldest.prompt][: self._size]
             alike = [item for item in alike if times[tuple(item.prompt)] == 1]
+        if isinstance(oldest, Poll):
+            if len(oldest.ballots) > 1:
+                return [oldest]
+            alike = [item for item in alike if isinstance(item, Poll) and len(item.ballots) == 1]
         return sorted(alike, key=lambda item: abs(len(item.prompt) - len(oldest.prompt)))[: self._size]
 
-    def run(self, batch: Sequence[Row | Pair]) -> None:
+    def run(self, batch: Sequence[Row | Pair | Poll]) -> None:
         """Answers a batch; one that does not fit in memory is run again in halves."""
         try:
             if isinstance(batch[0], Pair):
                 self._score([item for item in batch if isinstance(item, Pair)])
+            elif isinstance(batch[0], Poll):
+                self._decide([item for item in batch if isinstance(item, Poll)])
             else:
-                self._generate([item for item in batch if not isinstance(item, Pair)])
+                self._generate([item for item in batch if isinstance(item, Row)])
             return
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
         # out of the except block: the error's frames held the batch's tensors
-        left = [item for item in batch if not item.job.answer.done() and (isinstance(item, Pair) or not item.over)]
+        left = [item for item in batch if not item.job.answer.done() and not (isinstance(item, Row) and item.over)]
         free_memory()
         if len(left) == 1:
             size = len(left[0].prompt)
@@ -123,7 +157,7 @@ class Batches:
         elif left:
             for part in (left[: len(left) // 2], left[len(left) // 2 :]):
                 for item in part:
-                    if not isinstance(item, Pair):
+                    if isinstance(item, Row):
                         item.restart()
                 self.run(part)
 
@@ -131,6 +165,16 @@ class Batches:
         totals = log_likelihoods(self.checkpoint, [(pair.prompt, pair.continuation) for pair in pairs])
         for pair, total in zip(pairs, totals, strict=True):
             pair.job.finish(total)
+
+    def _decide(self, polls: Sequence[Poll]) -> None:
+        started = time.perf_counter()
+        told = iter(option_likelihoods(self.checkpoint, [b for poll in polls for b in poll.ballots], self._size))
+        seconds = time.perf_counter() - started
+        for poll in polls:
+            nats = [next(told) for _ in poll.ballots]
+            poll.job.finish(
+                decision(poll.ballots, nats, model=self.checkpoint.name, seconds=seconds, engine=self._engine)
+            )
 
     def _generate(self, rows: Sequence[Row]) -> None:
         """One padded batch through `generate`; each row is answered as it ends."""
@@ -169,7 +213,7 @@ class Batches:
 
 def run_padded(batches: Batches, worker: Worker[Any]) -> None:
     """Works in padded batches until the worker is closed."""
-    waiting: list[Row | Pair] = []
+    waiting: list[Row | Pair | Poll] = []
     while (jobs := worker.take(wait=not waiting)) is not None:
         if not waiting:
             time.sleep(GATHERED)
