@@ -1,4 +1,5 @@
-"""A model provider on the loopback interface: OpenAI's chat completions and Anthropic's messages, with faults to order.
+"""A model provider on the loopback interface: OpenAI's chat completions and decisions, Anthropic's messages and System
+One, with faults to order.
 
 Answers follow from a hash of the prompt alone, so that two runs, or a run and its resume, can be compared byte for
 byte. In tests it runs in a thread (`with Loopback() as server: server.url`); for benchmarks and demonstrations as a
@@ -39,16 +40,18 @@ class Call:
 
     @property
     def prompt(self) -> str:
-        return "\n".join(str(m["content"]) for m in self.body["messages"])
+        if "messages" in self.body:
+            return "\n".join(str(m["content"]) for m in self.body["messages"])
+        return json.dumps(self.body.get("input", self.body.get("state")))
 
 
 @dataclass(slots=True)
 class Plan:
     """What the server does: `script` holds the faults of the next calls (None: answer), one each; then every
     `fault_every`th call gets the next passing fault. `refuse` is asked about each call before all that and may name a
-    fault for it. `headers` go with every answer; `decision` is what a decision is answered with, None where there is no
-    such address. `models` is what is said of a model by its name (of all of them by ""): JSON, a text as it is, an
-    error status, or None for no answer at all."""
+    fault for it. `headers` go with every answer; `decision` is what a decision is answered with in both shapes (a
+    function of the call, or the answer itself), None where there is no such address. `models` is what is said of a
+    model by its name (of all of them by ""): JSON, a text as it is, an error status, or None for no answer at all."""
 
     latency: float = 0.0
     fault_every: int = 0
@@ -127,10 +130,10 @@ class Loopback:
         self.requests += request.method == "POST"
         return await handler(request)
 
-    async def _decide(self, request: web.Request) -> web.Response:
+    async def _decide(self, request: web.Request) -> web.StreamResponse:
         if self.plan.decision is None:
             return web.json_response({"error": {"message": "Not Found"}}, status=404)
-        return web.json_response(self.plan.decision)
+        return await self._answer("systemone" if request.path.endswith("systemone") else "decisions", request)
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """The addresses that are answered."""
@@ -138,6 +141,7 @@ class Loopback:
         router.add_post("/openai/deployments/{name}/chat/completions", self._openai)
         router.add_post("/v1/messages", self._anthropic)
         router.add_post("/v1/decisions", self._decide)
+        router.add_post("/v1/systemone", self._decide)
         router.add_get("/v1/models", self._models)
         router.add_get("/v1/models/{name:.+}", self._models)
         router.add_get("/calls", self._counts)
@@ -205,8 +209,11 @@ class Loopback:
             return web.Response(text=argument, content_type="application/json")
         if kind[:1].isdigit() or kind in ("quota", "raw"):
             return error(kind, argument, call)
-        made = answer_openai(call, kind) if call.wire == "openai" else answer_anthropic(call, kind)
-        made["model"] = argument if kind == "model" else self.plan.model or call.body["model"]
+        if call.wire in ("decisions", "systemone"):
+            made = self.plan.decision(call) if callable(self.plan.decision) else self.plan.decision
+        else:
+            made = answer_openai(call, kind) if call.wire == "openai" else answer_anthropic(call, kind)
+            made["model"] = argument if kind == "model" else self.plan.model or call.body["model"]
         text = json.dumps(made)
         self.answered += 1
         if kind == "truncated":
@@ -250,7 +257,9 @@ def error(kind: str, argument: str, call: Call) -> web.Response:
     key = call.headers.get("authorization", call.headers.get("x-api-key", ""))
     message = message.replace("{prompt}", call.prompt).replace("{key}", key)
     inner = {"message": message, "type": code, "code": code, "param": param}
-    body = {"error": inner} if call.wire == "openai" else {"type": "error", "error": {"type": code, "message": message}}
+    body = (
+        {"error": inner} if call.wire != "anthropic" else {"type": "error", "error": {"type": code, "message": message}}
+    )
     headers = {"retry-after": argument or "0.05"} if kind == "429-after" else None
     return web.json_response(body, status=429 if kind == "quota" else int(kind.partition("-")[0]), headers=headers)
 
@@ -318,6 +327,50 @@ def answer_openai(call: Call, kind: str) -> dict[str, Any]:
     }
 
 
+def answer_decision(call: Call) -> dict[str, Any]:
+    """Probabilities by a hash of the prompt, in the shape in which they were asked for."""
+    first = share_first(call.prompt)
+    questions, listed = call.body["questions"], call.wire == "decisions"
+    asked = [(q.get("name"), q) for q in questions] if listed else list(questions.items())
+    answers = [(name, (_listed if listed else _keyed)(q, first)) for name, q in asked]
+    tokens = len(call.prompt) // 4
+    usage: dict[str, Any] = {"input_tokens": tokens, "output_tokens": 0}
+    if not listed:
+        return {"model": call.body["model"], "answers": dict(answers), "usage": usage}
+    details = {"cached_tokens": tokens // 2, "cache_write_tokens": 0}
+    usage |= {"input_tokens_details": details, "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": tokens}
+    return {"model": call.body["model"], "answers": [{"name": name, **a} for name, a in answers], "usage": usage}
+
+
+def _shares(count: int, first: float) -> list[float]:
+    return [first, *[(1 - first) / (count - 1)] * (count - 1)]
+
+
+def _listed(question: dict[str, Any], first: float) -> dict[str, Any]:
+    kind = question["type"]
+    if kind == "predicate":
+        return {"type": kind, "probability": first}
+    options = question.get("choices") or question["levels"]
+    shares = enumerate(_shares(len(options), first))
+    if kind == "choice":
+        chances = [{"value": options[i]["value"], "probability": p} for i, p in shares]
+        return {"type": kind, "choice": options[0]["value"], "confidence": 0.5, "probabilities": chances}
+    chances = [{"value": i, "label": options[i]["label"], "probability": p} for i, p in shares]
+    return {"type": kind, "score": 0.5, "confidence": 0.5, "probabilities": chances}
+
+
+def _keyed(question: dict[str, Any], first: float) -> dict[str, Any]:
+    kind, criteria = question["type"], question.get("criteria")
+    if kind == "noul":
+        return {"type": kind, "noul": first}
+    names = list(criteria) if kind == "choice" else [str(i) for i in range(len(criteria))]
+    chances = dict(zip(names, _shares(len(names), first), strict=True))
+    if kind == "choice":
+        return {"type": kind, "choice": names[0], "confidence": 0.5, "probabilities": chances}
+    legend = dict(zip(names, criteria, strict=True))
+    return {"type": kind, "score": 0.5, "legend": legend, "confidence": 0.5, "probabilities": chances}
+
+
 def answer_anthropic(call: Call, kind: str) -> dict[str, Any]:
     """A message; `kind` empty has no content, `refusal` refuses."""
     text = reply(call)
@@ -340,7 +393,8 @@ async def main() -> None:
     options.add_argument("--latency-ms", type=float, default=0.0)
     options.add_argument("--fault-every", type=int, default=0, metavar="N", help="every Nth call gets the next fault")
     chosen = options.parse_args()
-    server = Loopback(keep=False, latency=chosen.latency_ms / 1000, fault_every=chosen.fault_every)
+    latency = chosen.latency_ms / 1000
+    server = Loopback(keep=False, latency=latency, fault_every=chosen.fault_every, decision=answer_decision)
     await server.start(chosen.host, chosen.port)
     print(f"{server.url}/v1", flush=True)
     await asyncio.Event().wait()

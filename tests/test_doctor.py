@@ -47,8 +47,10 @@ def text_of(call: Call) -> str:
     return "badger" if any(m["role"] == "system" for m in call.body["messages"]) or call.body.get("system") else "cow"
 
 
-def said(call: Call, text: str | None = None, *, thought: int = 0, **changes: Any) -> str:
-    """An answer, as the fault that gives it."""
+def said(call: Call, text: str | None = None, *, thought: int = 0, **changes: Any) -> str | None:
+    """An answer, as the fault that gives it; None for what decides by itself."""
+    if call.wire in ("decisions", "systemone"):
+        return None
     text = text_of(call) if text is None else text
     if call.wire == "anthropic":
         body = answer_anthropic(call, "") | {"content": [{"type": "text", "text": text}]}
@@ -61,10 +63,10 @@ def said(call: Call, text: str | None = None, *, thought: int = 0, **changes: An
     return "json:" + json.dumps(body | {"model": f"{call.body['model']}-2026-09-22"})
 
 
-def refusing(*names: str) -> Callable[[Call], str]:
+def refusing(*names: str) -> Callable[[Call], str | None]:
     """A model that refuses these parameters, one at a time."""
 
-    def answer(call: Call) -> str:
+    def answer(call: Call) -> str | None:
         for name in names:
             if name in call.body:
                 return (
@@ -106,10 +108,12 @@ def test_a_model_that_has_it_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["token limit"]["told"].startswith("as max_tokens, ")
     assert found["model"]["told"] == "gpt-4.1-2026-09-22 answers"
     assert (found["lives on"]["told"], found["context"]["told"]) == ("no end is told (active)", "128,000 tokens")
-    read = sum(len(call.prompt) // 4 for call in server.calls) + DECISION["usage"]["input_tokens"]
-    written = sum(max(1, len(text_of(call)) // 4) for call in server.calls)
+    replies = [call for call in server.calls if call.wire == "openai"]
+    read = sum(len(call.prompt) // 4 for call in replies) + DECISION["usage"]["input_tokens"]
+    written = sum(max(1, len(text_of(call)) // 4) for call in replies)
     assert made["cost"] == pytest.approx((read * 1 + written * 2) / 1e6, rel=0.05)
-    assert set(made["judges"]) == {"pairwise-json", "pairwise-letter", "pairwise-logprob", "pairwise-reasoned"}
+    manners = ("decision", "json", "letter", "logprob", "reasoned")
+    assert set(made["judges"]) == {f"pairwise-{manner}" for manner in manners}
 
 
 def test_a_model_that_is_shut_down(capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,7 +124,7 @@ def test_a_model_that_is_shut_down(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_model_that_takes_a_temperature_while_it_does_not_think(capsys: pytest.CaptureFixture[str]) -> None:
-    def answer(call: Call) -> str:
+    def answer(call: Call) -> str | None:
         quiet = call.body.get("reasoning_effort") == "none"
         if "temperature" in call.body and not quiet:
             return "400-temperature"
@@ -184,7 +188,7 @@ def test_however_much_is_refused_the_rest_is_unknown(capsys: pytest.CaptureFixtu
     """One refusal more than there are calls for: what could not be asked any more is said to be so."""
     refuse = refusing("temperature", "seed", "max_tokens", "response_format", "logprobs")
 
-    def answer(call: Call) -> str:
+    def answer(call: Call) -> str | None:
         system = any(m["role"] == "system" for m in call.body["messages"])
         return "400:Developer instruction is not enabled" if system else refuse(call)
 
@@ -219,7 +223,7 @@ def test_however_much_is_refused_eight_calls_are_the_most(capsys: pytest.Capture
 
 @pytest.mark.parametrize("reply", ["The first, 7.", '{"answer": 7}', "[]", "7"])
 def test_a_schema_that_is_ignored(capsys: pytest.CaptureFixture[str], reply: str) -> None:
-    def answer(call: Call) -> str:
+    def answer(call: Call) -> str | None:
         return said(call, reply if "response_format" in call.body else None)
 
     with Loopback(refuse=answer) as server:
@@ -237,7 +241,7 @@ def test_a_model_that_thinks(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_model_that_thinks_its_limit_away(capsys: pytest.CaptureFixture[str]) -> None:
-    def answer(call: Call) -> str:
+    def answer(call: Call) -> str | None:
         return said(call, "", thought=64, finish_reason="length")
 
     with Loopback(refuse=answer) as server:
@@ -249,7 +253,7 @@ def test_a_model_that_thinks_its_limit_away(capsys: pytest.CaptureFixture[str]) 
 def test_no_system_message(capsys: pytest.CaptureFixture[str]) -> None:
     """As Gemma says it, behind Google's address."""
 
-    def answer(call: Call) -> str:
+    def answer(call: Call) -> str | None:
         system = any(m["role"] == "system" for m in call.body["messages"])
         return "400:Developer instruction is not enabled for models/gemma-3-27b-it" if system else said(call)
 

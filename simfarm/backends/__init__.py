@@ -63,8 +63,8 @@ def open_backend(
 ) -> tuple[Backend, str]:
     """The backend that `spec` (`PREFIX/NAME`, or what `open_model` takes) names, and the model's name for requests.
 
-    `base_url` points `openai` and `anthropic` at any compatible server (vLLM, SGLang, llama.cpp …). `timeout` is in
-    seconds for a whole call (default 120; a model in this process has none, and is what `engine_args` are
+    `base_url` points `openai`, `anthropic` and `systemone` at any compatible server (vLLM, SGLang, Ollama …). `timeout`
+    is in seconds for a whole call (default 120; a model in this process has none, and is what `engine_args` are
     for). Keys come from the environment, or from a `.env` file in the working directory where the environment lacks
     them. Raises `InputError` for an unknown prefix, a missing name or a missing key, before any call.
     """
@@ -102,6 +102,10 @@ def open_backend(
         from simfarm.backends.http.anthropic import AnthropicBackend
 
         return AnthropicBackend(base_url=base_url, timeout=timeout), name
+    if prefix == "systemone":
+        from simfarm.backends.http.systemone import SystemOneBackend
+
+        return SystemOneBackend(base_url=base_url, timeout=timeout), name
     from simfarm.backends.http.litellm import LiteLLMBackend
 
     return LiteLLMBackend(name, base_url=base_url, timeout=timeout), name

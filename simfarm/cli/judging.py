@@ -27,7 +27,7 @@ def open_run(arguments: argparse.Namespace) -> AnnotationRun:
 
 def allow_no_key() -> None:
     """For a run that asks nothing: the SDKs want a key even then."""
-    for key in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+    for key in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "TYPESAFE_API_KEY"):
         os.environ.setdefault(key, "none-this-is-a-dry-run")
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from simfarm.data.decision import Decision
 from simfarm.data.exchange import Metered
 
 __all__ = ["Tariff", "at_most", "price", "price_table"]
@@ -57,6 +58,9 @@ class Tariff:
     def paid(self, answer: Metered) -> float | None:
         """US dollars that an answer cost, None where its model or its tokens are unknown."""
         tokens_in, tokens_out = answer.input_tokens, answer.output_tokens
+        if isinstance(answer, Decision):
+            # nobody charges for what a decision counts as output
+            tokens_out = 0
         if self.own is None and answer.cost is not None:
             return answer.cost
         if tokens_in is None or tokens_out is None:
@@ -65,6 +69,9 @@ class Tariff:
             return self._own(tokens_in, tokens_out)
         if answer.model is None:
             return None
+        if isinstance(answer, Decision):
+            # OpenAI charges neither for reading nor for writing its cache, and a discount is left out: never too low
+            return price(self.provider, answer.model, tokens_in, 0, self.base_url)
         return price(
             self.provider,
             answer.model,

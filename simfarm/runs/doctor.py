@@ -10,23 +10,25 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from simfarm.backends.base import Backend, insist
+from simfarm.backends.base import Backend, Decider, insist
 from simfarm.backends.http.about import About, Describing, known_about
 from simfarm.backends.http.failures import Unreachable
-from simfarm.backends.http.meanings import BAD_KEY, NO_ACCESS, NO_ENTRY, NOT_THERE, OTHER_INTERFACE, RETIRED, UNKNOWN
 from simfarm.backends.http.retirements import retirement
 from simfarm.backends.http.tap import NOT_ASKED, Tap
 from simfarm.backends.http.traits import traits
-from simfarm.data.exchange import CallError, Completion, Message, Request, TransientError
+from simfarm.data.decision import distribution
+from simfarm.data.exchange import CallError, Completion, Message, Metered, Request, TransientError
 from simfarm.engine.prices import Tariff, price_table
 from simfarm.errors import InputError, ProviderError
 from simfarm.judges import Judge, list_judges
+from simfarm.runs.enquiries import CLAIM, DRAWN, IS_TRUE, LETTER, NUMBER, PLAIN, SCHEMA, STEPS
 from simfarm.runs.findings import Examination, Finding
+from simfarm.runs.fitness import check_questions
 from simfarm.runs.options import RunOptions
 from simfarm.text.masking import shown_url
 
@@ -39,31 +41,6 @@ TIMEOUT = 60.0
 
 READS_TEXT = "a judge that reads text: pairwise-reasoned"
 VARIES = "--repeats shows how far its verdicts vary"
-
-STEPS: Mapping[str, tuple[str, ...]] = {
-    "server": (NOT_THERE.what,),
-    "key": ("wants a key", BAD_KEY.what, NO_ENTRY.what),
-    "model": (NO_ACCESS.what, UNKNOWN.what, RETIRED.what, OTHER_INTERFACE.what),
-}
-"""How far a call came, by what a failure says that no other call gets past."""
-
-SYSTEM = "Whatever you are asked, reply with the one word badger and nothing else."
-PLAIN: tuple[Message, ...] = ({"role": "system", "content": SYSTEM}, {"role": "user", "content": "Who says moo?"})
-LETTER: tuple[Message, ...] = (
-    {
-        "role": "user",
-        "content": "m) badger\nM) table\n\nWhich one is an animal? Reply with its letter and nothing else.",
-    },
-)
-NUMBER: tuple[Message, ...] = ({"role": "user", "content": "Which number is larger, the first or the second: 7 or 3?"},)
-SCHEMA = {
-    "type": "object",
-    "properties": {"larger": {"type": "string", "enum": ["first", "second"]}},
-    "required": ["larger"],
-    "additionalProperties": False,
-}
-DRAWN = {"temperature": 0, "seed": 7, "max_tokens": 64}
-"""More than a label needs, so that nobody switches a model's thinking off for this question."""
 
 
 def most_cost(backend: Backend, model: str, price: tuple[float, float] | None) -> float | None:
@@ -83,12 +60,13 @@ async def examine(
     closes the backend. `judge` is one that is to be served. No failure of a call is raised: it is a finding."""
     doctor = _Doctor(backend, model, options or RunOptions())
     try:
-        answers = await doctor.greet()
-        if answers:
+        if getattr(backend, "only_decides", False):
+            answers = await doctor.meet()
+        elif answers := await doctor.greet():
             await doctor.weigh()
             await doctor.hold()
-            if not backend.in_process:
-                await doctor.decide()
+            await doctor.decide()
+        if answers:
             doctor.serve(judge)
         if not backend.in_process:
             await doctor.outlast(ask=answers)
@@ -125,7 +103,7 @@ class _Doctor:
         self.pay(reply)
         return reply
 
-    def pay(self, reply: Completion) -> None:
+    def pay(self, reply: Metered) -> None:
         cost = 0.0 if self.backend.in_process else self.tariff.paid(reply)
         self.examination.cost = None if cost is None or self.examination.cost is None else self.examination.cost + cost
 
@@ -169,18 +147,18 @@ class _Doctor:
         self.add("server", True, f"{where} answers")
         self.add("key", True, f"{variable} is accepted" if os.environ.get(variable) else "none is set, or wanted")
 
-    def _refused(self, error: Exception) -> None:
-        """What could not be reached, by how far a call came."""
+    def _refused(self, error: Exception, steps: Sequence[str] = ()) -> None:
+        """What could not be reached, by how far a call came in the order of `steps`."""
         detail, lost = str(error), isinstance(error, Unreachable) or (self.tap.open and self.tap.status is None)
-        steps = ["weights"] if self.backend.in_process else ["server", "key", "model", "reply"]
+        more = [] if steps else ["system message", "log probabilities", "JSON schema"]
+        steps = steps or (["weights"] if self.backend.in_process else ["server", "key", "model", "reply"])
         named = (step for step, said in STEPS.items() if any(what.format(model=self.model) in detail for what in said))
-        bad = next(named, "model" if isinstance(error, InputError) else "server" if lost else "reply")
+        bad = next(named, "model" if isinstance(error, InputError) else "server" if lost else steps[-1])
         bad = bad if bad in steps else steps[0]
         for step in steps:
             good = steps.index(step) < steps.index(bad)
             if step == bad or good:
                 self.add(step, good, detail if step == bad else "answers" if step == "server" else "accepted")
-        more = ["system message", "log probabilities", "JSON schema"]
         for question in [*steps[steps.index(bad) + 1 :], *more]:
             self.add(question, None, NOT_ASKED)
 
@@ -258,21 +236,44 @@ class _Doctor:
         )
         self.add("JSON schema", kept, detail, "" if kept else remedy)
 
-    async def decide(self) -> None:
-        """Whether the server gives decisions: nothing that is bundled needs one."""
-        if self.backend.name != "openai":
-            self.add("decisions", False, f"{self.backend.name}/ has no such address", "no bundled judge needs it")
-            return
+    async def meet(self) -> bool:
+        """Whether a model that only decides answers at all."""
+        error = await self.decide()
+        if error is not None:
+            self.examination.findings.clear()
+            self._refused(error, ["server", "key", "model", "decisions"])
+            return False
+        self._let_in()
+        return self.examination.is_yes("decisions")
+
+    async def decide(self) -> Exception | None:
+        """Whether the model gives decisions; the error where a server gave none."""
+        if not isinstance(self.backend, Decider):
+            self.add("decisions", False, f"{self.backend.name}/ gives none", READS_TEXT)
+            return None
         if not self.tap.left:
             self.add("decisions", None, f"{NOT_ASKED}: the {MOST_CALLS} calls were made")
-            return
-        took, detail = await self.tap.decides(self.model)
-        if took is not None:
-            self.pay(took)
-            self.add("decisions", True, detail)
-            return
-        passing = self.tap.status in (None, 408, 429, 500, 502, 503, 504, 529)
-        self.add("decisions", None if passing else False, detail, "no bundled judge needs it")
+            return None
+        error: Exception
+        try:
+            self.backend.check_questions(self.model, [IS_TRUE])
+            async with asyncio.timeout(self.timeout):
+                decision = await self.backend.decide(Request(self.model, CLAIM, questions=(IS_TRUE,)))
+        except TimeoutError:
+            error = TransientError(f"no answer within {self.timeout:g} s: raise --timeout")
+        except (CallError, TransientError, ProviderError, InputError) as failed:
+            error = failed
+        else:
+            self.rates = self.tap.rates() or self.rates
+            self.pay(decision)
+            try:
+                told = f"answered with a probability ({distribution(IS_TRUE, decision)['yes']:.3g})"
+                self.add("decisions", True, told)
+            except ValueError as why:
+                self.add("decisions", False, f"the answer is no decision: {why}", READS_TEXT)
+            return None
+        self.add("decisions", _is_no(error), str(error), "" if "reads text" in str(error) else READS_TEXT)
+        return error
 
     async def outlast(self, *, ask: bool) -> None:
         """How long the model lives and how much it takes: as its provider says, where `ask`, else by the table."""
@@ -327,7 +328,10 @@ class _Doctor:
         weighs = judge.verdict is not None and judge.verdict.parser == "token_logprobs"
         if weighs and not self.examination.is_yes("log probabilities"):
             return f"it needs log probabilities; use {READS_TEXT}"
+        if judge.questions and not self.examination.is_yes("decisions"):
+            return f"it needs decisions; use {READS_TEXT}"
         try:
+            check_questions(judge, self.backend, self.model)
             self.backend.check(self.model, judge.sampling)
         except InputError as error:
             return str(error)

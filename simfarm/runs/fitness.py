@@ -25,6 +25,11 @@ def check_questions(judge: Judge, backend: Backend, model: str) -> None:
     """Refuse a decision judge on a backend that cannot decide, or cannot be asked its questions. Raises
     `InputError`."""
     if not judge.questions:
+        if getattr(backend, "only_decides", False):
+            raise InputError(
+                f"{backend.name}/{model} only decides and writes no text: use the judge pairwise-decision, or a model "
+                "that writes (openai/NAME)"
+            )
         return
     if not isinstance(backend, Decider):
         raise InputError(

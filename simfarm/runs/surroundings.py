@@ -18,7 +18,7 @@ from simfarm.version import __version__
 
 __all__ = ["surroundings"]
 
-KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY", "systemone": "TYPESAFE_API_KEY"}
 
 PACKAGES = ("openai", "anthropic", "genai-prices")
 

@@ -22,7 +22,16 @@ from simfarm.data.exchange import (
     whole_text,
 )
 
-__all__ = ["answer_json", "bounded", "message_text", "says_it_thought", "token_logprobs", "usage_fields", "word"]
+__all__ = [
+    "answer_json",
+    "bounded",
+    "decision_usage",
+    "message_text",
+    "says_it_thought",
+    "token_logprobs",
+    "usage_fields",
+    "word",
+]
 
 MOST_BYTES = 2**26
 """An answer's size; a long one with log probabilities has a few millions."""
@@ -58,6 +67,23 @@ def usage_fields(answer: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(usage, Mapping):
         return {}
     read = _openai_usage(usage) if "prompt_tokens" in usage else _anthropic_usage(usage)
+    return read_usage(read | {"cost": _stated_cost(usage)})
+
+
+def decision_usage(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a decision: OpenAI and System One count in words of their own, every share inside its whole; SGLang
+    counts as for chat completions."""
+    usage = answer.get("usage")
+    if not isinstance(usage, Mapping) or "prompt_tokens" in usage:
+        return usage_fields(answer)
+    asked = _inner(usage, "input_tokens_details")
+    read = {
+        "input_tokens": usage.get("input_tokens"),
+        "output_tokens": usage.get("output_tokens"),
+        # Fireworks counts them beside the details
+        "cached_tokens": _first(asked.get("cached_tokens"), usage.get("cached_input_tokens")),
+        "cache_written_tokens": asked.get("cache_write_tokens"),
+    }
     return read_usage(read | {"cost": _stated_cost(usage)})
 
 

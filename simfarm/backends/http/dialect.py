@@ -22,7 +22,7 @@ from simfarm.data.exchange import Request
 from simfarm.data.sampling import DRAWN, OPENAI, refuse_unknown
 from simfarm.errors import InputError, ProviderError
 
-__all__ = ["READS_TEXT", "WIRE", "Dialect", "check_thinking", "objects"]
+__all__ = ["EXTENSIONS", "READS_TEXT", "WIRE", "Dialect", "check_thinking", "objects", "refuse_wanted"]
 
 WIRE = {
     "temperature": "temperature",
@@ -220,7 +220,7 @@ class Dialect:
                 )
             refused.add("top_logprobs")
             return True
-        _refuse_wanted(model, sampling, said, ending)
+        refuse_wanted(model, sampling, said, ending)
         if "enable_thinking must be set to false" in message:
             # DashScope, for some models: they think on streams alone
             learnt.never = {"enable_thinking": False}
@@ -262,7 +262,7 @@ class Dialect:
         return self.body(request) != body
 
 
-def _refuse_wanted(model: str, sampling: Mapping[str, Any], said: str, ending: str) -> None:
+def refuse_wanted(model: str, sampling: Mapping[str, Any], said: str, ending: str) -> None:
     """Ends a run whose server refuses what was asked for by name, and is never left out. Raises `ProviderError`."""
     if "effort" in sampling and _THINKING.search(said):
         raise ProviderError(f"{model} refuses the effort '{sampling['effort']}'{ending}")

@@ -18,7 +18,14 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from simfarm.backends.http.complaints import error_fields, provider_words, retry_after, unquoted
-from simfarm.backends.http.meanings import BAD_KEY, NOT_THERE, of_the_row, overloaded, stop_for
+from simfarm.backends.http.meanings import (
+    BAD_KEY,
+    NOT_THERE,
+    of_the_row,
+    overloaded,
+    stop_for,
+    stop_for_decisions,
+)
 from simfarm.data.exchange import CallError, Request, TransientError
 from simfarm.errors import InputError, ProviderError
 from simfarm.text.harmless import one_line
@@ -152,7 +159,8 @@ def status_error(
     line = f"{asker.name} answered {status}" + (f": {words}" if words else "")
     if of_the_row(status, fields):
         return CallError(line, own=True)
-    stop = stop_for(status, unquoted(fields, request.messages))
+    meaning = stop_for_decisions if request.questions else stop_for
+    stop = meaning(status, unquoted(fields, request.messages))
     if stop is not None:
         where = asker.name + (f" at {shown_url(asker.base_url)}" if asker.base_url else "")
         what, remedy = (text.format(model=request.model, key=key) for text in (stop.what, stop.remedy))

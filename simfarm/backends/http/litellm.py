@@ -7,15 +7,17 @@ provider refuses it leaves out by itself, so that whoever may think gets room to
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import openai
 
 from simfarm.backends.http.answers import message_text, token_logprobs, usage_fields, word
+from simfarm.backends.http.decisions import check_limits, openai_questions, read_openai, whole_text_of
 from simfarm.backends.http.dialect import READS_TEXT, WIRE, check_thinking
 from simfarm.backends.http.failures import check_address, check_key, connection_error, status_error
 from simfarm.backends.http.traits import room_for, traits, wants_none
+from simfarm.data.decision import Decision, Question
 from simfarm.data.exchange import Completion, Request, TransientError
 from simfarm.data.sampling import LITELLM, refuse_unknown
 from simfarm.errors import InputError
@@ -89,20 +91,7 @@ class LiteLLMBackend:
         """One completion; parameters that the provider lacks (a seed, a schema) are left out by litellm."""
         body = self.body(request)
         started = time.perf_counter()
-        try:
-            response = await self._litellm.acompletion(
-                **body, base_url=self.base_url, timeout=self._timeout, num_retries=0, max_retries=0, drop_params=True
-            )
-        except openai.APIStatusError as error:
-            # litellm's exceptions are subclasses of the OpenAI SDK's, for every provider
-            raise status_error(
-                error.status_code, error.response.headers, {"message": str(error), "code": _code(error)}, self, request
-            ) from None
-        except openai.APIConnectionError as error:
-            raise connection_error(error, self.name, self.base_url) from None
-        except openai.APIError as error:
-            raise TransientError(f"litellm: the answer cannot be read ({type(error).__name__})") from None
-        answer = response.model_dump()
+        answer = await self._asked("acompletion", request, body | {"drop_params": True})
         try:
             choice = answer["choices"][0]
             message = dict(choice["message"])
@@ -118,6 +107,46 @@ class LiteLLMBackend:
             seconds=round(time.perf_counter() - started, 4),
             **usage_fields(answer),
         )
+
+    def check_questions(self, model: str, questions: Sequence[Question]) -> None:
+        """Refuses, before any call, a litellm that serves no decisions. Raises `InputError`."""
+        check_limits(questions)
+        if not hasattr(self._litellm, "adecisions"):
+            raise InputError(
+                "this litellm gives no decisions: pip install -U 'litellm>=1.104.3', or use systemone/NAME or a judge "
+                "that reads text (pairwise-reasoned)"
+            )
+
+    async def decide(self, request: Request) -> Decision:
+        """The answers to a request's questions. litellm passes no roles and no marks of a cache on: one text."""
+        self.check_questions(request.model, request.questions)
+        refuse_unknown("litellm", LITELLM, request.sampling)
+        body = {
+            "model": request.model,
+            "input": whole_text_of(request.messages),
+            "questions": openai_questions(request.questions),
+            **request.sampling.get("extra", {}),
+        }
+        started = time.perf_counter()
+        answer = await self._asked("adecisions", request, body)
+        return read_openai(answer, request, time.perf_counter() - started, self.name)
+
+    async def _asked(self, function: str, request: Request, body: Mapping[str, Any]) -> Any:
+        """What a function of litellm's answers, as JSON values."""
+        try:
+            response = await getattr(self._litellm, function)(
+                **body, base_url=self.base_url, timeout=self._timeout, num_retries=0, max_retries=0
+            )
+        except openai.APIStatusError as error:
+            # litellm's exceptions are subclasses of the OpenAI SDK's, for every provider
+            raise status_error(
+                error.status_code, error.response.headers, {"message": str(error), "code": _code(error)}, self, request
+            ) from None
+        except openai.APIConnectionError as error:
+            raise connection_error(error, self.name, self.base_url) from None
+        except openai.APIError as error:
+            raise TransientError(f"litellm: the answer cannot be read ({type(error).__name__})") from None
+        return response.model_dump()
 
     async def close(self) -> None:
         """Closes the clients that litellm keeps for the process."""

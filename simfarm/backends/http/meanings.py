@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["Stop", "of_the_row", "overloaded", "stop_for"]
+__all__ = ["Stop", "of_the_row", "overloaded", "stop_for", "stop_for_decisions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +152,42 @@ STOPS = (
 )
 """In this order: who has no access to a model is told that it does not exist, and a key is rejected for an address."""
 
+NO_DECISIONS = Stop(
+    "gives no decisions for '{model}'",
+    "take a model that decides with --model (openai/gpt-6-luna, systemone/NAME, one on this machine), or a judge that "
+    "reads text (pairwise-reasoned)",
+    status=501,
+    words=(
+        # Ollama; SGLang; Fireworks; LM Studio; litellm
+        "does not support decision",
+        "not a decision model",
+        "does not serve decision",
+        "model is not supported",
+        "not support this api",
+        "/v1/decisions requires",
+        "/v1/systemone requires",
+        "does not support chat templates that always",
+        "unexpected endpoint",
+        "decisions provider",
+        "decisions is not supported",
+        "not support decisions",
+    ),
+)
+NO_DECISIONS_HERE = Stop(
+    "has no address for decisions",
+    "check --base-url (it often ends in /v1), or take systemone/NAME for a server of that shape, a model on this "
+    "machine or a judge that reads text (pairwise-reasoned)",
+)
+QUESTIONS = Stop(
+    "does not take the judge's questions",
+    "leave out options or criteria, or take another server, systemone/NAME for one of that shape, a model on this "
+    "machine or a judge that reads text (pairwise-reasoned)",
+)
 NOT_THERE = Stop("has nothing at this address", "check --base-url (it often ends in /v1)")
 NO_ENTRY = Stop("refused access", "check {key} and what it may use")
+
+_QUESTIONS = re.compile(r"\b(?:questions?|choices|options?|levels?|criteria|instructions|labels?)\b")
+_LENGTH = re.compile(r"\btokens?\b|context|too long|too large")
 
 _RETIRED = re.compile(
     r"\bmodel\b(?:(?!\. ).){0,80}\b"
@@ -164,7 +198,8 @@ _RETIRED = re.compile(
 ROW_CODES = (
     "content_filter content_policy_violation content_policy moderation moderation_blocked invalid_prompt refusal "
     "responsibleaipolicyviolation data_inspection_failed datainspectionfailed context_length_exceeded "
-    "exceed_context_size_error string_above_max_length string_too_long token_limit_exceeded"
+    "exceed_context_size_error string_above_max_length string_too_long token_limit_exceeded "
+    "max_tokens_exceeded"
 )
 ROW_WORDS = (
     "violates usage guidelines",
@@ -182,6 +217,7 @@ ROW_WORDS = (
     "request blocked:",
     "contextwindowexceeded",
     "less than the context length",
+    "does not fit the context",
     "your prompt contains at least",
 )
 """Refusals for what one prompt holds, or for its length where its status would say something else."""
@@ -225,6 +261,19 @@ def stop_for(status: int, fields: Mapping[str, str]) -> Stop | None:
         if status == stop.status or (400 <= status < 500 and any(words in said for words in known)):
             return stop
     return _unnamed(status, fields, said)
+
+
+def stop_for_decisions(status: int, fields: Mapping[str, str]) -> Stop | None:
+    """The same of a request for a decision: an address or a model may not be there for that alone, and all requests of
+    a run have the same questions."""
+    said = _said(fields)
+    # 500 is also an answer of status 200 that is an error (LM Studio)
+    if status == NO_DECISIONS.status or (status <= 500 and any(words in said for words in NO_DECISIONS.words)):
+        return NO_DECISIONS
+    stop = stop_for(status, fields)
+    if stop is None and status in (400, 422) and _QUESTIONS.search(said) and not _LENGTH.search(said):
+        return QUESTIONS
+    return {NOT_THERE: NO_DECISIONS_HERE, OTHER_INTERFACE: NO_DECISIONS}.get(stop, stop) if stop else None
 
 
 def _passes(status: int, said: str) -> bool:

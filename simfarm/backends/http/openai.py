@@ -1,4 +1,4 @@
-"""OpenAI, Azure, and every server that speaks OpenAI's chat completions, through the official SDK.
+"""OpenAI, Azure, and every server that speaks OpenAI's chat completions or decisions, through the official SDK.
 
 The SDK's aiohttp transport, its untyped `post` (no pydantic model per answer) and no retries of its own: the engine
 retries, because only it knows the limits and the budget.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,7 +26,9 @@ from simfarm.backends.http.answers import (
     usage_fields,
     word,
 )
-from simfarm.backends.http.dialect import READS_TEXT, Dialect
+from simfarm.backends.http.deciding import Deciding
+from simfarm.backends.http.decisions import BREAKPOINT, check_limits, openai_body, read_openai
+from simfarm.backends.http.dialect import EXTENSIONS, READS_TEXT, Dialect
 from simfarm.backends.http.failures import (
     answer_error,
     check_address,
@@ -36,6 +38,7 @@ from simfarm.backends.http.failures import (
     status_error,
     words_of,
 )
+from simfarm.data.decision import Decision, Question
 from simfarm.data.exchange import CallError, Completion, Request, Starved, TransientError
 from simfarm.errors import InputError, ProviderError
 
@@ -78,6 +81,7 @@ class OpenAIBackend:
             self.base_url = endpoint
             self._dialect = Dialect(endpoint)
             self._client = openai.AsyncAzureOpenAI(azure_endpoint=endpoint, **options)
+            self._deciding = self._decisions()
             return
         self._dialect = Dialect(self.base_url)
         check_key("OPENAI_API_KEY")
@@ -88,6 +92,13 @@ class OpenAIBackend:
                 raise InputError("OPENAI_API_KEY is not set: export it, or write it into a .env file here")
             key = NO_KEY
         self._client = openai.AsyncOpenAI(api_key=key, base_url=self.base_url, **options)
+        self._deciding = self._decisions()
+
+    def _decisions(self) -> Deciding:
+        """How this server is asked for decisions: OpenAI's own marks where its cache ends, others may not know that."""
+        host = self._dialect.host
+        spared = () if host is None or host.endswith("openai.com") else (BREAKPOINT,)
+        return Deciding(self._client, self, "/decisions", body=_decision_body, read=read_openai, spared=spared)
 
     def check(self, model: str, sampling: Mapping[str, Any]) -> None:
         """Refuses, before any call, what this model cannot do. Raises `InputError`."""
@@ -96,6 +107,15 @@ class OpenAIBackend:
     def most_tokens(self, request: Request) -> int | None:
         """The most tokens that the answer may have, thinking among them."""
         return self._dialect.most_tokens(request)
+
+    def check_questions(self, model: str, questions: Sequence[Question]) -> None:
+        """Refuses, before any call, more than any server takes. Raises `InputError`."""
+        check_limits(questions)
+
+    async def decide(self, request: Request) -> Decision:
+        """The answers to a request's questions (`POST /decisions`)."""
+        self._dialect.check(request.model, request.sampling)
+        return await self._deciding.decide(request)
 
     async def complete(self, request: Request) -> Completion:
         """One completion. A body that the model refuses for one of its parameters is adjusted and sent again at once.
@@ -176,3 +196,8 @@ class OpenAIBackend:
         errors = (openai.OpenAIError, aiohttp.ClientError)
         listed = self.base_url is not None
         return await ask_about(lambda path: self._client.get(path, cast_to=bytes), model, errors, listed=listed)
+
+
+def _decision_body(request: Request, without: Collection[str]) -> dict[str, Any]:
+    framing = {wire: request.sampling[name] for name, wire in EXTENSIONS.items() if name in request.sampling}
+    return openai_body(request, without) | framing | dict(request.sampling.get("extra", {}))

@@ -11,13 +11,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from simfarm.backends.http.answers import answer_json, usage_fields
+from simfarm.backends.http.answers import answer_json
 from simfarm.backends.http.complaints import error_fields, provider_words
-from simfarm.backends.http.failures import connection_error
-from simfarm.data.exchange import CallError, Completion, Message, TransientError
+from simfarm.data.exchange import CallError, Message, TransientError
 from simfarm.text.masking import secrets_of
 
-__all__ = ["DECISION", "NOT_ASKED", "Tap"]
+__all__ = ["NOT_ASKED", "Tap"]
 
 NOT_ASKED = "not asked"
 
@@ -26,12 +25,6 @@ RATES = ("x-ratelimit-limit", "anthropic-ratelimit")
 
 LONGEST = 60
 """Characters of a header's value that can be a limit; more is none."""
-
-DECISION: Mapping[str, Any] = {
-    "input": "7 is larger than 3",
-    "questions": [{"type": "predicate", "name": "true", "instructions": "The input is true."}],
-}
-"""A request for a decision: one question, answered with a probability."""
 
 
 class Tap:
@@ -101,26 +94,3 @@ class Tap:
                 what = name.lower().removeprefix(prefix).removesuffix("-limit").strip("-")
                 limits[what or "requests"] = value
         return limits
-
-    async def decides(self, model: str) -> tuple[Completion | None, str]:
-        """What a decision took, where the server answers `POST /decisions` with a probability; and what it said."""
-        import aiohttp
-        import openai
-
-        assert isinstance(self._client, openai.AsyncOpenAI)
-        try:
-            body = await self._client.post("/decisions", cast_to=bytes, body={"model": model, **DECISION})
-            given = answer_json(body, "openai")
-            first = given["answers"][0]
-            chance = first.get("probability")
-            took = Completion("", model=model, **usage_fields(given))
-        except openai.APIStatusError as error:
-            words = self.refusals[-1] if self.refusals else ""
-            return None, f"{error.status_code}: {words or 'no such address'}"
-        except (openai.APIConnectionError, aiohttp.ClientError) as error:
-            return None, str(connection_error(error, self._backend.name, self._backend.base_url))
-        except (CallError, TransientError, LookupError, TypeError, AttributeError):
-            return None, "the answer is no decision"
-        if isinstance(chance, int | float) and 0 <= chance <= 1:
-            return took, f"answered with a probability ({chance:g})"
-        return None, "the answer has no probability"

@@ -28,7 +28,7 @@ __all__ = [
     "missing_engine",
 ]
 
-SERVERS = ("openai", "anthropic", "litellm", "replay")
+SERVERS = ("openai", "anthropic", "systemone", "litellm", "replay")
 """Prefixes of the backends that run no model here; a folder of such a name in the way is not meant."""
 
 ENGINES = ("openvino", "vllm", "transformers")
