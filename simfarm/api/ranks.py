@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from simfarm.api.asking import annotated, opened_run
 from simfarm.api.calls import judging_in, nearest_named, running_in, warn
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from simfarm.backends.base import Backend
     from simfarm.judges import Judge
-    from simfarm.ranking import Board, Ratings, Rejudged
+    from simfarm.ranking import Board, Bridged, Ratings, Rejudged
     from simfarm.report.evaluation import Evaluation
 
 __all__ = ["compare", "evaluate", "evaluation", "rejudge"]
@@ -191,20 +191,61 @@ def compare(
     return pd.DataFrame(rows)
 
 
+@overload
+def rejudge(
+    a: Source,
+    b: Source,
+    *,
+    baseline: Source | None = None,
+    level: float = 0.95,
+    mix_judges: bool = False,
+    bridge: Literal[False] = False,
+) -> Rejudged: ...
+
+
+@overload
+def rejudge(
+    a: Source,
+    b: Source,
+    *,
+    baseline: Source | None = None,
+    level: float = 0.95,
+    mix_judges: bool = False,
+    bridge: Literal[True],
+) -> Bridged: ...
+
+
 @nearest_named
 def rejudge(
-    a: Source, b: Source, *, baseline: Source | None = None, level: float = 0.95, mix_judges: bool = False
-) -> Rejudged:
+    a: Source,
+    b: Source,
+    *,
+    baseline: Source | None = None,
+    level: float = 0.95,
+    mix_judges: bool = False,
+    bridge: bool = False,
+) -> Rejudged | Bridged:
     """Does the ranking survive a change of judge? `a` and `b` are annotations by two judges of the same outputs.
 
     The value has both win rates of every model (`table`), Spearman's correlation, the mean absolute difference and the
-    pairs of models that change sides (`flips`), and `to_json()`. Raises `InputError` for bad input.
+    pairs of models that change sides (`flips`), and `to_json()`. With `bridge`, `a` holds a board's verdicts and `b`
+    those of a new judge on a random part of its comparisons (or no row): the value's `table` is the board in the new
+    judge's units, with what carries each rate and how many instructions `to_judge` with both; it has the `link` between
+    the two, `flips` and `to_json()` too. Raises `InputError` for bad input.
     """
     from simfarm.report.ranking import RankingOptions
-    from simfarm.report.rejudged import rejudged
 
     options = RankingOptions.of(level=level, mix_judges=mix_judges)
     with opened([a, b], baseline) as (sources, (base,)):
         if len(sources) != 2:
             raise InputError(f"the two inputs are {len(sources)} files; name two")
+        if bridge:
+            from simfarm.report.bridged import bridged
+
+            carried = bridged(sources[0], sources[1], base, options)
+            for line in carried.warnings:
+                warn(line)
+            return carried
+        from simfarm.report.rejudged import rejudged
+
         return rejudged(sources[0], sources[1], base, options)

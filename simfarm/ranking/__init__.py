@@ -1,6 +1,7 @@
 """Verdicts in, estimates out: win rates, length control, ratings, boards. Knows nothing of judges or backends."""
 
 from simfarm.ranking.board import COLUMNS, Board, boards
+from simfarm.ranking.bridge import Bridged, carry
 from simfarm.ranking.difference import Difference, differences, paired_difference
 from simfarm.ranking.guard.watch import inspection
 from simfarm.ranking.lengths import LENGTH_CONTROLS, Slope
@@ -9,6 +10,7 @@ from simfarm.ranking.people import align_labels, calibrated_win_rates
 from simfarm.ranking.ratings import RATING_COLUMNS, Ratings, rate_models
 from simfarm.ranking.rejudge import Flip, Rejudged, compare_judges
 from simfarm.ranking.style import style_win_rates
+from simfarm.ranking.units import find_baseline
 from simfarm.statistics.bradley_terry import BradleyTerry, Matches, bootstrap_ratings, bradley_terry, rank_intervals
 from simfarm.statistics.calibration import Calibrated, calibrate
 from simfarm.statistics.estimate import Estimate
@@ -31,6 +33,7 @@ __all__ = [
     "RATING_COLUMNS",
     "Board",
     "BradleyTerry",
+    "Bridged",
     "Calibrated",
     "ControlledRanking",
     "ControlledWinRates",
@@ -53,12 +56,14 @@ __all__ = [
     "bradley_terry",
     "calibrate",
     "calibrated_win_rates",
+    "carry",
     "compare_judges",
     "control_names",
     "controlled_bradley_terry",
     "controlled_win_rates",
     "cyclic_triads",
     "differences",
+    "find_baseline",
     "flip_corrected",
     "inspection",
     "lottery",

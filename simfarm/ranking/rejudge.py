@@ -7,6 +7,7 @@ both judges are sure of theirs: two orders that differ within noise are no disag
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -19,7 +20,7 @@ from simfarm.ranking.board import Board
 from simfarm.ranking.table import plain, records
 from simfarm.statistics.estimate import Estimate, mean_estimate
 
-__all__ = ["Flip", "Rejudged", "compare_judges"]
+__all__ = ["Flip", "Rejudged", "compare_judges", "flip_of"]
 
 _ALIKE = 9
 """Decimals of a percentage: what differs only beyond them is one rate, summed in two orders."""
@@ -102,7 +103,7 @@ def compare_judges(a: Board, b: Board) -> Rejudged:
         )
     table = pd.DataFrame(rows).sort_values("win_rate_a", ascending=False, ignore_index=True)
     pairs = list(combinations(models, 2))
-    flips = [flip for pair in pairs if (flip := _flip(a, b, *pair)) is not None]
+    flips = [flip for pair in pairs if (flip := flip_of(a.estimates, b.estimates, *pair, a.level)) is not None]
     return Rejudged(
         annotator_a=a.annotator,
         annotator_b=b.annotator,
@@ -123,11 +124,12 @@ def _shared(first: Estimate, second: Estimate) -> tuple[Estimate, Estimate]:
     return one, mean_estimate(second.value + second.influence[of], second.clusters[of])
 
 
-def _flip(a: Board, b: Board, first: str, second: str) -> Flip | None:
+def flip_of(a: Mapping[str, Estimate], b: Mapping[str, Estimate], first: str, second: str, level: float) -> Flip | None:
+    """The two models' order under either judge, where both are sure of theirs and they differ."""
     gaps = []
-    for board in (a, b):
-        difference = board.estimates[first] - board.estimates[second]
-        gaps.append((difference.value, *difference.interval(board.level)))
+    for estimates in (a, b):
+        difference = estimates[first] - estimates[second]
+        gaps.append((difference.value, *difference.interval(level)))
     (value_a, low_a, high_a), (value_b, low_b, high_b) = gaps
     if low_a * high_a > 0 and low_b * high_b > 0 and value_a * value_b < 0:
         return Flip(first, second, gaps[0], gaps[1])

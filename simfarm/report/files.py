@@ -24,18 +24,27 @@ if TYPE_CHECKING:
 
     from simfarm.report.evaluation import Evaluation
 
-__all__ = ["csv_text", "markdown_lines", "show_evaluation", "write_evaluation"]
+__all__ = ["csv_text", "markdown_lines", "show_evaluation", "write_evaluation", "write_sheet"]
 
 
 def write_evaluation(path: str | os.PathLike[str], evaluation: Evaluation) -> None:
     """Write all annotators' boards to one file, in the format of its name."""
+    _write(path, evaluation.table, evaluation.sheets, evaluation.to_json())
+
+
+def write_sheet(path: str | os.PathLike[str], sheet: Sheet) -> None:
+    """Write one sheet to a file, in the format of its name."""
+    _write(path, sheet.table, [sheet], sheet.record)
+
+
+def _write(path: str | os.PathLike[str], table: pd.DataFrame, sheets: Sequence[Sheet], record: Any) -> None:
     suffix = Path(path).suffix
     if suffix == ".csv":
-        text = csv_text(evaluation.table)
+        text = csv_text(table)
     elif suffix == ".md":
-        text = "\n\n".join(_markdown(sheet) for sheet in evaluation.sheets) + "\n"
+        text = "\n\n".join(_markdown(sheet) for sheet in sheets) + "\n"
     else:
-        text = json.dumps(evaluation.to_json(), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+        text = json.dumps(record, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     write_text(path, text)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from simfarm.data.frames import together
+from simfarm.data.frames import Verdicts, together
 from simfarm.data.sources import Source, called
 from simfarm.errors import InputError
 from simfarm.ranking import Rejudged, boards, compare_judges
@@ -17,25 +17,14 @@ from simfarm.text.words import plural
 if TYPE_CHECKING:
     from simfarm.report.ranking import RankingOptions
 
-__all__ = ["rejudged", "rejudged_part"]
+__all__ = ["judged_by_two", "rejudged", "rejudged_part", "the_annotator"]
 
 
 def rejudged(a: Source, b: Source, baseline: Source | None, options: RankingOptions) -> Rejudged:
     """How two judges' boards of the same outputs compare. Raises `InputError` where a file holds several annotators,
     or the files other outputs."""
-    parts, names = [], []
-    name = None
-    for position, (source, which) in enumerate(((a, "first"), (b, "second")), 1):
-        verdicts, name = annotations_in([source], baseline)
-        annotators = sorted(verdicts.annotators())
-        if len(annotators) != 1:
-            raise InputError(
-                f"{called(source, position)}: holds {plural(len(annotators), 'annotator')} "
-                f"({', '.join(annotators[:4])}); give one a file"
-            )
-        names.append(f"{annotators[0]} ({which} file)")
-        parts.append(verdicts.by(names[-1]))
-    _require_same_outputs(*(part.table for part in parts))
+    parts, name = judged_by_two(a, b, baseline)
+    names = [part.annotators()[0] for part in parts]
     both = boards(
         together(*parts), baseline=name, length_control=(), level=options.level, allow_mixed=options.mix_judges
     )
@@ -43,6 +32,28 @@ def rejudged(a: Source, b: Source, baseline: Source | None, options: RankingOpti
         raise InputError(whys[0])
     by_name = {board.annotator: board for board in both}
     return compare_judges(by_name[names[0]], by_name[names[1]])
+
+
+def judged_by_two(a: Source, b: Source, baseline: Source | None) -> tuple[list[Verdicts], str | None]:
+    """(the verdicts of two files, one annotator each, named by their file; the baseline's name where one was given).
+    Raises `InputError` where a file holds several annotators, or the files other outputs."""
+    parts = []
+    name = None
+    for position, (source, which) in enumerate(((a, "first"), (b, "second")), 1):
+        verdicts, name = annotations_in([source], baseline)
+        parts.append(verdicts.by(f"{the_annotator(verdicts, called(source, position))} ({which} file)"))
+    _require_same_outputs(*(part.table for part in parts))
+    return parts, name
+
+
+def the_annotator(verdicts: Verdicts, file: str) -> str:
+    """The name of the one annotator; raises `InputError` where there are several."""
+    annotators = sorted(verdicts.annotators())
+    if len(annotators) != 1:
+        raise InputError(
+            f"{file}: holds {plural(len(annotators), 'annotator')} ({', '.join(annotators[:4])}); give one a file"
+        )
+    return annotators[0]
 
 
 def _require_same_outputs(a: pd.DataFrame, b: pd.DataFrame) -> None:

@@ -26,6 +26,7 @@ from simfarm.settings.kinds import (
 __all__ = [
     "BASELINE",
     "BOARD",
+    "BRIDGE",
     "BY_NAME",
     "CHOICE",
     "CURVE",
@@ -153,6 +154,9 @@ BOARD = (
 )
 """What a board shows beside its rates, and where it is kept."""
 
+BRIDGE = (Option("bridge", "carry A's board to B's judge, who has judged a random part of it", SWITCH, default=False),)
+"""What rejudge makes of two judges' files."""
+
 RANKING = (*BASELINE, *LENGTH, *INTERVALS, *RANKED, *BOARD)
 """Everything that could change how verdicts are ranked."""
 
@@ -219,6 +223,8 @@ JUDGING = (*JUDGE, *DATA, *RUN, *RETRY)
 """Everything that could change which verdicts there are."""
 
 BY_NAME = {
-    option.name: option for group in (SAMPLING, GENERATED, CURVE, CHOICE, METHOD, RANKING, JUDGING) for option in group
+    option.name: option
+    for group in (SAMPLING, GENERATED, CURVE, CHOICE, METHOD, BRIDGE, RANKING, JUDGING)
+    for option in group
 }
 """Every option; of two with one name the judge's."""
