@@ -408,7 +408,7 @@ def draw(figures: Sequence[Figures], path: Path) -> None:
     picture.supxlabel("the judge's probability of output_2", fontsize=9)
     picture.supylabel("share preferring output_2", fontsize=9)
     picture.tight_layout()
-    picture.savefig(path, dpi=110)
+    picture.savefig(path, dpi=110, bbox_inches="tight")
     plt.close(picture)
 
 
