@@ -41,6 +41,7 @@ from simfarm.cli.progress import progress
 from simfarm.data.frames import frame_verdicts, rows_frame
 from simfarm.data.records import Comparison
 from simfarm.errors import InputError
+from simfarm.judges import load_judge
 from simfarm.ranking.units import averaged
 from simfarm.runs.annotation import AnnotationRun
 from simfarm.runs.options import JudgeOptions, RunOptions
@@ -132,9 +133,9 @@ def ask(options: argparse.Namespace, judges: Sequence[str], sets: Sequence[Pairs
 
 
 def _ask(name: str, model: Any, running: RunOptions, pairs: Sequence[Comparison], dry_run: bool) -> Judged | None:
-    run = AnnotationRun.open(JudgeOptions(judge=name), RunOptions())
-    if run.backend is not None or run.judge.rule is None:
-        run = AnnotationRun.open(JudgeOptions(judge=name, model=model), running)
+    judge = load_judge(name)
+    asks = judge.rule is None
+    run = AnnotationRun.open(JudgeOptions(judge, model if asks else None), running if asks else RunOptions())
     if dry_run:
         print(run.estimate(pairs))
         return None
@@ -374,8 +375,8 @@ def _number(value: float | None, form: str) -> str:
 
 
 def diagram(r: Reliability) -> str:
-    """Text: a line for each bin with the mean verdict (|) and what people said (o) in its interval (–)."""
-    lines = [f"verdict  people   n     0{'½'.center(WIDTH - 2)}1"]
+    """Text: a line for each bin with the mean verdict (|) and the mean label (o) in its interval (–)."""
+    lines = [f"verdict  labels   n     0{'½'.center(WIDTH - 2)}1"]
     for one in r.bins:
         marks = [" "] * WIDTH
         low, high = (round((WIDTH - 1) * end) for end in one.interval)
@@ -400,14 +401,14 @@ def draw(figures: Sequence[Figures], path: Path) -> None:
         axis.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
         p, y = (np.array([getattr(b, name) for b in r.bins]) for name in ("mean_p", "mean_y"))
         low, high = np.array([b.interval for b in r.bins]).T
-        axis.errorbar(p, y, yerr=[y - low, high - y], fmt="o", capsize=2, markersize=4, color="#0072B2")
+        axis.errorbar(p, y, yerr=np.maximum([y - low, high - y], 0), fmt="o", capsize=2, markersize=4, color="#0072B2")
         axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
         low, high = r.interval
         axis.set_title(f"{one.judge}\n{one.set}\nECE {r.ece:.3f} ({low:.3f} to {high:.3f})", fontsize=8)
     picture.supxlabel("the judge's probability of output_2", fontsize=9)
     picture.supylabel("share preferring output_2", fontsize=9)
     picture.tight_layout()
-    picture.savefig(path, dpi=110)
+    picture.savefig(path, dpi=110, bbox_inches="tight")
     plt.close(picture)
 
 
@@ -448,7 +449,7 @@ def main() -> None:
     try:
         _run(options)
     except InputError as error:
-        parser.error(str(error))
+        parser.exit(2, f"decisions.py: {error}\n")
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -464,15 +465,12 @@ def _run(options: argparse.Namespace) -> None:
     figures = [one for each in measured for judge in judges if (one := measure(each, judge)) is not None]
     lines = list(report(figures))
     if options.planted:
+        every = pd.concat([each.table for each in sets])
+        every = every[~every.index.duplicated()]
         for judge in judges:
-            last = measured[-1]
-            own = judge.rows[judge.rows["item_id"].isin(last.table.index) & judge.rows["preference"].notna()]
-            cluster = _codes(last.table["cluster"])[last.table.index.get_indexer(own["item_id"])]
-            lines += [
-                "",
-                f"Planted on the {len(own):,} verdicts of {judge.name} ({last.name}), {options.planted} times:",
-                "",
-            ]
+            own = judge.rows[judge.rows["item_id"].isin(every.index) & judge.rows["preference"].notna()]
+            cluster = _codes(every["cluster"])[every.index.get_indexer(own["item_id"])]
+            lines += ["", f"Planted on {len(own):,} verdicts of {judge.name}, {options.planted} times:", ""]
             lines += plant(own["preference"].to_numpy() - 1, cluster, options.planted)
     print("\n".join(lines))
     if options.output:
