@@ -1,12 +1,14 @@
 """Annotations a second against a loopback provider with 50 ms latency, and the memory and processor time they take.
 
     python benchmarks/throughput.py [--calls 3000] [--concurrency 64] [--latency-ms 50] [--alpaca-eval peer/bin/python]
+    python benchmarks/throughput.py --decisions
 
 The provider (tests/loopback.py) and every contender run in processes of their own, one contender after another, twice
 each; the better run counts. `bare` is a plain aiohttp loop that posts ready bodies and reads the verdict: the floor
 that the official SDK, the retries, the limits and the store on disk are measured against. `engine` is simfarm's engine
 alone, `annotate` all that `simfarm annotate` does (templates, parsing, the store and the file it writes), `rerun` the
-same again on the store that `annotate` filled. `alpaca_eval` answers 805 pairs at its best number of threads. Imports
+same again on the store that `annotate` filled. With `--decisions` a decision judge is asked, in OpenAI's
+shape. `alpaca_eval` answers 805 pairs at its best number of threads. Imports
 count for memory, not for time, in every contender.
 """
 
@@ -23,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 SAMPLING = {"temperature": 0, "max_tokens": 1, "logprobs": 5}
@@ -34,28 +37,42 @@ def prompt(number: int) -> str:
     return f"{number}. Which answer is better?\n{FILLER}\nSay m or M."
 
 
-async def bare(url: str, calls: int, concurrency: int) -> None:
+def asked_bare(number: int, decisions: bool) -> tuple[str, dict[str, Any]]:
+    """The path and the body of one question, ready to be posted."""
+    if decisions:
+        choices = [{"value": "m"}, {"value": "M"}]
+        question = {"type": "choice", "name": "q", "instructions": "Which is better?", "choices": choices}
+        message = {"type": "message", "role": "user", "content": prompt(number)}
+        return "decisions", {"model": "judge", "input": [message], "questions": [question]}
+    body = {"model": "judge", "temperature": 0, "max_tokens": 1, "logprobs": True, "top_logprobs": 5}
+    return "chat/completions", body | {"messages": [{"role": "user", "content": prompt(number)}]}
+
+
+async def bare(url: str, calls: int, concurrency: int, decisions: bool) -> None:
     """The floor: one session, as many workers as may be in flight."""
     import aiohttp
 
-    body = {"model": "judge", "temperature": 0, "max_tokens": 1, "logprobs": True, "top_logprobs": 5}
     numbers = iter(range(calls))
     verdicts: dict[int, str] = {}
 
     async def worker(session: aiohttp.ClientSession) -> None:
         for number in numbers:
-            asked = body | {"messages": [{"role": "user", "content": prompt(number)}]}
-            async with session.post(f"{url}/chat/completions", json=asked) as response:
-                verdicts[number] = (await response.json())["choices"][0]["message"]["content"]
+            path, body = asked_bare(number, decisions)
+            async with session.post(f"{url}/{path}", json=body) as response:
+                answer = await response.json()
+                verdicts[number] = (
+                    answer["answers"][0]["choice"] if decisions else answer["choices"][0]["message"]["content"]
+                )
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=concurrency)) as session:
         await asyncio.gather(*(worker(session) for _ in range(concurrency)))
     assert len(verdicts) == calls
 
 
-async def engine(url: str, calls: int, concurrency: int, store_path: str) -> None:
+async def engine(url: str, calls: int, concurrency: int, store_path: str, decisions: bool) -> None:
     """The engine with the OpenAI backend and a store on disk, and nothing of judging."""
     from simfarm.backends import open_backend
+    from simfarm.data.decision import Option, Question
     from simfarm.data.exchange import Request
     from simfarm.engine.runner import Engine
     from simfarm.engine.store import Store
@@ -63,13 +80,15 @@ async def engine(url: str, calls: int, concurrency: int, store_path: str) -> Non
     backend, model = open_backend("openai/judge", base_url=url)
     store = Store(store_path)
     numbers = iter(range(calls))
-    verdicts: dict[int, str] = {}
+    verdicts: dict[int, Any] = {}
+    questions = (Question("q", "choice", "Which is better?", (Option("m"), Option("M"))),) if decisions else ()
+    sampling = {} if decisions else SAMPLING
 
     async def worker(opened: Engine) -> None:
         for number in numbers:
-            request = Request(model, ({"role": "user", "content": prompt(number)},), SAMPLING)
-            completion, _ = await opened.complete(request)
-            verdicts[number] = completion.text
+            messages = ({"role": "user", "content": prompt(number)},)
+            request = Request(model, messages, sampling, questions=questions)
+            verdicts[number], _ = await (opened.decide if decisions else opened.complete)(request)
 
     async with Engine(backend, store, concurrency=concurrency) as opened:
         await asyncio.gather(*(worker(opened) for _ in range(concurrency)))
@@ -77,7 +96,7 @@ async def engine(url: str, calls: int, concurrency: int, store_path: str) -> Non
     assert len(verdicts) == calls
 
 
-def annotate(url: str, calls: int, concurrency: int, store_path: str) -> None:
+def annotate(url: str, calls: int, concurrency: int, store_path: str, decisions: bool) -> None:
     """Everything between the comparisons and the annotation file."""
     from simfarm.data.files import write_rows
     from simfarm.data.records import Comparison
@@ -87,7 +106,7 @@ def annotate(url: str, calls: int, concurrency: int, store_path: str) -> None:
 
     pairs = [Comparison(f"Question {i}?", f"One {i}. {FILLER}", f"Two {i}. {FILLER}", "a", "b") for i in range(calls)]
     session = AnnotationRun.open(
-        JudgeOptions("pairwise-logprob", order="hashed"),
+        JudgeOptions("pairwise-decision" if decisions else "pairwise-logprob", order="hashed"),
         RunOptions(base_url=url, store=Path(store_path), concurrency=concurrency),
     )
     with frozen():
@@ -95,7 +114,7 @@ def annotate(url: str, calls: int, concurrency: int, store_path: str) -> None:
     assert count == session.tallies.status["verdict"] == calls
 
 
-def contend(name: str, url: str, calls: int, concurrency: int, store: str) -> None:
+def contend(name: str, url: str, calls: int, concurrency: int, store: str, *, decisions: bool) -> None:
     """Runs one contender in this process and prints what it took."""
     import aiohttp  # noqa: F401
 
@@ -105,11 +124,11 @@ def contend(name: str, url: str, calls: int, concurrency: int, store: str) -> No
         import simfarm.runs.annotation  # noqa: F401
     started, cpu = time.perf_counter(), time.process_time()
     if name == "bare":
-        asyncio.run(bare(url, calls, concurrency))
+        asyncio.run(bare(url, calls, concurrency, decisions))
     elif name == "engine":
-        asyncio.run(engine(url, calls, concurrency, store))
+        asyncio.run(engine(url, calls, concurrency, store, decisions))
     else:
-        annotate(url, calls, concurrency, store)
+        annotate(url, calls, concurrency, store, decisions)
     took = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - cpu}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
     print(json.dumps(took | {"peak_mb": peak}))
@@ -125,7 +144,7 @@ def measured(command: list[str], calls: int) -> dict[str, float]:
 def contenders(url: str, options: argparse.Namespace, folder: str) -> Iterator[tuple[str, list[str], int]]:
     """(name, command, calls) of everybody, in turn."""
     own = [sys.executable, __file__, "--url", url, "--calls", str(options.calls)]
-    own += ["--concurrency", str(options.concurrency)]
+    own += ["--concurrency", str(options.concurrency), *(["--decisions"] if options.decisions else [])]
     for name, store in (("bare", ""), ("engine", "engine"), ("annotate", "annotate"), ("rerun", "annotate")):
         yield name, [*own, "--contender", name, "--store", f"{folder}/{store}.sqlite"], options.calls
     if options.alpaca_eval:
@@ -138,6 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=3000)
     parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--decisions", action="store_true", help="questions to a decision model")
     parser.add_argument("--latency-ms", type=float, default=50.0)
     parser.add_argument("--alpaca-eval", metavar="PYTHON", help="a Python that has alpaca_eval 0.6.6")
     parser.add_argument("--contender", choices=["bare", "engine", "annotate", "rerun"], help=argparse.SUPPRESS)
@@ -145,7 +165,14 @@ def main() -> None:
     parser.add_argument("--store", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.contender:
-        contend(options.contender, options.url, options.calls, options.concurrency, options.store)
+        contend(
+            options.contender,
+            options.url,
+            options.calls,
+            options.concurrency,
+            options.store,
+            decisions=options.decisions,
+        )
         return
     server = subprocess.Popen(
         [sys.executable, ROOT / "tests" / "loopback.py", "--latency-ms", str(options.latency_ms)],

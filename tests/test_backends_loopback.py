@@ -313,7 +313,7 @@ async def test_azure_by_its_own_variables(monkeypatch: pytest.MonkeyPatch, serve
 
 
 def test_prefixes_and_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
-    with pytest.raises(InputError, match=r"openai/…, anthropic/…, litellm/…, replay/…"):
+    with pytest.raises(InputError, match=r"openai/…, anthropic/…, systemone/…, litellm/…, replay/…"):
         open_backend("gpt-4.1")
     with pytest.raises(InputError, match="names no model"):
         open_backend("openai/")

@@ -22,6 +22,7 @@ from simfarm.data.records import Annotation, Comparison
 from simfarm.engine.prices import Tariff
 from simfarm.errors import InputError, ProviderError
 from simfarm.runs.annotation import AnnotationRun
+from simfarm.runs.doctor import examine
 from simfarm.runs.options import JudgeOptions, RunOptions
 
 KEY = "sk-very-secret-000000"
@@ -346,7 +347,7 @@ STOPS = [
     ),
     (
         raw(422, {"detail": [{"loc": ["body", "questions", 0, "id"], "msg": "questions.0.id: Field required"}]}),
-        "does not take the judge's questions .*systemone/NAME",
+        "does not take the judge's questions .*(systemone|openai)/NAME for",
     ),
     (raw(401, {"error": {"message": f"Incorrect API key provided: {KEY}"}}), "rejected the key"),
     (raw(402, {"error": "out of credit"}), "has no credit left"),
@@ -464,6 +465,26 @@ def test_system_one_writes_no_text(tmp_path: Path) -> None:
             AnnotationRun.open(
                 JudgeOptions(judge, model="systemone/judge"), RunOptions(base_url="http://127.0.0.1:1/v1")
             )
+
+
+@pytest.mark.parametrize(
+    ("fault", "answers"),
+    [
+        (None, {"server": "yes", "key": "yes", "decisions": "yes"}),
+        ("404-path", {"server": "no", "key": "unknown", "model": "unknown", "decisions": "unknown"}),
+        ("401", {"server": "yes", "key": "no", "model": "unknown", "decisions": "unknown"}),
+        ("400:it does not support decision", {"server": "yes", "key": "yes", "model": "no", "decisions": "unknown"}),
+    ],
+)
+def test_a_doctor_of_a_model_that_only_decides(fault: str | None, answers: dict[str, str]) -> None:
+    with Loopback(decision=answer_decision, refuse=lambda call: fault) as server:
+        backend, model = open_backend("systemone/judge", base_url=f"{server.url}/v1")
+        made = asyncio.run(examine(backend, model))
+        assert server.received == 1
+    found = {one.question: one.answer for one in made.findings}
+    assert {question: found[question] for question in answers} == answers
+    assert (made.judges, made.fit) == ((["pairwise-decision"], True) if fault is None else ([], False))
+    assert KEY not in str(made)
 
 
 def test_where_system_one_goes_and_with_which_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -372,7 +372,7 @@ def test_an_engine_in_this_process() -> None:
     backend = Local()
     made = asyncio.run(examine(backend, "tiny@1"))
     found = {one.question: one.answer for one in made.findings}
-    assert found.pop("JSON schema") == "no"
+    assert (found.pop("JSON schema"), found.pop("decisions")) == ("no", "no")
     assert set(found.values()) == {"yes"}
     assert (backend.closed, made.fit, made.calls, made.cost) == (True, True, None, 0.0)
     assert set(made.judges) == {"pairwise-json", "pairwise-letter", "pairwise-logprob", "pairwise-reasoned"}

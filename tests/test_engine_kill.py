@@ -8,7 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from loopback import Loopback
+import pytest
+from loopback import Loopback, answer_decision
 
 from simfarm.engine.store import Store
 
@@ -17,30 +18,41 @@ CALLS, CONCURRENCY, KILLS = 200, 8, 3
 CLIENT = f"""
 import asyncio, os, sys
 from simfarm.backends import open_backend
+from simfarm.data.decision import Option, Question
 from simfarm.data.exchange import Request
 from simfarm.engine.runner import Engine
 from simfarm.engine.store import Store
 
 async def main():
-    backend, model = open_backend("openai/judge", base_url=sys.argv[1])
+    prefix, decides = sys.argv[3].split("-")
+    backend, model = open_backend(f"{{prefix}}/judge", base_url=sys.argv[1])
+    asked = (Question("q", "choice", "Which?", (Option("m"), Option("M"))),)
     prompts = [({{"role": "user", "content": f"pair {{n}}"}},) for n in range({CALLS})]
-    requests = [Request(model, prompt, {{"logprobs": 5}}) for prompt in prompts]
+    if decides == "decides":
+        requests = [Request(model, prompt, questions=asked) for prompt in prompts]
+    else:
+        requests = [Request(model, prompt, {{"logprobs": 5}}) for prompt in prompts]
     async with Engine(backend, Store(sys.argv[2]), concurrency={CONCURRENCY}) as engine:
-        for answer in asyncio.as_completed([engine.complete(r) for r in requests]):
+        ask = engine.decide if decides == "decides" else engine.complete
+        for answer in asyncio.as_completed([ask(r) for r in requests]):
             await answer
             print("answered", flush=True)
-        print(*(engine.cached(r).logprobs[0].top["m"] for r in requests))
+        if decides == "decides":
+            print(*(engine.cached(r).answers["q"]["m"] for r in requests))
+        else:
+            print(*(engine.cached(r).logprobs[0].top["m"] for r in requests))
 
 asyncio.run(main())
 """
 
 
-def test_kill_minus_nine(tmp_path: Path) -> None:
+@pytest.mark.parametrize("asks", ["openai-writes", "openai-decides", "systemone-decides"])
+def test_kill_minus_nine(asks: str, tmp_path: Path) -> None:
     chance = random.Random(11)
     path = tmp_path / "store.sqlite"
     lost = 0
-    with Loopback(latency=0.02) as server:
-        command = [sys.executable, "-c", CLIENT, f"{server.url}/v1", str(path)]
+    with Loopback(latency=0.02, decision=answer_decision) as server:
+        command = [sys.executable, "-c", CLIENT, f"{server.url}/v1", str(path), asks]
         for _ in range(KILLS):
             before = server.received
             client = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -59,5 +71,5 @@ def test_kill_minus_nine(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
         assert server.received <= CALLS + KILLS * CONCURRENCY, "more was asked twice than was in flight"
         assert len(server.asked) == CALLS
-        clean = [*command[:-1], str(tmp_path / "clean.sqlite")]
+        clean = [*command[:-2], str(tmp_path / "clean.sqlite"), asks]
         assert subprocess.run(clean, capture_output=True, text=True, check=True).stdout.splitlines()[-1] == done

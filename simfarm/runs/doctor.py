@@ -239,11 +239,12 @@ class _Doctor:
     async def meet(self) -> bool:
         """Whether a model that only decides answers at all."""
         error = await self.decide()
+        found, self.examination.findings = self.examination.findings, []
         if error is not None:
-            self.examination.findings.clear()
             self._refused(error, ["server", "key", "model", "decisions"])
             return False
         self._let_in()
+        self.examination.findings += found
         return self.examination.is_yes("decisions")
 
     async def decide(self) -> Exception | None:

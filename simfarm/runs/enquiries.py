@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from simfarm.backends.http.meanings import BAD_KEY, NO_ACCESS, NO_ENTRY, NOT_THERE, OTHER_INTERFACE, RETIRED, UNKNOWN
+from simfarm.backends.http.meanings import (
+    BAD_KEY,
+    NO_ACCESS,
+    NO_DECISIONS,
+    NO_DECISIONS_HERE,
+    NO_ENTRY,
+    NOT_THERE,
+    OTHER_INTERFACE,
+    RETIRED,
+    UNKNOWN,
+)
 from simfarm.data.decision import Question
 from simfarm.data.exchange import Message
 
 __all__ = ["CLAIM", "DRAWN", "IS_TRUE", "LETTER", "NUMBER", "PLAIN", "SCHEMA", "STEPS"]
 
 STEPS: Mapping[str, tuple[str, ...]] = {
-    "server": (NOT_THERE.what,),
+    "server": (NOT_THERE.what, NO_DECISIONS_HERE.what),
     "key": ("wants a key", BAD_KEY.what, NO_ENTRY.what),
-    "model": (NO_ACCESS.what, UNKNOWN.what, RETIRED.what, OTHER_INTERFACE.what),
+    "model": (NO_ACCESS.what, UNKNOWN.what, RETIRED.what, OTHER_INTERFACE.what, NO_DECISIONS.what),
 }
 """How far a call came, by what a failure says that no other call gets past."""
 

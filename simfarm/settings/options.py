@@ -71,8 +71,8 @@ class Option(NamedTuple):
 MODEL = (
     Option(
         "model",
-        "openai/…, anthropic/…, litellm/…; on this machine: embedded, FILE.gguf, FOLDER, vllm/HUB-NAME …; or "
-        "replay/FILE",
+        "openai/…, anthropic/…, systemone/…, litellm/…; on this machine: embedded, FILE.gguf, FOLDER, vllm/HUB-NAME …; "
+        "or replay/FILE",
         TEXT,
         "SPEC",
     ),

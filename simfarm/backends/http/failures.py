@@ -163,7 +163,8 @@ def status_error(
     stop = meaning(status, unquoted(fields, request.messages))
     if stop is not None:
         where = asker.name + (f" at {shown_url(asker.base_url)}" if asker.base_url else "")
-        what, remedy = (text.format(model=request.model, key=key) for text in (stop.what, stop.remedy))
+        other = "openai/NAME for OpenAI's shape" if asker.name == "systemone" else "systemone/NAME for System One's"
+        what, remedy = (text.format(model=request.model, key=key, other=other) for text in (stop.what, stop.remedy))
         if stop is BAD_KEY and not os.environ.get(key):
             what, remedy = "wants a key", f"export {key}, or write it into a .env file here"
         if stop is NOT_THERE and asker.name == "anthropic":

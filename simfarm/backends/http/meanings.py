@@ -17,8 +17,9 @@ __all__ = ["Stop", "of_the_row", "overloaded", "stop_for", "stop_for_decisions"]
 @dataclass(frozen=True, slots=True)
 class Stop:
     """A reason why every further call would fail as this one did: what is the case and what helps, with {model} and
-    {key} for the model's and the key variable's names. It is known by its `status` alone, or by a code (one of
-    `codes`, a blank between) or words anywhere in what a status of 400 to 499 says."""
+    {key} for the model's and the key variable's names, {other} for the other shape of decisions. It is known by its
+    `status` alone, or by a code (one of `codes`, a blank between) or words anywhere in what a status of 400 to 499
+    says."""
 
     what: str
     remedy: str
@@ -175,13 +176,13 @@ NO_DECISIONS = Stop(
 )
 NO_DECISIONS_HERE = Stop(
     "has no address for decisions",
-    "check --base-url (it often ends in /v1), or take systemone/NAME for a server of that shape, a model on this "
-    "machine or a judge that reads text (pairwise-reasoned)",
+    "check --base-url (it often ends in /v1), or take {other}, a model on this machine or a judge that reads text "
+    "(pairwise-reasoned)",
 )
 QUESTIONS = Stop(
     "does not take the judge's questions",
-    "leave out options or criteria, or take another server, systemone/NAME for one of that shape, a model on this "
-    "machine or a judge that reads text (pairwise-reasoned)",
+    "leave out options or criteria, or take another server, {other}, a model on this machine or a judge that reads "
+    "text (pairwise-reasoned)",
 )
 NOT_THERE = Stop("has nothing at this address", "check --base-url (it often ends in /v1)")
 NO_ENTRY = Stop("refused access", "check {key} and what it may use")
