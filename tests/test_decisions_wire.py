@@ -16,6 +16,8 @@ from loopback import Call, Loopback, answer_decision, raw
 
 from simfarm.backends import open_backend
 from simfarm.backends.http.decisions import openai_body, read_openai, read_systemone, systemone_body
+from simfarm.backends.http.failures import error_fields
+from simfarm.backends.http.meanings import of_the_row
 from simfarm.data.decision import Decision, Option, Question, distribution
 from simfarm.data.exchange import CallError, Request, TransientError
 from simfarm.data.records import Annotation, Comparison
@@ -203,6 +205,12 @@ def test_levels_that_are_numbers_are_told_from_their_places() -> None:
         assert max(read, key=lambda level: read[level]) == mean
 
 
+def test_an_option_that_is_named_twice_has_no_probability() -> None:
+    twice = CHOICE | {"probabilities": [{"value": "A", "probability": p} for p in (0.5, 0.5)]}
+    with pytest.raises(ValueError, match="the probability of A is none"):
+        distribution(ASKED[0], read_openai(listed(twice), REQUEST, 0.1, "openai"))
+
+
 @pytest.mark.parametrize("answer", [{}, [], "<html>", 7, None, {"answers": None}, {"answers": "A"}])
 def test_no_answers_at_all_are_asked_for_again(answer: Any) -> None:
     for read in (read_openai, read_systemone):
@@ -327,6 +335,12 @@ def test_what_one_row_is_refused_for_is_its_error(shape: str, refusal: str, tmp_
         assert server.received == 12
     assert [a.status for a in annotations].count("error") == 2
     assert [a.status for a in annotations].count("verdict") == 10
+
+
+def test_a_prompt_that_is_too_long_says_nothing_of_the_others() -> None:
+    for refusal in ROW[:3]:
+        body = json.loads(json.loads(refusal.removeprefix("raw:"))["text"])
+        assert of_the_row(400, error_fields(body))
 
 
 STOPS = [

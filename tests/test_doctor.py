@@ -118,8 +118,10 @@ def test_a_model_that_has_it_all(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_model_that_is_shut_down(capsys: pytest.CaptureFixture[str]) -> None:
     with Loopback(refuse=said, models={"gpt-4.1": {"id": "gpt-4.1", "shutdown_date": "2027-01-14"}}) as server:
-        status, found, _ = examined(capsys, url=f"{server.url}/v1")
+        status, found, made = examined(capsys, url=f"{server.url}/v1")
     assert (status, found["lives on"]["answer"]) == (0, "no")
+    assert "has no address for decisions" in found["decisions"]["told"]
+    assert "pairwise-decision" not in made["judges"]
     assert "gpt-4.1 is shut down on 2027-01-14" in found["lives on"]["told"]
 
 

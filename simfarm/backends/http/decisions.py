@@ -186,7 +186,7 @@ def _pairs(question: Question, listed: Any) -> Iterator[tuple[str, Any]]:
         keys = [str(key) for key in listed]
         places = [str(place) for place in range(len(values))]
         # System One numbers the levels of a score, from 0
-        numbered = question.kind == "score" and set(keys) <= set(places) and set(keys) != set(values)
+        numbered = question.kind == "score" and set(keys) <= set(places)
         for key, chance in zip(keys, listed.values(), strict=True):
             yield (values[int(key)] if numbered else key), chance
         return
