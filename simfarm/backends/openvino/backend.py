@@ -152,10 +152,10 @@ class OpenVINOBackend:
     async def _options(self, polled: Sequence[Ballot]) -> list[list[float]]:
         """log P(option | prompt) in nats for each ballot's options."""
         ask = self._worker.ask
-        first, *others = [ballot.prompt for ballot in polled if ballot.single] or [None]
-        if first is not None:
-            await ask(Following(first, None))
-            await asyncio.gather(*(ask(Following(prompt, None)) for prompt in others if prompt))
+        prompts = [ballot.prompt for ballot in polled if ballot.single]
+        # the first alone: the others then find what they share with it
+        for some in (prompts[:1], prompts[1:]):
+            await asyncio.gather(*(ask(Following(prompt, None)) for prompt in some))
 
         async def told(ballot: Ballot) -> list[float]:
             if ballot.single:
