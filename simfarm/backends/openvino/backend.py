@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,8 +18,18 @@ from simfarm.backends.local.deciding import Ballot, check_questions, decision
 from simfarm.backends.local.framing import Continuation, check_framing
 from simfarm.backends.local.gguf import context_length, read_metadata
 from simfarm.backends.local.models import check_sampling, find_model
-from simfarm.backends.local.worker import Worker
-from simfarm.backends.openvino.pipeline import Asked, Following, Pipeline, Running, Whole, decides, engine_name, reason
+from simfarm.backends.local.worker import Job, Worker
+from simfarm.backends.openvino.pipeline import (
+    Asked,
+    Following,
+    Pipeline,
+    Running,
+    Whole,
+    decides,
+    engine_name,
+    reads,
+    reason,
+)
 from simfarm.data.decision import Decision, Question
 from simfarm.data.exchange import CallError, Completion, Request
 from simfarm.errors import InputError
@@ -29,6 +38,10 @@ __all__ = ["OpenVINOBackend"]
 
 OPTIONS = ("device", "dtype", "cache_size", "max_num_batched_tokens", "prefix_caching")
 DTYPES = ("f32", "f16", "bf16")
+
+READ = 4
+"""Prompts of decisions that are read at a time: reading one keeps a processor busy, and what has been read is decided
+at once and makes room."""
 
 
 class OpenVINOBackend:
@@ -124,8 +137,9 @@ class OpenVINOBackend:
 
     async def decide(self, request: Request) -> Decision:
         """Its options' probabilities for each question. The prompt is read once: a pipeline that keeps what prompts
-        begin with has it when the options' tokens are asked for, one by one, which is next to nothing. Where it
-        cannot be held to a token by its text, options are scored whole, in one reading for each."""
+        begin with has it when the options' tokens are asked for, one by one, which is next to nothing. Labels of
+        several tokens, and tokens that an answer cannot be held to by their text, are scored whole, in one reading for
+        each option."""
         self.check(request.model, request.sampling)
         started = time.perf_counter()
         polled: list[Ballot] = await self._worker.ask(request)
@@ -137,19 +151,18 @@ class OpenVINOBackend:
 
     async def _options(self, polled: Sequence[Ballot]) -> list[list[float]]:
         """log P(option | prompt) in nats for each ballot's options."""
-        ask, (first, *others) = self._worker.ask, polled
-        await ask(Following(first.prompt, None))
-        await asyncio.gather(*(ask(Following(ballot.prompt, None)) for ballot in others))
+        ask = self._worker.ask
+        prompts = [ballot.prompt for ballot in polled if ballot.single]
+        # the first alone: the others then find what they share with it
+        for some in (prompts[:1], prompts[1:]):
+            await asyncio.gather(*(ask(Following(prompt, None)) for prompt in some))
 
         async def told(ballot: Ballot) -> list[float]:
-            places = {(tuple(option[:at]), option[at]) for option in ballot.options for at in range(len(option))}
-            asked = [ask(Following([*ballot.prompt, *before], token)) for before, token in sorted(places)]
-            nats = dict(zip(sorted(places), await asyncio.gather(*asked), strict=True))
-            if None not in nats.values():
-                return [
-                    math.fsum(nats[tuple(option[:at]), option[at]] for at in range(len(option)))
-                    for option in ballot.options
-                ]
+            if ballot.single:
+                # not for labels of several tokens: what continues a prompt in two ways at a time shares its last block
+                nats = await asyncio.gather(*(ask(Following(ballot.prompt, token)) for (token,) in ballot.options))
+                if None not in nats:
+                    return list(nats)
             if self._prefix_caching:
                 raise InputError(
                     f"openvino/ scores the options of the question '{ballot.question.name}' whole, which it cannot "
@@ -172,13 +185,18 @@ class OpenVINOBackend:
         of their own, which keeps what prompts begin with; both hold the model where both are asked."""
         pipelines: dict[bool, Pipeline] = {}
         running: dict[bool, list[Running]] = {}
+        held: list[Job[Asked]] = []
         while True:
-            jobs = worker.take(wait=not any(running.values()))
+            jobs = worker.take(wait=not held and not any(running.values()))
             if jobs is None:
                 for kept, pipeline in pipelines.items():
                     pipeline.drop(running[kept])
                 return
+            jobs, held = [*held, *jobs], []
             for job in jobs:
+                if reads(job.asked) and sum(reads(one.job.asked) for one in running.get(True, ())) >= READ:
+                    held.append(job)
+                    continue
                 kept = self._prefix_caching or decides(job.asked)
                 if kept not in pipelines:
                     pipelines[kept], running[kept] = Pipeline(self._load(kept), self.model, self._context), []

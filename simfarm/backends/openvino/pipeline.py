@@ -24,7 +24,7 @@ from simfarm.backends.local.worker import Job
 from simfarm.data.exchange import CallError, Completion, Request, TokenLogprob
 from simfarm.errors import InputError
 
-__all__ = ["Asked", "Following", "Pipeline", "Running", "Whole", "decides", "engine_name", "reason"]
+__all__ = ["Asked", "Following", "Pipeline", "Running", "Whole", "decides", "engine_name", "reads", "reason"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,11 @@ tokens a text has."""
 def decides(asked: Asked) -> bool:
     """Whether a question is part of a decision, for which what prompts begin with is to be kept."""
     return isinstance(asked, Following) or (isinstance(asked, Request) and bool(asked.questions))
+
+
+def reads(asked: Asked) -> bool:
+    """Whether a question is that of a decision whose prompt is to be read."""
+    return isinstance(asked, Following) and asked.token is None
 
 
 PROBE = "a b " * 2**15

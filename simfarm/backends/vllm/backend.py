@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from simfarm.backends.base import Prompt
+from simfarm.backends.local.deciding import Ballot, ballots, check_questions, decision
 from simfarm.backends.local.framing import check_framing, check_pair, encode, first_line, frame, room, stops
 from simfarm.backends.local.models import check_sampling, find_model
 from simfarm.backends.vllm.options import changing, check_device, check_options, import_vllm, lora_rank
 from simfarm.backends.vllm.thread import EngineThread
+from simfarm.data.decision import Decision, Question
 from simfarm.data.exchange import LEAST_LOGPROB, CallError, Completion, Request, TokenLogprob
 from simfarm.errors import InputError, ProviderError
 
@@ -30,10 +32,14 @@ __all__ = ["VLLMBackend"]
 
 Answer = TypeVar("Answer")
 
+NAMED = 128
+"""Tokens whose log probabilities one request can name (vLLM's `MAX_LOGPROB_TOKEN_IDS`)."""
+
 
 class VLLMBackend:
-    """Chat completions and likelihoods from vLLM's engine; `options` are `vllm.AsyncEngineArgs`' (tensor_parallel_size,
-    data_parallel_size, dtype, max_model_len, gpu_memory_utilization …) and `adapter`, a LoRA adapter's folder.
+    """Chat completions, likelihoods and decisions from vLLM's engine; `options` are `vllm.AsyncEngineArgs`'
+    (tensor_parallel_size, data_parallel_size, dtype, max_model_len, gpu_memory_utilization …) and `adapter`, a LoRA
+    adapter's folder.
 
     A request's sampling is all there is: the defaults in a model's generation_config.json (a temperature, a repetition
     penalty) are not applied, and no temperature means greedy. Raises `InputError` for an option that vLLM does not
@@ -116,6 +122,16 @@ class VLLMBackend:
         """
         return await self._call(lambda running: self._log_likelihood(running, prompt, continuation, framing or {}))
 
+    def check_questions(self, model: str, questions: Sequence[Question]) -> None:
+        """Refuses questions that have no labels. Raises `InputError`."""
+        check_questions(questions)
+
+    async def decide(self, request: Request) -> Decision:
+        """Its options' probabilities for each question: the raw log probabilities of the labels' tokens, named one by
+        one, from one reading of the prompt; labels of several tokens are scored whole, in one reading for each. What
+        the questions of a request have in common is in the prefix cache when the first has been read."""
+        return await self._call(lambda running: self._decide(running, request))
+
     async def count_tokens(self, text: str) -> int:
         """How many tokens a text has, without special ones."""
 
@@ -172,6 +188,10 @@ class VLLMBackend:
         after = encode(tokenizer, continuation)
         # one token less than the context: vLLM wants room for a token even where none is wanted
         check_pair(before, after, engine.model_config.max_model_len - 1)
+        return await self._whole(running, before, after)
+
+    async def _whole(self, running: EngineThread, before: list[int], after: list[int]) -> float:
+        """log P(after | before) in nats, both in tokens."""
         tokens = [*before, *after]
         params = self._vllm.SamplingParams(
             temperature=0.0,
@@ -182,6 +202,42 @@ class VLLMBackend:
         )
         rows = (await self._generate(running, tokens, params)).prompt_logprobs
         return math.fsum(rows[i][tokens[i]].logprob for i in range(len(before), len(tokens)))
+
+    async def _decide(self, running: EngineThread, request: Request) -> Decision:
+        engine = await running.engine()
+        tokenizer = engine.get_tokenizer()
+        started = time.perf_counter()
+        polled = ballots(
+            request,
+            frame=lambda messages, sampling: frame(tokenizer, self.model, messages, sampling),
+            encode=lambda text: encode(tokenizer, text),
+            decode=lambda tokens: str(tokenizer.decode(tokens)),
+            context=engine.model_config.max_model_len - 1,
+        )
+        first = await self._chances(running, polled[0])
+        others = await asyncio.gather(*(self._chances(running, ballot) for ballot in polled[1:]))
+        seconds = time.perf_counter() - started
+        return decision(polled, [first, *others], model=self.model, seconds=seconds, engine=self._engine_name)
+
+    async def _chances(self, running: EngineThread, ballot: Ballot) -> list[float]:
+        """log P(option | prompt) in nats for a ballot's options."""
+        if not ballot.single:
+            whole = (self._whole(running, ballot.prompt, option) for option in ballot.options)
+            return list(await asyncio.gather(*whole))
+        tokens = [token for (token,) in ballot.options]
+        nats: list[float] = []
+        for start in range(0, len(tokens), NAMED):
+            named = tokens[start : start + NAMED]
+            params = self._vllm.SamplingParams(
+                temperature=0.0,
+                max_tokens=1,
+                logprob_token_ids=named,
+                detokenize=False,
+                output_kind=self._parameters.RequestOutputKind.FINAL_ONLY,
+            )
+            (place,) = (await self._generate(running, ballot.prompt, params)).outputs[0].logprobs
+            nats += [place[token].logprob for token in named]
+        return nats
 
     def _sampling(self, sampling: Mapping[str, Any], most: int) -> Any:
         """vLLM's sampling parameters; at most `most` tokens."""
