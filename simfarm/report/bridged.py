@@ -44,9 +44,11 @@ def bridged(old: Source, new: Source, baseline: Source | None, options: RankingO
 
 
 def _rows_of(verdicts: Verdicts, annotator: str) -> Verdicts:
-    """One annotator's rows; unlike `Verdicts.of` they keep the numbers of the instructions, which two judges share."""
+    """One annotator's rows under its own name; unlike `Verdicts.of` they keep the numbers of the instructions, which
+    two judges share."""
     own = verdicts.table["annotator"].astype(str) == annotator
-    return Verdicts(verdicts.table[own].reset_index(drop=True), verdicts.flags)
+    rows = Verdicts(verdicts.table[own].reset_index(drop=True), verdicts.flags)
+    return rows.by(annotator.removesuffix(" (first file)").removesuffix(" (second file)"))
 
 
 def _the_baseline(verdicts: Verdicts, name: str | None) -> str:
