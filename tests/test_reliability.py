@@ -83,8 +83,8 @@ def test_a_calibrated_judge_is_not_accused_and_the_others_are(draw: str) -> None
     for truth, rule in TRUTHS.items():
         found: list[tuple[str, ...]] = []
         for _ in range(60):
-            p = DRAWS[draw](rng, 800)
-            found.append(reliability(p, labels(rule(p), 1, rng), np.arange(800)).findings)
+            p = DRAWS[draw](rng, 1200)
+            found.append(reliability(p, labels(rule(p), 1, rng), np.arange(1200)).findings)
         wanted = {"shifted": "leans to output_1", "coin": "over-confident"}.get(truth, truth)
         named[truth] = np.mean([bool(one) if truth == "calibrated" else wanted in one for one in found])
     assert named.pop("calibrated") <= 0.13
