@@ -150,6 +150,8 @@ def test_equal_verdicts_stay_together_and_what_is_missing_stays_out() -> None:
     assert [(b.low, b.high, b.n) for b in found.bins] == [(0, 0, 40), (0.5, 0.5, 3), (1, 1, 56)]
     assert found.n == found.n_clusters == 99
     assert all(b.interval[0] < b.mean_y < b.interval[1] for b in found.bins)
+    alone = reliability(np.array([0.0] * 30 + [0.5] + [1.0] * 29), np.ones(60), np.arange(60))
+    assert [(b.n_clusters, b.interval) for b in alone.bins][1] == (1, (0.0, 1.0))
     everybody = reliability(np.full(60, 0.7), np.ones(60), np.arange(60))
     assert len(everybody.bins) == 1
     assert everybody.interval[0] <= 0.3 <= everybody.interval[1]
