@@ -367,7 +367,7 @@ def _span(estimate: Estimate, sign: str = "") -> str:
 def _swap(orders: Orders) -> str:
     if orders.reversals is None or orders.tie_changes is None:
         return "–"
-    return f"{100 * (1 - orders.reversals - orders.tie_changes):.0f}"
+    return f"{abs(100 * (1 - orders.reversals - orders.tie_changes)):.0f}"
 
 
 def _number(value: float | None, form: str) -> str:

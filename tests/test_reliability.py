@@ -83,8 +83,8 @@ def test_a_calibrated_judge_is_not_accused_and_the_others_are(draw: str) -> None
     for truth, rule in TRUTHS.items():
         found: list[tuple[str, ...]] = []
         for _ in range(60):
-            p = DRAWS[draw](rng, 800)
-            found.append(reliability(p, labels(rule(p), 1, rng), np.arange(800)).findings)
+            p = DRAWS[draw](rng, 1200)
+            found.append(reliability(p, labels(rule(p), 1, rng), np.arange(1200)).findings)
         wanted = {"shifted": "leans to output_1", "coin": "over-confident"}.get(truth, truth)
         named[truth] = np.mean([bool(one) if truth == "calibrated" else wanted in one for one in found])
     assert named.pop("calibrated") <= 0.13
@@ -150,6 +150,8 @@ def test_equal_verdicts_stay_together_and_what_is_missing_stays_out() -> None:
     assert [(b.low, b.high, b.n) for b in found.bins] == [(0, 0, 40), (0.5, 0.5, 3), (1, 1, 56)]
     assert found.n == found.n_clusters == 99
     assert all(b.interval[0] < b.mean_y < b.interval[1] for b in found.bins)
+    alone = reliability(np.array([0.0] * 30 + [0.5] + [1.0] * 29), np.ones(60), np.arange(60))
+    assert [(b.n_clusters, b.interval) for b in alone.bins][1] == (1, (0.0, 1.0))
     everybody = reliability(np.full(60, 0.7), np.ones(60), np.arange(60))
     assert len(everybody.bins) == 1
     assert everybody.interval[0] <= 0.3 <= everybody.interval[1]

@@ -36,7 +36,7 @@ _DRAWS = 10_000
 @dataclass(frozen=True)
 class Bin:
     """Verdicts of about one strength: the least and the greatest `p` among them, means of p and of what people said,
-    the `interval` of the latter (clustered), how many verdicts and clusters."""
+    the `interval` of the latter (clustered; all of [0, 1] for one cluster), how many verdicts and clusters."""
 
     low: float
     high: float
@@ -173,7 +173,7 @@ def _bin(p: Array, y: Array, weight: Array, cluster: Codes, inside: NDArray[np.b
         high=float(p.max()),
         mean_p=float(weight @ p / weight.sum()),
         mean_y=mean_y,
-        interval=Estimate(mean_y, pull, ids).interval(),
+        interval=Estimate(mean_y, pull, ids).interval() if len(ids) > 1 else (0.0, 1.0),
         n=len(p),
         n_clusters=len(ids),
     )
