@@ -184,7 +184,8 @@ def _folded(mean: Array, sd: Array) -> Array:
     uncertainty calibration) correct; the gap being an estimate itself, two fifths of it go where all gaps are zero,
     and nearly all where they are as large as their noise."""
     z = mean / sd
-    return mean * (2 * ndtr(z) - 1) + 2 * sd * np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+    folded: Array = mean * (2 * ndtr(z) - 1) + 2 * sd * np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+    return folded
 
 
 def _bounds(plain: float, covariance: Array, n: int, level: float) -> tuple[float, float]:
