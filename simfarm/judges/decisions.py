@@ -26,6 +26,7 @@ from simfarm.data.sampling import DECIDED
 from simfarm.errors import InputError
 from simfarm.judges.parsers import MEANINGS, VerdictSpec
 from simfarm.judges.verdict import Verdict
+from simfarm.text.words import plural
 
 __all__ = [
     "ANSWER",
@@ -122,7 +123,7 @@ def check_criteria(where: str, criteria: Sequence[Any]) -> None:
         raise InputError(f"{where}: two criteria are named {twice[0]!r}; give one another name")
     asked = 1 + sum(1 + (ANSWER in criterion["question"]) for criterion in criteria)
     if asked > MOST_QUESTIONS:
-        raise InputError(f"{where}: {asked} questions, and a request holds {MOST_QUESTIONS}; leave some out")
+        raise InputError(f"{where}: {plural(asked, 'question')}, and a request holds {MOST_QUESTIONS}; leave some out")
 
 
 def _check_levels(at: str, criterion: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from simfarm.backends.http.answers import decision_usage, word
 from simfarm.data.decision import MOST_LEVELS, MOST_OPTIONS, MOST_QUESTIONS, Decision, Question
 from simfarm.data.exchange import Message, Request, TransientError
 from simfarm.errors import InputError
+from simfarm.text.words import plural
 
 __all__ = [
     "BREAKPOINT",
@@ -35,7 +36,9 @@ KINDS = {"noul": "predicate", "boolean": "predicate", "yes_no": "predicate"}
 def check_limits(questions: Sequence[Question]) -> None:
     """Refuses, before any call, more than any server takes. Raises `InputError`."""
     if len(questions) > MOST_QUESTIONS:
-        raise InputError(f"{len(questions)} questions: a request holds {MOST_QUESTIONS}; leave some criteria out")
+        raise InputError(
+            f"{plural(len(questions), 'question')}: a request holds {MOST_QUESTIONS}; leave some criteria out"
+        )
     for question in questions:
         most = {"choice": MOST_OPTIONS, "score": MOST_LEVELS}.get(question.kind)
         if most is not None and len(question.options) > most:
