@@ -43,7 +43,7 @@ for judge in judges/m-or-M pairwise-letter; do
     -o "recordings/$(basename "$judge").jsonl.zst"
 done
 
-# a small model's probabilities, read and not generated: a few minutes
-simfarm annotate outputs/{qwen2.5-coder-1.5b,restater,smollm2-135m-concise}.json \
+# a small model's probabilities, read and not generated: some twelve minutes
+simfarm annotate outputs/{qwen2.5-coder-1.5b,restater,smollm2-135m-concise,smollm2-135m-verbose}.json \
   --baseline outputs/smollm2-135m.json --judge pairwise-decision --model embedded \
   -o recordings/pairwise-decision.jsonl.zst
