@@ -7,6 +7,7 @@ import copy
 import json
 import math
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -206,9 +207,38 @@ def test_levels_that_are_numbers_are_told_from_their_places() -> None:
 
 
 def test_an_option_that_is_named_twice_has_no_probability() -> None:
-    twice = CHOICE | {"probabilities": [{"value": "A", "probability": p} for p in (0.5, 0.5)]}
+    named = [{"value": "A", "probability": p} for p in (0.5, 0.5)]
+    twice = CHOICE | {"name": "preference", "probabilities": named}
     with pytest.raises(ValueError, match="the probability of A is none"):
         distribution(ASKED[0], read_openai(listed(twice), REQUEST, 0.1, "openai"))
+
+
+def test_an_answer_to_another_kind_of_question_is_none() -> None:
+    """The chance that a statement is true is not that of the first option."""
+    for kind, field in (("predicate", "probability"), ("noul", "noul"), ("score", "probability")):
+        given = {"type": kind, field: 0.97}
+        for decision in (
+            read_openai(listed(given | {"name": "preference"}), REQUEST, 0.1, "openai"),
+            read_systemone({"answers": {"preference": given}}, REQUEST, 0.1, "systemone"),
+        ):
+            with pytest.raises(ValueError, match="sum to 0"):
+                distribution(ASKED[0], decision)
+
+
+def test_answers_without_names_of_which_one_is_missing_are_nobodys() -> None:
+    polite = {"name": "polite", "type": "predicate", "probability": 0.25}
+    decision = read_openai(listed({"type": "predicate", "probability": 0.97}, polite), REQUEST, 0.1, "openai")
+    assert decision.answers == {"polite": {"yes": 0.25, "no": 0.75}}
+
+
+def test_an_answer_of_many_options_is_read_at_once() -> None:
+    many = [{"value": str(number), "probability": 0.0} for number in range(50_000)]
+    started = time.perf_counter()
+    given = CHOICE | {"name": "preference", "probabilities": many}
+    decision = read_openai(listed(given), REQUEST, 0.1, "openai")
+    assert time.perf_counter() - started < 5
+    with pytest.raises(ValueError, match="not asked for"):
+        distribution(ASKED[0], decision)
 
 
 @pytest.mark.parametrize("answer", [{}, [], "<html>", 7, None, {"answers": None}, {"answers": "A"}])

@@ -121,6 +121,7 @@ def test_the_preference_is_the_mass_on_the_second_answer(tmp_path: Path) -> None
         ({PREFERENCE: {"A": 1.0}}, (), None),
         ({PREFERENCE: {"A": 0.5}}, (), "the probabilities sum to 0.5"),
         ({PREFERENCE: {"A": math.nan, "B": 1.0}}, (), "the probability of A is none"),
+        ({PREFERENCE: {"A": 10**400, "B": 0.0}}, (), "the probability of A is none"),
         ({PREFERENCE: {"A": "0.5", "B": 0.5}}, (), "the probability of A is none"),
         ({PREFERENCE: {"A": True, "B": 0.0}}, (), "the probability of A is none"),
         ({PREFERENCE: {"A": -0.5, "B": 1.5}}, (), "the probability of A is none"),

@@ -91,6 +91,16 @@ def test_a_calibrated_judge_is_not_accused_and_the_others_are(draw: str) -> None
     assert min(named.values()) >= 0.8, named
 
 
+@pytest.mark.parametrize("sure", [0.97, 0.99])
+def test_few_people_who_all_agree_with_a_sure_judge_do_not_accuse_it(sure: float) -> None:
+    """Of 20 or 50 labels none may differ from a calibrated .99: their variance is none, and the gap is not."""
+    rng = np.random.default_rng(9)
+    for n in (20, 50):
+        for p in (np.full(n, sure), np.where(np.arange(n) % 2, sure, 1 - sure)):
+            accused = [bool(reliability(p, labels(p, 1, rng), np.arange(n)).findings) for _ in range(60)]
+            assert np.mean(accused) <= 0.13
+
+
 def test_debiasing_takes_what_noise_adds() -> None:
     """Where nothing is wrong two fifths of it go, where something is, nearly all."""
     rng = np.random.default_rng(3)

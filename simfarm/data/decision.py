@@ -107,9 +107,13 @@ class Decision(Metered):
 
 def _number(value: object) -> float | None:
     """A number as it came, None for what is no finite one."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def distribution(question: Question, decision: Decision) -> dict[str, float]:

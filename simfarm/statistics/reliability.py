@@ -133,8 +133,8 @@ def reliability(p: Array, y: Array, clusters: Codes, *, n_bins: int = MOST_BINS,
         ece=max(0.0, plain - bias),
         interval=_bounds(plain, covariance, n, level),
         brier=mean_estimate((p - y) ** 2, cluster),
-        overconfidence=_difference(away * (p - y), cluster),
-        lean=_difference(p - y, cluster),
+        overconfidence=_difference(away * (p - y), cluster, float(weight @ np.maximum(p, 1 - p))),
+        lean=_difference(p - y, cluster, float(max(weight @ p, 1 - weight @ p))),
         n=len(p),
         level=level,
     )
@@ -149,9 +149,12 @@ def _known(p: Array, y: Array, clusters: Codes) -> NDArray[np.bool_]:
     return ~np.isnan(p) & ~np.isnan(y)
 
 
-def _difference(values: Array, cluster: Codes) -> Estimate:
+def _difference(values: Array, cluster: Codes, reach: float) -> Estimate:
+    """The clusters' mean, with room for one further cluster at the far end (`reach`): of verdicts near 0 or 1 a few
+    dozen people often all agree, and their variance is then none."""
     mean = mean_estimate(values, cluster)
-    return Estimate(mean.value, mean.influence, mean.clusters, rate=False)
+    unseen = np.array([reach / mean.n_clusters])
+    return Estimate(mean.value, mean.influence, mean.clusters, rate=False, shared=unseen)
 
 
 def _bins(p: Array, weight: Array, n_bins: int) -> Codes:

@@ -6,6 +6,7 @@ none of it: whether probabilities are some is asked by `data.decision.distributi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -123,7 +124,7 @@ def _level(value: str, description: str) -> str:
 
 def read_openai(answer: Any, request: Request, seconds: float, provider: str) -> Decision:
     """The decision in an answer of OpenAI's shape; answers are found by their names, by their place where they have
-    none. Raises `TransientError` where there are no answers at all."""
+    none and none is missing. Raises `TransientError` where there are no answers at all."""
     listed = answer.get("answers") if isinstance(answer, Mapping) else None
     if isinstance(listed, Mapping):
         # SGLang's own shape: keyed, as System One
@@ -134,7 +135,7 @@ def read_openai(answer: Any, request: Request, seconds: float, provider: str) ->
     found: dict[str, Any] = {}
     for place, given in enumerate(listed):
         name = given.get("name") if isinstance(given, Mapping) else None
-        if name is None and place < len(request.questions):
+        if name is None and len(listed) == len(request.questions):
             name = request.questions[place].name
         if isinstance(name, str) and name in known:
             found.setdefault(name, given)
@@ -173,13 +174,16 @@ def _decision(answer: Mapping[str, Any], request: Request, found: Mapping[str, A
 def _chances(question: Question, given: Mapping[str, Any]) -> dict[str, Any]:
     """Option -> what stands for its probability. An option that is named twice has none."""
     kind, listed = word(given, "type") or question.kind, given.get("probabilities")
-    if KINDS.get(kind, kind) == "predicate" and not isinstance(listed, Mapping):
+    if KINDS.get(kind, kind) != question.kind:
+        # the chance that a statement is true says nothing of two answers
+        return {}
+    if question.kind == "predicate" and not isinstance(listed, Mapping):
         yes = given.get("probability", given.get("noul"))
         number = isinstance(yes, int | float) and not isinstance(yes, bool)
         return dict(zip(question.values, (yes, 1 - yes) if number else (None, None), strict=False))
     pairs = list(_pairs(question, listed))
-    names = [name for name, _ in pairs]
-    return {name: chance if names.count(name) == 1 else None for name, chance in pairs}
+    times = Counter(name for name, _ in pairs)
+    return {name: chance if times[name] == 1 else None for name, chance in pairs}
 
 
 def _pairs(question: Question, listed: Any) -> Iterator[tuple[str, Any]]:
