@@ -180,6 +180,9 @@ def _rows(path: Path) -> pd.DataFrame:
         rows = rows[(rows["generator_1"] != rows["generator_2"]).fillna(True).astype(bool)]
         keys = (rows[c].astype(str) for c in ("generator_1", "generator_2", "instruction_id"))
         rows = rows.assign(item_id=[" / ".join(key) for key in zip(*keys, strict=True)])
+    for side in ("1", "2"):
+        if f"length_{side}" not in rows and f"output_{side}" in rows:
+            rows[f"length_{side}"] = rows[f"output_{side}"].str.len()
     if "model_shown_first" in rows and "order" not in rows:
         rows["order"] = rows["model_shown_first"].map({True: "21", False: "12"})
     if "order" in rows:

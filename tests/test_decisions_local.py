@@ -159,7 +159,7 @@ def test_probabilities_are_the_softmax_and_none_of_what_is_no_number() -> None:
     for nats in ([-1.0, math.nan], [math.nan, -1.0], [math.inf, -1.0], [-math.inf, -math.inf]):
         none = probabilities(BETTER, nats)
         assert none == {"A": None, "B": None}
-        with pytest.raises(ValueError, match="the probability of A is none"):
+        with pytest.raises(ValueError, match="the probability of A is no number"):
             distribution(BETTER, Decision({"preference": none}))
 
 

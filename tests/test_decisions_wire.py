@@ -209,7 +209,7 @@ def test_levels_that_are_numbers_are_told_from_their_places() -> None:
 def test_an_option_that_is_named_twice_has_no_probability() -> None:
     named = [{"value": "A", "probability": p} for p in (0.5, 0.5)]
     twice = CHOICE | {"name": "preference", "probabilities": named}
-    with pytest.raises(ValueError, match="the probability of A is none"):
+    with pytest.raises(ValueError, match="the probability of A is no number"):
         distribution(ASKED[0], read_openai(listed(twice), REQUEST, 0.1, "openai"))
 
 
@@ -254,7 +254,7 @@ def test_odd_answers_are_none(entry: Any) -> None:
         read_openai(listed(entry), REQUEST, 0.1, "openai"),
         read_systemone({"answers": {"preference": entry}}, REQUEST, 0.1, "systemone"),
     ):
-        with pytest.raises(ValueError, match=r"not answered|sum to|is none"):
+        with pytest.raises(ValueError, match=r"not answered|sum to|is no"):
             distribution(ASKED[0], decision)
 
 
@@ -296,12 +296,12 @@ def test_a_run(shape: str, tmp_path: Path) -> None:
 BAD: dict[str, tuple[Callable[[Any], Any], str]] = {
     "refused": (lambda one: {"type": "refusal", "name": one.get("name")}, "refused"),
     "sums to .5": (chances(0.25, 0.25), "the probabilities sum to 0.5"),
-    "NaN": (chances(math.nan, 0.5), "the probability of A is none"),
-    "infinite": (chances(math.inf, 0.5), "the probability of A is none"),
-    "texts": (chances("0.5", "0.5"), "the probability of A is none"),
-    "null": (chances(None, 1.0), "the probability of A is none"),
-    "negative": (chances(-0.5, 1.5), "the probability of A is none"),
-    "true": (chances(True, False), "the probability of A is none"),
+    "NaN": (chances(math.nan, 0.5), "the probability of A is no number"),
+    "infinite": (chances(math.inf, 0.5), "the probability of A is no number"),
+    "texts": (chances("0.5", "0.5"), "the probability of A is no number"),
+    "null": (chances(None, 1.0), "the probability of A is no number"),
+    "negative": (chances(-0.5, 1.5), "the probability of A is not from 0 to 1"),
+    "true": (chances(True, False), "the probability of A is no number"),
     "another option": (chances(0.5, 0.25, 0.25), r"the answer has an option that was not asked for \(C\)"),
     "no probabilities": (
         lambda one: {k: v for k, v in one.items() if k != "probabilities"},

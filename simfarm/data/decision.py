@@ -131,8 +131,10 @@ def distribution(question: Question, decision: Decision) -> dict[str, float]:
     known = {value: chances.get(value, 0.0) for value in values}
     read: dict[str, float] = {}
     for value, chance in known.items():
-        if chance is None or not -SLACK <= chance <= 1 + SLACK:
-            raise ValueError(f"the probability of {value[:40]} is none")
+        if chance is None:
+            raise ValueError(f"the probability of {value[:40]} is no number")
+        if not -SLACK <= chance <= 1 + SLACK:
+            raise ValueError(f"the probability of {value[:40]} is not from 0 to 1")
         read[value] = min(1.0, max(0.0, chance))
     total = math.fsum(read.values())
     if abs(total - 1) > min(MOST_SLACK, SLACK * (len(values) - 1)) + 1e-9:

@@ -46,6 +46,9 @@ PREFERENCE = "preference"
 ANSWER = "{answer}"
 """In a criterion's question: the label of an answer. Such a criterion is asked of each of the two."""
 
+PLACE = re.compile(r"\{\w+\}")
+"""What stands, or is meant to stand, for something else in a question."""
+
 CRITERION = ("name", "question", "levels")
 SHOWN = ("first", "second")
 """The two answers, as they are shown."""
@@ -109,14 +112,18 @@ def check_criteria(where: str, criteria: Sequence[Any]) -> None:
         if unknown := [key for key in criterion if key not in CRITERION]:
             raise InputError(f"{at}: unknown key {unknown[0]!r}; a criterion has {', '.join(CRITERION)}")
         name, text = criterion.get("name"), criterion.get("question")
-        if not isinstance(name, str) or not re.fullmatch(NAME, name) or name == PREFERENCE:
+        if not isinstance(name, str) or not re.fullmatch(NAME, name):
             raise InputError(f"{at}: name it in letters, digits, - and _, a letter first, not {name!r}")
+        if name == PREFERENCE:
+            raise InputError(f"{at}: {name!r} is what the verdict's own question is called; give another name")
         if name.endswith(ENDS):
             raise InputError(
                 f"{at}: the name {name!r} ends as those of one answer do ({', '.join(ENDS)}); give another"
             )
         if not isinstance(text, str) or not text.strip():
             raise InputError(f"{at}: its question must be a text, not {text!r}")
+        if other := next((word for word in PLACE.findall(text) if word != ANSWER), None):
+            raise InputError(f"{at}: its question has {other}, which stands for nothing; write {ANSWER} for an answer")
         _check_levels(at, criterion)
         names[name] += 1
     if twice := [name for name, count in names.items() if count > 1]:
@@ -136,6 +143,10 @@ def _check_levels(at: str, criterion: Mapping[str, Any]) -> None:
             f"{at}: levels must be 2 to {MOST_LEVELS} different texts, the lowest first (a number in quotes), "
             f"not {levels!r}"
         )
+    numbers = [level for level in levels if level.lstrip("-").replace(".", "", 1).isdecimal()]
+    if numbers and levels != [str(place) for place in range(len(levels))]:
+        # servers number the levels themselves, and a number could be either
+        raise InputError(f"{at}: levels that are numbers count from 0 (0, 1, 2 …), or take words, not {levels!r}")
 
 
 def check_drawn(where: str, sampling: Mapping[str, Any]) -> None:

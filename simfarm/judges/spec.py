@@ -71,7 +71,9 @@ class Judge:
             "delimiters": sorted(self.delimiters),
         }
         if verdict is not None and verdict.parser == "decision":
-            content["verdict"] = [verdict.parser, verdict.labels, verdict.question, verdict.descriptions]
+            # as a list: the model sees the options in this order
+            labels = list(verdict.labels.items())
+            content["verdict"] = [verdict.parser, labels, verdict.question, verdict.descriptions]
         if self.rule == "surface":
             from simfarm.judges.surface import WEIGHTS
 

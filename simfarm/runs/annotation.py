@@ -18,7 +18,7 @@ from simfarm.errors import InputError
 from simfarm.judges import Judge, load_judge
 from simfarm.judges.family import model_family
 from simfarm.judges.question import held, in_process, request_sampling
-from simfarm.runs.fitness import check_questions
+from simfarm.runs.fitness import check_questions, check_spec
 from simfarm.runs.options import JudgeOptions, RunOptions, by_name
 from simfarm.runs.parts import server_name
 from simfarm.runs.run import OpenModel, Run
@@ -43,7 +43,6 @@ class AnnotationRun(Run[Comparison, Annotation]):
     tallies: AnnotationTallies = field(default_factory=AnnotationTallies)
 
     columns: ClassVar[Sequence[str]] = ANNOTATION_COLUMNS
-    apart: ClassVar[str] = ", repairs apart"
 
     @classmethod
     def open(cls, judging: JudgeOptions | None = None, running: RunOptions | None = None) -> AnnotationRun:
@@ -64,10 +63,12 @@ class AnnotationRun(Run[Comparison, Annotation]):
             raise InputError(
                 f"the judge {judge.name!r} names no model; add {spelled('model', 'openai/gpt-6-luna')}, for example"
             )
+        if isinstance(spec, str):
+            check_spec(judge, spec)
         model = OpenModel.of(spec, running, usual_timeout(spec))
         judge = _on_model(judge, model, judging, running)
-        model.backend.check(model.name, judge.sampling)
         check_questions(judge, model.backend, model.name)
+        model.backend.check(model.name, judge.sampling)
         model.refuse_unsent(judge.sampling, (name for name in DRAWN if name in judging.sampling()))
         return cls(
             judge=judge,
@@ -113,7 +114,10 @@ class AnnotationRun(Run[Comparison, Annotation]):
         if self.backend is not None:
             lines += self._unwanted_thoughts()
             if self.judge.until is not None:
-                lines.append(f"warning: by the judge's file {self.model} is shut down on {self.judge.until}")
+                lines.append(
+                    f"warning: by the judge's file {self.model} is shut down on {self.judge.until}: "
+                    f"{spelled('model', 'PREFIX/NAME')} names another"
+                )
             family = model_family(self.judge.model or self.model)
             names = {name for pair in records for name in (pair.generator_1, pair.generator_2)}
             kin = sorted(name for name in names if name and model_family(name) == family)
@@ -133,6 +137,11 @@ class AnnotationRun(Run[Comparison, Annotation]):
             return []
         room = f"up to {most - limit:,} tokens are allowed for that, beside {limit:,} of a verdict"
         return [f"warning: {self.model} cannot but think, though the judge wants none of it: {room}"]
+
+    @property
+    def apart(self) -> str:
+        """A reply that cannot be read is asked for once more; a decision is read, or there is none."""
+        return "" if self.judge.questions else ", repairs apart"
 
     def _counted(self, records: Sequence[Comparison]) -> str:
         asked = [call.order is not None for call in self.calls(records)]
@@ -186,6 +195,12 @@ class AnnotationRun(Run[Comparison, Annotation]):
             repaired = f", {plural(tallies.repaired, 'answer')} repaired by asking again" if tallies.repaired else ""
             lines += [self._answers(self.pace()) + repaired, *tallies.stats.warnings()]
         lines += [f"no verdict {count}×: {problem}" for problem, count in tallies.problems.most_common(5)]
+        if tallies.unmarked:
+            asked_of = (len(self.judge.questions) - 1) * status["verdict"]
+            lines.append(
+                f"warning: {tallies.unmarked:,} of {plural(asked_of, 'mark')} by criteria are missing (refused or not "
+                "answered); the verdicts stand"
+            )
         if tallies.cut_off:
             lines.append(
                 f"warning: {plural(tallies.cut_off, 'verdict was', 'verdicts were')} cut off by the token limit, where "

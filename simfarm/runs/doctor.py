@@ -27,7 +27,7 @@ from simfarm.engine.prices import Tariff, price_table
 from simfarm.errors import InputError, ProviderError
 from simfarm.judges import Judge, list_judges
 from simfarm.runs.enquiries import CLAIM, DRAWN, IS_TRUE, LETTER, NUMBER, PLAIN, SCHEMA, STEPS
-from simfarm.runs.findings import Examination, Finding
+from simfarm.runs.findings import Examination, Finding, tokens_of
 from simfarm.runs.fitness import check_questions
 from simfarm.runs.options import RunOptions
 from simfarm.text.masking import shown_url
@@ -38,6 +38,9 @@ MOST_CALLS = 8
 
 TIMEOUT = 60.0
 """Seconds a server has for a call."""
+
+NO_CHAT = (404, 405, 501)
+"""Statuses of a server that may have an address for decisions alone."""
 
 READS_TEXT = "a judge that reads text: pairwise-reasoned"
 VARIES = "--repeats shows how far its verdicts vary"
@@ -66,6 +69,8 @@ async def examine(
             await doctor.weigh()
             await doctor.hold()
             await doctor.decide()
+        elif isinstance(backend, Decider) and doctor.tap.status in NO_CHAT:
+            answers = await doctor.meet()
         if answers:
             doctor.serve(judge)
         if not backend.in_process:
@@ -88,6 +93,7 @@ class _Doctor:
         self.examination = Examination(model if backend.in_process else f"{backend.name}/{model}")
         self.add = self.examination.add
         self.rates: dict[str, str] = {}
+        self.alone = False
 
     async def ask(self, messages: tuple[Message, ...], **sampling: Any) -> Completion | Exception:
         """The completion, or what came instead of one."""
@@ -128,7 +134,7 @@ class _Doctor:
         self.add(
             "reply",
             replied,
-            f"{reply.finish_reason or 'stop'}, {_tokens(reply)}",
+            f"{reply.finish_reason or 'stop'}, {tokens_of(reply)}",
             "" if replied else "raise max_tokens",
         )
         if objection:
@@ -167,7 +173,7 @@ class _Doctor:
         tap = self.tap
         thought = reply.thinking_tokens
         if thought is None and not reply.text.strip() and reply.finish_reason == "length":
-            self.add("thinks first", True, f"used up {_tokens(reply)} and replied nothing", self._less())
+            self.add("thinks first", True, f"used up {tokens_of(reply)} and replied nothing", self._less())
         elif thought is None:
             self.add("thinks first", None, "the answer does not count it")
         else:
@@ -237,13 +243,20 @@ class _Doctor:
         self.add("JSON schema", kept, detail, "" if kept else remedy)
 
     async def meet(self) -> bool:
-        """Whether a model that only decides answers at all."""
+        """Whether a model that only decides answers at all; where it does not, what was found before stands."""
+        before, self.examination.findings = self.examination.findings, []
         error = await self.decide()
         found, self.examination.findings = self.examination.findings, []
+        if error is not None and before:
+            self.examination.findings = before
+            return False
         if error is not None:
             self._refused(error, ["server", "key", "model", "decisions"])
             return False
         self._let_in()
+        self.alone = True
+        if before:
+            self.add("reply", False, "it decides and writes no text", "the judge pairwise-decision")
         self.examination.findings += found
         return self.examination.is_yes("decisions")
 
@@ -326,6 +339,8 @@ class _Doctor:
 
     def _unserved(self, judge: Judge) -> str | None:
         """Why a judge cannot be served, None where it can."""
+        if self.alone and not judge.questions:
+            return "it needs a text; use the judge pairwise-decision"
         weighs = judge.verdict is not None and judge.verdict.parser == "token_logprobs"
         if weighs and not self.examination.is_yes("log probabilities"):
             return f"it needs log probabilities; use {READS_TEXT}"
@@ -342,9 +357,3 @@ class _Doctor:
 def _is_no(error: Exception) -> bool | None:
     """False where a failure answers the question; None where it may pass, or was no call at all."""
     return None if isinstance(error, TransientError) or str(error).startswith(NOT_ASKED) else False
-
-
-def _tokens(reply: Completion) -> str:
-    if reply.input_tokens is None or reply.output_tokens is None:
-        return "tokens not counted"
-    return f"{reply.input_tokens:,} tokens in, {reply.output_tokens:,} out"

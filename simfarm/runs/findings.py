@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["Examination", "Finding"]
+from simfarm.data.exchange import Completion
+
+__all__ = ["Examination", "Finding", "tokens_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +38,10 @@ class Examination:
 
     def is_yes(self, question: str) -> bool:
         return any(f.question == question and f.answer == "yes" for f in self.findings)
+
+
+def tokens_of(reply: Completion) -> str:
+    """What a reply took, in words."""
+    if reply.input_tokens is None or reply.output_tokens is None:
+        return "tokens not counted"
+    return f"{reply.input_tokens:,} tokens in, {reply.output_tokens:,} out"

@@ -15,10 +15,30 @@ from simfarm.backends.http.retirements import retirement
 from simfarm.errors import InputError
 from simfarm.judges import Judge
 
-__all__ = ["check_questions", "doubts", "last_day"]
+__all__ = ["check_questions", "check_spec", "doubts", "last_day"]
+
+NO_DECISIONS = ("anthropic",)
+"""Prefixes of those who have none, which is known without a key."""
+
+DECIDES = {"openai": ("gpt-6-luna",)}
+"""Whose models decide at their provider's own address, by its pages of 27 November 2026."""
 
 SOON = timedelta(days=90)
 """A board is added to for longer than this."""
+
+
+def check_spec(judge: Judge, spec: str) -> None:
+    """Refuse a decision judge on a provider without decisions, before its key is asked for. Raises `InputError`."""
+    prefix = spec.partition("/")[0]
+    if judge.questions and prefix in NO_DECISIONS:
+        raise InputError(_no_decisions(prefix))
+
+
+def _no_decisions(prefix: str) -> str:
+    return (
+        f"{prefix}/ gives no decisions: use a judge that reads text (pairwise-reasoned, pairwise-letter), or a model "
+        "that decides (openai/gpt-6-luna, systemone/NAME, a model on this machine)"
+    )
 
 
 def check_questions(judge: Judge, backend: Backend, model: str) -> None:
@@ -32,10 +52,7 @@ def check_questions(judge: Judge, backend: Backend, model: str) -> None:
             )
         return
     if not isinstance(backend, Decider):
-        raise InputError(
-            f"{backend.name}/ gives no decisions: use a judge that reads text (pairwise-reasoned, pairwise-letter), or "
-            "a model that decides (openai/gpt-6-luna, systemone/NAME, a model on this machine)"
-        )
+        raise InputError(_no_decisions(backend.name))
     backend.check_questions(model, judge.questions)
 
 
@@ -44,10 +61,14 @@ def doubts(judge: Judge, today: date | None = None) -> Iterator[str]:
     also that it ends soon. Nothing for a rule."""
     if judge.rule is not None:
         return
+    prefix, _, name = (judge.model or "").partition("/")
     try:
-        check_thinking((judge.model or "").partition("/")[2], None, judge.sampling)
+        check_spec(judge, judge.model or "")
+        check_thinking(name, None, judge.sampling)
     except InputError as error:
         yield str(error)
+    if judge.questions and name not in DECIDES.get(prefix, (name,)):
+        yield f"{prefix}/ gives decisions by {', '.join(DECIDES[prefix])} alone, unless --base-url names another server"
     end = last_day(judge)
     if end is None or today is None or end > today + SOON:
         return

@@ -101,13 +101,15 @@ class Run(ABC, Generic[Record, Result]):
     adds_to: ClassVar[str] = "this board"
     """What the results are added to, for warnings."""
 
-    apart: ClassVar[str] = ""
-    """What an estimate leaves out, in words."""
-
     @property
     @abstractmethod
     def name(self) -> str:
         """Whom the results are by."""
+
+    @property
+    def apart(self) -> str:
+        """What an estimate leaves out, in words."""
+        return ""
 
     @abstractmethod
     def count(self, records: Sequence[Record]) -> int:

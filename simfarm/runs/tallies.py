@@ -41,7 +41,7 @@ class Tallies(ABC):
 @dataclass(slots=True)
 class AnnotationTallies(Tallies):
     """Annotations by `status`, and why some have no verdict. `exhausted` counts unparseable ones that no run asks again
-    by itself, `refused` calls refused for good."""
+    by itself, `refused` calls refused for good, `unmarked` the criteria of verdicts that have no score."""
 
     status: Counter[str] = field(default_factory=Counter)
     problems: Counter[str] = field(default_factory=Counter)
@@ -51,6 +51,7 @@ class AnnotationTallies(Tallies):
     cut_off: int = 0
     exhausted: int = 0
     refused: int = 0
+    unmarked: int = 0
 
     @property
     def missing(self) -> int:
@@ -77,6 +78,7 @@ class AnnotationTallies(Tallies):
         self.cut_off += more.cut_off
         self.exhausted += more.exhausted
         self.refused += more.refused
+        self.unmarked += more.unmarked
 
 
 class Failure(NamedTuple):

@@ -255,6 +255,8 @@ async def annotate(
         except BudgetError as error:
             tallies.stopped = str(error)
             return _failed(call, "not asked: the budget was reached", _paid(paid, engine))
+        if verdict.p_second is not None and call.member.judge.questions:
+            tallies.unmarked += len(call.member.judge.questions) - 1 - len(verdict.scores or ())
         tallies.exhausted += verdict.p_second is None and attempts >= MAX_ATTEMPTS
         tallies.repaired += len(given) == 2 and verdict.p_second is not None
         tallies.cut_off += verdict.p_second is None and isinstance(given[-1], Completion) and is_cut_off(given[-1])

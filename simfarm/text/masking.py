@@ -40,6 +40,10 @@ def shown_url(url: str) -> str:
     return f"{scheme}{separator}{host}{more}"
 
 
+ROUTES = frozenset({"accounts", "completions", "decisions", "inference", "invocations", "openai", "systemone"})
+"""Parts of an address that are no secret: a complaint about one of them says what is wrong with it."""
+
+
 def secrets_of(base_url: str | None, *variables: str) -> set[str]:
     """What a message must not repeat: the keys in these variables, the parts of an address beyond its host."""
     secrets = {value.strip() for name in variables if (value := os.environ.get(name))}
@@ -50,7 +54,8 @@ def secrets_of(base_url: str | None, *variables: str) -> set[str]:
             return secrets
         user = parts.netloc.rpartition("@")[0]
         pieces = [*parts.path.split("/"), *re.split(r"[&=;]", parts.query), *user.split(":"), parts.fragment]
-        secrets |= {form for piece in pieces if len(piece) >= 6 for form in (piece, unquote(piece))}
+        long = {piece for piece in pieces if len(piece) >= 6 and piece not in ROUTES}
+        secrets |= {form for piece in long for form in (piece, unquote(piece))}
     return {value for value in secrets if len(value) >= 4}
 
 
