@@ -323,6 +323,26 @@ def test_what_is_no_distribution_is_no_verdict(shape: str, case: str, tmp_path: 
         assert re.search(told, annotation.error or "")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Could not process the input. If you have questions, contact support.",
+        "Unsupported content: role play",
+        "Unsupported content: the description of a weapon is not allowed",
+    ],
+)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_questions_that_were_answered_are_not_what_a_row_is_refused_for(shape: str, words: str, tmp_path: Path) -> None:
+    refused = raw(400, {"error": {"message": words, "type": "invalid_request_error"}})
+    with Loopback(decision=answer_decision, refuse=lambda call: refused if "Question 3" in call.prompt else None) as s:
+        annotations, _ = judged(shape, s, tmp_path, concurrency=1)
+        sent = {json.dumps([call.body["questions"], type(call.body.get("input")).__name__]) for call in s.calls}
+        assert s.received == 12
+    assert [annotation.status for annotation in annotations].count("verdict") == 10
+    assert statuses(annotations) == {"verdict", "error"}
+    assert len(sent) == 1, "all pairs are asked in the same words"
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_rounded_probabilities_are_a_verdict(shape: str, tmp_path: Path) -> None:
     with Loopback(decision=changed(chances(0.67, 0.34))) as server:

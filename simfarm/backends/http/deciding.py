@@ -21,7 +21,7 @@ from simfarm.backends.http.complaints import error_fields, unquoted
 from simfarm.backends.http.decisions import BREAKPOINT
 from simfarm.backends.http.dialect import objects, refuse_wanted
 from simfarm.backends.http.failures import Asker, answer_error, connection_error, status_error, words_of
-from simfarm.data.decision import Decision
+from simfarm.data.decision import Decision, Question
 from simfarm.data.exchange import CallError, Request
 
 __all__ = ["Deciding"]
@@ -51,6 +51,7 @@ class Deciding:
     ) -> None:
         self._client, self._asker, self._url, self._body, self._read = client, asker, url, body, read
         self._without: defaultdict[str, set[str]] = defaultdict(lambda: set(spared))
+        self._answered: set[tuple[str, tuple[Question, ...]]] = set()
 
     async def decide(self, request: Request) -> Decision:
         """The answers to a request's questions. A body that is refused for what it is understood without is sent again
@@ -64,7 +65,14 @@ class Deciding:
             except openai.APIStatusError as error:
                 if error.status_code in (400, 422) and self._learns(request, body, error_fields(error.body)):
                     continue
-                raise status_error(error.status_code, error.response.headers, error.body, asker, request) from None
+                raise status_error(
+                    error.status_code,
+                    error.response.headers,
+                    error.body,
+                    asker,
+                    request,
+                    answered=self._has_answered(request),
+                ) from None
             except (openai.APIConnectionError, aiohttp.ClientError) as error:
                 raise connection_error(error, asker.name, asker.base_url) from None
             except UnicodeEncodeError:
@@ -73,14 +81,20 @@ class Deciding:
             failed = answer_error(read, asker, request)
             if failed is not None:
                 raise failed
-            return self._read(read, request, time.perf_counter() - started, asker.name)
+            decision = self._read(read, request, time.perf_counter() - started, asker.name)
+            self._answered.add((request.model, request.questions))
+            return decision
+
+    def _has_answered(self, request: Request) -> bool:
+        """Whether these questions were answered before: then a refusal is about what they are asked about."""
+        return (request.model, request.questions) in self._answered
 
     def _learns(self, request: Request, body: Mapping[str, Any], error: Mapping[str, str]) -> bool:
         """Whether a refusal is about what can be spared, by this call or by another while it was under way: then the
         request is to be sent again. Raises `ProviderError` for what was asked for by name."""
         error, without = unquoted(error, request.messages), self._without[request.model]
         said = f"{error['param']} {error['message']}".lower()
-        if objects(error):
+        if objects(error) and not self._has_answered(request):
             words = words_of(error, self._asker, request)
             refuse_wanted(request.model, request.sampling, said, f": {words}" if words else "")
             for name, (named, told) in SPARED.items():

@@ -21,6 +21,7 @@ from simfarm.backends.http.complaints import error_fields, provider_words, retry
 from simfarm.backends.http.meanings import (
     BAD_KEY,
     NOT_THERE,
+    QUESTIONS,
     of_the_row,
     overloaded,
     stop_for,
@@ -147,9 +148,10 @@ def words_of(error: Mapping[str, str], asker: Asker, request: Request) -> str:
 
 
 def status_error(
-    status: int, headers: Mapping[str, str], body: object, asker: Asker, request: Request
+    status: int, headers: Mapping[str, str], body: object, asker: Asker, request: Request, *, answered: bool = False
 ) -> CallError | TransientError | ProviderError:
-    """The exception for an HTTP error status, by the status and what `meanings` makes of the words.
+    """The exception for an HTTP error status, by the status and what `meanings` makes of the words. Questions that were
+    `answered` before are not what is refused.
 
     Stops the run (`ProviderError`): a key, an account, a model or an address that no call gets past. Comes back
     (`TransientError`): 408, 409, 429, 498 and 5xx. Anything else is this row's own (`CallError`).
@@ -161,7 +163,7 @@ def status_error(
         return CallError(line, own=True)
     meaning = stop_for_decisions if request.questions else stop_for
     stop = meaning(status, unquoted(fields, request.messages))
-    if stop is not None:
+    if stop is not None and not (answered and stop is QUESTIONS):
         where = asker.name + (f" at {shown_url(asker.base_url)}" if asker.base_url else "")
         other = "openai/NAME for OpenAI's shape" if asker.name == "systemone" else "systemone/NAME for System One's"
         what, remedy = (text.format(model=request.model, key=key, other=other) for text in (stop.what, stop.remedy))
