@@ -324,3 +324,26 @@ def test_it_fits_a_terminal(here: Path, capsys: pytest.CaptureFixture[str], monk
     told = capsys.readouterr().out.splitlines()
     assert max(map(len, told)) <= 80
     assert sum("bridged" in line for line in told) == 6
+
+
+def test_a_model_that_lost_every_comparison_is_not_yet_judged_enough(here: Path) -> None:
+    part = sorted(np.random.default_rng(2).choice(400, 40, replace=False).tolist())
+    write("old.jsonl", rows_of("old", MODELS | {"never": -50.0}, range(400)))
+    write("new.jsonl", rows_of("new", MODELS | {"never": -50.0}, part))
+    table = simfarm.rejudge("old.jsonl", "new.jsonl", bridge=True).table.set_index("model")
+    never = table.loc["never"]
+    # its interval is wide though all verdicts agree: what forty have not seen may still be there
+    assert never["win_rate_high"] > 4
+    assert 60 < never["to_judge"] < 200
+
+
+def test_files_in_the_wrong_order_are_said_to_be(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    part = sorted(np.random.default_rng(2).choice(400, 120, replace=False).tolist())
+    write("old.jsonl", rows_of("old", MODELS, range(400)))
+    write("new.jsonl", rows_of("new", MODELS, part))
+    assert main(["rejudge", "--bridge", "new.jsonl", "old.jsonl"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "1,680 verdicts of the new judge on comparisons that the old one never judged are left out" in said
+    assert "name the old judge's file first" in said
+    assert main(["rejudge", "--bridge", "old.jsonl", "new.jsonl"]) == 0
+    assert "left out" not in capsys.readouterr().err

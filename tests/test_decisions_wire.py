@@ -27,6 +27,7 @@ from simfarm.errors import InputError, ProviderError
 from simfarm.runs.annotation import AnnotationRun
 from simfarm.runs.doctor import examine
 from simfarm.runs.options import JudgeOptions, RunOptions
+from simfarm.text.masking import masked, secrets_of
 
 KEY = "sk-very-secret-000000"
 PAIRS = [Comparison(f"Question {i}?", f"One {i}.", f"Two {i}.", "a", "b") for i in range(6)]
@@ -549,6 +550,28 @@ def test_a_doctor_of_a_model_that_only_decides(fault: str | None, answers: dict[
     assert {question: found[question] for question in answers} == answers
     assert (made.judges, made.fit) == ((["pairwise-decision"], True) if fault is None else ([], False))
     assert KEY not in str(made)
+
+
+def test_a_doctor_of_a_server_of_decisions_alone() -> None:
+    """Its address for chat completions is not there, which says nothing of the other."""
+    with Loopback(decision=answer_decision, refuse=lambda call: None if call.wire == "decisions" else "404-path") as s:
+        backend, model = open_backend("openai/judge", base_url=f"{s.url}/v1")
+        made = asyncio.run(examine(backend, model))
+    found = {one.question: one.answer for one in made.findings}
+    assert (found["server"], found["reply"], found["decisions"]) == ("yes", "no", "yes")
+    assert (made.judges, made.fit) == (["pairwise-decision"], True)
+    with Loopback(decision=answer_decision, refuse=lambda call: "404-path") as server:
+        backend, model = open_backend("openai/judge", base_url=f"{server.url}/v1")
+        made = asyncio.run(examine(backend, model))
+    # nothing is there: what the first call found stands
+    assert [one for one in made.findings if one.question == "server" and "check --base-url" in one.told]
+    assert (made.judges, made.fit) == ([], False)
+
+
+def test_a_wrong_address_is_named_in_the_servers_words() -> None:
+    secrets = secrets_of("http://host/v1/decisions/a-path-that-is-a-token")
+    said = masked("no route /v1/decisions/a-path-that-is-a-token/decisions", secrets)
+    assert said == "no route /v1/decisions/[key]/decisions"
 
 
 def test_where_system_one_goes_and_with_which_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,8 @@ from simfarm.backends.local.embedded import cache_dir
 from simfarm.cli import main
 from simfarm.data.exchange import CallError, Completion, Request, TokenLogprob
 from simfarm.errors import InputError
-from simfarm.runs.doctor import MOST_CALLS, examine, most_cost
+from simfarm.runs.doctor import examine
+from simfarm.runs.enquiries import MOST_CALLS, most_cost
 
 KEY = "sk-secret-0123456789abcdef"
 RATES = {"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "200000", "x-ratelimit-remaining-tokens": "9"}

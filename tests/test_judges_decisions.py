@@ -27,6 +27,7 @@ from simfarm.judges import Judge, load_judge
 from simfarm.judges.decisions import PREFERENCE
 from simfarm.judges.protocols import pairwise
 from simfarm.runs.annotation import AnnotationRun
+from simfarm.runs.fitness import doubts
 from simfarm.runs.options import JudgeOptions, RunOptions
 from simfarm.runs.verdicts import Member, plan_calls, request_for
 
@@ -202,6 +203,21 @@ def test_criteria_are_questions_of_the_same_request(tmp_path: Path) -> None:
     assert (rows[0].input_tokens, rows[0].output_tokens, rows[0].model) == (100, 0, "tiny@1")
 
 
+def test_marks_that_are_missing_are_counted(tmp_path: Path) -> None:
+    criteria = [{"name": "right", "question": "{answer} is right."}, {"name": "odd", "question": "It is odd."}]
+
+    def chances(question: Question, shown: str) -> Any:
+        if question.name == "odd":
+            return None if "Say 2" in shown else "gone"
+        return {"A": 0.5, "B": 0.5} if question.kind == "choice" else {"yes": 0.5, "no": 0.5}
+
+    rows, run = annotated(deciding(tmp_path / "j", criteria), Decider(chances), tmp_path / "s.sqlite")
+    assert {row.status for row in rows} == {"verdict"}
+    assert [line for line in run.closing_lines() if "6 of 18 marks by criteria are missing" in line]
+    _, run = annotated(deciding(tmp_path / "p"), Decider(chances), tmp_path / "s.sqlite")
+    assert not [line for line in run.closing_lines() if "marks" in line]
+
+
 def test_both_orders_are_averaged_and_half_of_a_swap_is_no_verdict(tmp_path: Path) -> None:
     def chances(question: Question, shown: str) -> dict[str, float] | None:
         if "Say 3" in shown and "3 3, with" in shown:
@@ -339,7 +355,8 @@ def test_every_bad_key_is_one_line_and_marked_by_the_schema(
     assert message in said
     assert said.count("\n") == 1
     judge = {key: value for key, value in (GOOD | DECIDING | changes).items() if value != "REMOVED"}
-    assert not is_valid(judge)
+    # what the levels are in all is what a schema cannot ask
+    assert is_valid(judge) == ("count from 0" in message)
 
 
 @pytest.mark.parametrize(
@@ -384,12 +401,15 @@ def test_the_hash_covers_the_questions(tmp_path: Path) -> None:
         deciding(tmp_path / "1", question="Which is worse?"),
         deciding(tmp_path / "2", descriptions={"A": "the first"}),
         deciding(tmp_path / "3", labels={"B": "first", "A": "second"}),
-        # the same options, shown to the model in another order
-        deciding(tmp_path / "6", labels={"B": "second", "A": "first"}),
         deciding(tmp_path / "4", [criterion]),
         deciding(tmp_path / "5", [criterion | {"levels": ["no", "yes"]}]),
     ]
     assert len({load_judge(folder).hash for folder in folders}) == len(folders)
+    judge = load_judge(folders[0])
+    assert judge.verdict is not None
+    # the same options, which the model sees in another order
+    turned = dict(reversed(judge.verdict.labels.items()))
+    assert replace(judge, verdict=replace(judge.verdict, labels=turned)).hash != judge.hash
 
 
 @pytest.mark.parametrize(
@@ -402,8 +422,35 @@ def test_what_draws_is_refused_beside_a_decision_judge(option: list[str], capsys
     assert "a decision judge generates no text" in capsys.readouterr().err
 
 
-def test_a_backend_that_cannot_decide_names_what_to_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test")
+def test_what_a_request_takes_at_most_counts_every_word_of_its_questions() -> None:
+    plain = Request("m", ({"role": "user", "content": "x" * 300},))
+    options = (Option("A", "a" * 300), Option("B" * 150, "b" * 150))
+    asked = replace(plain, questions=(Question("q", "choice", "?" * 300, options),))
+    assert estimate_tokens(asked) - estimate_tokens(plain) > 300
+    assert estimate_tokens(asked) - estimate_tokens(plain) < 350
+
+
+@pytest.mark.parametrize(
+    ("model", "doubt"),
+    [
+        ("anthropic/claude-haiku-5-5", "anthropic/ gives no decisions"),
+        ("openai/gpt-5.4-mini", "openai/ gives decisions by gpt-6-luna alone"),
+        ("openai/gpt-6-luna", None),
+        ("systemone/jev-latest", None),
+    ],
+)
+def test_a_judge_is_doubted_whose_model_is_known_not_to_decide(tmp_path: Path, model: str, doubt: str | None) -> None:
+    said = list(doubts(load_judge(write(tmp_path / "j", DECIDING | {"model": model}))))
+    assert [line.startswith(doubt or "-") for line in said] == ([True] if doubt else [])
+
+
+@pytest.mark.parametrize("key", ["sk-test", None])
+def test_a_backend_that_cannot_decide_names_what_to_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str | None
+) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    if key:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", key)
     judging = JudgeOptions(judge="pairwise-decision", model="anthropic/claude-haiku-5-5")
     with pytest.raises(InputError, match=r"anthropic/ gives no decisions: use a judge that reads text \(pairwise-"):
         AnnotationRun.open(judging, RunOptions(store=tmp_path / "s.sqlite"))

@@ -46,7 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.backends import open_backend
     from simfarm.engine.prices import price_table
     from simfarm.judges import load_judge
-    from simfarm.runs.doctor import MOST_CALLS, examine, most_cost
+    from simfarm.runs.doctor import examine
+    from simfarm.runs.enquiries import MOST_CALLS, most_cost
     from simfarm.runs.options import RunOptions
 
     judge = load_judge(arguments.judge) if arguments.judge else None

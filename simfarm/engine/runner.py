@@ -188,9 +188,7 @@ class Engine:
 
     async def _ask(self, key: bytes | None, request: Request, kind: type[Answer]) -> Answer:
         if self._budget is not None and self.estimate(request)[2] is None:
-            raise InputError(
-                f"--budget needs the price of {request.model}, unknown at this address: add --price IN,OUT"
-            )
+            raise InputError(f"--budget: the price of {request.model} is unknown at this address; add --price IN,OUT")
         await self.lifetime.read(request.model)
         mark, paid = object(), list[Completion]()
         attempt = failures = 0

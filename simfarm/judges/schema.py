@@ -1,9 +1,9 @@
 """The JSON Schema of a judge's file, so that an editor completes its keys and marks what loading would refuse.
 
 It is built from the words that loading knows (`simfarm.judges.fields`, `.spec`, `.parsers`), which nobody then writes
-down twice. Four rules cannot be said in a schema and are left to `simfarm judges check`: that the template is there,
-that it uses `criteria` where they are listed, that the two fields of a JSON reply have two names, and that what is
-described are labels.
+down twice. Five rules cannot be said in a schema and are left to `simfarm judges check`: that the template is there,
+that it uses `criteria` where they are listed, that the two fields of a JSON reply have two names, that what is
+described are labels, and that levels which are numbers count from 0.
 """
 
 from __future__ import annotations
@@ -86,7 +86,11 @@ def _criterion() -> dict[str, Any]:
                 "pattern": f"^{NAME}$",
                 "not": {"pattern": f"^{PREFERENCE}$|({'|'.join(ENDS)})$"},
             },
-            "question": {**TEXT, "description": f"what is asked; with {ANSWER} in it, of each of the two answers"},
+            "question": {
+                **TEXT,
+                "not": {"pattern": r"\{(?!answer\})\w+\}"},
+                "description": f"what is asked; with {ANSWER} in it, of each of the two answers",
+            },
             "levels": {
                 "type": "array",
                 "items": level,

@@ -221,9 +221,12 @@ def _carried(
 
 
 def _spread(own: Calibrated) -> float:
-    """Variance over instructions of the new verdict given the old one."""
+    """Variance over instructions of the new verdict given the old one; at least that of half an unseen verdict, for a
+    part in which all agree has none of its own."""
     labels = own.human
-    return labels.n_clusters * labels.standard_error**2 * (1 - max(own.rho, 0.0) ** 2)
+    unseen = 0.5 / (labels.n_clusters + 1)
+    seen = labels.n_clusters * labels.standard_error**2 * (1 - max(own.rho, 0.0) ** 2)
+    return max(seen, unseen * (1 - unseen))
 
 
 def _to_judge(
@@ -269,6 +272,12 @@ def _warnings(
         lines.append(
             f"the comparisons{whose} judged by both do not look like a random part of the old file ({what}, "
             f"p = {worst[0]:.1g}); if they are not one, the carried rates are biased: judge a part drawn at random"
+        )
+    unused = int((table["p"].isna() & table["new"].notna() & table["model"].isin(judged)).sum())
+    if unused:
+        lines.append(
+            f"{plural(unused, 'verdict')} of the new judge on comparisons that the old one never judged are left out: "
+            "name the old judge's file first"
         )
     if link is not None:
         beyond = board[board["how"] == "link"]

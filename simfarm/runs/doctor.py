@@ -26,15 +26,13 @@ from simfarm.data.exchange import CallError, Completion, Message, Metered, Reque
 from simfarm.engine.prices import Tariff, price_table
 from simfarm.errors import InputError, ProviderError
 from simfarm.judges import Judge, list_judges
-from simfarm.runs.enquiries import CLAIM, DRAWN, IS_TRUE, LETTER, NUMBER, PLAIN, SCHEMA, STEPS
+from simfarm.runs.enquiries import CLAIM, DRAWN, IS_TRUE, LETTER, MOST_CALLS, NUMBER, PLAIN, SCHEMA, STEPS
 from simfarm.runs.findings import Examination, Finding, tokens_of
 from simfarm.runs.fitness import check_questions
 from simfarm.runs.options import RunOptions
 from simfarm.text.masking import shown_url
 
-__all__ = ["MOST_CALLS", "examine", "most_cost"]
-
-MOST_CALLS = 8
+__all__ = ["examine"]
 
 TIMEOUT = 60.0
 """Seconds a server has for a call."""
@@ -44,16 +42,6 @@ NO_CHAT = (404, 405, 501)
 
 READS_TEXT = "a judge that reads text: pairwise-reasoned"
 VARIES = "--repeats shows how far its verdicts vary"
-
-
-def most_cost(backend: Backend, model: str, price: tuple[float, float] | None) -> float | None:
-    """US dollars that an examination costs at most, None where the model's price is unknown."""
-    if backend.in_process:
-        return 0.0
-    request = Request(model, PLAIN, DRAWN)
-    bound = backend.most_tokens(request)
-    one = None if bound is None else Tariff(backend.name, backend.base_url, price).most(model, 200, bound)
-    return None if one is None else one * MOST_CALLS
 
 
 async def examine(

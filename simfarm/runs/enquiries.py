@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from simfarm.backends.base import Backend
 from simfarm.backends.http.meanings import (
     BAD_KEY,
     NO_ACCESS,
@@ -16,9 +17,13 @@ from simfarm.backends.http.meanings import (
     UNKNOWN,
 )
 from simfarm.data.decision import Question
-from simfarm.data.exchange import Message
+from simfarm.data.exchange import Message, Request
+from simfarm.engine.prices import Tariff
 
-__all__ = ["CLAIM", "DRAWN", "IS_TRUE", "LETTER", "NUMBER", "PLAIN", "SCHEMA", "STEPS"]
+__all__ = ["CLAIM", "DRAWN", "IS_TRUE", "LETTER", "MOST_CALLS", "NUMBER", "PLAIN", "SCHEMA", "STEPS", "most_cost"]
+
+MOST_CALLS = 8
+"""Of an examination."""
 
 STEPS: Mapping[str, tuple[str, ...]] = {
     "server": (NOT_THERE.what, NO_DECISIONS_HERE.what),
@@ -46,3 +51,13 @@ CLAIM: tuple[Message, ...] = ({"role": "user", "content": "7 is larger than 3."}
 IS_TRUE = Question("true", "predicate", "What the input says is true.")
 DRAWN = {"temperature": 0, "seed": 7, "max_tokens": 64}
 """More than a label needs, so that nobody switches a model's thinking off for this question."""
+
+
+def most_cost(backend: Backend, model: str, price: tuple[float, float] | None) -> float | None:
+    """US dollars that an examination costs at most, None where the model's price is unknown."""
+    if backend.in_process:
+        return 0.0
+    request = Request(model, PLAIN, DRAWN)
+    bound = backend.most_tokens(request)
+    one = None if bound is None else Tariff(backend.name, backend.base_url, price).most(model, 200, bound)
+    return None if one is None else one * MOST_CALLS

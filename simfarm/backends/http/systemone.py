@@ -96,8 +96,8 @@ class SystemOneBackend:
 
 def _refuse(model: str, what: str) -> NoReturn:
     raise InputError(
-        f"systemone/{model} only decides and takes no {what}: use the judge pairwise-decision for verdicts, and for text "
-        "a model that writes (openai/NAME)"
+        f"systemone/{model} only decides and takes no {what}: use the judge pairwise-decision for verdicts, or a model "
+        "that writes text (openai/NAME)"
     )
 
 
