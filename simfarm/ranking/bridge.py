@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -56,7 +56,7 @@ class Bridged:
     baseline: str
     level: float
     table: pd.DataFrame
-    estimates: Mapping[str, Estimate]
+    estimates: Mapping[str, Estimate] = field(repr=False)
     link: Link | None
     no_link: str | None
     flips: tuple[Flip, ...]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,10 +52,10 @@ class Link:
     lowest: float
     highest: float
     level: float
-    weights: Array
-    errors: Array
-    clusters: NDArray[np.int64]
-    misfits: Array
+    weights: Array = field(repr=False)
+    errors: Array = field(repr=False)
+    clusters: NDArray[np.int64] = field(repr=False)
+    misfits: Array = field(repr=False)
     widening: float
 
     def rate(self, old: Estimate) -> tuple[Estimate, float, float]:
