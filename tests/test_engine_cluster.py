@@ -58,10 +58,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def command(server: Loopback, *more: str, out: str = "out", over: str = "--cluster ray --workers 2") -> list[str]:
-    """A generation run over the cluster: four parts of five."""
+    """A generation run over the cluster: four parts of five. Its store is the test's own: servers of two tests may get
+    one port, and the later one's questions would be answered already."""
     given = ["generate", "prompts.parquet", "--model", "openai/m", "--base-url", f"{server.url}/v1", "-o", out]
     rows = ["--partition-rows", "5"] if over and "--partition-rows" not in more else []
-    return [*given, *over.split(), *rows, *more]
+    store = [] if "--store" in more else ["--store", str(Path("store.sqlite").resolve())]
+    return [*given, *over.split(), *rows, *store, *more]
 
 
 def without_time(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
