@@ -146,10 +146,11 @@ class Pipeline:
         return still
 
     def drop(self, running: list[Running]) -> None:
-        """Gives up what runs: one more step lets the engine free its memory, else it complains when it ends."""
+        """Gives up what runs: one more step lets the engine free its memory, else it complains when it ends, also of
+        what was cancelled in the last step."""
         for one in running:
             one.handle.cancel()
-        if running:
+        if self._pipeline.has_non_finished_requests():
             self._pipeline.step()
 
     def _answer(self, one: Running) -> None:
