@@ -34,10 +34,13 @@ def evaluate(
     baseline: Source | None = None,
     length_control: str | Sequence[str] | None = None,
     lc_data: str | os.PathLike[str] | None = None,
+    panel: Source | None = None,
     level: float = 0.95,
     mix_judges: bool = False,
     rank: str | None = None,
     control: str | None = None,
+    flip_rate: float | None = None,
+    tau: float | None = None,
     human: Source | None = None,
     breakdown: bool = False,
     board: str | None = None,
@@ -76,10 +79,13 @@ def evaluation(
     baseline: Source | None = None,
     length_control: str | Sequence[str] | None = None,
     lc_data: str | os.PathLike[str] | None = None,
+    panel: Source | None = None,
     level: float = 0.95,
     mix_judges: bool = False,
     rank: str | None = None,
     control: str | None = None,
+    flip_rate: float | None = None,
+    tau: float | None = None,
     human: Source | None = None,
     breakdown: bool = False,
     board: str | None = None,
@@ -127,11 +133,11 @@ def _evaluation(given: Mapping[str, Any]) -> Evaluation:
     from simfarm.report.ranking import RankingOptions
     from simfarm.report.rehearsal import rehearse
     from simfarm.settings import refuse_asking
+    from simfarm.settings.options import RANKING
 
-    names = ("baseline", "length_control", "lc_data", "level", "mix_judges", "rank", "control", "human", "breakdown")
     # values that cannot be are refused before anything is read
     judging_in(given), running_in(given)
-    options = RankingOptions.of(**{name: given[name] for name in (*names, "board")})
+    options = RankingOptions.of(**{option.name: given[option.name] for option in RANKING if option.name in given})
     with opened(given["inputs"], options.baseline, options.human) as (sources, (baseline, human)):
         options = replace(options, baseline=baseline, human=human)
         read, labels = verdicts_in(sources, options), labels_in(options)
@@ -168,6 +174,7 @@ def compare(
     baseline: Source | None = None,
     length_control: str | Sequence[str] | None = None,
     lc_data: str | os.PathLike[str] | None = None,
+    panel: Source | None = None,
     level: float = 0.95,
     mix_judges: bool = False,
 ) -> pd.DataFrame:

@@ -164,7 +164,7 @@ def _board(
     if baseline in estimates:
         clusters = estimates[baseline].clusters
         for by_model in (estimates, *equal.estimates.values()):
-            by_model[baseline] = Estimate(0.5, np.zeros(len(clusters)), clusters)
+            by_model[baseline] = Estimate(0.5, np.zeros(len(clusters)), clusters, bounds=(0.5, 0.5))
     first = equal.estimates[controls[0]] if controls else {}
     leads = bool(first) and (controls[0] != "joint" or len(panel) >= SMALL_PANEL)
     headline = "length_controlled_winrate" if leads else "win_rate"

@@ -28,7 +28,6 @@ from simfarm.statistics.calibration import (
     MIN_LABELS,
     Calibrated,
     calibrate,
-    interval_with_ends,
     sampling_checks,
 )
 from simfarm.statistics.estimate import Array, Estimate, mean_estimate
@@ -208,7 +207,7 @@ def _carried(
         estimate = mean_estimate(part["new"].to_numpy(), part["cluster"].to_numpy())
         if estimate.n_clusters < 2:
             return row | {"how": "not carried"}, None
-        low, high = interval_with_ends(estimate, estimate.n_clusters, level)
+        low, high = estimate.interval(level)
         row["how"] = "new judge alone"
     elif link is not None:
         estimate, low, high = link.rate(old)

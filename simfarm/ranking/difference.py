@@ -48,21 +48,20 @@ def paired_difference(board: Board, a: str, b: str, *, length_control: str | Non
     for name, other in ((a, b), (b, a)):
         if name == board.baseline and other in known:
             clusters = known[other].clusters
-            known.setdefault(name, Estimate(0.5, np.zeros(len(clusters)), clusters))
+            known.setdefault(name, Estimate(0.5, np.zeros(len(clusters)), clusters, bounds=(0.5, 0.5)))
     for name in (a, b):
         if name not in known:
             names = ", ".join(sorted({*known, board.baseline}))
             raise InputError(f"no estimate of {name!r} on this board; it has {names}")
     left, right = known[a], known[b]
-    shared, at, of = np.intersect1d(left.clusters, right.clusters, return_indices=True)
+    shared = np.intersect1d(left.clusters, right.clusters)
     if len(shared) < 2:
         raise InputError(
             f"{a} and {b} share {plural(len(shared), 'instruction')}; a paired difference needs at least two"
         )
     if length_control is not None:
         return left - right
-    paired = (left.value + left.influence[at]) - (right.value + right.influence[of])
-    return Estimate(float(paired.mean()), paired - paired.mean(), shared, rate=False)
+    return left.on(shared) - right.on(shared)
 
 
 def differences(board: Board, a: str, b: str) -> list[Difference]:

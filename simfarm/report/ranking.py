@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RankingOptions"]
 
-OVER_BASELINE = ("add_to", "board", "human", "breakdown", "length_control", "lc_data")
+OVER_BASELINE = ("add_to", "board", "human", "breakdown", "length_control", "lc_data", "panel", "flip_rate")
 """Options that mean something for win rates alone."""
 
 
@@ -30,18 +30,23 @@ class RankingOptions:
 
     `baseline` and `human` (labels of some of the comparisons) are sources, the former also a generator's name.
     `length_control` has the definitions as they were named, `controls` those that are meant; `lc_data` is the folder of
-    AlpacaEval's two files; `level` is that of the intervals; `mix_judges` accepts two hashes under one annotator;
-    `rank` is what is ranked by (None: what the verdicts suggest); `control` names features of style to hold equal;
+    AlpacaEval's two files, `panel` a source of the same judge's verdicts on other models; `level` is that of the
+    intervals; `mix_judges` accepts two hashes under one annotator;
+    `rank` is what is ranked by (None: what the verdicts suggest); `control` names features of style to hold equal,
+    `flip_rate` is the share of verdicts known to be flipped, `tau` holds the Nash winner near the even mixture;
     `breakdown` adds rates by dataset and category, `board` the places among a published one; `add_to` is a kept board.
     """
 
     baseline: Source | None = None
     length_control: tuple[str, ...] = ()
     lc_data: Path | None = None
+    panel: Source | None = None
     level: float = 0.95
     mix_judges: bool = False
     rank: str | None = None
     control: str | None = None
+    flip_rate: float | None = None
+    tau: float | None = None
     human: Source | None = None
     breakdown: bool = False
     board: str | None = None
@@ -61,11 +66,12 @@ class RankingOptions:
     ) -> RankingOptions:
         """The options as a user gave them, checked. `more` are the other fields. Raises `InputError`."""
         given = {"board": board, "human": more.get("human"), "control": control, "baseline": more.get("baseline")}
+        given |= {"panel": more.get("panel")}
         refuse_empty(given)
         named = (length_control,) if isinstance(length_control, str) else tuple(length_control or ())
         for name in named:
             check({"length_control": name})
-        check({"level": level, "rank": rank})
+        check({"level": level, "rank": rank, "flip_rate": more.get("flip_rate"), "tau": more.get("tau")})
         folder = None if lc_data is None else Path(lc_data)
         options = cls(
             length_control=named, lc_data=folder, level=level, rank=rank, control=control, board=board, **more

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -131,7 +131,7 @@ def best_of_n_curve(
 
     def estimates(values: Array) -> tuple[Estimate, ...]:
         # scores have any range: no rate, and so no logit scale
-        return tuple(replace(mean_estimate(column, cluster), rate=False) for column in values.T)
+        return tuple(mean_estimate(column, cluster, None) for column in values.T)
 
     return Curve(n, kl_bound(n), estimates(true_best), estimates(proxy_best), estimates(true_best - true_best[:, :1]))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 __all__ = [
+    "FLIP",
     "FLOAT",
     "INTEGER",
     "LEVEL",
@@ -80,5 +81,11 @@ LEVEL = Kind(
     lambda value: _is_number(value) and 0.5 <= value < 1,
     "from 0.5 to below 1, for example 0.95",
     "a level from 0.5 to below 1, for example 0.95",
+)
+FLIP = Kind(
+    float,
+    lambda value: _is_number(value) and 0 <= value < 0.5,
+    "at least 0 and below 0.5",
+    "a flip rate of at least 0 and below 0.5, for example 0.25",
 )
 SETTING = Kind(_setting)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from simfarm.settings.kinds import (
+    FLIP,
     FLOAT,
     INTEGER,
     LEVEL,
@@ -129,6 +130,7 @@ LENGTH = (
         repeated=True,
     ),
     Option("lc_data", "AlpacaEval 2's df_gamed.csv and instruction_difficulty.csv", PATH, "DIR"),
+    Option("panel", "the same judge's verdicts on other models: length is held equal with them", TEXT, "FILE"),
 )
 
 INTERVALS = (
@@ -143,6 +145,8 @@ RANKED = (
         one_of("win-rate", "bradley-terry", "lottery"),
     ),
     Option("control", "hold style equal too: length, headers, lists, bold, code, markdown", TEXT, "FEATURES"),
+    Option("flip_rate", "the share of verdicts known to be flipped by chance, undone in the win rates", FLIP, "E"),
+    Option("tau", "beside the lottery, the Nash winner held near the even mixture by this much", NUMBER, "T"),
     Option("human", "human labels of some of the comparisons: the win rate people would give", TEXT, "FILE"),
 )
 """What models are ranked by, and what is held beside it."""

@@ -240,7 +240,7 @@ def sampling_checks(
     for name, values in compared.items():
         if len(values) != len(clusters):
             raise InputError(f"{len(values)} values say how {name}, of {len(clusters)} comparisons; give one for each")
-        mean = mean_estimate(values, clusters)
+        mean = mean_estimate(values, clusters, None)
         there = chosen[np.searchsorted(ids, mean.clusters)]
         a, b = mean.influence[there], mean.influence[~there]
         if len(a) > 1 and len(b) > 1:

@@ -152,7 +152,7 @@ def _known(p: Array, y: Array, clusters: Codes) -> NDArray[np.bool_]:
 def _difference(values: Array, cluster: Codes, reach: float) -> Estimate:
     """The clusters' mean, with room for one further cluster at the far end (`reach`): of verdicts near 0 or 1 a few
     dozen people often all agree, and their variance is then none."""
-    mean = mean_estimate(values, cluster)
+    mean = mean_estimate(values, cluster, None)
     unseen = np.array([reach / mean.n_clusters])
     return Estimate(mean.value, mean.influence, mean.clusters, rate=False, shared=unseen)
 
