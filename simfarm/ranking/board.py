@@ -19,7 +19,7 @@ from simfarm.ranking.each import each_or_else, warned
 from simfarm.ranking.guard.watch import flags_of
 from simfarm.ranking.lengths import LENGTH_CONTROLS, Slope, equal_length
 from simfarm.ranking.remarks import remarks, unnamed
-from simfarm.ranking.table import COLUMNS, best_first, board_table, plain, records, tiered
+from simfarm.ranking.table import COLUMNS, PLACES, barely_met, best_first, board_table, plain, records, tiered
 from simfarm.ranking.units import Units, find_baseline, units_of
 from simfarm.ranking.winrate import breakdown, win_rates
 from simfarm.statistics.estimate import Estimate
@@ -33,11 +33,11 @@ __all__ = ["COLUMNS", "Board", "boards"]
 class Board:
     """What one annotator says about every model against one baseline.
 
-    `table` has the columns `COLUMNS`, then `length_controlled_winrate_NAME` of further length controls and `tier`, best
-    model first by `headline`. `estimates` and `lc_estimates` (by length control, then model) hold fractions; the table
-    holds percent. `counts` says what stands beside the numbers: rows left out, empty and cut-off outputs, and
-    what the two orders did (see `Orders`). `panel_hash` names the set of models that `joint` was fitted on:
-    length-controlled win rates of two panels must not be compared.
+    `table` has the columns `COLUMNS`, then `length_controlled_winrate_NAME` of further length controls and `PLACES`
+    (tier, rank_low, rank_high), best model first by `headline`. `estimates` and `lc_estimates` (by length control, then
+    model) hold fractions; the table holds percent. `counts` says what stands beside the numbers: rows left out, empty
+    and cut-off outputs, and what the two orders did (see `Orders`). `panel_hash` names the set of models that `joint`
+    was fitted on: length-controlled win rates of two panels must not be compared.
     """
 
     annotator: str
@@ -124,7 +124,7 @@ def _unranked(annotator: str, baseline: str, level: float, why: str) -> Board:
         baseline=baseline,
         level=level,
         headline="win_rate",
-        table=pd.DataFrame(columns=[*COLUMNS, "tier"]),
+        table=pd.DataFrame(columns=[*COLUMNS, *PLACES]),
         breakdown=breakdown(pd.DataFrame(), level),
         estimates={},
         lc_estimates={},
@@ -184,7 +184,7 @@ def _board(
         panel_size=len(panel),
         panel_hash=hashlib.sha256("\n".join([baseline, *panel]).encode()).hexdigest()[:12],
         counts=_counts(units),
-        warnings=(*warnings, *equal.warnings),
+        warnings=(*warnings, *equal.warnings, *barely_met({m: estimates[m] for m in panel})),
         notes=(
             *notes,
             *equal.notes,
