@@ -4,10 +4,13 @@ import json
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from simfarm.cli import main
 from simfarm.data.files import write_rows
+from simfarm.data.frames import frame_verdicts
+from simfarm.ranking import boards, calibrated_win_rates
 
 
 @pytest.fixture(autouse=True)
@@ -177,6 +180,27 @@ def test_human_labels_pull_a_biased_judge_to_the_truth(capsys: pytest.CaptureFix
     write_rows("w.jsonl", [r | {"annotator": "k", "preference": 2 - i % 2} for i, r in enumerate(rows)])
     boards = evaluated(capsys, "v.jsonl", "w.jsonl", "--human", "labels.jsonl", "--length-control", "none")["boards"]
     assert boards[0]["human_calibrated"] == found["human_calibrated"] != boards[1]["human_calibrated"]
+
+
+def test_labels_count_whichever_side_was_shown_first(capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(4)
+    pair = {"generator_1": "base", "generator_2": "m", "output_1": "x", "output_2": "y"}
+    rows = [pair | {"instruction": f"Question {i}?", "annotator": "j"} for i in range(300)]
+    write_rows("v.jsonl", [r | {"preference": 1 + int(rng.random() < 0.4)} for r in rows])
+    labels = [r | {"preference": 1 + int(rng.random() < 0.02), "order": "12"} for r in rows[:100]]
+    # one pair was seen both ways, and so by chance are most pairs that three people see
+    for more in ([labels[0] | {"order": "21"}], [r | {"order": "21"} for r in labels[:75]]):
+        write_rows("labels.jsonl", labels + more)
+        found = evaluated(capsys, "v.jsonl", "--human", "labels.jsonl", "--length-control", "none")
+        calibrated = found["human_calibrated"]["m"]
+        assert calibrated["n_labelled"] == 100
+        # the limits are those that allow for what so few labels have not seen
+        verdicts, people = frame_verdicts(pd.read_json("v.jsonl", lines=True), "v"), pd.DataFrame(labels + more)
+        [board] = boards(verdicts, length_control=["none"])
+        one = calibrated_win_rates(verdicts, frame_verdicts(people, "labels"), board)["m"]
+        assert (calibrated["win_rate"]["low"], calibrated["win_rate"]["high"]) == one.interval()
+        assert one.interval()[1] > one.estimate.interval()[1]
+        assert found["models"][0]["human_high"] == pytest.approx(100 * one.interval()[1])
 
 
 def test_labels_of_pairs_nobody_judged_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

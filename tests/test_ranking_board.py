@@ -225,7 +225,10 @@ def test_what_the_orders_did_stands_beside_the_board() -> None:
     assert counts["n_half_asked"] == 10
     assert board.table["n_total"].tolist() == [30]
     assert any("reverses itself in 13.3 %" in n and "or back in 20.0 %" in n for n in board.notes)
-    assert any(n.startswith("10 comparisons were asked in one order only") for n in board.notes)
+    assert board.warnings[0].startswith("25 % of the comparisons are left out: 10 comparisons were asked in one order")
+    [few] = boards_of(pd.concat([first, second.head(37)]))
+    assert any(n.startswith("3 comparisons were asked in one order only") for n in few.notes)
+    assert not any("order" in line for line in few.warnings)
     [once] = boards_of(rows.assign(order="12"))
     assert (once.counts["order_reversals"], once.counts["n_half_asked"]) == (None, 0)
     assert not any("order" in n for n in once.notes)

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
+from tables import verdicts_of
 
 from simfarm.errors import InputError
-from simfarm.ranking import BradleyTerry, Matches, bradley_terry, rank_partitions
+from simfarm.ranking import BradleyTerry, Matches, bradley_terry, rank_partitions, rate_models
 
 pytest.importorskip("duckdb")
 
@@ -163,3 +164,16 @@ def test_without_duckdb_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(InputError, match=r"pip install 'simfarm\[duckdb\]'"):
         rank_partitions([tmp_path / "a.parquet"])
+
+
+def test_whether_both_orders_were_to_be_asked_is_told_by_all_groups(tmp_path: Path) -> None:
+    pair = {"annotator": "j", "judge_hash": "h", "generator_1": "a", "generator_2": "b", "repeat": 0}
+    pair |= {"output_1": "x", "output_2": "y", "status": "verdict"}
+    rows = [pair | {"instruction_id": str(i), "order": "12", "preference": 1.0 + (i % 5 < 3)} for i in range(200)]
+    rows += [pair | {"instruction_id": str(i), "order": "21", "preference": 2.0} for i in range(200) if i % 9 < 4]
+    for k in range(2):
+        pd.DataFrame(rows[k::2]).to_parquet(tmp_path / f"part-{k}.parquet")
+    files = [tmp_path / "part-0.parquet", tmp_path / "part-1.parquet"]
+    assert rank_partitions(files).n_comparisons == 200
+    [rated] = rate_models(verdicts_of(pd.DataFrame(rows)), "bradley-terry")
+    assert rank_partitions(files).estimates["a"].value == pytest.approx(rated.estimates["a"].value)

@@ -35,3 +35,17 @@ def test_a_sample_that_met_its_rival_in_one_order_only_has_no_verdict() -> None:
     both = [Annotation(pair, "j", p, "verdict" if p else "error", order=o) for p, o in ((2.0, "12"), (None, "21"))]
     assert np.isnan(contest.scores(both).values).all()
     assert contest.scores([both[0], Annotation(pair, "j", 2.0, "verdict", order="21")]).values != [0.5, 0.5]
+
+
+def test_one_comparison_asked_twice_does_not_empty_two_hundred() -> None:
+    once = [(k, 0, "12", float(k % 5 < 3)) for k in range(200)]
+    found, orders = means(*once, (1, 0, "21", 0.0), n=200)
+    assert found == [p if k != 1 else 0.5 for k, (_, _, _, p) in enumerate(once)]
+    assert (orders.half_asked, orders.reversals) == (0, 1.0)
+    # half of them in both orders: whoever asks so means both
+    twice = [(k, 0, "21", 1.0) for k in range(100)]
+    found, orders = means(*once, *twice, n=200)
+    assert (int(np.isnan(found).sum()), orders.half_asked) == (100, 100)
+    assert not np.isnan(means(*once, *twice[:99], n=200)[0]).any()
+    # an order that failed beside one that did not is half a swap under either protocol
+    assert np.isnan(means(*once, (1, 0, "21", float("nan")), n=200)[0]).sum() == 1

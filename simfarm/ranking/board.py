@@ -28,6 +28,9 @@ from simfarm.statistics.tiers import power
 
 __all__ = ["COLUMNS", "Board", "boards"]
 
+ENOUGH = 30
+"""Instructions below which the spread of differences is too unsure to plan by."""
+
 
 @dataclass(frozen=True)
 class Board:
@@ -170,6 +173,7 @@ def _board(
     headline = "length_controlled_winrate" if leads else "win_rate"
     usable = [e for m, e in estimates.items() if m != baseline and e.n_clusters > 1]
     planned = power(usable, level=level) if len(usable) > 1 else None
+    told = planned is not None and planned.detectable > 0 and planned.have >= ENOUGH
     lines = best_first(board_table(units, estimates, equal.estimates, raised, level), headline)
     return Board(
         annotator=units.annotator,
@@ -188,7 +192,7 @@ def _board(
         notes=(
             *notes,
             *equal.notes,
-            *([f"by win rate, {planned}"] if planned is not None and planned.detectable > 0 else []),
+            *([f"by win rate, {planned}"] if told else []),
         ),
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from simfarm.data.frames import Verdicts, together
 from simfarm.errors import InputError
@@ -29,7 +30,9 @@ def calibrated_win_rates(verdicts: Verdicts, labels: Verdicts, board: Board) -> 
     side of no baseline.
     """
     own = verdicts.of(board.annotator)
-    everybody = together(own, labels.by("people", "unknown"))
+    # a label is whole by itself: people see a pair once, whichever output came first
+    people_alone = Verdicts(labels.table.assign(order=pd.Series(None, index=labels.table.index, dtype=object)))
+    everybody = together(own, people_alone.by("people", "unknown"))
     units = {u.annotator: u.table for u in units_by_annotator(everybody, board.baseline, allow_mixed=True)}
     if "people" not in units or units["people"].empty:
         raise InputError(f"no label compares a model with the baseline {board.baseline}; label pairs of this board")

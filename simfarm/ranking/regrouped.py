@@ -17,7 +17,8 @@ from simfarm.data.evidence import READ
 from simfarm.data.frames import Verdicts, read_verdicts, together
 from simfarm.data.reading import iter_columns
 from simfarm.errors import InputError
-from simfarm.ranking.units import averaged, judge_hash_of
+from simfarm.ranking.units import averaged, judge_hash_of, orders_asked
+from simfarm.statistics.swaps import asks_both
 
 __all__ = ["regrouped"]
 
@@ -37,16 +38,17 @@ def regrouped(files: Sequence[str], folder: Path, groups: int = 16) -> list[str]
         for k, part in table.groupby(group):
             dealt[int(k)].append(folder / f"dealt-{k}-{number}.parquet")
             part.to_parquet(dealt[int(k)][-1])
-    ranked_files, judges = [], set()
+    ranked_files, judges, asked = [], set(), []
+    for parts in filter(None, dealt):
+        data = _group(parts)
+        judges |= {(str(n), judge_hash_of(part, str(n), False)) for n, part in data.groupby("annotator", observed=True)}
+        if len(judges) > 1:
+            raise InputError(f"the files hold {len(judges)} judges ({sorted(judges)[:4]}); rank the parts of one")
+        asked.append(orders_asked(data))
+    both_wanted = asks_both(asked)  # told by all groups: one alone may hold only what was asked twice
     for k, parts in enumerate(dealt):
         if parts:
-            data = together(*(Verdicts(pd.read_parquet(part)) for part in parts)).table
-            judges |= {
-                (str(n), judge_hash_of(part, str(n), False)) for n, part in data.groupby("annotator", observed=True)
-            }
-            if len(judges) > 1:
-                raise InputError(f"the files hold {len(judges)} judges ({sorted(judges)[:4]}); rank the parts of one")
-            head, p, _ = averaged(data)
+            head, p, _ = averaged(_group(parts), both_wanted)
             # as text: columns of categories with other categories cannot be compared
             models = {f"model_{side}": head[f"generator_{side}"].astype(str) for side in ("1", "2")}
             ranked = pd.DataFrame(models | {"p": p})
@@ -58,6 +60,11 @@ def regrouped(files: Sequence[str], folder: Path, groups: int = 16) -> list[str]
     if not ranked_files:
         raise InputError("the files hold no verdict; there is nothing to rank")
     return ranked_files
+
+
+def _group(parts: Sequence[Path]) -> pd.DataFrame:
+    """The rows of one group's instructions, under one numbering."""
+    return together(*(Verdicts(pd.read_parquet(part)) for part in parts)).table
 
 
 def _keys(table: pd.DataFrame, file: str) -> pd.Series[str]:

@@ -15,6 +15,8 @@ from simfarm.text.words import plural
 __all__ = ["UNCHECKED", "remarks", "unnamed"]
 
 UNCHECKED = "the file has no texts: constant outputs and outputs that address the judge were not checked"
+MANY = 0.10
+"""The share of comparisons above which leaving them out may change what the board says."""
 UNNAMED = ("output_1", "output_2")
 """What stands for a model where the file has no generator columns."""
 
@@ -53,22 +55,27 @@ def remarks(
     if units.cut_off_outputs:
         which = plural(units.cut_off_outputs, "comparison has", "comparisons have")
         notes.append(f"{which} an output cut off by its token limit")
-    notes += _order_notes(units.orders)
+    first, told = _order_lines(units.orders, len(units.table))
+    warnings[:0] = first
+    notes += told
     if any(guard.NOT_CHECKED in raised.get(m, ()) for m in estimates):
         notes.append(UNCHECKED)
     return warnings, notes
 
 
-def _order_notes(orders: Orders) -> list[str]:
-    notes = []
+def _order_lines(orders: Orders, n: int) -> tuple[list[str], list[str]]:
+    """(warnings, notes) about the orders of `n` comparisons."""
+    warnings, notes = [], []
     if orders.reversals is not None and orders.tie_changes is not None:
         notes.append(
             f"asked in both orders, the judge reverses itself in {100 * orders.reversals:.1f} % of the comparisons and "
             f"turns a tie into a choice or back in {100 * orders.tie_changes:.1f} %"
         )
-    if orders.half_asked:
-        notes.append(
-            f"{plural(orders.half_asked, 'comparison was', 'comparisons were')} asked in one order only, others in "
-            "both: no verdict; run annotate again to ask for the missing order"
-        )
-    return notes
+    if half := orders.half_asked:
+        which = f"{plural(half, 'comparison was', 'comparisons were')} asked in one order only, others in both"
+        line = f"{which}: no verdict; run annotate again to ask for the missing order"
+        if half > MANY * n:
+            warnings.append(f"{100 * half / n:.0f} % of the comparisons are left out: {line}")
+        else:
+            notes.append(line)
+    return warnings, notes

@@ -19,13 +19,14 @@ from simfarm.data.identity import Codes, comparison_codes, lacking, row_codes
 from simfarm.errors import InputError
 from simfarm.ranking.position import first_shown
 from simfarm.statistics.estimate import Array
-from simfarm.statistics.swaps import Orders, swap_means
+from simfarm.statistics.swaps import Orders, order_counts, swap_means
 
 __all__ = [
     "Units",
     "averaged",
     "find_baseline",
     "judge_hash_of",
+    "orders_asked",
     "units_by_annotator",
     "units_of",
 ]
@@ -119,12 +120,13 @@ def _turned(column: pd.Series[Any], other: pd.Series[Any], flipped: NDArray[np.b
     return np.where(flipped, other, column) if flipped.any() else column.values
 
 
-def averaged(part: pd.DataFrame) -> tuple[pd.DataFrame, Array, Orders]:
+def averaged(part: pd.DataFrame, both_wanted: bool | None = None) -> tuple[pd.DataFrame, Array, Orders]:
     """(one row of each comparison, its p averaged over the calls, what its orders did) of one annotator's rows (of
-    `Verdicts.table`). p is how strongly output_2 is preferred, NaN without a verdict."""
+    `Verdicts.table`). p is how strongly output_2 is preferred, NaN without a verdict. `both_wanted` is for rows that
+    are a part of all: whether the judge is to ask both orders (see `swap_means`)."""
     slim = lacking(part)
     comparison = comparison_codes(part, slim)
-    p, orders = _average_calls(part, comparison)
+    p, orders = _average_calls(part, comparison, both_wanted)
     if len(p) == len(part):
         return part, p, orders
     last = np.argsort(slim, kind="stable")[::-1]
@@ -147,20 +149,31 @@ def judge_hash_of(part: pd.DataFrame, annotator: str, allow_mixed: bool) -> str:
     return str(hashes[0]) if len(hashes) == 1 else "mixed"
 
 
-def _average_calls(part: pd.DataFrame, comparison: Codes) -> tuple[Array, Orders]:
-    """p of each comparison (mean over its complete repeats, NaN without any), and what the orders did to it."""
-    n = int(comparison.max()) + 1 if len(comparison) else 0
-    order = part["order"]
-    p = part["preference"].to_numpy() - 1
-    if n == len(part) and order.isna().all():
-        values = np.full(n, np.nan)
-        values[comparison] = p
-        return values, Orders()
+def orders_asked(part: pd.DataFrame) -> tuple[int, int]:
+    """(comparisons that were asked, those asked in both orders) among one annotator's rows (of `Verdicts.table`)."""
+    return order_counts(*_questions(part, comparison_codes(part, lacking(part))))
+
+
+def _questions(
+    part: pd.DataFrame, comparison: Codes
+) -> tuple[Codes, Codes, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """(the question of each call, the comparison of each question, which calls showed either output first)."""
     question = row_codes([comparison, part["repeat"]])
     of_question = np.zeros(int(question.max()) + 1, dtype=np.int64)
     of_question[question] = comparison
-    asked = (order == "12").to_numpy(), (order == "21").to_numpy()
-    return swap_means(question, of_question, p, asked, n)
+    return question, of_question, ((part["order"] == "12").to_numpy(), (part["order"] == "21").to_numpy())
+
+
+def _average_calls(part: pd.DataFrame, comparison: Codes, both_wanted: bool | None) -> tuple[Array, Orders]:
+    """p of each comparison (mean over its complete repeats, NaN without any), and what the orders did to it."""
+    n = int(comparison.max()) + 1 if len(comparison) else 0
+    p = part["preference"].to_numpy() - 1
+    if n == len(part) and part["order"].isna().all():
+        values = np.full(n, np.nan)
+        values[comparison] = p
+        return values, Orders()
+    question, of_question, asked = _questions(part, comparison)
+    return swap_means(question, of_question, p, asked, n, both_wanted=both_wanted)
 
 
 def _cut_off(head: pd.DataFrame) -> int:

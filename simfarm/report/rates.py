@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from simfarm.report.ranked import RankedBoard
+    from simfarm.statistics.calibration import Calibrated
     from simfarm.statistics.estimate import Estimate
 
 __all__ = [
@@ -34,20 +35,23 @@ def with_rates(ranked: RankedBoard) -> pd.DataFrame:
         table = table.assign(**_rate_columns(table["model"], ranked.style.controlled, names, level))
         table = table.assign(**slope_columns(ranked.style.slopes, level))
     if ranked.people:
-        for kind, of in (("human", "estimate"), ("labels", "human")):
+        for kind in ("human", "labels"):
             names = (f"{kind}_winrate", f"{kind}_standard_error", f"{kind}_low", f"{kind}_high")
-            estimates = {model: getattr(one, of) for model, one in ranked.people.items()}
-            table = table.assign(**_rate_columns(table["model"], estimates, names, level))
+            whose = {m: one if kind == "human" else one.human for m, one in ranked.people.items()}
+            table = table.assign(**_rate_columns(table["model"], whose, names, level))
         labelled = {model: one.n_labelled for model, one in ranked.people.items()}
         table = table.assign(n_labelled=table["model"].map(labelled).astype("Int64"))
     return table
 
 
 def _rate_columns(
-    models: pd.Series[Any], estimates: Mapping[str, Estimate], names: Sequence[str], level: float
+    models: pd.Series[Any], estimates: Mapping[str, Estimate | Calibrated], names: Sequence[str], level: float
 ) -> dict[str, pd.Series[float]]:
     """Value, standard error and limits of each model in percent, under `names`; missing where there is no estimate."""
-    figures = {m: (e.value, e.standard_error, *e.interval(level)) for m, e in estimates.items()}
+    figures = {}
+    for m, one in estimates.items():
+        e = getattr(one, "estimate", one)
+        figures[m] = (e.value, e.standard_error, *one.interval(level))
     return {
         name: models.map({m: 100 * values[k] for m, values in figures.items()}).astype(float)
         for k, name in enumerate(names)
@@ -103,7 +107,7 @@ def rates_json(ranked: RankedBoard) -> dict[str, Any]:
     if ranked.people:
         record["human_calibrated"] = {
             model: {
-                "win_rate": estimate_json(one.estimate, level),
+                "win_rate": estimate_json(one, level),
                 "human_only": estimate_json(one.human, level),
                 "judge_hash": one.judge_hash,
                 "n_labelled": one.n_labelled,
@@ -120,9 +124,10 @@ def rates_json(ranked: RankedBoard) -> dict[str, Any]:
     return record
 
 
-def estimate_json(estimate: Estimate, level: float) -> dict[str, Any]:
+def estimate_json(one: Estimate | Calibrated, level: float) -> dict[str, Any]:
     """An estimate and its limits as plain JSON values."""
-    low, high = estimate.interval(level)
+    low, high = one.interval(level)
+    estimate: Estimate = getattr(one, "estimate", one)
     return {
         "value": plain(estimate.value),
         "standard_error": plain(estimate.standard_error),
