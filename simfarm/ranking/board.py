@@ -16,7 +16,7 @@ from simfarm.data.inspection import Flag
 from simfarm.errors import InputError
 from simfarm.ranking import alpaca_eval
 from simfarm.ranking.each import each_or_else, warned
-from simfarm.ranking.guard.watch import flags_of
+from simfarm.ranking.guard.watch import MEANINGS, flags_of
 from simfarm.ranking.lengths import LENGTH_CONTROLS, Slope, equal_length
 from simfarm.ranking.remarks import remarks, unnamed
 from simfarm.ranking.table import COLUMNS, PLACES, barely_met, best_first, board_table, plain, records, tiered
@@ -163,7 +163,8 @@ def _board(
     estimates = win_rates(table)
     warnings, notes = remarks(units, estimates, raised)
     panel = sorted(m for m in estimates if m != baseline and estimates[m].n_clusters)
-    equal = equal_length(table, baseline, estimates, controls, published=published, level=level)
+    apart = {model for model, flags in raised.items() if set(flags) & set(MEANINGS)}
+    equal = equal_length(table, baseline, estimates, controls, published=published, level=level, apart=apart)
     if baseline in estimates:
         clusters = estimates[baseline].clusters
         for by_model in (estimates, *equal.estimates.values()):
