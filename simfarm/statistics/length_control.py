@@ -251,8 +251,8 @@ def _pooled_over_models(last: Pass, state: State) -> Estimate:
     q / (1'W1), W = (S⁻¹ + s_β² I)⁻¹ and q = (b − β)'W(b − β)/(M − 1).
 
     q is what Hartung & Knapp (2001, Statistics in Medicine 20) add to a random-effects mean: it makes up for s_β being
-    estimated and for S, which takes soft preferences for coin flips. A model without length differences has no weight; where
-    no model has any, there is no slope (NaN).
+    estimated and for S, which takes soft preferences for coin flips. A model without length differences has no weight;
+    where no model has any, there is no slope (NaN).
     """
     values, ones, target = _slope_likelihood(last, state)
     n = len(values)
