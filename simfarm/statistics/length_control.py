@@ -271,6 +271,8 @@ def _influences(panel: Panel, last: Pass, state: State, prior: float) -> list[Es
     A cluster moves a win rate in two ways: it is one draw from the population of instructions (its own expected rate
     against the mean), and its score moves the parameters. The priors are no cluster: each model's slope being a draw
     from N(β, s_β²) adds one shared term, the prior's score times its standard deviation, and so do those of c and β.
+    The degrees of freedom are Satterthwaite's: G − 1 of the clusters' part, M − 1 of the slopes', whose spread M models
+    tell, and as many as one likes of the priors'.
     """
     expected, slope_of = rates(panel, state, last.mode)
     n_clusters, n = expected.shape
@@ -297,4 +299,11 @@ def _influences(panel: Panel, last: Pass, state: State, prior: float) -> list[Es
         shared.append(moved[:, -1:] / prior)
     terms = np.hstack(shared)
     clusters = np.arange(n_clusters, dtype=np.int64)
-    return [Estimate(float(value[m]), influence[:, m], clusters, shared=terms[m]) for m in range(n)]
+    of_clusters = (influence**2).sum(axis=0) / (n_clusters * max(1, n_clusters - 1))
+    of_slopes = (shared[0] ** 2).sum(axis=1)
+    whole = of_clusters + (terms**2).sum(axis=1)
+    freedom = whole**2 / (of_clusters**2 / max(1, n_clusters - 1) + of_slopes**2 / (n - 1))
+    return [
+        Estimate(float(value[m]), influence[:, m], clusters, shared=terms[m], freedom=float(freedom[m]))
+        for m in range(n)
+    ]
