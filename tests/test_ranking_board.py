@@ -164,9 +164,11 @@ def test_lopsided_lengths_are_warned_of_below_a_tenth(longer: int, warned: bool)
     rows = planted(1, 400)
     base = rows["output_1"].str.len()
     rows["output_2"] = ["x" * (n + 5 if i < longer else n - 5) for i, n in enumerate(base)]
-    [board] = boards_of(rows)
+    twin = rows.assign(generator_2="m1", preference=rows["preference"].sample(frac=1, random_state=0).to_numpy())
+    [board] = boards_of(pd.concat([rows, twin]))
     assert any("one side of zero" in w for w in board.warnings) is warned
-    [turned] = boards_of(rows.assign(output_2=["x" * (n - 5 if i < longer else n + 5) for i, n in enumerate(base)]))
+    text = ["x" * (n - 5 if i < longer else n + 5) for i, n in enumerate(base)]
+    [turned] = boards_of(pd.concat([rows.assign(output_2=text), twin.assign(output_2=text)]))
     assert any("one side of zero" in w for w in turned.warnings) is warned
 
 
@@ -195,7 +197,7 @@ def test_rows_without_lengths_have_a_board_that_is_not_checked() -> None:
     assert board.table["flags"].eq("not checked").all()
 
 
-@pytest.mark.parametrize("n_models", [1, 3, 20])
+@pytest.mark.parametrize("n_models", [2, 3, 20])
 def test_a_slope_that_nothing_tells_of_is_not_reported(n_models: int) -> None:
     rows = planted(n_models)
     one = rows[rows["instruction"] == "question 0"].assign(preference=1.3)

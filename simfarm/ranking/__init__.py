@@ -2,7 +2,7 @@
 
 from simfarm.ranking.board import COLUMNS, Board, boards
 from simfarm.ranking.bridge import Bridged, carry
-from simfarm.ranking.difference import Difference, differences, paired_difference
+from simfarm.ranking.difference import Difference, differences, paired_difference, rated_differences
 from simfarm.ranking.guard.watch import inspection
 from simfarm.ranking.lengths import LENGTH_CONTROLS, Slope
 from simfarm.ranking.partitions import PartitionedRanking, rank_partitions
@@ -74,6 +74,7 @@ __all__ = [
     "rank_intervals",
     "rank_partitions",
     "rate_models",
+    "rated_differences",
     "style_differences",
     "style_win_rates",
     "tiers",

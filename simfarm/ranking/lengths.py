@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from simfarm.ranking import alpaca_eval
+from simfarm.settings import spelled
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.length_control import SMALL_PANEL, JointFit, fit_joint
 from simfarm.text.words import plural
@@ -53,11 +54,15 @@ def equal_length(
     *,
     published: alpaca_eval.LengthControlData | None,
     level: float,
+    aside: pd.DataFrame | None = None,
+    flagged: Collection[str] = (),
 ) -> EqualLength:
     """The rates of all models of `Units.table` but the baseline under each of `controls`; `raw` are their win rates.
 
-    `published` is what `alpaca-eval-2` needs. Where there is nothing to control, no model has a rate and a warning says
-    why. Raises `InputError` as the definitions do.
+    `published` is what `alpaca-eval-2` needs; `aside` has the models of a panel (`panel_table`), which `joint` is
+    fitted with. Where there is nothing to control, no model has a rate and a warning says why; nor has any under
+    `joint` where all but one of the fitted are flagged or missing, and a note says what helps. Raises `InputError` as
+    the definitions do.
     """
     equal = EqualLength({name: {} for name in controls})
     panel = [m for m in raw if m != baseline and raw[m].n_clusters]
@@ -67,7 +72,15 @@ def equal_length(
         return equal
     for name in controls:
         if name == "joint":
-            equal.estimates[name], joint = _joint(cells, raw)
+            fitted = cells if aside is None else pd.concat([cells, _cells(aside, list(aside["model"].unique()))])
+            alone = _alone(fitted, flagged)
+            if alone is not None:
+                equal.notes.append(_what_helps(alone, table))
+                continue
+            rates, joint = _joint(fitted, raw)
+            equal.estimates[name] = {model: rate for model, rate in rates.items() if model in raw}
+            if aside is not None:
+                equal.notes.append(_held_with(sorted(map(str, aside["model"].unique()))))
             if joint is not None:
                 equal.slope = _slope(joint, level)
                 warnings, notes = _joint_lines(joint, equal.slope)
@@ -92,6 +105,30 @@ def _cells(table: pd.DataFrame, panel: Sequence[str]) -> pd.DataFrame:
         .agg({"p": "mean", "delta": "mean", **rest})
         .reset_index()
     )
+
+
+def _alone(cells: pd.DataFrame, flagged: Collection[str]) -> str | None:
+    """The one model that length would be held equal by, where it is one: its slope is not identified."""
+    finite = [str(m) for m, part in cells.groupby("model", observed=True) if not _extreme(part["p"].to_numpy())]
+    honest = [m for m in finite if m not in flagged]
+    return honest[0] if len(honest) == 1 else finite[0] if len(finite) == 1 else None
+
+
+def _what_helps(model: str, table: pd.DataFrame) -> str:
+    line = (
+        f"no length-controlled win rate: the verdicts on {model} alone do not tell what length is worth; add "
+        f"{spelled('panel', 'FILE')}, the same judge's verdicts on other models and these instructions"
+    )
+    if alpaca_eval.recognised(table):
+        line += (
+            f", or {spelled('length_control', 'alpaca-eval-2')} ({spelled('lc_data', 'DIR')}): they are AlpacaEval's"
+        )
+    return line
+
+
+def _held_with(models: Sequence[str]) -> str:
+    shown = ", ".join(models[:4]) + (f" and {len(models) - 4} more" if len(models) > 4 else "")
+    return f"length is held equal with {plural(len(models), 'model')} of the panel, not on this board: {shown}"
 
 
 def _extreme(p: Array) -> bool:

@@ -47,7 +47,11 @@ def board_table(
     for model, estimate in estimates.items():
         own = model == units.baseline
         rate = [50.0, 0.0, 50.0, 50.0] if own else _percents(estimate, level)
-        lc = rate if own and names else _percents(lc_estimates[names[0]].get(model) if names else None, level)
+        lc = (
+            rate
+            if own and names and lc_estimates[names[0]]
+            else _percents(lc_estimates[names[0]].get(model) if names else None, level)
+        )
         line: dict[Any, Any] = dict(zip(COLUMNS[2:10], [*rate, *lc], strict=True))
         line |= {"model": model, "flags": ", ".join(raised.get(model, ()))}
         line |= {"annotator": units.annotator, "judge_hash": units.judge_hash, "baseline": units.baseline}
