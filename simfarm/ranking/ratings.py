@@ -170,7 +170,7 @@ def _fit(matches: Matches, style: StyleDifferences | None) -> tuple[BradleyTerry
         fitted = bradley_terry(matches)
         return fitted, fitted, {}
     both = controlled_bradley_terry(matches, style)
-    return both.raw, both.controlled, both.controlled.slopes
+    return both.raw, both.controlled, both.slopes
 
 
 def _notes(matches: Matches, fitted: BradleyTerry, style: StyleDifferences | None, level: float) -> list[str]:
