@@ -16,6 +16,7 @@ from simfarm.data.inspection import Flag
 from simfarm.errors import InputError
 from simfarm.ranking import alpaca_eval
 from simfarm.ranking.each import each_or_else, warned
+from simfarm.ranking.flips import unflipped
 from simfarm.ranking.guard.watch import flags_of
 from simfarm.ranking.lengths import LENGTH_CONTROLS, Slope, equal_length
 from simfarm.ranking.remarks import remarks, unnamed
@@ -85,12 +86,14 @@ def boards(
     lc_data: Path | None = None,
     level: float = 0.95,
     allow_mixed: bool = False,
+    flip_rate: float | None = None,
 ) -> list[Board]:
     """One board for each annotator.
 
     `length_control` names definitions from `LENGTH_CONTROLS`; the first fills `length_controlled_winrate`, others get a
     column of their own; empty or "none" means none. `lc_data` is the folder of AlpacaEval's two files for
     `alpaca-eval-2`. An annotator that mixes two judges has a board without models that says so, where there are others.
+    `flip_rate` is the share of verdicts flipped by chance, which is undone in the win rates; no length control has it.
     Raises `InputError` for anything that would make a number mean something else than its name.
     """
     controls = [name for name in dict.fromkeys(length_control) if name != "none"]
@@ -110,7 +113,7 @@ def boards(
     raised = flags_of(verdicts)
     ranked = each_or_else(
         ((u.annotator, u) for u in judged if isinstance(u, Units)),
-        lambda _, u: _board(u, raised, controls, published, level),
+        lambda _, u: _board(u, raised, controls, published, level, flip_rate),
         lambda name, u, why: warned(_board(u, raised, [], None, level), f"no length control for {name}: {why}"),
     )
     in_order = iter(ranked)
@@ -158,9 +161,10 @@ def _board(
     controls: Sequence[str],
     published: alpaca_eval.LengthControlData | None,
     level: float,
+    flip_rate: float | None = None,
 ) -> Board:
     baseline, table = units.baseline, units.table
-    estimates = win_rates(table)
+    estimates, corrected = unflipped(win_rates(table), flip_rate)
     warnings, notes = remarks(units, estimates, raised)
     panel = sorted(m for m in estimates if m != baseline and estimates[m].n_clusters)
     equal = equal_length(table, baseline, estimates, controls, published=published, level=level)
@@ -181,7 +185,7 @@ def _board(
         level=level,
         headline=headline,
         table=tiered(lines, first if leads else estimates, level),
-        breakdown=breakdown(table[table["model"] != baseline], level),
+        breakdown=breakdown(table[table["model"] != baseline] if flip_rate is None else table.iloc[:0], level),
         estimates=estimates,
         lc_estimates=equal.estimates,
         slope=equal.slope,
@@ -190,6 +194,7 @@ def _board(
         counts=_counts(units),
         warnings=(*warnings, *equal.warnings, *barely_met({m: estimates[m] for m in panel})),
         notes=(
+            *corrected,
             *notes,
             *equal.notes,
             *([f"by win rate, {planned}"] if told else []),

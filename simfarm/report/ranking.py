@@ -90,6 +90,8 @@ class RankingOptions:
     @property
     def controls(self) -> tuple[str, ...]:
         """The length controls that are meant; the first one leads."""
+        if self.flip_rate is not None:
+            return ()
         return tuple(name for name in dict.fromkeys(self.length_control or ("joint",)) if name != "none")
 
     def refuse_idle(self, rank: str | None) -> None:
@@ -103,6 +105,9 @@ class RankingOptions:
                 )
             if self.control is not None and rank == "lottery":
                 raise InputError(f"a lottery takes no covariates; drop {spelled('control')}, or rank by bradley-terry")
+        self._refuse_beside_flips(given)
+        if self.tau is not None and rank != "lottery":
+            raise InputError(f"{spelled('tau')} is for {spelled('rank', 'lottery')}; add that or leave it out")
         if "lc_data" in given and "alpaca-eval-2" not in self.length_control:
             raise InputError(
                 f"{spelled('lc_data')} is for {spelled('length_control', 'alpaca-eval-2')}; add that or leave it out"
@@ -113,6 +118,17 @@ class RankingOptions:
             raise InputError(
                 f"{spelled('add_to')} ranks all models of the board anew; give {spelled('human')} and "
                 f"{spelled('control')} in a run without it"
+            )
+
+    def _refuse_beside_flips(self, given: Sequence[str]) -> None:
+        """Raise `InputError` for what has no correction for flipped verdicts, and would stand uncorrected beside it."""
+        other = [*(name for name in given if name != "flip_rate"), *(["control"] if self.control is not None else [])]
+        if self.length_control == ("none",):
+            other = [name for name in other if name != "length_control"]
+        if self.flip_rate is not None and other:
+            raise InputError(
+                f"{spelled('flip_rate')} corrects win rates alone; leave {spelled(other[0])} out, or give it in a run "
+                "of its own"
             )
 
     def by_rating(self, verdicts: Verdicts, baseline: str | None) -> bool:
