@@ -133,6 +133,15 @@ def heavy(n_clusters: int, rng: np.random.Generator) -> Matches:
     return Matches(tuple("abcdef"), first, second, p, cluster)
 
 
+def even(n_clusters: int, rng: np.random.Generator) -> Matches:
+    """`plant` without style, 3 in 10 verdicts of a cluster on one draw."""
+    c = replace(plant(n_clusters, rng), features=None, feature_names=())
+    assert c.order is not None
+    common, whose = np.repeat(rng.random((2, n_clusters)), 12, axis=1)
+    draw = np.where(whose < 0.3, common, rng.random(len(c.p)))
+    return replace(c, p=(draw < expit(STRENGTHS[c.model_2] - STRENGTHS[c.model_1] + FIRST * c.order)).astype(float))
+
+
 def rare(carriers: int, rng: np.random.Generator) -> tuple[Matches, StyleDifferences]:
     """150 instructions × 4 verdicts of two models on a baseline; `carriers` of them differ in a second feature."""
     cluster, model = np.repeat(np.arange(150), 4), np.tile([1, 2], 300)
@@ -160,14 +169,8 @@ def small(replicates: int, seed: int) -> dict[str, dict[str, float]]:
         for _ in range(replicates):
             for name, c in (
                 (f"heavy-tailed sizes, {n_clusters}", heavy(n_clusters, rng)),
-                (f"even sizes, {n_clusters}", replace(plant(n_clusters, rng), features=None, feature_names=())),
+                (f"even sizes, {n_clusters}", even(n_clusters, rng)),
             ):
-                if name.startswith("even"):
-                    assert c.order is not None
-                    eta = STRENGTHS[c.model_2] - STRENGTHS[c.model_1] + FIRST * c.order
-                    common, whose = np.repeat(rng.random((2, n_clusters)), 12, axis=1)
-                    draw = np.where(whose < 0.3, common, rng.random(len(eta)))
-                    c = replace(c, p=(draw < expit(eta)).astype(float))
                 try:
                     ratings = bradley_terry(c).ratings
                 except InputError:

@@ -113,8 +113,10 @@ def boards(
     raised = flags_of(verdicts)
     ranked = each_or_else(
         ((u.annotator, u) for u in judged if isinstance(u, Units)),
-        lambda _, u: _board(u, raised, controls, published, level, flip_rate),
-        lambda name, u, why: warned(_board(u, raised, [], None, level), f"no length control for {name}: {why}"),
+        lambda _, u: _board(u, raised, controls, published, level, flip_rate=flip_rate),
+        lambda name, u, why: warned(
+            _board(u, raised, [], None, level, flip_rate=flip_rate), f"no length control for {name}: {why}"
+        ),
     )
     in_order = iter(ranked)
     first, *others = [board if isinstance(board, Board) else next(in_order) for board in judged]
@@ -161,6 +163,7 @@ def _board(
     controls: Sequence[str],
     published: alpaca_eval.LengthControlData | None,
     level: float,
+    *,
     flip_rate: float | None = None,
 ) -> Board:
     baseline, table = units.baseline, units.table

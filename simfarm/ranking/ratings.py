@@ -177,8 +177,8 @@ def _lottery(matches: Matches, tau: float | None) -> tuple[Array, list[str]]:
     notes.append(f"{drawn.winner} beats every other model" if drawn.winner else "no model beats every other one")
     if tau is not None:
         notes.append(
-            f"τ = {tau:g}: the Nash winner that pays {tau:g} for each unit of divergence from the even mixture; near 0 it "
-            "is the lottery, where large all weights are even"
+            f"τ = {tau:g}: the Nash winner that pays {tau:g} for each unit of divergence from the even mixture; near 0 "
+            "it is the lottery, where large all weights are even"
         )
     return drawn.weights, notes
 

@@ -100,8 +100,8 @@ def maximal_lottery(rates: Array) -> Array:
 def regularised_winner(rates: Array, tau: float) -> Array:
     """The Nash winner (M,) of `rates` (M × M, as in `maximal_lottery`) held near the even mixture μ by `tau` > 0.
 
-    The π of max over π, min over π' of P(π ≻ π') − τ KL(π‖μ) + τ KL(π'‖μ) (Munos and others 2024, Nash-MD): unique, and
-    its own best answer, π_i ∝ exp(P(i ≻ π)/τ). Near 0 it tends to a maximal lottery (of several, the one of most
+    The π of max over π, min over π' of P(π ≻ π') − τ KL(π‖μ) + τ KL(π'‖μ) (Munos and others 2024, Nash-MD): unique,
+    and its own best answer, π_i ∝ exp(P(i ≻ π)/τ). Near 0 it tends to a maximal lottery (of several, the one of most
     entropy), for large τ to the even mixture. Newton's method on that equation in log π, τ halved from where it is nearly even down to the
     one asked for, each start the last solution. Raises `InputError` as `maximal_lottery`, and for a τ that is not
     positive.
@@ -125,7 +125,8 @@ def _best_answer(chance: Array, tau: float, scores: Array) -> Array:
 
     def gap(scores: Array) -> Array:
         left: Array = scores - chance @ _softmax(scores) / tau
-        return left - left.mean()
+        left -= left.mean()
+        return left
 
     now = gap(scores)
     for _ in range(_NEWTON_STEPS):
@@ -146,7 +147,8 @@ def _best_answer(chance: Array, tau: float, scores: Array) -> Array:
 
 def _softmax(scores: Array) -> Array:
     raised: Array = np.exp(scores - scores.max())
-    return raised / raised.sum()
+    raised /= raised.sum()
+    return raised
 
 
 def _least_norm(inside: Array, outside: Array, start: Array) -> Array:
