@@ -102,9 +102,9 @@ def regularised_winner(rates: Array, tau: float) -> Array:
 
     The π of max over π, min over π' of P(π ≻ π') − τ KL(π‖μ) + τ KL(π'‖μ) (Munos and others 2024, Nash-MD): unique,
     and its own best answer, π_i ∝ exp(P(i ≻ π)/τ). Near 0 it tends to a maximal lottery (of several, the one of most
-    entropy), for large τ to the even mixture. Newton's method on that equation in log π, τ halved from where it is nearly even down to the
-    one asked for, each start the last solution. Raises `InputError` as `maximal_lottery`, and for a τ that is not
-    positive.
+    entropy), for large τ to the even mixture. Newton's method on that equation in log π, τ halved
+    from where it is nearly even down to the one asked for, each start the last solution. Raises `InputError` as
+    `maximal_lottery`, and for a τ that is not positive.
     """
     if not tau > 0:
         raise InputError(f"tau {tau} is not positive; give a number above 0, or rank by the lottery without it")
