@@ -2,6 +2,7 @@
 
     pip install evalica duckdb
     python benchmarks/bradley_terry.py coverage
+    python benchmarks/bradley_terry.py small
     python benchmarks/bradley_terry.py speed --arena-python OTHER/bin/python
     python benchmarks/bradley_terry.py scaling
     python benchmarks/bradley_terry.py partitions
@@ -30,6 +31,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from simfarm.errors import InputError
 from simfarm.ranking import Matches, controlled_win_rates, rank_partitions
 from simfarm.statistics.bradley_terry import ELO_SCALE, bradley_terry
 from simfarm.statistics.logistic import Rows, fit_rows
@@ -117,6 +119,89 @@ def coverage(replicates: int, n_clusters: int, rounds: int, seed: int) -> dict[s
         note("difference of two such", *both.interval(), truth - float(expit(STRENGTHS[1] - STRENGTHS[0])))
         note("its style slope", *rates.slopes["one"].interval(), SLOPES[0])
     return {name: float(np.mean(found)) for name, found in hits.items()}
+
+
+def heavy(n_clusters: int, rng: np.random.Generator) -> Matches:
+    """Clusters whose sizes have a heavy tail (Pareto, index 1.2, at most 200); 3 in 10 verdicts of one share a draw."""
+    m, size = len(STRENGTHS), np.clip(np.ceil(rng.pareto(1.2, n_clusters)), 1, 200).astype(int)
+    cluster, n = np.repeat(np.arange(n_clusters), size), int(size.sum())
+    first = rng.integers(m, size=n)
+    second = (first + 1 + rng.integers(m - 1, size=n)) % m
+    common, whose = np.repeat(rng.random((2, n_clusters)), size, axis=1)
+    draw = np.where(whose < 0.3, common, rng.random(n))
+    p = (draw < expit(STRENGTHS[second] - STRENGTHS[first])).astype(float)
+    return Matches(tuple("abcdef"), first, second, p, cluster)
+
+
+def even(n_clusters: int, rng: np.random.Generator) -> Matches:
+    """`plant` without style, 3 in 10 verdicts of a cluster on one draw."""
+    c = replace(plant(n_clusters, rng), features=None, feature_names=())
+    assert c.order is not None
+    common, whose = np.repeat(rng.random((2, n_clusters)), 12, axis=1)
+    draw = np.where(whose < 0.3, common, rng.random(len(c.p)))
+    return replace(c, p=(draw < expit(STRENGTHS[c.model_2] - STRENGTHS[c.model_1] + FIRST * c.order)).astype(float))
+
+
+def rare(carriers: int, rng: np.random.Generator) -> tuple[Matches, StyleDifferences]:
+    """150 instructions × 4 verdicts of two models on a baseline; `carriers` of them differ in a second feature."""
+    cluster, model = np.repeat(np.arange(150), 4), np.tile([1, 2], 300)
+    x = np.stack([rng.standard_normal(600), np.where(cluster < carriers, rng.choice([-1.0, 1.0], 600), 0.0)], axis=1)
+    shared = np.where(rng.random(600) < 0.4, np.repeat(rng.random(150), 4), rng.random(600))
+    p = (shared < expit(np.array([0.0, 0.3, -0.5])[model] + x @ [0.4, 0.7])).astype(float)
+    spread = np.sqrt((x**2).mean(axis=0))
+    return Matches(("base", "a", "b"), np.zeros(600, int), model, p, cluster), StyleDifferences(
+        ("length", "bold"), x / spread, spread, ()
+    )
+
+
+def soft(p: float, n_clusters: int, rng: np.random.Generator) -> Matches:
+    """Two models, verdicts that are Beta with mean `p`, near one end most of the time."""
+    drawn = rng.beta(4 * p, 4 * (1 - p), n_clusters)
+    return Matches(("a", "b"), np.zeros(n_clusters, int), np.ones(n_clusters, int), drawn, np.arange(n_clusters))
+
+
+def small(replicates: int, seed: int) -> dict[str, dict[str, float]]:
+    """Coverage and median width (Elo, or logits of a slope) where few clusters decide, or hardly a verdict is lost."""
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    gap = ELO_SCALE * float(STRENGTHS[5] - STRENGTHS[1])
+    for n_clusters in (10, 20, 30, 60):
+        rng = np.random.default_rng([seed, n_clusters])
+        for _ in range(replicates):
+            for name, c in (
+                (f"heavy-tailed sizes, {n_clusters}", heavy(n_clusters, rng)),
+                (f"even sizes, {n_clusters}", even(n_clusters, rng)),
+            ):
+                try:
+                    ratings = bradley_terry(c).ratings
+                except InputError:
+                    continue  # some models did not meet
+                if len(ratings) == 6:
+                    found.setdefault(name, []).append((*(ratings["f"] - ratings["b"]).interval(), gap))
+    for carriers in (1, 2, 3, 5, 20):
+        rng, name = np.random.default_rng([seed, carriers]), f"bold, carried by {carriers}"
+        for _ in range(replicates):
+            c, style = rare(carriers, rng)
+            rates = controlled_win_rates(("a", "b"), c.model_2 - 1, c.p, c.cluster, style)
+            found.setdefault(f"{name}: rate", []).append((*rates.controlled["a"].interval(), float(expit(0.3))))
+            truth = 0.7 * float(style.spread[1])
+            found.setdefault(f"{name}: slope", []).append((*rates.slopes["bold"].interval(), truth))
+    for p in (0.9, 0.97, 0.99, 0.999):
+        for n_clusters in (10, 20, 60):
+            rng = np.random.default_rng([seed, int(1000 * p), n_clusters])
+            for _ in range(replicates):
+                ratings = bradley_terry(soft(p, n_clusters, rng)).ratings
+                true = ELO_SCALE * float(np.log(p / (1 - p)))
+                name = f"soft verdicts of mean {p}, {n_clusters}"
+                found.setdefault(name, []).append((*(ratings["b"] - ratings["a"]).interval(), true))
+    return {name: _summary(np.array(rows)) for name, rows in found.items()}
+
+
+def _summary(rows: np.ndarray) -> dict[str, float]:
+    low, high, true = rows[~np.isnan(rows[:, 0])].T
+    if not len(low):
+        return {"coverage": float("nan"), "width": float("nan"), "n": 0}
+    held = float(((low <= true) & (true <= high)).mean())
+    return {"coverage": held, "width": float(np.median(high - low)), "n": len(low)}
 
 
 def many(n: int, seed: int = 0, n_models: int = 50, per_cluster: int = 10) -> Matches:
@@ -271,7 +356,7 @@ def partitions(largest: int) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["coverage", "speed", "scaling", "partitions"])
+    parser.add_argument("what", choices=["coverage", "small", "speed", "scaling", "partitions"])
     parser.add_argument("--replicates", type=int, default=1000)
     parser.add_argument("--clusters", type=int, default=150)
     parser.add_argument("--rounds", type=int, default=100, help="of the exploded-row bootstrap (0 leaves it out)")
@@ -284,6 +369,8 @@ def main() -> None:
     found: dict[str, float] | dict[str, dict[str, float]]
     if options.what == "coverage":
         found = coverage(options.replicates, options.clusters, options.rounds, options.seed)
+    elif options.what == "small":
+        found = small(options.replicates, options.seed)
     elif options.what == "speed":
         found = speed(options.arena_python)
     elif options.what == "scaling":

@@ -352,3 +352,48 @@ def test_what_is_asked_for_stands_in_the_file_too() -> None:
     assert "among the 223 models" in told
     assert main(["evaluate", "v.jsonl", "--board", "nobody", "--add-to", "new"]) == 2
     assert main(["evaluate", "v.jsonl", "--control", "length", "--add-to", "new"]) == 2
+
+
+def test_known_flips_are_undone_on_the_board(capsys: pytest.CaptureFixture[str]) -> None:
+    pair = {"generator_1": "base", "output_1": "x", "output_2": "y", "annotator": "j"}
+    rows = [
+        pair | {"instruction": f"{i}", "generator_2": m, "preference": 1 + (i % 10 < won), "dataset": "ab"[i % 2]}
+        for m, won in (("good", 7), ("bad", 2))
+        for i in range(100)
+    ]
+    write_rows("v.jsonl", rows)
+    raw = evaluated(capsys, "v.jsonl", "--length-control", "none")["models"]
+    found = evaluated(capsys, "v.jsonl", "--flip-rate", "0.25")
+    for before, after in zip(raw, found["models"], strict=True):
+        assert after["model"] == before["model"]
+        if before["model"] != "base":
+            for column in ("win_rate", "win_rate_low", "win_rate_high"):
+                assert after[column] == pytest.approx((before[column] - 25) / 0.5, abs=1e-6)
+            assert after["length_controlled_winrate"] is None
+    assert min(m["win_rate"] for m in found["models"]) == pytest.approx(-10)
+    assert found["breakdown"] == []
+    assert any("corrected for 25 % of the verdicts" in line for line in found["notes"])
+    assert any(line.startswith("bad: corrected beyond 0 or 100") for line in found["notes"])
+    for more, told in (
+        (["--flip-rate", "0.45"], "good: a win rate of 0.700 cannot come from labels of which 0.45 are flipped"),
+        (["--flip-rate", "0.1", "--length-control", "joint"], "leave --length-control out"),
+        (["--flip-rate", "0.1", "--control", "length"], "leave --control out"),
+    ):
+        assert main(["evaluate", "v.jsonl", *more]) == 2
+        assert told in (error := capsys.readouterr().err)
+        assert error.count("\n") == 1
+
+
+def test_tau_stands_beside_the_lottery(capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows("r.jsonl", round_robin({"a": 0.6, "b": 0.0, "c": -0.6}))
+    found = evaluated(capsys, "r.jsonl", "--rank", "lottery", "--tau", "0.2")
+    held = {m["model"]: m["regularised_weight"] for m in found["models"]}
+    assert found["tau"] == 0.2
+    assert sum(held.values()) == pytest.approx(1)
+    assert 1 > held["a"] > held["b"] > held["c"] > 0
+    assert any(line.startswith("τ = 0.2: the Nash winner") for line in found["remarks"])
+    assert main(["evaluate", "r.jsonl", "--rank", "lottery", "--tau", "0.2"]) == 0
+    assert "τ 0.2" in capsys.readouterr().out
+    for more in ([], ["--rank", "bradley-terry"]):
+        assert main(["evaluate", "r.jsonl", "--tau", "0.2", *more]) == 2
+        assert "--tau is for --rank lottery" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from scipy.optimize import linprog
 
 from simfarm.errors import InputError
 from simfarm.ranking import Matches, cyclic_triads, maximal_lottery, pair_rates
-from simfarm.statistics.lottery import lottery
+from simfarm.statistics.lottery import lottery, regularised_winner
 
 ROCK_PAPER_SCISSORS = np.array([[0.5, 0.7, 0.3, 0.8], [0.3, 0.5, 0.7, 0.8], [0.7, 0.3, 0.5, 0.8], [0.2, 0.2, 0.2, 0.5]])
 
@@ -190,3 +190,41 @@ def test_a_pair_that_never_met_is_named() -> None:
     rates[0, 1] = np.nan
     with pytest.raises(InputError, match="no preference rate"):
         maximal_lottery(rates)
+
+
+@pytest.mark.parametrize("n", [2, 5, 20])
+def test_the_regularised_winner_is_its_own_best_answer(n: int) -> None:
+    rng = np.random.default_rng(n)
+    for _ in range(5):
+        rates = _random_rates(n, rng)
+        np.fill_diagonal(rates, np.nan)
+        even = np.full(n, 1 / n)
+        for tau in (10.0, 0.3, 0.02, 0.002):
+            found = regularised_winner(rates, tau)
+            full = np.where(np.eye(n, dtype=bool), 0.5, rates)
+
+            def gain(mine: np.ndarray, found: np.ndarray, full: np.ndarray, tau: float) -> float:
+                kept = mine > 0
+                return float(mine @ full @ found - tau * (mine[kept] @ np.log(n * mine[kept])))
+
+            answer = np.exp((full @ found - (full @ found).max()) / tau)
+            assert found == pytest.approx(answer / answer.sum(), abs=1e-8)
+            # no other mixture does better against it: the fixed point is an optimum and no saddle
+            others = [*np.eye(n), even, *rng.dirichlet(np.ones(n), 20)]
+            best = gain(found, found, full, tau)
+            assert all(gain(other, found, full, tau) <= best + 1e-9 for other in others)
+
+
+def test_tau_leads_from_the_lottery_to_the_even_mixture() -> None:
+    rates = _random_rates(6, np.random.default_rng(4))
+    np.testing.assert_allclose(regularised_winner(rates, 1e-4), maximal_lottery(rates), atol=1e-3)
+    np.testing.assert_allclose(regularised_winner(rates, 1e4), np.full(6, 1 / 6), atol=1e-4)
+    assert np.abs(regularised_winner(rates, 0.2) - maximal_lottery(rates)).max() > 0.05
+    # two models: the odds solve log(w/(1-w)) = margin/(2 tau), whatever the other's weight
+    two = regularised_winner(np.array([[0.5, 0.8], [0.2, 0.5]]), 0.1)
+    assert np.log(two[0] / two[1]) == pytest.approx((0.8 - 0.2) / 2 / 0.1)
+    with pytest.raises(InputError, match="not positive"):
+        regularised_winner(rates, 0.0)
+    rates[0, 1] = np.nan
+    with pytest.raises(InputError, match="no preference rate"):
+        regularised_winner(rates, 1.0)

@@ -19,6 +19,17 @@ def test_undoes_the_flip_and_pays_for_it() -> None:
     assert flip_corrected(noisy, 0.0).value == noisy.value
 
 
+def test_limits_are_the_raw_rates_taken_through_the_line() -> None:
+    one = mean_estimate(np.repeat([0.0, 1.0], [9, 1]), np.arange(10))
+    other = mean_estimate(np.repeat([0.0, 1.0], [4, 6]), np.arange(10))
+    raw, found = one.interval(), flip_corrected(one, 0.2)
+    assert found.interval() == pytest.approx([(limit - 0.2) / 0.6 for limit in raw], abs=1e-9)
+    assert found.value < 0
+    gap, undone = one - other, found - flip_corrected(other, 0.2)
+    assert undone.interval() == pytest.approx([limit / 0.6 for limit in gap.interval()], abs=1e-9)
+    assert undone.p_value() == pytest.approx(gap.p_value(), abs=1e-9)
+
+
 @pytest.mark.parametrize("p", [0.03, 0.3, 0.75])
 def test_interval_covers_the_rate_before_the_flips(p: float) -> None:
     rng = np.random.default_rng(1)

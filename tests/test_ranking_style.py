@@ -17,7 +17,7 @@ from simfarm.ranking import (
     controlled_win_rates,
     style_differences,
 )
-from simfarm.statistics.style import _as_rate
+from simfarm.statistics.style import StyleDifferences, _as_rate
 from simfarm.text import marks
 
 ANSWER = """# Title
@@ -260,3 +260,45 @@ def test_real_length_bias_is_found_and_control_moves_towards_the_published_ranki
     assert agreement["controlled"] > agreement["raw"]
     for m in ("gpt4_gamed", "NullModel"):
         assert m not in models or np.isfinite(found.controlled[m].standard_error)
+
+
+def rare(carriers: int, rng: np.random.Generator) -> tuple[Matches, StyleDifferences]:
+    """150 instructions × 4 verdicts of two models on a baseline; `carriers` of them differ in a second feature."""
+    cluster = np.repeat(np.arange(150), 4)
+    model = np.tile([1, 2], 300)
+    x = np.stack([rng.standard_normal(600), np.where(cluster < carriers, rng.choice([-1.0, 1.0], 600), 0.0)], axis=1)
+    shared = np.where(rng.random(600) < 0.4, np.repeat(rng.random(150), 4), rng.random(600))
+    p = (shared < expit(np.array([0.0, 0.3, -0.5])[model] + x @ [0.4, 0.7])).astype(float)
+    spread = np.sqrt((x**2).mean(axis=0))
+    matches = Matches(("base", "a", "b"), np.zeros(600, int), model, p, cluster)
+    return matches, StyleDifferences(("length", "bold"), x / spread, spread, ())
+
+
+@pytest.mark.parametrize("carriers", [1, 2, 3, 5, 20])
+def test_a_rare_feature_is_called_so_or_its_interval_holds_the_truth(carriers: int) -> None:
+    rng, hits, rates = np.random.default_rng(carriers), [], []
+    for _ in range(150):
+        matches, style = rare(carriers, rng)
+        ranking = controlled_bradley_terry(matches, style)
+        found = controlled_win_rates(("a", "b"), matches.model_2 - 1, matches.p, matches.cluster, style)
+        low, high = found.controlled["a"].interval()
+        rates.append(low <= expit(0.3) <= high)
+        assert list(found.slopes) == ["length", "bold"]
+        assert set(ranking.slopes) == {"length", "bold"}
+        if carriers < 3:
+            assert np.isnan(found.slopes["bold"].value)
+            assert np.isnan(ranking.slopes["bold"].value)
+            assert "bold" not in ranking.controlled.slopes
+            continue
+        for slopes in (found.slopes, ranking.slopes):
+            low, high = slopes["bold"].interval()
+            hits.append(low <= 0.7 * style.spread[1] <= high)
+    assert np.mean(rates) >= 0.91
+    assert not hits or np.mean(hits) >= 0.92
+
+
+def test_nothing_but_a_rare_feature_is_refused() -> None:
+    matches, style = rare(1, np.random.default_rng(0))
+    bold = StyleDifferences(("bold",), style.x[:, 1:], style.spread[1:], ())
+    with pytest.raises(InputError, match="differ in bold on fewer than three instructions: too rare"):
+        controlled_bradley_terry(matches, bold)

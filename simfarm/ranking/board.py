@@ -16,6 +16,7 @@ from simfarm.data.inspection import Flag
 from simfarm.errors import InputError
 from simfarm.ranking import alpaca_eval
 from simfarm.ranking.each import each_or_else, warned
+from simfarm.ranking.flips import unflipped
 from simfarm.ranking.guard import watch as guard
 from simfarm.ranking.lengths import LENGTH_CONTROLS, Slope, equal_length
 from simfarm.ranking.panel import joined_panel, panel_table
@@ -94,6 +95,7 @@ def boards(
     level: float = 0.95,
     allow_mixed: bool = False,
     panel: Verdicts | None = None,
+    flip_rate: float | None = None,
 ) -> list[Board]:
     """One board for each annotator.
 
@@ -101,6 +103,7 @@ def boards(
     column of their own; empty or "none" means none. `lc_data` is the folder of AlpacaEval's two files for
     `alpaca-eval-2`. `panel` has the same judge's verdicts on other models, which `joint` is fitted with; they are
     on no board. An annotator that mixes two judges has a board without models that says so, where there are others.
+    `flip_rate` is the share of verdicts flipped by chance, which is undone in the win rates; no length control has it.
     Raises `InputError` for anything that would make a number mean something else than its name.
     """
     controls = [name for name in dict.fromkeys(length_control) if name != "none"]
@@ -122,13 +125,15 @@ def boards(
 
     def controlled(u: Units) -> Board:
         aside, doubts = (None, []) if joined is None else panel_table(joined, u, allow_mixed=allow_mixed)
-        board = _board(u, raised, controls, published, level=level, aside=aside)
+        board = _board(u, raised, controls, published, level=level, aside=aside, flip_rate=flip_rate)
         return replace(board, warnings=(*board.warnings, *doubts))
 
     ranked = each_or_else(
         ((u.annotator, u) for u in judged if isinstance(u, Units)),
         lambda _, u: controlled(u),
-        lambda name, u, why: warned(_board(u, raised, [], None, level=level), f"no length control for {name}: {why}"),
+        lambda name, u, why: warned(
+            _board(u, raised, [], None, level=level, flip_rate=flip_rate), f"no length control for {name}: {why}"
+        ),
     )
     in_order = iter(ranked)
     first, *others = [board if isinstance(board, Board) else next(in_order) for board in judged]
@@ -177,9 +182,10 @@ def _board(
     *,
     level: float,
     aside: pd.DataFrame | None = None,
+    flip_rate: float | None = None,
 ) -> Board:
     baseline, table = units.baseline, units.table
-    estimates = win_rates(table)
+    estimates, corrected = unflipped(win_rates(table), flip_rate)
     warnings, notes = remarks(units, estimates, raised)
     panel = sorted(m for m in estimates if m != baseline and estimates[m].n_clusters)
     flagged = {m for m, flags in raised.items() if any(flag in guard.MEANINGS for flag in flags)}
@@ -206,7 +212,7 @@ def _board(
         level=level,
         headline=headline,
         table=tiered(lines, first if leads else estimates, level),
-        breakdown=breakdown(table[table["model"] != baseline], level),
+        breakdown=breakdown(table[table["model"] != baseline] if flip_rate is None else table.iloc[:0], level),
         estimates=estimates,
         lc_estimates=equal.estimates,
         slope=equal.slope,
@@ -215,6 +221,7 @@ def _board(
         counts=_counts(units),
         warnings=(*warnings, *equal.warnings, *barely_met({m: estimates[m] for m in panel})),
         notes=(
+            *corrected,
             *notes,
             *equal.notes,
             *([f"by win rate, {planned}"] if told else []),

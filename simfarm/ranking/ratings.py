@@ -22,7 +22,7 @@ from simfarm.ranking.units import averaged, judge_hash_of
 from simfarm.statistics.bradley_terry import BradleyTerry, Matches, bradley_terry
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.logistic import Codes
-from simfarm.statistics.lottery import CyclicTriads, cyclic_triads, lottery
+from simfarm.statistics.lottery import CyclicTriads, cyclic_triads, lottery, pair_rates, regularised_winner
 from simfarm.statistics.style import StyleDifferences, controlled_bradley_terry
 from simfarm.statistics.tiers import tiers
 from simfarm.text.marks import control_names
@@ -51,7 +51,8 @@ class Ratings:
 
     `rating` is Elo for bradley-terry and the weight for lottery, which has no standard error: low and high are missing.
     `rank_low` and `rank_high` are the ranks by Bradley-Terry that the same comparisons leave which make the tiers.
-    `lottery` is model -> weight where that was asked for; `slopes` are in logits for one spread of a feature. An
+    `lottery` is model -> weight where that was asked for, with `tau` the column `regularised_weight` that of the Nash
+    winner held near the even mixture; `slopes` are in logits for one spread of a feature. An
     annotator that could not be rated, beside others that could, has no models, and `warnings` say why."""
 
     annotator: str
@@ -64,6 +65,7 @@ class Ratings:
     n_clusters: int
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    tau: float | None = None
 
 
 def rate_models(
@@ -71,12 +73,14 @@ def rate_models(
     rank: str,
     *,
     control: str | None = None,
+    tau: float | None = None,
     level: float = 0.95,
     allow_mixed: bool = False,
 ) -> list[Ratings]:
     """Ratings by each annotator; `rank` is `bradley-terry` or `lottery`.
 
-    `control` names style features (`length,markdown`), for bradley-terry alone. Raises `InputError` for one model,
+    `control` names style features (`length,markdown`), for bradley-terry alone; `tau` is for the lottery alone, see
+    `regularised_winner`. Raises `InputError` for one model,
     fewer than two instructions, a disconnected graph (its parts are named), a lottery where two models never met; with
     several annotators only where that holds for all of them.
     """
@@ -84,12 +88,14 @@ def rate_models(
         raise InputError(f"unknown ranking {rank!r}; choose bradley-terry or lottery")
     if control is not None and rank == "lottery":
         raise InputError("a lottery takes no covariates; drop --control, or rank by bradley-terry")
+    if tau is not None and rank != "lottery":
+        raise InputError("tau holds the lottery's winner near the even mixture; rank by lottery, or leave it out")
     if control is not None:
         control_names(control)
     return each_or_else(
         verdicts.by_annotator(),
         lambda name, part: _rated(
-            part, name, judge_hash_of(part, name, allow_mixed), rank=rank, control=control, level=level
+            part, name, judge_hash_of(part, name, allow_mixed), rank=rank, control=control, tau=tau, level=level
         ),
         lambda name, _, why: _unrated(name, rank, level, why),
     )
@@ -101,7 +107,14 @@ def _unrated(annotator: str, rank: str, level: float, why: str) -> Ratings:
 
 
 def _rated(
-    part: pd.DataFrame, annotator: str, judge_hash: str, *, rank: str, control: str | None, level: float
+    part: pd.DataFrame,
+    annotator: str,
+    judge_hash: str,
+    *,
+    rank: str,
+    control: str | None,
+    tau: float | None,
+    level: float,
 ) -> Ratings:
     head, p, _ = averaged(part)
     known = ~np.isnan(p)
@@ -126,23 +139,20 @@ def _rated(
     notes = _notes(matches, fitted, style, level)
     weights: Array | None = None
     if rank == "lottery":
-        drawn = lottery(matches)
-        weights = drawn.weights
-        notes += [
-            f"in {100 * share:.0f} % of bootstrap samples {model} has weight (mean {mean:.2f})"
-            for model, share, mean in zip(drawn.models, drawn.support, drawn.mean_weights, strict=True)
-            if 0 < share < 1 or mean > 0.005
-        ]
-        notes.append(f"{drawn.winner} beats every other model" if drawn.winner else "no model beats every other one")
+        weights, told = _lottery(matches, tau)
+        notes += told
     if len(names) > 2:
         notes += _circles(matches, raw)
+    table = _table(matches, fitted, raw if style else None, weights, level)
+    if tau is not None:
+        held = dict(zip(names, regularised_winner(pair_rates(matches), tau), strict=True))
+        table = table.assign(regularised_weight=table["model"].map(held).astype(float))
     return Ratings(
         annotator=annotator,
         rank=rank,
         level=level,
-        table=_table(matches, fitted, raw if style else None, weights, level).assign(
-            annotator=annotator, judge_hash=judge_hash
-        ),
+        table=table.assign(annotator=annotator, judge_hash=judge_hash),
+        tau=tau,
         estimates=fitted.ratings,
         lottery=None if weights is None else {m: float(w) for m, w in zip(matches.models, weights, strict=True)},
         slopes=slopes,
@@ -154,6 +164,23 @@ def _rated(
             *(["verdicts without any doubt: a weak prior keeps ratings finite"] if fitted.prior else []),
         ),
     )
+
+
+def _lottery(matches: Matches, tau: float | None) -> tuple[Array, list[str]]:
+    """(the weights, what is to be said of them)."""
+    drawn = lottery(matches)
+    notes = [
+        f"in {100 * share:.0f} % of bootstrap samples {model} has weight (mean {mean:.2f})"
+        for model, share, mean in zip(drawn.models, drawn.support, drawn.mean_weights, strict=True)
+        if 0 < share < 1 or mean > 0.005
+    ]
+    notes.append(f"{drawn.winner} beats every other model" if drawn.winner else "no model beats every other one")
+    if tau is not None:
+        notes.append(
+            f"τ = {tau:g}: the Nash winner that pays {tau:g} for each unit of divergence from the even mixture; near 0 "
+            "it is the lottery, where large all weights are even"
+        )
+    return drawn.weights, notes
 
 
 def _coded(first: pd.Series[Any], second: pd.Series[Any]) -> tuple[tuple[str, ...], Codes, Codes]:
@@ -170,7 +197,7 @@ def _fit(matches: Matches, style: StyleDifferences | None) -> tuple[BradleyTerry
         fitted = bradley_terry(matches)
         return fitted, fitted, {}
     both = controlled_bradley_terry(matches, style)
-    return both.raw, both.controlled, both.controlled.slopes
+    return both.raw, both.controlled, both.slopes
 
 
 def _notes(matches: Matches, fitted: BradleyTerry, style: StyleDifferences | None, level: float) -> list[str]:

@@ -127,6 +127,7 @@ def ranked_boards(verdicts: Verdicts, baseline: str | None, options: RankingOpti
         level=options.level,
         allow_mixed=options.mix_judges,
         panel=None if options.panel is None else annotations_in([options.panel])[0],
+        flip_rate=options.flip_rate,
     )
     if all(set(board.table["model"]) <= {board.baseline} for board in boards):
         raise InputError(f"there is no model but the baseline {boards[0].baseline}; annotate another model's outputs")
@@ -140,6 +141,7 @@ def _rated(verdicts: Verdicts, options: RankingOptions) -> list[Ratings]:
         verdicts,
         options.rank or "bradley-terry",
         control=options.control,
+        tau=options.tau,
         level=options.level,
         allow_mixed=options.mix_judges,
     )

@@ -90,6 +90,8 @@ class RankingOptions:
     def controls(self, verdicts: Verdicts) -> tuple[str, ...]:
         """The length controls that are meant; the first one leads. Where none is named it is `joint`, and with
         `lc_data` `alpaca-eval-2`; raises `InputError` where the instructions are not those that it is for."""
+        if self.flip_rate is not None:
+            return ()
         named = self.length_control
         if not named and self.lc_data is not None:
             from simfarm.ranking import alpaca_eval
@@ -113,6 +115,9 @@ class RankingOptions:
                 )
             if self.control is not None and rank == "lottery":
                 raise InputError(f"a lottery takes no covariates; drop {spelled('control')}, or rank by bradley-terry")
+        self._refuse_beside_flips(given)
+        if self.tau is not None and rank != "lottery":
+            raise InputError(f"{spelled('tau')} is for {spelled('rank', 'lottery')}; add that or leave it out")
         if "lc_data" in given and self.length_control and "alpaca-eval-2" not in self.length_control:
             raise InputError(
                 f"{spelled('lc_data')} is for {spelled('length_control', 'alpaca-eval-2')}; add that or leave it out"
@@ -132,6 +137,17 @@ class RankingOptions:
             raise InputError(
                 f"{spelled('add_to')} ranks all models of the board anew; give {spelled('human')} and "
                 f"{spelled('control')} in a run without it"
+            )
+
+    def _refuse_beside_flips(self, given: Sequence[str]) -> None:
+        """Raise `InputError` for what has no correction for flipped verdicts, and would stand uncorrected beside it."""
+        other = [*(name for name in given if name != "flip_rate"), *(["control"] if self.control is not None else [])]
+        if self.length_control == ("none",):
+            other = [name for name in other if name != "length_control"]
+        if self.flip_rate is not None and other:
+            raise InputError(
+                f"{spelled('flip_rate')} corrects win rates alone; leave {spelled(other[0])} out, or give it in a run "
+                "of its own"
             )
 
     def by_rating(self, verdicts: Verdicts, baseline: str | None) -> bool:

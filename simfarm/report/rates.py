@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,9 @@ def slope_lines(slopes: Mapping[str, Estimate], level: float) -> list[str]:
     """What the judge likes in how an output looks, a line for each feature."""
     lines = []
     for name, slope in slopes.items():
+        if math.isnan(slope.value):
+            lines.append(f"{name}: too rare to estimate (it differs on fewer than three instructions), not held equal")
+            continue
         low, high = slope.interval(level)
         limits = f"{100 * level:g} %: {low:+.2f} to {high:+.2f}"
         lines.append(f"slope of {name} {slope.value:+.2f} ({limits}) logits for one spread of it")

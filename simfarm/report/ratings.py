@@ -29,12 +29,14 @@ def _part(ratings: Ratings) -> Part:
     elo = ratings.rank == "bradley-terry"
     percent = f"{100 * ratings.level:g} %"
     headings = ["model", f"rating {percent}" if elo else "weight", *(["raw"] if controlled else [])]
+    headings += [] if ratings.tau is None else [f"τ {ratings.tau:g}"]
     rows = []
     for row in ratings.table.to_dict("records"):
         rating = (
             f"{row['rating']:.0f} {row['rating_low']:4.0f}–{row['rating_high']:.0f}" if elo else f"{row['rating']:.3f}"
         )
         raw = [f"{row['rating_raw']:.0f}"] if controlled else []
+        raw += [] if ratings.tau is None else [f"{row['regularised_weight']:.3f}"]
         rank = f"{row['rank_low']}–{row['rank_high']}"
         rows.append([row["model"], rating, *raw, str(row["tier"]), rank, str(row["n_total"])])
     by = "rating" if elo else "weight"
@@ -52,6 +54,7 @@ def _record(ratings: Ratings) -> dict[str, Any]:
         "level": ratings.level,
         "models": records(ratings.table),
         "lottery": ratings.lottery,
+        "tau": ratings.tau,
         "slopes": {name: estimate_json(slope, ratings.level) for name, slope in ratings.slopes.items()},
         "warnings": list(ratings.warnings),
         "remarks": list(ratings.notes),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from simfarm.errors import InputError
@@ -20,8 +22,10 @@ def flip_corrected(win_rate: Estimate, flip: float, flip_error: float = 0.0) -> 
     standard error by 1/(1 − 2e): e = 0.25 costs four times the labels. `flip_error` is the standard error of an e that
     was itself estimated; all models corrected with the same e share that error.
 
-    The result is no `rate`: p lies inside [e, 1 − e], away from the ends, where the plain interval is right, and the
-    value may fall a little outside [0, 1], which must not be cut before two models are subtracted. Raises `InputError`
+    Of a mean of bounded verdicts the corrected ones are a mean too, between −e/(1 − 2e) and (1 − e)/(1 − 2e): the
+    limits are those of the raw rate, taken through the same line. The result is no `rate`, and may fall a little
+    outside [0, 1], which must not be cut before two models are subtracted; with a `flip_error` its interval is the
+    plain one, right because p lies inside [e, 1 − e], away from the ends. Raises `InputError`
     for e outside [0, 0.5), or a p that no e-noisy annotator can have.
     """
     if not 0 <= flip < 0.5:
@@ -38,7 +42,10 @@ def flip_corrected(win_rate: Estimate, flip: float, flip_error: float = 0.0) -> 
         )
     stretch = 1 / (1 - 2 * flip)
     value = (win_rate.value - flip) * stretch
-    shared = win_rate.shared * stretch
+    shared, bounds = win_rate.shared * stretch, win_rate.bounds
     if flip_error:
-        shared = np.append(shared, (2 * win_rate.value - 1) * stretch**2 * flip_error)
-    return Estimate(value, win_rate.influence * stretch, win_rate.clusters, rate=False, shared=shared)
+        shared, bounds = np.append(shared, (2 * win_rate.value - 1) * stretch**2 * flip_error), None
+    if bounds is not None:
+        bounds = ((bounds[0] - flip) * stretch, (bounds[1] - flip) * stretch)
+    influence = win_rate.influence * stretch
+    return replace(win_rate, value=value, influence=influence, rate=False, shared=shared, bounds=bounds)

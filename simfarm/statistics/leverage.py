@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simfarm.statistics.estimate import Array
-from simfarm.statistics.logistic import Codes, Fit, Rows, cluster_sums, row_terms
+from simfarm.statistics.logistic import Codes, Fit, Rows, chances, cluster_sums
 
 __all__ = ["Pulls", "pulls"]
 
@@ -46,24 +46,20 @@ def pulls(rows: Rows, n_models: int, fit: Fit, cluster: Codes, n_here: int, *, o
     A cluster of equal size among G in a plain mean has the leverage 1/G, and its correction is exactly the G/(G − 1)
     that every sandwich here has: so the two are the same number, and what is above is the clusters' own.
     """
-    residual, curved = row_terms(rows, n_models, fit.params)
-    changes = fit.bread @ cluster_sums(rows, n_models, residual, cluster, n_here)
-    large = np.flatnonzero(np.bincount(cluster, curved * _leverage(rows, n_models, fit.bread), n_here) > _MATTERS)
+    expected = rows.weight * chances(rows, n_models, fit.params)
+    changes = fit.bread @ cluster_sums(rows, n_models, rows.won - expected, cluster, n_here)
     shares, squares = np.zeros(len(changes)), np.zeros(len(changes))
+    own, at, large = _large(rows, n_models, fit, cluster, n_here)
     if not len(large):
         return Pulls(changes, shares, squares, 0)
-    place = np.full(n_here, -1)
-    place[large] = np.arange(len(large))
-    kept = np.flatnonzero(place[cluster] >= 0)
-    kept = kept[np.argsort(place[cluster[kept]], kind="stable")]
-    own, at = Rows(rows.pair[kept], rows.weight[kept], rows.won[kept], rows.x[kept]), place[cluster[kept]]
+    curved = _curvature(own, n_models, fit)
     diagonal = np.diag(fit.bread)
     step = max(1, _AT_ONCE // len(diagonal) ** 2)
     for low in range(0, len(large), step):
         part = slice(*np.searchsorted(at, (low, low + step)))
         some = Rows(own.pair[part], own.weight[part], own.won[part], own.x[part])
         which = large[low : low + step]
-        turned = fit.bread @ _informations(some, n_models, curved[kept[part]], at[part] - low, len(which))
+        turned = fit.bread @ _informations(some, n_models, curved[part], at[part] - low, len(which))
         share = (turned * fit.bread).sum(axis=2) / diagonal
         shares += share.sum(axis=0)
         squares += (share**2).sum(axis=0)
@@ -74,11 +70,43 @@ def pulls(rows: Rows, n_models: int, fit: Fit, cluster: Codes, n_here: int, *, o
     return Pulls(changes, shares, squares, len(large))
 
 
+def _large(rows: Rows, n_models: int, fit: Fit, cluster: Codes, n_here: int) -> tuple[Rows, Codes, Codes]:
+    """(the rows of the clusters of large leverage, cluster by cluster; the place of each row's cluster; the clusters).
+
+    A bound that costs one pass over the rows leaves most of them out: curvature is at most a quarter of the weight, and
+    (a + b)ᵀB(a + b) at most 2aᵀBa + 2bᵀBb.
+    """
+    bound = rows.weight * float(_between(fit.bread, n_models).max()) / 4
+    if rows.x.shape[1]:
+        steepest = float(np.linalg.eigvalsh(fit.bread[n_models:, n_models:])[-1])
+        bound = 2 * bound + rows.weight * (steepest / 2) * np.einsum("nk,nk->n", rows.x, rows.x)
+    kept = np.flatnonzero((np.bincount(cluster, bound, n_here) > _MATTERS)[cluster])
+    some = Rows(rows.pair[kept], rows.weight[kept], rows.won[kept], rows.x[kept])
+    leverage = _curvature(some, n_models, fit) * _leverage(some, n_models, fit.bread)
+    large = np.flatnonzero(np.bincount(cluster[kept], leverage, n_here) > _MATTERS)
+    place = np.full(n_here, -1)
+    place[large] = np.arange(len(large))
+    within = np.flatnonzero(place[cluster[kept]] >= 0)
+    kept = kept[within[np.argsort(place[cluster[kept[within]]], kind="stable")]]
+    return Rows(rows.pair[kept], rows.weight[kept], rows.won[kept], rows.x[kept]), place[cluster[kept]], large
+
+
+def _curvature(rows: Rows, n_models: int, fit: Fit) -> Array:
+    chance = chances(rows, n_models, fit.params)
+    curved: Array = rows.weight * chance * (1 - chance)
+    return curved
+
+
+def _between(bread: Array, n_models: int) -> Array:
+    """The variance of each difference of two strengths (M²,), were the verdicts independent."""
+    spread = np.diag(bread)[:n_models]
+    table: Array = (spread[:, None] + spread[None, :] - 2 * bread[:n_models, :n_models]).ravel()
+    return table
+
+
 def _leverage(rows: Rows, n_models: int, bread: Array) -> Array:
     """zᵀ·bread·z of each row (n,), z its covariates: one at `second`, minus one at `first`, then x."""
-    spread = np.diag(bread)[:n_models]
-    table = (spread[:, None] + spread[None, :] - 2 * bread[:n_models, :n_models]).ravel()
-    found: Array = table[rows.pair]
+    found: Array = _between(bread, n_models)[rows.pair]
     for k in range(rows.x.shape[1]):
         across = bread[n_models + k, :n_models]
         found += 2 * (across[None, :] - across[:, None]).ravel()[rows.pair] * rows.x[:, k]

@@ -19,11 +19,11 @@ __all__ = [
     "Codes",
     "Fit",
     "Rows",
+    "chances",
     "cluster_sums",
     "fit_rows",
     "named_parts",
     "require_connected",
-    "row_terms",
     "unseen",
 ]
 
@@ -107,13 +107,18 @@ def _least_taken(rows: Rows, n_models: int, params: Array) -> float:
     np.fill_diagonal(took, 0)
     below = took.cumsum(axis=0).cumsum(axis=1)
     least = float((below[:-1, -1] - np.diagonal(below)[:-1]).min())
-    if rows.x.shape[1]:
-        chance = _chances(rows, n_models, params)
-        least = min(least, float(np.where(chance > 0.5, rows.weight - rows.won, rows.won).sum()))
-    return least
+    against = 0.0
+    for low in range(0, len(rows.pair) if rows.x.shape[1] else 0, _BLOCK):
+        part = slice(low, low + _BLOCK)
+        some = Rows(rows.pair[part], rows.weight[part], rows.won[part], rows.x[part])
+        ahead = chances(some, n_models, params) > 0.5
+        against += float(np.where(ahead, some.weight - some.won, some.won).sum())
+        if against > least:
+            return least
+    return min(least, against) if rows.x.shape[1] else least
 
 
-def _chances(rows: Rows, n_models: int, params: Array) -> Array:
+def chances(rows: Rows, n_models: int, params: Array) -> Array:
     """The fitted chance (n,) that the second is preferred."""
     chance = np.empty(len(rows.pair))
     table = _strength_differences(params, n_models)
@@ -126,15 +131,8 @@ def _chances(rows: Rows, n_models: int, params: Array) -> Array:
     return chance
 
 
-def row_terms(rows: Rows, n_models: int, params: Array) -> tuple[Array, Array]:
-    """(what each row won beyond its chance (n,), its curvature, weight × chance × (1 − chance))."""
-    chance = _chances(rows, n_models, params)
-    expected = rows.weight * chance
-    return rows.won - expected, expected * (1 - chance)
-
-
 def cluster_sums(rows: Rows, n_models: int, values: Array, cluster: Codes, n_clusters: int) -> Array:
-    """Σ values × covariates of each cluster's rows (P × G): of `row_terms`' first, the cluster's score."""
+    """Σ values × covariates of each cluster's rows (P × G): of what rows won beyond their chance, its score."""
     first, second = np.divmod(rows.pair, n_models)
     key = np.concatenate([second * n_clusters + cluster, first * n_clusters + cluster])
     signed = np.concatenate([values, -values])

@@ -19,11 +19,14 @@ from simfarm.statistics.bradley_terry import BradleyTerry, Matches, bradley_terr
 from simfarm.statistics.estimate import Array
 from simfarm.text.words import plural
 
-__all__ = ["CyclicTriads", "Lottery", "cyclic_triads", "lottery", "maximal_lottery", "pair_rates"]
+__all__ = ["CyclicTriads", "Lottery", "cyclic_triads", "lottery", "maximal_lottery", "pair_rates", "regularised_winner"]
 
 _ZERO = 1e-9
 """Below this a weight or a margin is rounding."""
 _REPLICATES_AT_ONCE = 32
+_NEWTON_STEPS = 200
+_SOLVED = 1e-10
+"""Largest residual, in log weights, at which the regularised winner is its own best answer."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,60 @@ def maximal_lottery(rates: Array) -> Array:
     weights = np.zeros(n)
     weights[alive] = _least_norm(margins[np.ix_(alive, alive)], margins[np.ix_(alive, ~alive)], interior[alive])
     return weights
+
+
+def regularised_winner(rates: Array, tau: float) -> Array:
+    """The Nash winner (M,) of `rates` (M × M, as in `maximal_lottery`) held near the even mixture μ by `tau` > 0.
+
+    The π of max over π, min over π' of P(π ≻ π') − τ KL(π‖μ) + τ KL(π'‖μ) (Munos and others 2024, Nash-MD): unique,
+    and its own best answer, π_i ∝ exp(P(i ≻ π)/τ). Near 0 it tends to a maximal lottery (of several, the one of most
+    entropy), for large τ to the even mixture. Newton's method on that equation in log π, τ halved
+    from where it is nearly even down to the one asked for, each start the last solution. Raises `InputError` as
+    `maximal_lottery`, and for a τ that is not positive.
+    """
+    if not tau > 0:
+        raise InputError(f"tau {tau} is not positive; give a number above 0, or rank by the lottery without it")
+    chance = np.array(rates, dtype=np.float64)
+    np.fill_diagonal(chance, 0.5)
+    if not np.isfinite(chance).all():
+        raise InputError("a pair of models has no preference rate; every pair must have been compared for a lottery")
+    scores, at = np.zeros(len(chance)), max(tau, 1.0)
+    while True:
+        scores = _best_answer(chance, at, scores)
+        if at == tau:
+            return np.asarray(_softmax(scores), dtype=np.float64)
+        scores, at = scores * (at / max(tau, at / 2)), max(tau, at / 2)
+
+
+def _best_answer(chance: Array, tau: float, scores: Array) -> Array:
+    """Scores s with s = (chance · softmax(s))/τ up to a constant, by damped Newton from `scores`."""
+
+    def gap(scores: Array) -> Array:
+        left: Array = scores - chance @ _softmax(scores) / tau
+        left -= left.mean()
+        return left
+
+    now = gap(scores)
+    for _ in range(_NEWTON_STEPS):
+        if np.abs(now).max() < _SOLVED:
+            return scores
+        weights = _softmax(scores)
+        slope = np.eye(len(scores)) - (chance * weights - np.outer(chance @ weights, weights)) / tau
+        step = np.linalg.solve(slope, -now)
+        step -= step.mean()
+        size = 1.0
+        while np.abs(then := gap(scores + size * step)).max() > np.abs(now).max() and size > 1e-6:
+            size /= 2
+        scores, now = scores + size * step, then
+    if np.abs(now).max() < 1e-6:
+        return scores
+    raise SimfarmError(f"the regularised winner did not converge at tau {tau:g}; give a larger one")
+
+
+def _softmax(scores: Array) -> Array:
+    raised: Array = np.exp(scores - scores.max())
+    raised /= raised.sum()
+    return raised
 
 
 def _least_norm(inside: Array, outside: Array, start: Array) -> Array:

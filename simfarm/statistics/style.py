@@ -7,7 +7,8 @@ model's strength into a constant that depends on which side the models happened 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +28,10 @@ __all__ = [
     "style_differences",
 ]
 
+_FEWEST = 2.5
+"""Instructions that must carry a feature, as if all did so evenly: from two alone no interval can be had that holds the
+truth, however wide, and the slope of one is that instruction's verdict."""
+
 
 @dataclass(frozen=True)
 class StyleDifferences:
@@ -41,15 +46,18 @@ class StyleDifferences:
 
 @dataclass(frozen=True)
 class ControlledRanking:
-    """Bradley-Terry without and with style; the slopes are in `controlled.slopes`."""
+    """Bradley-Terry without and with style; `slopes` are those of every feature, NaN where it is too rare to estimate
+    and so not controlled for."""
 
     raw: BradleyTerry
     controlled: BradleyTerry
+    slopes: Mapping[str, Estimate]
 
 
 @dataclass(frozen=True)
 class ControlledWinRates:
-    """Win rates over the baseline as fractions, raw and at equal style, by model; slopes in logits for one spread."""
+    """Win rates over the baseline as fractions, raw and at equal style, by model; slopes in logits for one spread, NaN
+    where a feature is too rare to estimate and so not controlled for."""
 
     raw: dict[str, Estimate]
     controlled: dict[str, Estimate]
@@ -87,12 +95,17 @@ def controlled_bradley_terry(
     """Ratings with and without `style`: the second are what the models would have if every pair looked alike.
 
     Raises `InputError` as `bradley_terry` does, also where a feature is a fixed trait of each model (one always writes
-    lists, the other never), which no statistics can tell from the model's strength.
+    lists, the other never), which no statistics can tell from the model's strength. A feature that hardly three
+    instructions carry is left out; `InputError` where that is every one.
     """
     _require_features(style)
-    styled = replace(matches, features=style.x, feature_names=style.names)
+    kept = _frequent(style, np.ones(len(matches.p)) if matches.weight is None else matches.weight, matches.cluster)
+    styled = replace(matches, features=kept.x, feature_names=kept.names)
+    controlled = bradley_terry(styled, drop_ties=drop_ties)
     return ControlledRanking(
-        raw=bradley_terry(matches, drop_ties=drop_ties), controlled=bradley_terry(styled, drop_ties=drop_ties)
+        raw=bradley_terry(matches, drop_ties=drop_ties),
+        controlled=controlled,
+        slopes=controlled.slopes | {n: _missing() for n in style.names if n not in kept.names},
     )
 
 
@@ -107,7 +120,8 @@ def controlled_win_rates(
     rates are the same number. Several rows of a model in one cluster share the weight of one, as in the raw rate.
 
     Rows without a verdict (NaN) are left out; a model without any has NaN for its rates, and one that won or lost
-    everything gets the prior of `fit_rows`.
+    everything gets the prior of `fit_rows`. A feature that hardly three instructions carry is left out; `InputError`
+    where that is every one.
     """
     _require_features(style)
     known = np.flatnonzero(~np.isnan(p))
@@ -116,6 +130,7 @@ def controlled_win_rates(
     n = len(judged)
     _, code = np.unique(cluster, return_inverse=True)
     _, group, times = np.unique(code * n + position, return_inverse=True, return_counts=True)
+    kept = _frequent(replace(style, x=x), 1 / times[group], cluster)
     star = Matches(
         models=(*(models[m] for m in judged), "the baseline"),
         model_1=np.full(len(p), n),
@@ -123,8 +138,8 @@ def controlled_win_rates(
         p=p,
         cluster=cluster,
         weight=1 / times[group],
-        features=x,
-        feature_names=style.names,
+        features=kept.x,
+        feature_names=kept.names,
     )
     fitted = bradley_terry(star)
     ratings = list(fitted.ratings.values())
@@ -132,7 +147,8 @@ def controlled_win_rates(
     controlled = dict(raw)
     for k, m in enumerate(judged):
         controlled[models[m]] = _as_rate(ratings[k] - ratings[n])
-    return ControlledWinRates(raw=raw, controlled=controlled, slopes=fitted.slopes, prior=fitted.prior)
+    slopes = {name: fitted.slopes.get(name, _missing()) for name in style.names}
+    return ControlledWinRates(raw=raw, controlled=controlled, slopes=slopes, prior=fitted.prior)
 
 
 def _as_rate(gap: Estimate) -> Estimate:
@@ -140,6 +156,28 @@ def _as_rate(gap: Estimate) -> Estimate:
     rate = float(expit(gap.value / ELO_SCALE))
     slope = rate * (1 - rate) / ELO_SCALE
     return Estimate(rate, slope * gap.influence, gap.clusters, shared=slope * gap.shared, freedom=gap.freedom)
+
+
+def _frequent(style: StyleDifferences, weight: Array, cluster: Codes) -> StyleDifferences:
+    """The features that are carried by instructions enough: (Σ t)² / Σ t², t an instruction's Σ weight · x²."""
+    _, code = np.unique(cluster, return_inverse=True)
+    carried = np.stack([np.bincount(code, weight * column**2) for column in style.x.T])
+    squares = (carried**2).sum(axis=1)
+    kept = carried.sum(axis=1) ** 2 >= _FEWEST * squares
+    kept &= squares > 0
+    if kept.all():
+        return style
+    names = tuple(name for name, keep in zip(style.names, kept, strict=True) if keep)
+    if not names:
+        raise InputError(
+            f"the answers differ in {', '.join(style.names)} on fewer than three instructions: too rare to estimate; "
+            "leave it out"
+        )
+    return replace(style, names=names, x=style.x[:, kept], spread=style.spread[kept])
+
+
+def _missing() -> Estimate:
+    return Estimate(math.nan, np.zeros(0), np.zeros(0, dtype=np.int64), rate=False)
 
 
 def _require_features(style: StyleDifferences) -> None:
