@@ -131,6 +131,45 @@ def test_paired_difference_of_two_models() -> None:
         paired_difference(board, "m1", "m9")
 
 
+def test_models_on_other_instructions_are_ranked_by_those_both_answered_and_warned_of() -> None:
+    """m1 is worse wherever both answered, but alone answered what is easy: its rate is higher."""
+    rows = planted(2, 200)
+    rows = rows[(rows["generator_2"] == "m1") | (rows["instruction"].str.split().str[1].astype(int) < 80)]
+    number = rows["instruction"].str.split().str[1].astype(int)
+    first = rows["generator_2"] == "m0"
+    won = np.where(first, number % 5 < 3, (number % 5 < 1) | (number >= 80))
+    [board] = boards_of(rows.assign(preference=1.0 + won), length_control=[])
+    table = board.table.set_index("model")
+    assert table.loc["m1", "win_rate"] > table.loc["m0", "win_rate"]
+    gap = paired_difference(board, "m0", "m1")
+    assert gap.value == pytest.approx(0.4)
+    assert gap.p_value() < 0.001
+    assert table["tier"].to_dict() == {"m0": 1, "m1": 2}
+    assert table["rank_low"].to_dict() == table["rank_high"].to_dict() == {"m0": 1, "m1": 2}
+    [warning] = [w for w in board.warnings if "share" in w]
+    assert warning.startswith("m0 and m1 share 80 of 80 and 200 instructions: ")
+    assert not any(" share " in w for w in boards_of(planted(2, 60), length_control=[])[0].warnings)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_board_of_two_tells_apart_what_compare_calls_real(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = planted(2, 40)
+    chance = np.where(rows["generator_2"] == "m1", 0.72, 0.5)
+    [board] = boards_of(rows.assign(preference=1.0 + (rng.random(len(rows)) < chance)), length_control=[])
+    real = paired_difference(board, "m0", "m1").p_value() <= 0.05
+    assert (board.table["tier"].nunique() == 2) == real
+
+
+def test_ranks_of_a_board_belong_to_its_tiers() -> None:
+    [board] = boards_of(planted(6, 120))
+    table = board.table
+    assert ((table["rank_low"] == 1) == (table["tier"] == 1)).all()
+    assert (table["rank_low"] >= table["tier"]).all()
+    assert (table["rank_high"] >= table["rank_low"]).all()
+    assert table["tier"].nunique() > 1
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_one_or_two_rows_make_a_board(n: int) -> None:
     [board] = boards_of(planted(1).head(n))
