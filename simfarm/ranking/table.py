@@ -50,7 +50,7 @@ def board_table(
     for model in estimates:
         own = model == units.baseline
         rate = [50.0, 0.0, 50.0, 50.0] if own else rates[model]
-        lc = rate if own and names and lc_estimates[names[0]] else equal.get(model, [math.nan] * 4)
+        lc = rate if own and equal else equal.get(model, [math.nan] * 4)
         line: dict[Any, Any] = dict(zip(COLUMNS[2:10], [*rate, *lc], strict=True))
         line |= {"model": model, "flags": ", ".join(raised.get(model, ()))}
         line |= {"annotator": units.annotator, "judge_hash": units.judge_hash, "baseline": units.baseline}
