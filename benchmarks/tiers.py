@@ -1,34 +1,41 @@
-"""How often tiers part equals, and how often the paired difference of two models holds the truth, on planted data.
+"""How often tiers part equals, whether all ranks hold together, and what a board of many models costs.
 
-    python benchmarks/tiers.py --replicates 1000
+    python benchmarks/tiers.py --replicates 2000
 
-Every instruction is judged in 2 orders with 3 repeats each for each of 10 models: it has its own difficulty (shared by
-all models), each model its own luck with it, the order adds or takes 0.5 logits, and repeats are draws from one chance,
-so the six verdicts of a cluster are nearly one. Family-wise error: the share of replicates in which any two models
-of equal truth are parted, or an unequal pair the wrong way round. Beside it: t tests of each pair without adjustment,
-and AlpacaEval's standard error, which takes every verdict for independent and two models for unrelated.
+Shapes: eight models of one true win rate, four with verdicts of one shape and four of another (`coverage.py` has the
+shapes), every instruction drawn anew. Panels: every instruction is judged in 2 orders with 3 repeats each; it has its
+own difficulty (shared by all models), each model its own luck with it, the order adds or takes 0.5 logits, and repeats
+are draws from one chance, so the six verdicts of a cluster are nearly one. Overlap: each model of a panel of equals has
+answered 60 % of the instructions, drawn at random. Family-wise error: the share of replicates in which any two models
+of equal truth are parted, or an unequal pair the wrong way round. Ranks together: the share in which the rank intervals
+of all models hold the true ranks.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import time
 from pathlib import Path
 
 import numpy as np
+from coverage import SHAPES
 from scipy.special import expit, roots_hermitenorm
 
-from simfarm.ranking import Estimate
-from simfarm.statistics.estimate import mean_estimate
+from simfarm.statistics.estimate import Estimate, mean_estimate
 from simfarm.statistics.tiers import tiers
 
 DIFFICULTY, LUCK, ORDER = 1.2, 0.8, np.array([0.5, -0.5])
 REPEATS = 3
-TRUTHS = {
-    "all equal": np.zeros(10),
+PANELS = {
+    "8 equal": np.zeros(8),
+    "8 close": np.linspace(-0.2, 0.2, 8),
     "groups of 4, 3, 3": np.repeat([0.9, 0.2, -0.6], [4, 3, 3]),
-    "all different": np.linspace(-0.9, 0.9, 10),
+    "10 different": np.linspace(-0.9, 0.9, 10),
 }
+MIXES = (
+    ("hard", "soft, lopsided"), ("hard", "log-probability"), ("hard", "rare spikes"), ("hard", "narrow"),
+    ("soft, lopsided", "rare spikes"), ("ties", "log-probability"),
+)  # fmt: skip
 
 
 def plant(theta: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -45,66 +52,111 @@ def true_rates(theta: np.ndarray) -> np.ndarray:
     return (chance @ weights / weights.sum()).mean(axis=1)
 
 
-def parted_wrongly(p_values: np.ndarray, estimates: list[Estimate], truth: np.ndarray) -> bool:
-    """Whether any pair is declared different whose truth is equal or the other way round."""
-    values = np.array([e.value for e in estimates])
-    declared = np.sign(values[:, None] - values[None, :]) * (p_values <= 0.05)
-    return bool(((declared != 0) & (declared != np.sign((truth[:, None] - truth[None, :]).round(12)))).any())
+def ranks_hold(ranks: np.ndarray, truth: np.ndarray) -> bool:
+    """Whether every model's interval has all ranks that its true rate leaves it."""
+    best = 1 + (truth.round(12)[None, :] > truth.round(12)[:, None]).sum(axis=1)
+    worst = len(truth) - (truth.round(12)[None, :] < truth.round(12)[:, None]).sum(axis=1)
+    return bool((ranks[:, 0] <= best).all() and (ranks[:, 1] >= worst).all())
 
 
-def measure(theta: np.ndarray, n: int, replicates: int, seed: int) -> dict[str, float]:
-    rng = np.random.default_rng(seed)
-    truth = true_rates(theta)
-    first, second = np.triu_indices(len(theta), 1)
-    wanted = truth[first] - truth[second]
-    wrong, plain_wrong, parted, paired, simultaneous, upstream, upstream_rate = [], [], [], [], [], [], []
-    for replicate in range(replicates):
-        calls = plant(theta, n, rng)
-        estimates = [mean_estimate(p.ravel(), np.repeat(np.arange(n), p.shape[1])) for p in calls]
-        found = tiers(estimates, replicates=2000, seed=replicate)
-        wrong.append(parted_wrongly(found.p_values, estimates, truth))
-        different = wanted.round(12) != 0
+def gap_of(a: Estimate, b: Estimate) -> Estimate:
+    """The paired difference on what both answered."""
+    both = np.intersect1d(a.clusters, b.clusters)
+    return a.on(both) - b.on(both)
+
+
+class Tally:
+    """What happened in the replicates of one case."""
+
+    def __init__(self, truth: np.ndarray) -> None:
+        self.truth = truth
+        self.wrong: list[bool] = []
+        self.ranks: list[bool] = []
+        self.parted: list[float] = []
+
+    def add(self, estimates: list[Estimate], seed: int) -> None:
+        found = tiers(estimates, replicates=1000, seed=seed)
+        first, second = np.triu_indices(len(estimates), 1)
+        gaps = np.zeros_like(found.p_values)
+        for i, j in zip(first, second, strict=True):
+            gaps[i, j] = np.sign(gap_of(estimates[i], estimates[j]).value)
+            gaps[j, i] = -gaps[i, j]
+        truth = self.truth.round(12)
+        declared = gaps * (found.p_values <= 0.05)
+        self.wrong.append(((declared != 0) & (declared != np.sign(truth[:, None] - truth[None, :]))).any())
+        self.ranks.append(ranks_hold(found.ranks, self.truth))
+        different = truth[first] != truth[second]
         if different.any():
-            parted.append((found.p_values[first, second] <= 0.05)[different].mean())
-        differences = [estimates[i] - estimates[j] for i, j in zip(first, second, strict=True)]
-        unadjusted = np.ones_like(found.p_values)
-        unadjusted[first, second] = unadjusted[second, first] = [d.p_value() for d in differences]
-        plain_wrong.append(parted_wrongly(unadjusted, estimates, truth))
-        intervals = np.array([d.interval() for d in differences])
-        paired.append(((intervals[:, 0] <= wanted) & (wanted <= intervals[:, 1])).mean())
-        values, errors = (np.array([getattr(d, k) for d in differences]) for k in ("value", "standard_error"))
-        simultaneous.append((np.abs(values - wanted) <= found.quantile * errors).all())
-        rows = calls.reshape(len(theta), -1)
-        variance = rows.var(axis=1, ddof=1) / rows.shape[1]
-        half = 1.96 * np.sqrt(variance[first] + variance[second])
-        upstream.append((np.abs(values - wanted) <= half).mean())
-        upstream_rate.append((np.abs(rows.mean(axis=1) - truth) <= 1.96 * np.sqrt(variance)).mean())
-    return {
-        "family_wise_error": float(np.mean(wrong)),
-        "unadjusted_family_wise_error": float(np.mean(plain_wrong)),
-        "unequal_pairs_parted": float(np.mean(parted)) if parted else 0.0,
-        "simultaneous_coverage": float(np.mean(simultaneous)),
-        "paired_difference_coverage": float(np.mean(paired)),
-        "alpaca_eval_difference_coverage": float(np.mean(upstream)),
-        "alpaca_eval_win_rate_coverage": float(np.mean(upstream_rate)),
-    }
+            self.parted.append((found.p_values[first, second] <= 0.05)[different].mean())
+
+    def line(self, *case: object) -> str:
+        parted = f"{np.mean(self.parted):.3f}" if self.parted else "–"
+        cells = [*map(str, case), f"{np.mean(self.wrong):.3f}", f"{np.mean(self.ranks):.3f}", parted]
+        print(*cells, flush=True)
+        return "| " + " | ".join(cells) + " |\n"
+
+
+HEADING = "| models | p | instructions | family-wise error | all ranks together | unequal pairs parted |\n"
+HEADING += "|---|---|---|---|---|---|\n"
+
+
+def shapes_page(replicates: int, rng: np.random.Generator) -> str:
+    """Eight models of one rate, four of either shape."""
+    page = HEADING
+    for one, other in MIXES:
+        for p in (0.1, 0.3):
+            for n in (20, 30, 60):
+                tally = Tally(np.full(8, p))
+                for seed in range(replicates):
+                    verdicts = np.concatenate([SHAPES[one](p, (4, n), rng), SHAPES[other](p, (4, n), rng)])
+                    tally.add([mean_estimate(x, np.arange(n)) for x in verdicts], seed)
+                page += tally.line(f"4 {one} + 4 {other}", f"{p:g}", n)
+    return page
+
+
+def panels_page(replicates: int, rng: np.random.Generator) -> str:
+    """Panels with a shared difficulty, whole and with 60 % of the instructions each."""
+    page = HEADING
+    for name, theta in PANELS.items():
+        for n, share in ((50, 1.0), (200, 1.0), (200, 0.6)):
+            tally = Tally(true_rates(theta))
+            for seed in range(replicates):
+                whole = [mean_estimate(x.mean(axis=1), np.arange(n)) for x in plant(theta, n, rng)]
+                tally.add(whole if share == 1 else [e.on(np.flatnonzero(rng.random(n) < share)) for e in whole], seed)
+            page += tally.line(name if share == 1 else f"{name}, 60 % each", "", n)
+    return page
+
+
+def speed_page(rng: np.random.Generator) -> str:
+    """Median of five runs on soft verdicts."""
+    page = "| models | instructions | seconds |\n|---|---|---|\n"
+    for n_models in (33, 200):
+        verdicts = rng.beta(0.3, 0.5 + np.arange(n_models)[:, None] / 20, (n_models, 805))
+        estimates = [mean_estimate(x, np.arange(805)) for x in verdicts]
+        seconds = []
+        for _ in range(5):
+            start = time.perf_counter()
+            tiers(estimates)
+            seconds.append(time.perf_counter() - start)
+        page += f"| {n_models} | 805 | {np.median(seconds):.2f} |\n"
+    return page
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--replicates", type=int, default=1000)
+    parser.add_argument("--replicates", type=int, default=2000, help="of each case (panels: a quarter)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("-o", "--output", type=Path, help="write the figures as JSON")
+    parser.add_argument("-o", "--output", type=Path, help="write the tables as Markdown")
     options = parser.parse_args()
-    found = []
-    for name, theta in TRUTHS.items():
-        for n in (50, 200, 805):
-            figures = measure(theta, n, options.replicates, options.seed)
-            found.append({"truth": name, "instructions": n, **figures})
-            print(f"{name}, {n} instructions: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()), flush=True)
+    rng = np.random.default_rng(options.seed)
+    error = np.sqrt(0.05 * 0.95 / options.replicates)
+    page = f"Made by `benchmarks/tiers.py --replicates {options.replicates} --seed {options.seed}`; the Monte-Carlo"
+    page += f" error of a share near .05 is {error:.4f}, in panels twice that.\n\n"
+    page += "## Equals of two shapes\n\n" + shapes_page(options.replicates, rng)
+    page += "\n## Panels with a shared difficulty\n\n" + panels_page(max(1, options.replicates // 4), rng)
+    page += "\n## Seconds for all pairs\n\n" + speed_page(rng)
     if options.output:
-        made = {"replicates": options.replicates, "seed": options.seed}
-        options.output.write_text(json.dumps({"options": made, "figures": found}, indent=1) + "\n")
+        options.output.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

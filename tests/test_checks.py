@@ -51,7 +51,8 @@ LATE = [
     (["--add-to", "kept"], "kept.csv: was made with the annotator 'longest'"),
     (["--length-control", "alpaca-eval-2", "--lc-data", "."], "df_gamed.csv: no such file"),
     (["--length-control", "alpaca-eval-2", "--lc-data", "lc"], "not on AlpacaEval's 805 instructions"),
-    (["--lc-data", "."], "--length-control alpaca-eval-2; add that"),
+    (["--lc-data", "."], "--lc-data is for AlpacaEval's 805 instructions"),
+    (["--length-control", "joint", "--lc-data", "."], "--length-control alpaca-eval-2; add that"),
     (["--board", "arena"], "no such board; there is alpaca-eval-2"),
     (["--board", ""], "--board is empty"),
     (["--rank", "bradley-terry", "--breakdown"], "--breakdown needs win rates"),
@@ -114,7 +115,8 @@ def test_python_refuses_before_the_first_call(files: Path) -> None:
     with Loopback() as server:
         for options, said in (
             ({"length_control": "alpaca-eval-2", "lc_data": "."}, "df_gamed.csv"),
-            ({"lc_data": "."}, "lc_data is for length_control=alpaca-eval-2"),
+            ({"lc_data": "."}, "lc_data is for AlpacaEval's 805 instructions"),
+            ({"panel": "people.jsonl"}, "panel was judged by 'unknown', the board by 'pairwise-reasoned'"),
             ({"limit": 1}, "all verdicts are about one instruction"),
         ):
             with pytest.raises(simfarm.InputError, match=said):
@@ -138,7 +140,7 @@ OTHER = [
     (["evaluate", "people.jsonl", "--rank", "bradley-terry", "--baseline", "base"], "--baseline does nothing"),
     (["evaluate", "people.jsonl", "--breakdown", "--rank", "lottery"], "--breakdown needs win rates"),
     (["evaluate", "people.jsonl", "people.jsonl"], "is given twice"),
-    (["compare", "people.jsonl", "base", "model-m", "--lc-data", "."], "--lc-data is for --length-control"),
+    (["compare", "people.jsonl", "base", "model-m", "--lc-data", "."], "--lc-data is for AlpacaEval's"),
     (["compare", "people.jsonl", "nofile.jsonl", "base", "model-m"], "nofile.jsonl: no such file"),
     (["compare", "*.nothing", "base", "model-m"], "no file matches"),
     (["rejudge", "people.jsonl", "./people.jsonl"], "is given twice"),

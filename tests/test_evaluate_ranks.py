@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import simfarm
 from simfarm.cli import main
 from simfarm.data.files import write_rows
 from simfarm.data.frames import frame_verdicts
@@ -234,20 +235,75 @@ def test_compare_looks_at_shared_instructions_alone(capsys: pytest.CaptureFixtur
     write_rows("v.jsonl", rows)
     assert main(["compare", "v.jsonl", "a", "b", "--length-control", "none"]) == 0
     assert "a − b = +0.0 points" in (told := capsys.readouterr().out)
-    assert "40 instructions): the difference may be chance" in told
+    assert "40 instructions): the difference may be chance on these, but one of the two was judged on 140" in told
     assert "no texts" not in told
     write_rows("apart.jsonl", rows[:200])
     assert main(["compare", "apart.jsonl", "a", "b"]) == 2
     assert "share 0 instructions" in capsys.readouterr().err
 
 
-def test_unanimous_models_are_told_apart_by_the_sign_test(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unanimous_models_have_limits_too(capsys: pytest.CaptureFixture[str]) -> None:
     pair = {"generator_1": "base", "generator_2": "m", "output_1": "x", "output_2": "y", "preference": 2}
-    # two-sided: five of five is p = 1/16, six of six 1/32
     for n, verdict in ((2, "may be chance"), (5, "may be chance"), (6, "is real"), (20, "is real")):
         write_rows("v.jsonl", [pair | {"instruction": str(i)} for i in range(n)])
+        assert main(["compare", "v.jsonl", "m", "base", "--length-control", "none", "--json"]) == 0
+        [found] = json.loads(capsys.readouterr().out)["differences"]
+        assert found["low"] < found["value"] == found["high"] == 50
+        assert found["real"] == (found["low"] > 0) == (found["p_value"] < 0.05) == (verdict == "is real")
         assert main(["compare", "v.jsonl", "m", "base", "--length-control", "none"]) == 0
         assert f"the difference {verdict}" in capsys.readouterr().out
+
+
+def test_compare_gives_numbers_to_machines(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [row for row in round_robin({"a": 1.0, "b": 0.0, "base": 0.5}) if "base" in row.values()]
+    write_rows("v.jsonl", rows)
+    assert main(["compare", "v.jsonl", "a", "b", "--baseline", "base", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["a"], found["b"], found["level"]) == ("a", "b", 0.95)
+    assert [d["length_control"] for d in found["differences"]] == [None, "joint"]
+    for one in found["differences"]:
+        assert one["low"] < one["value"] < one["high"]
+        assert (one["n_instructions"], one["annotator"], one["by"]) == (150, "j", "win-rate")
+        assert one["real"] == (one["p_value"] < 0.05)
+
+
+def test_compare_without_a_baseline(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = round_robin({"a": 1.0, "b": 0.0, "c": -1.0}, n=300)
+    write_rows("r.jsonl", rows)
+    assert main(["compare", "r.jsonl", "a", "b", "--json"]) == 0
+    elo, met = json.loads(capsys.readouterr().out)["differences"]
+    assert (elo["by"], met["by"]) == ("bradley-terry", "head-to-head")
+    assert elo["low"] < 400 / np.log(10) < elo["high"]
+    assert elo["win_rate"] == pytest.approx(100 / (1 + 10 ** (-elo["value"] / 400)))
+    assert elo["win_rate_low"] < 73.1 < elo["win_rate_high"]
+    won = [row["preference"] == 1 for row in rows if {row["generator_1"], row["generator_2"]} == {"a", "b"}]
+    assert met["win_rate"] == pytest.approx(100 * np.mean(won)) == 50 + met["value"]
+    assert met["low"] < met["value"] < met["high"]
+    assert (met["real"], met["n_instructions"]) == (True, 300)
+    # the other way round everything turns
+    assert main(["compare", "r.jsonl", "b", "a", "--json"]) == 0
+    turned = json.loads(capsys.readouterr().out)["differences"]
+    for one, other in zip((elo, met), turned, strict=True):
+        assert [other[k] for k in ("value", "low")] == pytest.approx([-one[k] for k in ("value", "high")])
+        assert other["win_rate_low"] == pytest.approx(100 - one["win_rate_high"])
+    table = simfarm.compare("r.jsonl", "a", "b")
+    assert table["value"].tolist() == [elo["value"], met["value"]]
+    assert main(["compare", "r.jsonl", "a", "c"]) == 0
+    told = capsys.readouterr().out
+    assert "Elo points" in told
+    assert "for a over c: the difference is real" in told
+    for names, more, said in (
+        (("a", "z"), [], "no verdict about 'z'; there are a, b, c"),
+        (("a", "a"), [], "compared with itself"),
+        (("a", "b"), ["--length-control", "joint"], "--length-control needs win rates over a baseline"),
+    ):
+        assert main(["compare", "r.jsonl", *names, *more]) == 2
+        assert said in (told := capsys.readouterr().err)
+        assert told.count("\n") == 1
+    # two that never met have no head to head
+    write_rows("chain.jsonl", [row for row in rows if "b" in row.values()])
+    assert main(["compare", "chain.jsonl", "a", "c", "--json"]) == 0
+    assert [d["by"] for d in json.loads(capsys.readouterr().out)["differences"]] == ["bradley-terry"]
 
 
 def test_rejudge_wants_the_same_outputs(capsys: pytest.CaptureFixture[str]) -> None:

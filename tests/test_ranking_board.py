@@ -131,6 +131,45 @@ def test_paired_difference_of_two_models() -> None:
         paired_difference(board, "m1", "m9")
 
 
+def test_models_on_other_instructions_are_ranked_by_those_both_answered_and_warned_of() -> None:
+    """m1 is worse wherever both answered, but alone answered what is easy: its rate is higher."""
+    rows = planted(2, 200)
+    rows = rows[(rows["generator_2"] == "m1") | (rows["instruction"].str.split().str[1].astype(int) < 80)]
+    number = rows["instruction"].str.split().str[1].astype(int)
+    first = rows["generator_2"] == "m0"
+    won = np.where(first, number % 5 < 3, (number % 5 < 1) | (number >= 80))
+    [board] = boards_of(rows.assign(preference=1.0 + won), length_control=[])
+    table = board.table.set_index("model")
+    assert table.loc["m1", "win_rate"] > table.loc["m0", "win_rate"]
+    gap = paired_difference(board, "m0", "m1")
+    assert gap.value == pytest.approx(0.4)
+    assert gap.p_value() < 0.001
+    assert table["tier"].to_dict() == {"m0": 1, "m1": 2}
+    assert table["rank_low"].to_dict() == table["rank_high"].to_dict() == {"m0": 1, "m1": 2}
+    [warning] = [w for w in board.warnings if "share" in w]
+    assert warning.startswith("m0 and m1 share 80 of 80 and 200 instructions: ")
+    assert not any(" share " in w for w in boards_of(planted(2, 60), length_control=[])[0].warnings)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_board_of_two_tells_apart_what_compare_calls_real(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = planted(2, 40)
+    chance = np.where(rows["generator_2"] == "m1", 0.72, 0.5)
+    [board] = boards_of(rows.assign(preference=1.0 + (rng.random(len(rows)) < chance)), length_control=[])
+    real = paired_difference(board, "m0", "m1").p_value() <= 0.05
+    assert (board.table["tier"].nunique() == 2) == real
+
+
+def test_ranks_of_a_board_belong_to_its_tiers() -> None:
+    [board] = boards_of(planted(6, 120))
+    table = board.table
+    assert ((table["rank_low"] == 1) == (table["tier"] == 1)).all()
+    assert (table["rank_low"] >= table["tier"]).all()
+    assert (table["rank_high"] >= table["rank_low"]).all()
+    assert table["tier"].nunique() > 1
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_one_or_two_rows_make_a_board(n: int) -> None:
     [board] = boards_of(planted(1).head(n))
@@ -164,9 +203,11 @@ def test_lopsided_lengths_are_warned_of_below_a_tenth(longer: int, warned: bool)
     rows = planted(1, 400)
     base = rows["output_1"].str.len()
     rows["output_2"] = ["x" * (n + 5 if i < longer else n - 5) for i, n in enumerate(base)]
-    [board] = boards_of(rows)
+    twin = rows.assign(generator_2="m1", preference=rows["preference"].sample(frac=1, random_state=0).to_numpy())
+    [board] = boards_of(pd.concat([rows, twin]))
     assert any("one side of zero" in w for w in board.warnings) is warned
-    [turned] = boards_of(rows.assign(output_2=["x" * (n - 5 if i < longer else n + 5) for i, n in enumerate(base)]))
+    text = ["x" * (n - 5 if i < longer else n + 5) for i, n in enumerate(base)]
+    [turned] = boards_of(pd.concat([rows.assign(output_2=text), twin.assign(output_2=text)]))
     assert any("one side of zero" in w for w in turned.warnings) is warned
 
 
@@ -195,7 +236,7 @@ def test_rows_without_lengths_have_a_board_that_is_not_checked() -> None:
     assert board.table["flags"].eq("not checked").all()
 
 
-@pytest.mark.parametrize("n_models", [1, 3, 20])
+@pytest.mark.parametrize("n_models", [2, 3, 20])
 def test_a_slope_that_nothing_tells_of_is_not_reported(n_models: int) -> None:
     rows = planted(n_models)
     one = rows[rows["instruction"] == "question 0"].assign(preference=1.3)

@@ -1,4 +1,4 @@
-"""Bradley-Terry: planted strengths, statsmodels and evalica as oracles, separation, disconnection, the bootstrap."""
+"""Bradley-Terry: planted strengths, statsmodels and evalica as oracles, separation, disconnection."""
 
 import sys
 from dataclasses import replace
@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from simfarm.errors import InputError
-from simfarm.ranking import Matches, bootstrap_ratings, bradley_terry, rank_intervals
+from simfarm.ranking import Matches, bradley_terry
 from simfarm.statistics import leverage, logistic
 from simfarm.statistics.bradley_terry import ELO_SCALE
 from simfarm.statistics.estimate import Estimate
@@ -398,33 +398,10 @@ def test_a_judge_that_always_names_the_first_shown_needs_the_prior_for_the_order
     assert (fitted.ratings["a"] - fitted.ratings["b"]).value == pytest.approx(0, abs=1e-6)
 
 
-def test_bootstrap_agrees_with_the_sandwich() -> None:
-    c = plant(300, np.random.default_rng(12), features=False)
-    ratings = bootstrap_ratings(c, replicates=400, seed=1)
-    fitted = bradley_terry(c)
-    for k, name in enumerate(c.models):
-        assert ratings[:, k].mean() == pytest.approx(fitted.ratings[name].value, abs=6)
-        assert ratings[:, k].std() == pytest.approx(fitted.ratings[name].standard_error, rel=0.12)
-    gap = (ratings[:, 5] - ratings[:, 0]).std()
-    assert gap == pytest.approx((fitted.ratings["f"] - fitted.ratings["a"]).standard_error, rel=0.12)
-    np.testing.assert_array_equal(ratings, bootstrap_ratings(c, replicates=400, seed=1))
-    ranks = rank_intervals(ratings)
-    assert ranks[0].tolist() == [6, 6]
-    assert (ranks[:, 0] <= ranks[:, 1]).all()
-
-
-def test_rank_intervals_by_hand() -> None:
-    ratings = np.array([[3.0, 2.0, 1.0]] * 97 + [[2.0, 3.0, 1.0]] * 3)
-    assert rank_intervals(ratings, 0.95).tolist() == [[1, 2], [1, 2], [3, 3]]
-    assert rank_intervals(ratings, 0.90).tolist() == [[1, 1], [2, 2], [3, 3]]
-
-
 def test_a_disconnected_graph_names_its_parts() -> None:
     c = Matches(tuple("abcde"), np.array([0, 0, 2]), np.array([1, 1, 3]), np.array([1.0, 0, 0.5]), np.arange(3))
     with pytest.raises(InputError, match=r"3 parts .*\{a, b\} and \{c, d\} and \{e\}"):
         bradley_terry(c)
-    with pytest.raises(InputError, match="3 parts"):
-        bootstrap_ratings(c)
 
 
 GOOD = {
@@ -459,11 +436,6 @@ def test_bad_input_is_one_line(change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         bradley_terry(Matches(**{**GOOD, **change}))  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
-
-
-def test_the_bootstrap_refuses_style_features() -> None:
-    with pytest.raises(InputError, match="leave features out"):
-        bootstrap_ratings(plant(10, np.random.default_rng(0)))
 
 
 @pytest.mark.parametrize("turned", [False, True])

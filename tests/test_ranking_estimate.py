@@ -12,7 +12,7 @@ from scipy.special import expit, ndtr, stdtrit
 from scipy.stats import beta, binom, ttest_ind
 
 from simfarm.statistics.bounded import mean_intervals, mean_p_values
-from simfarm.statistics.estimate import Estimate, mean_estimate
+from simfarm.statistics.estimate import Estimate, intervals, mean_estimate
 
 
 def test_one_row_per_cluster_is_sd_over_root_n() -> None:
@@ -79,6 +79,10 @@ def test_limits_of_many_rows_are_those_of_each_and_a_cluster_that_is_missing_is_
         estimate = mean_estimate(row, np.arange(25))
         assert estimate.interval(0.9) == pytest.approx((low, high), abs=1e-9)
         assert estimate.p_value(0.4) == pytest.approx(p_value, rel=1e-6)
+    baseline = Estimate(0.5, np.zeros(25), np.arange(25), bounds=(0.5, 0.5))
+    some = [*(mean_estimate(row, np.arange(25)) for row in x), baseline, mean_estimate(x[0], np.arange(25), None)]
+    for found, estimate in zip(intervals(some, 0.9), some, strict=True):
+        assert found == pytest.approx(estimate.interval(0.9), abs=1e-9)
 
 
 def test_both_ends_are_treated_alike_and_bounds_are_a_matter_of_units() -> None:

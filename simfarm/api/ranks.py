@@ -115,9 +115,11 @@ def evaluation(
     `inputs` are annotations, or anything that `annotate` takes: then it annotates first, with the options as there.
     `rank` is `win-rate` (over the baseline), `bradley-terry` or `lottery`, by default the first where there is a
     baseline and the second where there is none. `length_control` is `joint` (the default), `alpaca-eval-2` (`lc_data`:
-    the folder of its two files), several of them, or `none`; `control` names features of style to hold equal
-    (`length,markdown`); `human` are labels of some of the comparisons; `mix_judges` accepts two judge hashes under one
-    annotator; `breakdown` adds rates by dataset or category, `board` the places among a published one's models.
+    the folder of its two files; where the instructions are AlpacaEval's it is then the default), several of them, or
+    `none`; `panel` are the same judge's verdicts on other models, which `joint` is fitted with; `control` names
+    features of style to hold equal (`length,markdown`); `human` are labels of some of the comparisons; `mix_judges`
+    accepts two judge hashes under one annotator; `breakdown` adds rates by dataset or category, `board` the places
+    among a published one's models.
 
     Raises `InputError` for bad input, and for options of `annotate` where the verdicts are given already; what cannot
     be ranked is refused before the judge is asked.
@@ -138,8 +140,8 @@ def _evaluation(given: Mapping[str, Any]) -> Evaluation:
     # values that cannot be are refused before anything is read
     judging_in(given), running_in(given)
     options = RankingOptions.of(**{option.name: given[option.name] for option in RANKING if option.name in given})
-    with opened(given["inputs"], options.baseline, options.human) as (sources, (baseline, human)):
-        options = replace(options, baseline=baseline, human=human)
+    with opened(given["inputs"], options.baseline, options.human, options.panel) as (sources, (baseline, human, panel)):
+        options = replace(options, baseline=baseline, human=human, panel=panel)
         read, labels = verdicts_in(sources, options), labels_in(options)
         if read is None:
             run, pairs = opened_run(sources, baseline, given)
@@ -182,20 +184,22 @@ def compare(
 
     `inputs` are annotations, `a` and `b` generators in them (or the baseline). The columns are those of
     `simfarm.ranking.Difference`: the difference in points with its interval, p, and whether it is `real` at `level`.
-    Raises `InputError` for bad input.
+    Where the inputs have no single baseline the rows are `by` Bradley-Terry (Elo points, and the expected win rate of
+    `a` over `b`) and, where the two met, head to head. Raises `InputError` for bad input.
     """
     import pandas as pd
 
-    from simfarm.ranking import differences
-    from simfarm.report.evaluation import annotations_in, ranked_boards
+    from simfarm.report.compared import compared
+    from simfarm.report.evaluation import annotations_in
     from simfarm.report.ranking import RankingOptions
 
-    options = RankingOptions.of(length_control=length_control, lc_data=lc_data, level=level, mix_judges=mix_judges)
-    with opened(inputs, baseline) as (sources, (base,)):
-        boards = ranked_boards(*annotations_in(sources, base), options)
-    rows = [difference.to_json() for board in boards if board.estimates for difference in differences(board, a, b)]
-    _warn_of(boards)
-    return pd.DataFrame(rows)
+    options = RankingOptions.of(
+        length_control=length_control, lc_data=lc_data, panel=panel, level=level, mix_judges=mix_judges
+    )
+    with opened(inputs, baseline, panel) as (sources, (base, aside)):
+        found = compared(*annotations_in(sources, base), replace(options, panel=aside), a, b)
+    _warn_of(found.sides)
+    return pd.DataFrame([difference.to_json() for difference in found.differences])
 
 
 @overload

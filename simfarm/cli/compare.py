@@ -1,7 +1,8 @@
 """Is the difference of two models real?
 
 INPUT is one or more annotation files; A and B are generators in them (or the baseline). They are compared on the
-instructions that both answered, raw and at equal length."""
+instructions that both answered, raw and at equal length; without a single baseline by Bradley-Terry on all comparisons
+and head to head."""
 
 from __future__ import annotations
 
@@ -22,23 +23,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print one sentence for each annotator and length control; gives the exit status."""
+    from dataclasses import replace
+
     from simfarm.data.sources import opened
-    from simfarm.report.board import difference_lines, remarks
-    from simfarm.report.evaluation import annotations_in, ranked_boards
+    from simfarm.report.compared import compared
+    from simfarm.report.evaluation import annotations_in
     from simfarm.report.ranking import RankingOptions
 
-    names = ("length_control", "lc_data", "level", "mix_judges")
+    names = ("length_control", "lc_data", "panel", "level", "mix_judges")
     options = RankingOptions.of(**{name: getattr(arguments, name) for name in names})
-    with opened(arguments.inputs, arguments.baseline) as (inputs, (baseline,)):
-        boards = ranked_boards(*annotations_in(inputs, baseline), options)
-    ranked = [board for board in boards if board.estimates]
-    sentences = {board.annotator: difference_lines(board, arguments.a, arguments.b) for board in ranked}
-    for board in boards:
-        for warning in board.warnings:
+    with opened(arguments.inputs, arguments.baseline, arguments.panel) as (inputs, (baseline, panel)):
+        found = compared(*annotations_in(inputs, baseline), replace(options, panel=panel), arguments.a, arguments.b)
+    for side in found.sides:
+        for warning in side.warnings:
             say(f"warning: {warning}")
     if arguments.json:
-        answer_json(sentences)
-        return 0
-    for board in ranked:
-        answer_lines([f"judge {board.annotator}:", *sentences[board.annotator], *remarks(board)])
+        answer_json(found.to_json())
+    else:
+        answer_lines(found.lines)
     return 0

@@ -39,12 +39,13 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.report.targets import refuse_overwriting
 
     options = _checked(arguments)
-    given = [*arguments.inputs, arguments.baseline, arguments.human]
-    with opened(arguments.inputs, arguments.baseline, arguments.human) as (inputs, (baseline, human)):
+    beside = (arguments.baseline, arguments.human, arguments.panel)
+    given = [*arguments.inputs, *beside]
+    with opened(arguments.inputs, *beside) as (inputs, (baseline, human, panel)):
         if arguments.output and arguments.output != "-":
             refuse_overwriting(arguments.output, [*given, *inputs])
         arguments.inputs = inputs
-        return _evaluated(arguments, replace(options, baseline=baseline, human=human))
+        return _evaluated(arguments, replace(options, baseline=baseline, human=human, panel=panel))
 
 
 def _checked(arguments: argparse.Namespace) -> RankingOptions:

@@ -2,7 +2,7 @@
 
 from simfarm.ranking.board import COLUMNS, Board, boards
 from simfarm.ranking.bridge import Bridged, carry
-from simfarm.ranking.difference import Difference, differences, paired_difference
+from simfarm.ranking.difference import Difference, differences, paired_difference, rated_differences
 from simfarm.ranking.guard.watch import inspection
 from simfarm.ranking.lengths import LENGTH_CONTROLS, Slope
 from simfarm.ranking.partitions import PartitionedRanking, rank_partitions
@@ -11,7 +11,7 @@ from simfarm.ranking.ratings import RATING_COLUMNS, Ratings, rate_models
 from simfarm.ranking.rejudge import Flip, Rejudged, compare_judges
 from simfarm.ranking.style import style_win_rates
 from simfarm.ranking.units import find_baseline
-from simfarm.statistics.bradley_terry import BradleyTerry, Matches, bootstrap_ratings, bradley_terry, rank_intervals
+from simfarm.statistics.bradley_terry import BradleyTerry, Matches, bradley_terry
 from simfarm.statistics.calibration import Calibrated, calibrate
 from simfarm.statistics.estimate import Estimate
 from simfarm.statistics.flips import flip_corrected
@@ -52,7 +52,6 @@ __all__ = [
     "Tiers",
     "align_labels",
     "boards",
-    "bootstrap_ratings",
     "bradley_terry",
     "calibrate",
     "calibrated_win_rates",
@@ -71,9 +70,9 @@ __all__ = [
     "pair_rates",
     "paired_difference",
     "power",
-    "rank_intervals",
     "rank_partitions",
     "rate_models",
+    "rated_differences",
     "style_differences",
     "style_win_rates",
     "tiers",

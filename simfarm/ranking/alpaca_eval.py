@@ -29,7 +29,7 @@ from simfarm.errors import InputError
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.length_control import length_feature
 
-__all__ = ["LengthControlData", "fit", "load_data", "positions"]
+__all__ = ["LengthControlData", "fit", "load_data", "positions", "recognised"]
 
 N_INSTRUCTIONS = 805
 GAMED_WEIGHT = 0.2 / 2
@@ -102,6 +102,18 @@ def positions(table: pd.DataFrame) -> NDArray[np.int64]:
     if strangers:
         raise InputError(f"{strangers} of {len(table)} comparisons are not on AlpacaEval's 805 instructions; {_REMEDY}")
     return result
+
+
+def recognised(table: pd.DataFrame) -> bool:
+    """Whether all instructions are AlpacaEval's: by the hashes of their texts, which kept boards have as ids; slim rows
+    with numbers for ids must name AlpacaEval's datasets, for any file may count from 0."""
+    if "instruction_sha256" in table and table["instruction_sha256"].notna().all():
+        return bool((_places(table["instruction_sha256"], 64) >= 0).all())
+    if "instruction_id" not in table:
+        return False
+    if (_places(table["instruction_id"], KEPT_DIGITS) >= 0).all():
+        return True
+    return "dataset" in table and bool(table["dataset"].isin(_DATASETS).all() and (_slim_positions(table) >= 0).all())
 
 
 def _places(digests: pd.Series[Any], digits: int) -> NDArray[np.int64]:

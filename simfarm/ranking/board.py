@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from simfarm.errors import InputError
 from simfarm.ranking import alpaca_eval
 from simfarm.ranking.each import each_or_else, warned
 from simfarm.ranking.flips import unflipped
-from simfarm.ranking.guard.watch import flags_of
+from simfarm.ranking.guard import watch as guard
 from simfarm.ranking.lengths import LENGTH_CONTROLS, Slope, equal_length
+from simfarm.ranking.panel import joined_panel, panel_table
 from simfarm.ranking.remarks import remarks, unnamed
 from simfarm.ranking.table import COLUMNS, PLACES, barely_met, best_first, board_table, plain, records, tiered
 from simfarm.ranking.units import Units, find_baseline, units_of
@@ -59,6 +60,12 @@ class Board:
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
 
+    @property
+    def length_worth(self) -> dict[str, float]:
+        """What length is worth to each model, in points: win rate − length-controlled, by the first definition."""
+        led = next(iter(self.lc_estimates.values()), {})
+        return {m: 100 * (self.estimates[m].value - e.value) for m, e in led.items() if m != self.baseline}
+
     def to_json(self) -> dict[str, Any]:
         """The board as plain JSON values; a number that does not exist is null."""
         slope = None if self.slope is None else {k: plain(v) for k, v in vars(self.slope).items()}
@@ -70,6 +77,7 @@ class Board:
             "models": records(self.table),
             "breakdown": records(self.breakdown),
             "length_slope": slope,
+            "length_worth": {m: plain(worth) for m, worth in self.length_worth.items()},
             "panel_size": self.panel_size,
             "panel_hash": self.panel_hash,
             "counts": {k: plain(v) for k, v in self.counts.items()},
@@ -87,12 +95,14 @@ def boards(
     level: float = 0.95,
     allow_mixed: bool = False,
     flip_rate: float | None = None,
+    panel: Verdicts | None = None,
 ) -> list[Board]:
     """One board for each annotator.
 
     `length_control` names definitions from `LENGTH_CONTROLS`; the first fills `length_controlled_winrate`, others get a
     column of their own; empty or "none" means none. `lc_data` is the folder of AlpacaEval's two files for
-    `alpaca-eval-2`. An annotator that mixes two judges has a board without models that says so, where there are others.
+    `alpaca-eval-2`. `panel` has the same judge's verdicts on other models, which `joint` is fitted with; they are
+    on no board. An annotator that mixes two judges has a board without models that says so, where there are others.
     `flip_rate` is the share of verdicts flipped by chance, which is undone in the win rates; no length control has it.
     Raises `InputError` for anything that would make a number mean something else than its name.
     """
@@ -110,12 +120,19 @@ def boards(
     )
     _require_met(verdicts.table, reference)
     published = alpaca_eval.load_data(lc_data) if "alpaca-eval-2" in controls else None
-    raised = flags_of(verdicts)
+    raised = guard.flags_of(verdicts)
+    joined = None if panel is None else joined_panel(verdicts, panel)
+
+    def controlled(u: Units) -> Board:
+        aside, doubts = (None, []) if joined is None else panel_table(joined, u, allow_mixed=allow_mixed)
+        board = _board(u, raised, controls, published, level=level, aside=aside, flip_rate=flip_rate)
+        return replace(board, warnings=(*board.warnings, *doubts))
+
     ranked = each_or_else(
         ((u.annotator, u) for u in judged if isinstance(u, Units)),
-        lambda _, u: _board(u, raised, controls, published, level, flip_rate=flip_rate),
+        lambda _, u: controlled(u),
         lambda name, u, why: warned(
-            _board(u, raised, [], None, level, flip_rate=flip_rate), f"no length control for {name}: {why}"
+            _board(u, raised, [], None, level=level, flip_rate=flip_rate), f"no length control for {name}: {why}"
         ),
     )
     in_order = iter(ranked)
@@ -162,19 +179,26 @@ def _board(
     raised: Mapping[str, tuple[Flag, ...]],
     controls: Sequence[str],
     published: alpaca_eval.LengthControlData | None,
-    level: float,
     *,
+    level: float,
+    aside: pd.DataFrame | None = None,
     flip_rate: float | None = None,
 ) -> Board:
     baseline, table = units.baseline, units.table
     estimates, corrected = unflipped(win_rates(table), flip_rate)
     warnings, notes = remarks(units, estimates, raised)
     panel = sorted(m for m in estimates if m != baseline and estimates[m].n_clusters)
-    equal = equal_length(table, baseline, estimates, controls, published=published, level=level)
+    flagged = {m for m, flags in raised.items() if any(flag in guard.MEANINGS for flag in flags)}
+    equal = equal_length(
+        table, baseline, estimates, controls, published=published, level=level, aside=aside, flagged=flagged
+    )
+    if aside is not None:
+        panel = sorted({*panel, *aside["model"].astype(str)})
     if baseline in estimates:
         clusters = estimates[baseline].clusters
         for by_model in (estimates, *equal.estimates.values()):
-            by_model[baseline] = Estimate(0.5, np.zeros(len(clusters)), clusters, bounds=(0.5, 0.5))
+            if by_model:
+                by_model[baseline] = Estimate(0.5, np.zeros(len(clusters)), clusters, bounds=(0.5, 0.5))
     first = equal.estimates[controls[0]] if controls else {}
     leads = bool(first) and (controls[0] != "joint" or len(panel) >= SMALL_PANEL)
     headline = "length_controlled_winrate" if leads else "win_rate"

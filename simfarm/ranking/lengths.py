@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from simfarm.ranking import alpaca_eval
+from simfarm.settings import spelled
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.length_control import SMALL_PANEL, JointFit, fit_joint
 from simfarm.text.words import plural
@@ -24,7 +25,7 @@ THIN_SIDE = 0.10
 class Slope:
     """The panel's length slope on tanh(Δlength / sd): positive where the judge prefers the longer output.
 
-    Below 20 models, and with soft preferences, the interval is approximate: `JointFit` says how often it covers.
+    The interval has the models as its units: with a few models it is wide.
     """
 
     value: float
@@ -53,11 +54,15 @@ def equal_length(
     *,
     published: alpaca_eval.LengthControlData | None,
     level: float,
+    aside: pd.DataFrame | None = None,
+    flagged: Collection[str] = (),
 ) -> EqualLength:
     """The rates of all models of `Units.table` but the baseline under each of `controls`; `raw` are their win rates.
 
-    `published` is what `alpaca-eval-2` needs. Where there is nothing to control, no model has a rate and a warning says
-    why. Raises `InputError` as the definitions do.
+    `published` is what `alpaca-eval-2` needs; `aside` has the models of a panel (`panel_table`), which `joint` is
+    fitted with. Where there is nothing to control, no model has a rate and a warning says why; nor has any under
+    `joint` where all but one of the fitted are flagged or missing, and a note says what helps. Raises `InputError` as
+    the definitions do.
     """
     equal = EqualLength({name: {} for name in controls})
     panel = [m for m in raw if m != baseline and raw[m].n_clusters]
@@ -67,7 +72,15 @@ def equal_length(
         return equal
     for name in controls:
         if name == "joint":
-            equal.estimates[name], joint = _joint(cells, raw)
+            fitted = cells if aside is None else pd.concat([cells, _cells(aside, list(aside["model"].unique()))])
+            alone = _alone(fitted, flagged)
+            if alone is not None:
+                equal.notes.append(_what_helps(alone, table))
+                continue
+            rates, joint = _joint(fitted, raw, flagged)
+            equal.estimates[name] = {model: rate for model, rate in rates.items() if model in raw}
+            if aside is not None:
+                equal.notes.append(_held_with(sorted(map(str, aside["model"].unique()))))
             if joint is not None:
                 equal.slope = _slope(joint, level)
                 warnings, notes = _joint_lines(joint, equal.slope)
@@ -94,6 +107,30 @@ def _cells(table: pd.DataFrame, panel: Sequence[str]) -> pd.DataFrame:
     )
 
 
+def _alone(cells: pd.DataFrame, flagged: Collection[str]) -> str | None:
+    """The one model that length would be held equal by, where it is one: its slope is not identified."""
+    finite = [str(m) for m, part in cells.groupby("model", observed=True) if not _extreme(part["p"].to_numpy())]
+    honest = [m for m in finite if m not in flagged]
+    return honest[0] if len(honest) == 1 else finite[0] if len(finite) == 1 else None
+
+
+def _what_helps(model: str, table: pd.DataFrame) -> str:
+    line = (
+        f"no length-controlled win rate: the verdicts on {model} alone do not tell what length is worth; add "
+        f"{spelled('panel', 'FILE')}, the same judge's verdicts on other models and these instructions"
+    )
+    if alpaca_eval.recognised(table):
+        line += (
+            f", or {spelled('length_control', 'alpaca-eval-2')} ({spelled('lc_data', 'DIR')}): they are AlpacaEval's"
+        )
+    return line
+
+
+def _held_with(models: Sequence[str]) -> str:
+    shown = ", ".join(models[:4]) + (f" and {len(models) - 4} more" if len(models) > 4 else "")
+    return f"length is held equal with {plural(len(models), 'model')} of the panel, not on this board: {shown}"
+
+
 def _extreme(p: Array) -> bool:
     """All lost or all won: no finite effect exists, and equal length could not change the win rate."""
     return bool((p == 0).all() or (p == 1).all())
@@ -109,20 +146,41 @@ def _why_no_cells(table: pd.DataFrame, baseline: str) -> str:
     return "the rows have neither outputs nor length_1 and length_2"
 
 
-def _joint(cells: pd.DataFrame, raw: Mapping[str, Estimate]) -> tuple[dict[str, Estimate], JointFit | None]:
-    """(the rates of `joint`, its fit; None where every model won or lost everything)."""
+def _joint(
+    cells: pd.DataFrame, raw: Mapping[str, Estimate], apart: Collection[str]
+) -> tuple[dict[str, Estimate], JointFit | None]:
+    """(the rates of `joint`, its fit; None where every model won or lost everything).
+
+    A model that stands `apart`, because its outputs may be written to fool the judge, would move everybody's rate: the
+    panel is fitted without it, and its own rate is that of a fit of the panel with it. Where all are such models, they
+    are the panel.
+    """
     p = cells.pivot(index="cluster", columns="model", values="p")
     extreme = [m for m in p.columns if _extreme(p[m].dropna().to_numpy())]
-    estimates = {str(m): raw[m] for m in extreme}
-    p = p.drop(columns=extreme).dropna(how="all")
-    if p.empty:
+    estimates = {str(m): raw[m] for m in extreme if m in raw}
+    p = p.drop(columns=extreme)
+    if p.empty or not len(p.columns):
         return estimates, None
-    delta = cells.pivot(index="cluster", columns="model", values="delta").reindex_like(p)
-    joint = fit_joint(p.to_numpy(), delta.to_numpy())
-    clusters = p.index.to_numpy(dtype=np.int64)
-    for model, estimate in zip(p.columns, joint.estimates, strict=True):
-        estimates[str(model)] = Estimate(estimate.value, estimate.influence, clusters, shared=estimate.shared)
+    delta = cells.pivot(index="cluster", columns="model", values="delta")
+    clean = [m for m in p.columns if m not in apart]
+    panel = clean if clean else list(p.columns)
+    joint = _fitted(p, delta, panel, panel, estimates)
+    for model in p.columns.difference(panel):
+        _fitted(p, delta, [*panel, model], [model], estimates)
     return estimates, joint
+
+
+def _fitted(
+    p: pd.DataFrame, delta: pd.DataFrame, panel: Sequence[str], kept: Sequence[str], into: dict[str, Estimate]
+) -> JointFit:
+    """The fit of the models `panel`; the rates of those `kept` go `into`."""
+    p = p[list(panel)].dropna(how="all")
+    joint = fit_joint(p.to_numpy(), delta.loc[p.index, list(panel)].to_numpy())
+    clusters = p.index.to_numpy(dtype=np.int64)
+    for model, estimate in zip(panel, joint.estimates, strict=True):
+        if model in kept:
+            into[str(model)] = replace(estimate, clusters=clusters)
+    return joint
 
 
 def _alpaca_eval(
@@ -143,6 +201,8 @@ def _alpaca_eval(
 def _joint_lines(joint: JointFit, slope: Slope | None) -> tuple[list[str], list[str]]:
     """(warnings, notes) about what the fit rests on."""
     warnings, notes = [], []
+    if not joint.converged:
+        warnings.append("the length-controlled fit did not converge: take the win rates, or judge more instructions")
     if joint.thin_side < THIN_SIDE:
         warnings.append(
             f"only {100 * joint.thin_side:.1f} % of the length differences lie on one side of zero: "

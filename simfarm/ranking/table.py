@@ -11,7 +11,7 @@ import pandas as pd
 
 from simfarm.ranking.units import Units
 from simfarm.ranking.winrate import counts
-from simfarm.statistics.estimate import Estimate
+from simfarm.statistics.estimate import Estimate, intervals
 from simfarm.statistics.tiers import shared_clusters, tiers
 from simfarm.text.words import plural
 
@@ -26,11 +26,13 @@ PLACES = ("tier", "rank_low", "rank_high")
 _COUNTS = ("n_wins", "n_wins_base", "n_draws", "n_total", "n_unparseable", "n_error", "avg_length")
 
 
-def _percents(estimate: Estimate | None, level: float) -> list[float]:
-    """Value, standard error, low and high in percent; NaN where there is none."""
-    if estimate is None:
-        return [math.nan] * 4
-    return [100 * x for x in (estimate.value, estimate.standard_error, *estimate.interval(level))]
+def _percents(estimates: Mapping[str, Estimate], level: float) -> dict[str, list[float]]:
+    """Value, standard error, low and high of each in percent."""
+    limits = intervals(list(estimates.values()), level)
+    return {
+        model: [100 * x for x in (e.value, e.standard_error, *ends)]
+        for (model, e), ends in zip(estimates.items(), limits, strict=True)
+    }
 
 
 def board_table(
@@ -43,11 +45,12 @@ def board_table(
     """The table of `Board`, models in order of appearance."""
     counted = counts(units.table).join(units.calls, how="left")
     names = list(lc_estimates)
+    rates, equal = _percents(estimates, level), _percents(lc_estimates[names[0]] if names else {}, level)
     lines = []
-    for model, estimate in estimates.items():
+    for model in estimates:
         own = model == units.baseline
-        rate = [50.0, 0.0, 50.0, 50.0] if own else _percents(estimate, level)
-        lc = rate if own and names else _percents(lc_estimates[names[0]].get(model) if names else None, level)
+        rate = [50.0, 0.0, 50.0, 50.0] if own else rates[model]
+        lc = rate if own and names and lc_estimates[names[0]] else equal.get(model, [math.nan] * 4)
         line: dict[Any, Any] = dict(zip(COLUMNS[2:10], [*rate, *lc], strict=True))
         line |= {"model": model, "flags": ", ".join(raised.get(model, ()))}
         line |= {"annotator": units.annotator, "judge_hash": units.judge_hash, "baseline": units.baseline}

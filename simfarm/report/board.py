@@ -7,12 +7,12 @@ with the table, not in a log.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from simfarm.judges.rules import banners
-from simfarm.ranking import Board, differences
+from simfarm.ranking import Board
 from simfarm.report.published import placed_json
 from simfarm.report.rates import rates_json, rates_lines, with_rates
 from simfarm.report.tables import Part, Sheet
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from simfarm.report.ranked import RankedBoard
 
-__all__ = ["board_sheet", "difference_lines", "remarks"]
+__all__ = ["board_sheet", "remarks"]
 
 
 SOFT = 0.1
@@ -54,7 +54,23 @@ def remarks(board: Board) -> list[str]:
         lines.append(
             f"length slope {board.slope.value:+.2f} ({_percent(board.level)}: {low:+.2f} to {high:+.2f}): {meaning}"
         )
+    lines += _worth(board.length_worth)
     return [*banners(board.annotator, board.table["judge_hash"].dropna().astype(str)), *lines]
+
+
+def _worth(worth: Mapping[str, float]) -> list[str]:
+    """What length is worth in points, on average and at either end: a slope on its own scale says little."""
+    if not any(round(points, 1) for points in worth.values()):
+        return []
+    if len(worth) == 1:
+        [(model, points)] = worth.items()
+        return [f"length is worth {points:+.1f} points to {model} (win rate − length-controlled)"]
+    low, high = min(worth, key=lambda m: worth[m]), max(worth, key=lambda m: worth[m])
+    mean = sum(worth.values()) / len(worth)
+    return [
+        f"length is worth {mean:+.1f} points on average (win rate − length-controlled), from {worth[low]:+.1f} to "
+        f"{low} to {worth[high]:+.1f} to {high}"
+    ]
 
 
 def _percent(level: float) -> str:
@@ -162,23 +178,3 @@ def board_sheet(ranked: RankedBoard, *, breakdown: bool = False) -> Sheet:
     # an annotator that could not be ranked has no table, only the warning that says why
     parts = [_main(board, remarked), *groups, *places] if board.estimates else []
     return Sheet(parts, whole, record, board.warnings)
-
-
-def difference_lines(board: Board, a: str, b: str) -> list[str]:
-    """The paired difference of two models in plain sentences, raw and length-controlled."""
-    lines = []
-    for difference in differences(board, a, b):
-        name = f"length-controlled ({difference.length_control})" if difference.length_control else "win rate"
-        verdict = "the difference is real" if difference.real else "the difference may be chance"
-        count = plural(difference.n_instructions, "instruction")
-        if difference.low is None:
-            lines.append(
-                f"{name}: {a} − {b} = {difference.value:+.1f} points on each of {count} (sign test p = "
-                f"{difference.p_value:.2g}): {verdict}"
-            )
-            continue
-        lines.append(
-            f"{name}: {a} − {b} = {difference.value:+.1f} points ({_percent(board.level)}: {difference.low:+.1f} to "
-            f"{difference.high:+.1f}, p = {difference.p_value:.2g}, {count}): {verdict}"
-        )
-    return lines

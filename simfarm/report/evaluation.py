@@ -122,11 +122,12 @@ def ranked_boards(verdicts: Verdicts, baseline: str | None, options: RankingOpti
     boards = boards_of(
         verdicts,
         baseline=baseline,
-        length_control=options.controls,
+        length_control=options.controls(verdicts),
         lc_data=options.lc_data,
         level=options.level,
         allow_mixed=options.mix_judges,
         flip_rate=options.flip_rate,
+        panel=None if options.panel is None else annotations_in([options.panel])[0],
     )
     if all(set(board.table["model"]) <= {board.baseline} for board in boards):
         raise InputError(f"there is no model but the baseline {boards[0].baseline}; annotate another model's outputs")

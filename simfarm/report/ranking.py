@@ -29,9 +29,9 @@ class RankingOptions:
     """What is compared with what, and how.
 
     `baseline` and `human` (labels of some of the comparisons) are sources, the former also a generator's name.
-    `length_control` has the definitions as they were named, `controls` those that are meant; `lc_data` is the folder of
-    AlpacaEval's two files, `panel` a source of the same judge's verdicts on other models; `level` is that of the
-    intervals; `mix_judges` accepts two hashes under one annotator;
+    `length_control` has the definitions as they were named, `controls` gives those that are meant; `lc_data` is the
+    folder of AlpacaEval's two files, `panel` a source of the same judge's verdicts on other models; `level` is that of
+    the intervals; `mix_judges` accepts two hashes under one annotator;
     `rank` is what is ranked by (None: what the verdicts suggest); `control` names features of style to hold equal,
     `flip_rate` is the share of verdicts known to be flipped, `tau` holds the Nash winner near the even mixture;
     `breakdown` adds rates by dataset and category, `board` the places among a published one; `add_to` is a kept board.
@@ -87,12 +87,22 @@ class RankingOptions:
             check_published(board)
         return options
 
-    @property
-    def controls(self) -> tuple[str, ...]:
-        """The length controls that are meant; the first one leads."""
+    def controls(self, verdicts: Verdicts) -> tuple[str, ...]:
+        """The length controls that are meant; the first one leads. Where none is named it is `joint`, and with
+        `lc_data` `alpaca-eval-2`; raises `InputError` where the instructions are not those that it is for."""
         if self.flip_rate is not None:
             return ()
-        return tuple(name for name in dict.fromkeys(self.length_control or ("joint",)) if name != "none")
+        named = self.length_control
+        if not named and self.lc_data is not None:
+            from simfarm.ranking import alpaca_eval
+
+            if not alpaca_eval.recognised(verdicts.table):
+                raise InputError(
+                    f"{spelled('lc_data')} is for AlpacaEval's 805 instructions, and these are not known for theirs; "
+                    f"leave it out, or add {spelled('length_control', 'alpaca-eval-2')}"
+                )
+            named = ("alpaca-eval-2", "joint") if self.panel is not None else ("alpaca-eval-2",)
+        return tuple(name for name in dict.fromkeys(named or ("joint",)) if name != "none")
 
     def refuse_idle(self, rank: str | None) -> None:
         """Raise `InputError` for options that do not go together; `rank` is None where win rates may be meant."""
@@ -108,9 +118,18 @@ class RankingOptions:
         self._refuse_beside_flips(given)
         if self.tau is not None and rank != "lottery":
             raise InputError(f"{spelled('tau')} is for {spelled('rank', 'lottery')}; add that or leave it out")
-        if "lc_data" in given and "alpaca-eval-2" not in self.length_control:
+        if "lc_data" in given and self.length_control and "alpaca-eval-2" not in self.length_control:
             raise InputError(
                 f"{spelled('lc_data')} is for {spelled('length_control', 'alpaca-eval-2')}; add that or leave it out"
+            )
+        if "panel" in given and self.length_control and "joint" not in self.length_control:
+            raise InputError(
+                f"{spelled('panel')} is for {spelled('length_control', 'joint')}; add that or leave it out"
+            )
+        if "panel" in given and "add_to" in given:
+            raise InputError(
+                f"{spelled('add_to')} has a panel, the models of the board; leave {spelled('panel')} out or add its "
+                "models to the board"
             )
         if "none" in self.length_control and len(set(self.length_control)) > 1:
             raise InputError(f"{spelled('length_control', 'none')} goes with no other; leave one of them out")

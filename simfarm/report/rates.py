@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from simfarm.ranking import Calibrated
 from simfarm.ranking.table import plain
 from simfarm.text.words import plural
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from simfarm.report.ranked import RankedBoard
-    from simfarm.statistics.calibration import Calibrated
     from simfarm.statistics.estimate import Estimate
 
 __all__ = [
@@ -51,12 +51,17 @@ def _rate_columns(
     """Value, standard error and limits of each model in percent, under `names`; missing where there is no estimate."""
     figures = {}
     for m, one in estimates.items():
-        e = getattr(one, "estimate", one)
+        e = _estimate(one)
         figures[m] = (e.value, e.standard_error, *one.interval(level))
     return {
         name: models.map({m: 100 * values[k] for m, values in figures.items()}).astype(float)
         for k, name in enumerate(names)
     }
+
+
+def _estimate(one: Estimate | Calibrated) -> Estimate:
+    """The estimate itself; the limits of a calibrated one are its own (`Calibrated.interval`)."""
+    return one.estimate if isinstance(one, Calibrated) else one
 
 
 def slope_columns(slopes: Mapping[str, Estimate], level: float) -> dict[str, float]:
@@ -131,7 +136,7 @@ def rates_json(ranked: RankedBoard) -> dict[str, Any]:
 def estimate_json(one: Estimate | Calibrated, level: float) -> dict[str, Any]:
     """An estimate and its limits as plain JSON values."""
     low, high = one.interval(level)
-    estimate: Estimate = getattr(one, "estimate", one)
+    estimate = _estimate(one)
     return {
         "value": plain(estimate.value),
         "standard_error": plain(estimate.standard_error),

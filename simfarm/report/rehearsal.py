@@ -30,7 +30,9 @@ def rehearse(options: RankingOptions, run: AnnotationRun, pairs: Sequence[Compar
     if options.by_rating(verdicts, None):
         evaluate(verdicts, None, options)
         return
-    quick = replace(options, length_control=tuple(name for name in options.controls if name != "joint") or ("none",))
+    quick = replace(
+        options, length_control=tuple(name for name in options.controls(verdicts) if name != "joint") or ("none",)
+    )
     boards = evaluate(verdicts, None, replace(quick, rank="win-rate", board=None), labels).boards
     if options.add_to is not None:
         join_kept(options.add_to, verdicts, boards)

@@ -26,8 +26,9 @@ Array = NDArray[np.float64]
 
 _UNSEEN = 0.5
 """The weight of the far end, in verdicts."""
-_LOWEST, _HIGHEST, _STEPS = -20.0, 690.0, 60
-"""Where log(−λ) is looked for, the largest verdict being 1, and how often that is halved: to 1e-15 of itself."""
+_LOWEST, _HIGHEST, _HALVINGS = -20.0, 690.0, 20
+"""Where log(−λ) is looked for, the largest verdict being 1, and how often that is halved: to .0007, where all is so
+nearly straight that two steps along the chord leave 1e-10."""
 _AT_ONCE = 1 << 17
 """Most verdicts in one array: a few such stay in the processor's cache."""
 
@@ -115,14 +116,18 @@ class _Tilted:
         ratio = np.divide(np.sqrt(np.maximum(curved, 0.0)), -r, out=np.ones_like(r), where=some)
         return np.where(some, np.minimum(r + np.log(ratio) / np.where(some, r, 1.0), 0.0), 0.0), t
 
-    def searched(self, is_beyond: Callable[[Array], NDArray[np.bool_]]) -> Array:
-        """The tilt λ (B,) from which on `is_beyond` is true, by halving log(−λ)."""
+    def searched(self, gap: Callable[[Array], Array]) -> Array:
+        """The tilt λ (B,) at which `gap`, which falls as −λ grows, is 0: by halving log(−λ), then along the chord."""
         near, far = np.full(len(self.x), _LOWEST), np.full(len(self.x), _HIGHEST)
-        for _ in range(_STEPS):
+        for _ in range(_HALVINGS):
             middle = (near + far) / 2
-            beyond = is_beyond(-np.exp(middle))
+            beyond = gap(-np.exp(middle)) < 0
             near, far = np.where(beyond, near, middle), np.where(beyond, middle, far)
-        tilt: Array = -np.exp((near + far) / 2)
+        start = gap(-np.exp(near))
+        fall = start - gap(-np.exp(far))
+        for_one = np.divide(far - near, fall, out=np.zeros_like(fall), where=fall > 0)
+        at = np.clip(near + start * for_one, near, far)
+        tilt: Array = -np.exp(np.clip(at + gap(-np.exp(at)) * for_one, near, far))
         return tilt
 
 
@@ -131,7 +136,7 @@ def _lowest(x: Array, chance: Array) -> Array:
     rows = _Tilted.of(x)
     few = rows.n_known < 2
     target = stdtrit(np.where(few, 1.0, rows.n_known - 1), chance)
-    limit = rows.top * rows.root(rows.searched(lambda tilt: rows.root(tilt)[0] < target))[1]
+    limit = rows.top * rows.root(rows.searched(lambda tilt: rows.root(tilt)[0] - target))[1]
     nothing = (rows.x == 0).all(axis=1)
     return np.where(few, np.nan, np.where(nothing, 0.0, limit))
 
@@ -140,7 +145,7 @@ def _p_values(x: Array, null: Array) -> Array:
     """Two-sided p (B,) of rows whose mean is not below `null` (B,)."""
     rows = _Tilted.of(x)
     few, at = rows.n_known < 2, null / rows.top
-    tilt = rows.searched(lambda tilt: rows.level(tilt)[2] < at)
+    tilt = rows.searched(lambda tilt: rows.level(tilt)[2] - at)
     tail = stdtr(np.where(few, 1.0, rows.n_known - 1), rows.root(tilt)[0])
     beyond = np.where((rows.x > 0).any(axis=1) | (at < 0), 0.0, 1.0)  # of a mean at its end, or past it
     return np.where(few, np.nan, np.where(at > 0, np.minimum(1.0, 2 * tail), beyond))

@@ -23,10 +23,8 @@ __all__ = [
     "SHOWN_FIRST",
     "BradleyTerry",
     "Matches",
-    "bootstrap_ratings",
     "bradley_terry",
     "compact",
-    "rank_intervals",
 ]
 
 ELO_CENTRE = 1000.0
@@ -44,7 +42,6 @@ _KINDS = {
     "features": np.float64,
 }
 _BLOCK = 1 << 13
-_REPLICATES_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -147,54 +144,6 @@ def bradley_terry(matches: Matches, *, drop_ties: bool = False) -> BradleyTerry:
         ties_dropped=ties,
         prior=fit.prior > 0,
     )
-
-
-def bootstrap_ratings(matches: Matches, *, replicates: int = 500, seed: int = 0) -> Array:
-    """Ratings (replicates × M) of samples of whole clusters, refitted: for ranks, whose spread no sandwich gives.
-
-    A replicate is one weight per cluster; the weighted sums of each pair's verdicts are sufficient, so that no row is
-    copied and a refit costs the same whatever the number of comparisons. Style features have no such sums: fits with
-    them are compared by influences (`a - b`). In a replicate where a model wins all, or is absent, the prior acts.
-    """
-    from scipy.sparse import csr_matrix
-
-    if matches.features is not None:
-        raise InputError("the bootstrap works on pair counts, which style features do not have; leave features out")
-    used, _ = _used(matches, drop_ties=False)
-    n_models = len(used.models)
-    pair = used.model_1 * n_models + used.model_2
-    require_connected(pair, used.models)
-    cluster, ids = compact(used.cluster)
-    rows, names = _rows(used, pair)
-    cell, head = _cells(rows.pair, used.order, n_models)
-    shape = (len(head.pair), len(ids))
-    # of most verdicts one of the two is nought, and costs nothing here
-    won, lost = (csr_matrix((v, (cell, cluster)), shape=shape) for v in (rows.won, rows.weight - rows.won))
-    for points in (won, lost):
-        points.eliminate_zeros()
-    unit = float(rows.weight.mean())
-    whole = fit_rows(_summed(rows, used.order, n_models), n_models, names, unit=unit)
-    rng = np.random.default_rng(seed)
-    ratings = np.empty((replicates, n_models))
-    for start in range(0, replicates, _REPLICATES_AT_ONCE):
-        stop = min(start + _REPLICATES_AT_ONCE, replicates)
-        drawn = [np.bincount(rng.integers(len(ids), size=len(ids)), minlength=len(ids)) for _ in range(start, stop)]
-        times = np.array(drawn, dtype=float).T
-        wins, losses = won @ times, lost @ times
-        for b in range(start, stop):
-            wins_b = wins[:, b - start]
-            sums = Rows(head.pair, wins_b + losses[:, b - start], wins_b, head.x)
-            ratings[b] = fit_rows(sums, n_models, names, unit=unit, start=whole.params).params[:n_models]
-    return ELO_CENTRE + ELO_SCALE * ratings
-
-
-def rank_intervals(ratings: Array, level: float = 0.95) -> Codes:
-    """Lowest and highest rank (M × 2, 1 is the best) in the middle `level` of bootstrap `ratings` (replicates × M)."""
-    ranks = 1 + (ratings[:, None, :] > ratings[:, :, None]).sum(axis=2)
-    tail = (1 - level) / 2
-    low = np.quantile(ranks, tail, axis=0, method="lower")
-    high = np.quantile(ranks, 1 - tail, axis=0, method="higher")
-    return np.stack([low, high], axis=1).astype(np.int64)
 
 
 def elo_scale(fit: Fit, n_models: int) -> tuple[Array, Array]:
