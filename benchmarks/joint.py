@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -108,9 +107,7 @@ def main() -> None:
     rows = rows.assign(p=rows["preference"] - 1, delta=(rows["length_2"] - rows["length_1"]).astype(float))
     p, delta = (rows.pivot(index="instruction_id", columns="generator_2", values=v) for v in ("p", "delta"))
     panel = [m for m in p.columns if m != CONSTANT]
-    start = time.perf_counter()
     fit = fit_joint(p[panel].to_numpy(), delta[panel].to_numpy())
-    seconds = time.perf_counter() - start
     values = pd.Series([e.value for e in fit.estimates], panel)
     apart = [*panel, CONSTANT]
     values[CONSTANT] = fit_joint(p[apart].to_numpy(), delta[apart].to_numpy()).estimates[-1].value
@@ -121,7 +118,6 @@ def main() -> None:
         "spearman": float(values.rank().corr(target[values.index].rank())),
         "between": fit.between,
         "slope": fit.pooled.value,
-        "seconds": seconds,
     }
     n = options.replicates
     sizes = {2: n, 3: n, 5: n, 10: max(1, n // 2), 20: max(1, n // 4)}
