@@ -135,7 +135,7 @@ def _spread_step(current: Pass, state: State, prior: float, score: float) -> tup
     across = np.linalg.solve(information[:-1, :-1], information[:-1, -1])
     curvature = float(information[-1, -1] - information[:-1, -1] @ across)
     step = score / curvature if curvature > 0 else math.copysign(math.inf, score)
-    return step, -across * (step if math.isfinite(step) else 0.0)
+    return step, np.asarray(-across * (step if math.isfinite(step) else 0.0), dtype=np.float64)
 
 
 def _settled(panel: Panel, state: State, near: Array | None, prior: float, close: float) -> tuple[State, Pass]:
