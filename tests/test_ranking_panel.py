@@ -61,6 +61,30 @@ def test_one_model_alone_is_told_what_helps(capsys: pytest.CaptureFixture[str]) 
     assert any("on mine alone" in note for note in board(capsys)["notes"])
 
 
+def test_a_flagged_model_is_no_panel(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = pd.DataFrame(verdicts("mine"))
+    rng = np.random.default_rng(0)
+    texts, base = (["".join(rng.choice(list("abcdef gh"), size=n)) for n in rows[f"length_{k}"]] for k in (2, 1))
+    rows = rows.assign(output_1=base, output_2=texts).drop(columns=["length_1", "length_2"])
+    constant = rows.assign(
+        generator_2="null", output_2="the same to everybody", preference=rows["preference"].to_numpy()[::-1]
+    )
+    twin = rows.assign(generator_2="twin", preference=rows["preference"].sample(frac=1, random_state=1).to_numpy())
+    for others, helped in (([constant], False), ([twin], True), ([constant, twin], True)):
+        write_rows("v.jsonl", pd.concat([rows, *others]).to_dict("records"))
+        found = board(capsys)
+        assert any("on mine alone" in note for note in found["notes"]) is not helped
+        write_rows("v.jsonl", rows.to_dict("records"))
+        write_rows("panel.jsonl", pd.concat(others).to_dict("records"))
+        if helped:
+            aside = board(capsys, "--panel", "panel.jsonl")
+            assert aside["panel_size"] == 2
+            assert any("flagged: null" in line for line in aside["warnings"]) is (len(others) == 2)
+    write_rows("panel.jsonl", constant.to_dict("records"))
+    assert main(["evaluate", "v.jsonl", "--panel", "panel.jsonl"]) == 2
+    assert "or are flagged" in capsys.readouterr().err
+
+
 def test_a_panel_makes_length_control_of_one_model(capsys: pytest.CaptureFixture[str]) -> None:
     alone, found = board(capsys), board(capsys, "--panel", "panel.jsonl")
     [before], [model] = alone["models"], found["models"]

@@ -132,13 +132,29 @@ def _difference(
     *,
     scale: float = 100.0,
     by: str = "win-rate",
-    rates: Sequence[float] | tuple[None, None, None] = (None, None, None),
+    rates: Sequence[float] = (),
     n_a: int | None = None,
     n_b: int | None = None,
 ) -> Difference:
-    """The `estimate` of `names`' difference under one annotator's board or ratings, times `scale`."""
+    """The `estimate` of `names`' difference under one annotator's board or ratings, times `scale`; `rates` are the win
+    rate of the first over the second and its limits, in percent, where there is one."""
     low, high = (scale * bound for bound in estimate.interval(whose.level))
+    rate, rate_low, rate_high = rates or (None, None, None)
     return Difference(
-        whose.annotator, control, *names, scale * estimate.value, low, high, estimate.p_value(), estimate.n_clusters,
-        low * high > 0, by, *rates, n_a, n_b,
-    )  # fmt: skip
+        annotator=whose.annotator,
+        length_control=control,
+        a=names[0],
+        b=names[1],
+        value=scale * estimate.value,
+        low=low,
+        high=high,
+        p_value=estimate.p_value(),
+        n_instructions=estimate.n_clusters,
+        real=low * high > 0,
+        by=by,
+        win_rate=rate,
+        win_rate_low=rate_low,
+        win_rate_high=rate_high,
+        n_a=n_a,
+        n_b=n_b,
+    )
