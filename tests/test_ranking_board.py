@@ -38,7 +38,7 @@ def planted(n_models: int = 3, n: int = 40, seed: int = 0) -> pd.DataFrame:
 
 def test_columns_are_those_of_the_design_and_the_best_model_is_first() -> None:
     [board] = boards_of(planted())
-    assert tuple(board.table.columns) == (*COLUMNS, "tier")
+    assert tuple(board.table.columns) == (*COLUMNS, "tier", "rank_low", "rank_high")
     assert board.table["win_rate"].is_monotonic_decreasing
     top = board.table.iloc[0]
     rows = planted()

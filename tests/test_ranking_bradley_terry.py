@@ -11,8 +11,9 @@ from scipy.special import expit
 
 from simfarm.errors import InputError
 from simfarm.ranking import Matches, bootstrap_ratings, bradley_terry, rank_intervals
-from simfarm.statistics import logistic
+from simfarm.statistics import leverage, logistic
 from simfarm.statistics.bradley_terry import ELO_SCALE
+from simfarm.statistics.estimate import Estimate
 
 STRENGTHS = np.array([-0.8, -0.3, 0.0, 0.2, 0.4, 0.5])
 SLOPES = np.array([0.4, -0.2])
@@ -60,11 +61,20 @@ def design(c: Matches) -> np.ndarray:
     return np.hstack(columns)
 
 
-@pytest.mark.parametrize("features", [False, True])
-def test_matches_statsmodels_logit_with_cluster_covariance(features: bool) -> None:
-    rng = np.random.default_rng(3)
+def weighted(rng: np.random.Generator, *, features: bool) -> Matches:
     c = plant(120, rng, features=features)
-    c = replace(c, p=np.where(rng.random(len(c.p)) < 0.1, 0.5, c.p), weight=rng.choice([1.0, 2.0], len(c.p)))
+    return replace(c, p=np.where(rng.random(len(c.p)) < 0.1, 0.5, c.p), weight=rng.choice([1.0, 2.0], len(c.p)))
+
+
+def clusters_error(estimate: Estimate) -> float:
+    """The standard error without what no cluster has shown."""
+    return replace(estimate, shared=np.zeros(0)).standard_error
+
+
+@pytest.mark.parametrize("features", [False, True])
+def test_matches_statsmodels_logit_with_cluster_covariance(features: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leverage, "_MATTERS", np.inf)
+    c = weighted(np.random.default_rng(3), features=features)
     glm = sm.GLM(c.p, design(c), family=sm.families.Binomial(), var_weights=c.weight)
     oracle = glm.fit(tol=1e-14, cov_type="cluster", cov_kwds={"groups": c.cluster, "use_correction": False})
     fitted = bradley_terry(c)
@@ -72,13 +82,105 @@ def test_matches_statsmodels_logit_with_cluster_covariance(features: bool) -> No
     for k, model in enumerate("bcdef"):
         gap = fitted.ratings[model] - fitted.ratings["a"]
         assert gap.value / ELO_SCALE == pytest.approx(oracle.params[k], abs=1e-6)
-        assert gap.standard_error / ELO_SCALE == pytest.approx(oracle.bse[k] * scale, abs=1e-6)
+        assert clusters_error(gap) / ELO_SCALE == pytest.approx(oracle.bse[k] * scale, abs=1e-6)
     for k, name in enumerate(fitted.slopes, start=5):
         assert fitted.slopes[name].value == pytest.approx(oracle.params[k], abs=1e-6)
-        assert fitted.slopes[name].standard_error == pytest.approx(oracle.bse[k] * scale, abs=1e-6)
+        assert clusters_error(fitted.slopes[name]) == pytest.approx(oracle.bse[k] * scale, abs=1e-6)
     assert list(fitted.slopes) == (["shown_first", "length", "lists"] if features else ["shown_first"])
     assert np.mean([r.value for r in fitted.ratings.values()]) == pytest.approx(1000, abs=1e-9)
     assert not fitted.prior
+
+
+@pytest.mark.parametrize("features", [False, True])
+def test_every_clusters_pull_is_a_step_without_it(features: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The jackknife by hand: one Newton step of the other clusters' likelihood from the fit of all."""
+    monkeypatch.setattr(leverage, "_MATTERS", -1.0)
+    monkeypatch.setattr(leverage, "_AT_ONCE", 700)
+    c = weighted(np.random.default_rng(3), features=features)
+    fitted, x = bradley_terry(c), design(c)
+    assert c.weight is not None
+    params = np.append(fitted.strengths[1:] - fitted.strengths[0], [e.value for e in fitted.slopes.values()])
+    chance = expit(x @ params)
+    score, curved = c.weight * (c.p - chance), c.weight * chance * (1 - chance)
+    whole = (x.T * curved) @ x
+    steps, shares = [], []
+    for g in range(120):
+        own = c.cluster == g
+        information = (x[own].T * curved[own]) @ x[own]
+        steps.append(np.linalg.solve(whole - information, x[own].T @ score[own]))
+        shares.append(np.diag(np.linalg.solve(whole, information) @ np.linalg.inv(whole)))
+    for k, model in enumerate("bcdef"):
+        gap = fitted.ratings[model] - fitted.ratings["a"]
+        np.testing.assert_allclose(gap.influence / ELO_SCALE / 119, np.array(steps)[:, k], rtol=1e-4, atol=1e-8)
+    share = np.array(shares) / np.diag(np.linalg.inv(whole))
+    for k, name in enumerate(fitted.slopes, start=5):
+        np.testing.assert_allclose(fitted.slopes[name].influence / 119, np.array(steps)[:, k], rtol=1e-4, atol=1e-8)
+        assert fitted.slopes[name].freedom == pytest.approx(1 / (share[:, k] ** 2).sum(), rel=1e-6)
+
+
+def heavy(n_clusters: int, rng: np.random.Generator) -> Matches:
+    """Clusters whose sizes have a heavy tail, 3 in 10 of the verdicts of one resting on one draw."""
+    size = np.clip(np.ceil(rng.pareto(1.2, n_clusters)), 1, 200).astype(int)
+    cluster, n = np.repeat(np.arange(n_clusters), size), int(size.sum())
+    first = rng.integers(6, size=n)
+    second = (first + 1 + rng.integers(5, size=n)) % 6
+    common, whose = np.repeat(rng.random((2, n_clusters)), size, axis=1)
+    draw = np.where(whose < 0.3, common, rng.random(n))
+    p = (draw < expit(STRENGTHS[second] - STRENGTHS[first])).astype(float)
+    return Matches(tuple("abcdef"), first, second, p, cluster)
+
+
+def test_intervals_hold_the_truth_in_few_clusters_of_heavy_tailed_sizes() -> None:
+    truth = ELO_SCALE * (STRENGTHS[5] - STRENGTHS[1])
+    for n_clusters in (10, 60):
+        rng, hits = np.random.default_rng(n_clusters), []
+        for _ in range(300):
+            fitted = bradley_terry(heavy(n_clusters, rng))
+            low, high = (fitted.ratings["f"] - fitted.ratings["b"]).interval()
+            hits.append(low <= truth <= high)
+        assert np.mean(hits) >= 0.93
+
+
+def test_soft_verdicts_near_separation_are_no_surer_than_hard_ones() -> None:
+    gaps = []
+    for q in (1.0, 1 - 1e-12, 0.9999, 0.98, 0.975, 0.9749):
+        fitted = bradley_terry(Matches(("a", "b"), np.zeros(20, int), np.ones(20, int), np.full(20, q), np.arange(20)))
+        gaps.append(fitted.ratings["b"] - fitted.ratings["a"])
+        assert fitted.prior == (q > 0.975 + 1e-9)
+    values, errors = [g.value for g in gaps], [g.standard_error for g in gaps]
+    assert values[1] == pytest.approx(values[0], abs=1e-6)
+    assert values[2] == pytest.approx(values[0], abs=1)
+    assert values[4] == pytest.approx(values[5], abs=1)
+    assert values == sorted(values, reverse=True)
+    assert errors[2] == pytest.approx(errors[0], rel=0.01)
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] > 200
+
+
+def test_a_group_that_hardly_lost_to_another_is_near_separation_too() -> None:
+    first, second = (np.tile(side, 10) for side in np.nonzero(~np.eye(6, dtype=bool)))
+    better = (second > 2) & (first < 3)
+    worse = (first > 2) & (second < 3)
+    p = np.where(better, 1 - 1e-5, np.where(worse, 1e-5, 0.5))
+    fitted = bradley_terry(Matches(tuple("abcdef"), first, second, p, np.arange(len(p))))
+    assert fitted.prior
+    assert (fitted.ratings["f"] - fitted.ratings["a"]).standard_error > 40
+
+
+def test_three_clusters_beside_many_have_the_freedom_of_three() -> None:
+    rng, hits, truth = np.random.default_rng(20), [], ELO_SCALE * 0.4
+    for _ in range(300):
+        lean = rng.random(303)
+        cluster = np.concatenate([np.repeat(np.arange(3), 40), np.repeat(np.arange(3, 303), 2)])
+        second = np.where(cluster < 3, 2, 1)
+        draw = np.where(rng.random(len(cluster)) < 0.3, lean[cluster], rng.random(len(cluster)))
+        p = (draw < np.where(second == 2, expit(0.4), 0.5)).astype(float)
+        fitted = bradley_terry(Matches(("base", "many", "few"), np.zeros(len(p), int), second, p, cluster))
+        gap = fitted.ratings["few"] - fitted.ratings["many"]
+        low, high = gap.interval()
+        hits.append(low <= truth <= high)
+    assert gap.degrees_of_freedom < 4
+    assert np.mean(hits) >= 0.93
 
 
 def test_matches_evalica() -> None:
@@ -134,7 +236,7 @@ def test_swapping_the_sides_changes_nothing() -> None:
 def test_a_weight_scores_a_verdict_and_is_no_new_evidence() -> None:
     c = plant(80, np.random.default_rng(7), features=False)
     weight = np.random.default_rng(8).choice([1, 3], len(c.p))
-    weighted = bradley_terry(replace(c, weight=weight.astype(float)))
+    scored = bradley_terry(replace(c, weight=weight.astype(float)))
     times = np.repeat(np.arange(len(c.p)), weight)
     assert c.order is not None
     copied = bradley_terry(
@@ -150,10 +252,10 @@ def test_a_weight_scores_a_verdict_and_is_no_new_evidence() -> None:
     tripled = bradley_terry(replace(c, weight=np.full(len(c.p), 3.0)))
     plain = bradley_terry(c)
     for name in c.models:
-        assert weighted.ratings[name].value == pytest.approx(copied.ratings[name].value, abs=1e-7)
-        assert weighted.ratings[name].standard_error == pytest.approx(copied.ratings[name].standard_error, abs=1e-7)
+        assert scored.ratings[name].value == pytest.approx(copied.ratings[name].value, abs=1e-7)
+        np.testing.assert_allclose(scored.ratings[name].influence, copied.ratings[name].influence, atol=1e-6)
         assert tripled.ratings[name].standard_error == pytest.approx(plain.ratings[name].standard_error, abs=1e-7)
-    assert weighted.n_comparisons == len(c.p)
+    assert scored.n_comparisons == len(c.p)
 
 
 def test_ties_are_half_or_left_out() -> None:
@@ -172,9 +274,9 @@ def test_soft_preferences_of_two_models_are_the_logit_of_their_mean() -> None:
     gap = fitted.ratings["b"] - fitted.ratings["a"]
     mean = p.mean()
     assert gap.value == pytest.approx(400 * np.log10(mean / (1 - mean)))
-    # Delta method by hand.
-    by_hand = ELO_SCALE * p.std(ddof=1) / np.sqrt(50) / (mean * (1 - mean))
-    assert gap.standard_error == pytest.approx(by_hand)
+    # Delta method by hand, and half a verdict that went the less likely way.
+    by_hand = np.hypot(p.std(ddof=1) / np.sqrt(50), np.sqrt(0.5) * max(mean, 1 - mean) / 50)
+    assert gap.standard_error == pytest.approx(ELO_SCALE * by_hand / (mean * (1 - mean)))
 
 
 def test_cluster_ids_may_be_any_integers() -> None:

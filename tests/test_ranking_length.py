@@ -13,6 +13,7 @@ from tables import boards_of
 
 from simfarm.errors import InputError
 from simfarm.ranking import alpaca_eval
+from simfarm.ranking.lengths import _joint
 from simfarm.statistics.length_control import fit_joint, length_feature
 
 NODES, WEIGHTS = roots_hermitenorm(60)
@@ -65,18 +66,39 @@ def test_missing_cells_do_not_bias_the_rest() -> None:
     assert np.abs(values - TRUTH).max() < 0.045
 
 
-def test_one_model_is_the_plain_logistic_fit_of_statsmodels() -> None:
-    rng = np.random.default_rng(3)
-    delta = 300 * rng.standard_normal((20_000, 1)) - 200
-    x = length_feature(delta)
-    p = np.clip(expit(-0.7 + 1.1 * x) + 0.1 * rng.standard_normal(x.shape), 0, 1)
+def test_one_model_has_no_length_control() -> None:
+    p, delta = plant(np.random.default_rng(3), 50, np.zeros(1))
+    with pytest.raises(InputError, match="add another model"):
+        fit_joint(p, delta)
+
+
+def test_a_near_copy_of_the_baseline_is_not_blown_up() -> None:
+    """Twenty characters more, give or take three, are next to nothing where other models are hundreds off."""
+    rng = np.random.default_rng(12)
+    p, delta = plant(rng, 400)
+    delta[:, -1] = 20 + 3 * rng.standard_normal(400)
+    p[:, -1] = rng.binomial(1, 0.494, 400)
+    assert fit_joint(p, delta).estimates[-1].value == pytest.approx(p[:, -1].mean(), abs=0.05)
+
+
+def test_panels_of_two_models_converge() -> None:
+    rng = np.random.default_rng(13)
+    assert all(fit_joint(*plant(rng, 300, np.array([-1.5, 0.5]))).converged for _ in range(6))
+
+
+def test_instructions_that_are_harder_where_answers_are_long_do_not_pass_for_a_love_of_length() -> None:
+    """γ correlates .5 with the models' common length; the slope stays what was planted and c takes the rest."""
+    rng = np.random.default_rng(14)
+    common = rng.standard_normal((3000, 1))
+    delta = 300 * common + 300 * rng.standard_normal((3000, 6))
+    gamma = -0.6 * common + 1.0 * rng.standard_normal((3000, 1))
+    theta = np.linspace(-1.5, 1, 6)
+    p = rng.binomial(1, expit(theta + gamma + 1.5 * length_feature(delta))).astype(float)
     fit = fit_joint(p, delta)
-    oracle = sm.GLM(p[:, 0], sm.add_constant(x), family=sm.families.Binomial()).fit(cov_type="HC0")
-    rate = expit(oracle.params[0])
-    assert fit.estimates[0].value == pytest.approx(rate, abs=1e-4)
-    assert fit.estimates[0].standard_error == pytest.approx(oracle.bse[0] * rate * (1 - rate), rel=0.01)
-    assert fit.slopes[0] == pytest.approx(oracle.params[1], abs=2e-3)
-    assert fit.spread_instruction == 0
+    assert fit.between < -0.5
+    assert fit.slopes == pytest.approx(np.full(6, 1.5), abs=0.25)
+    truth = expit(theta[:, None] + np.sqrt(1.36) * NODES) @ WEIGHTS / WEIGHTS.sum()
+    assert np.abs([e.value for e in fit.estimates] - truth).max() < 0.04
 
 
 def test_the_pooled_slope_has_the_models_as_units_from_twenty_on() -> None:
@@ -87,32 +109,66 @@ def test_the_pooled_slope_has_the_models_as_units_from_twenty_on() -> None:
     assert fit.pooled.value == pytest.approx(fit.slopes.mean(), abs=0.01)
     # The fitted slopes are shrunk towards their mean, here by some 2 %, so their own spread is a little too small.
     assert 1 < fit.pooled.standard_error / (fit.slopes.std(ddof=1) / np.sqrt(20)) < 1.03
-    few = fit_joint(p[:50, :19], delta[:50, :19])
-    assert few.pooled.n_clusters == 50
+    assert fit_joint(p[:50, -3:], delta[:50, -3:]).pooled.n_clusters == 3
 
 
-def test_the_slope_of_a_small_panel_has_the_prior_of_the_design() -> None:
-    """One model on 12 instructions: the mode of the likelihood times N(0, 2²), found by a general optimiser."""
-    p, delta = plant(np.random.default_rng(11), 12, np.zeros(1))
+def test_a_small_panel_is_the_penalised_marginal_likelihood_of_a_general_optimiser() -> None:
+    """Three models on 60 instructions: γ by 60 fixed nodes, the priors of β, β_m and c as they are written down."""
+    p, delta = plant(np.random.default_rng(11), 60, np.array([-1.0, 0.0, 0.7]))
     x = length_feature(delta)
+    z = x.mean(axis=1) - x.mean()
+    fit = fit_joint(p, delta)
+
+    def of_nodes(b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        level = b[:3] + (b[6] * z)[:, None, None] + np.exp(b[8]) * NODES[:, None]
+        eta = level + (b[3:6] * x)[:, None, :]
+        chance = np.exp((p[:, None, :] * eta - np.logaddexp(0, eta)).sum(axis=2)) * WEIGHTS / WEIGHTS.sum()
+        return level, chance
 
     def loss(b: np.ndarray) -> float:
-        eta = b[0] + b[1] * x
-        return float((np.logaddexp(0, eta) - p * eta).sum() + 0.5 * (b[1] / 2) ** 2)
+        prior = ((b[3:6] - b[7]) ** 2).sum() / fit.spread_slope**2 + (b[7] / 2) ** 2 + (b[6] / 0.7) ** 2
+        return float(0.5 * prior - np.log(of_nodes(b)[1].sum(axis=1)).sum())
 
-    oracle = minimize(loss, np.zeros(2), tol=1e-10).x
-    assert abs(oracle[1]) > 0.5  # the prior has something to pull
-    assert fit_joint(p, delta).slopes[0] == pytest.approx(oracle[1], abs=1e-4)
+    oracle = minimize(loss, np.zeros(9), tol=1e-9).x
+    assert abs(oracle[6]) > 0.03  # c has something to do
+    assert fit.slopes == pytest.approx(oracle[3:6], abs=2e-3)
+    assert fit.between == pytest.approx(oracle[6], abs=2e-3)
+    assert fit.spread_instruction == pytest.approx(np.exp(oracle[8]), abs=2e-3)
+    level, chance = of_nodes(oracle)
+    rate = (expit(level) * (chance / chance.sum(axis=1, keepdims=True))[:, :, None]).sum(axis=1).mean(axis=0)
+    assert [e.value for e in fit.estimates] == pytest.approx(rate, abs=1e-3)
+
+
+def test_a_model_apart_moves_nobody() -> None:
+    rng = np.random.default_rng(15)
+    p, delta = plant(rng, 100, np.linspace(-1, 1, 4))
+    p[:, 3] = rng.binomial(1, 0.9, 100)
+    cells = pd.DataFrame(
+        {
+            "model": np.repeat([f"m{m}" for m in range(4)], 100),
+            "cluster": np.tile(np.arange(100), 4),
+            "p": p.T.ravel(),
+            "delta": delta.T.ravel(),
+        }
+    )
+    apart, fit = _joint(cells, {}, {"m3"})
+    without, _ = _joint(cells[cells["model"] != "m3"], {}, ())
+    together, _ = _joint(cells, {}, ())
+    assert fit is not None
+    assert len(fit.slopes) == 3
+    assert [apart[m].value for m in without] == [without[m].value for m in without]
+    assert apart["m3"].value == together["m3"].value
+    assert apart["m0"].value != together["m0"].value
 
 
 def test_the_length_feature_is_scaled_by_the_sample_standard_deviation() -> None:
     delta = np.array([[3.0, 7.0], [-3.0, 7.0], [np.nan, 7.0]])
     np.testing.assert_allclose(
-        length_feature(delta), [[np.tanh(1 / np.sqrt(2)), 0], [-np.tanh(1 / np.sqrt(2)), 0], [0, 0]]
+        length_feature(delta[:, :1]), [[np.tanh(1 / np.sqrt(2))], [-np.tanh(1 / np.sqrt(2))], [0]]
     )
 
 
-@pytest.mark.parametrize("n_models", [1, 2, 5])
+@pytest.mark.parametrize("n_models", [2, 5])
 def test_a_small_panel_with_few_instructions_still_fits(n_models: int) -> None:
     p, delta = plant(np.random.default_rng(4), 12, np.linspace(-0.5, 0.5, n_models))
     fit = fit_joint(p, delta)
@@ -121,9 +177,9 @@ def test_a_small_panel_with_few_instructions_still_fits(n_models: int) -> None:
 
 
 def test_constant_lengths_leave_the_raw_win_rate() -> None:
-    p = np.random.default_rng(5).uniform(size=(200, 1))
-    [estimate] = fit_joint(p, np.full((200, 1), 40.0)).estimates
-    assert estimate.value == pytest.approx(p.mean(), abs=1e-6)
+    p = np.random.default_rng(5).uniform(size=(200, 2))
+    rates = [e.value for e in fit_joint(p, np.full((200, 2), 40.0)).estimates]
+    assert rates == pytest.approx(p.mean(axis=0), abs=1e-4)
 
 
 def test_blocks_of_instructions_give_the_same_fit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Style: what is counted in a text, signed differences, and rates at equal style on planted and real data."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,9 @@ def test_with_no_effect_of_style_the_controlled_rate_is_the_raw_rate() -> None:
     assert found.slopes["length"].value == pytest.approx(0, abs=1e-9)
     for name in ("a", "b"):
         assert found.controlled[name].value == pytest.approx(found.raw[name].value, abs=1e-9)
-        assert found.controlled[name].standard_error == pytest.approx(found.raw[name].standard_error, abs=1e-9)
+        alone = replace(found.controlled[name], shared=np.zeros(0))
+        assert alone.standard_error == pytest.approx(found.raw[name].standard_error, abs=1e-9)
+        assert alone.standard_error < found.controlled[name].standard_error < 1.02 * alone.standard_error
 
 
 def test_samples_of_one_model_share_the_weight_of_one_instruction() -> None:

@@ -20,7 +20,7 @@ from simfarm.ranking.guard import watch as guard
 from simfarm.ranking.lengths import LENGTH_CONTROLS, Slope, equal_length
 from simfarm.ranking.panel import joined_panel, panel_table
 from simfarm.ranking.remarks import remarks, unnamed
-from simfarm.ranking.table import COLUMNS, best_first, board_table, plain, records, tiered
+from simfarm.ranking.table import COLUMNS, PLACES, barely_met, best_first, board_table, plain, records, tiered
 from simfarm.ranking.units import Units, find_baseline, units_of
 from simfarm.ranking.winrate import breakdown, win_rates
 from simfarm.statistics.estimate import Estimate
@@ -37,11 +37,11 @@ ENOUGH = 30
 class Board:
     """What one annotator says about every model against one baseline.
 
-    `table` has the columns `COLUMNS`, then `length_controlled_winrate_NAME` of further length controls and `tier`, best
-    model first by `headline`. `estimates` and `lc_estimates` (by length control, then model) hold fractions; the table
-    holds percent. `counts` says what stands beside the numbers: rows left out, empty and cut-off outputs, and
-    what the two orders did (see `Orders`). `panel_hash` names the set of models that `joint` was fitted on:
-    length-controlled win rates of two panels must not be compared.
+    `table` has the columns `COLUMNS`, then `length_controlled_winrate_NAME` of further length controls and `PLACES`
+    (tier, rank_low, rank_high), best model first by `headline`. `estimates` and `lc_estimates` (by length control, then
+    model) hold fractions; the table holds percent. `counts` says what stands beside the numbers: rows left out, empty
+    and cut-off outputs, and what the two orders did (see `Orders`). `panel_hash` names the set of models that `joint`
+    was fitted on: length-controlled win rates of two panels must not be compared.
     """
 
     annotator: str
@@ -144,7 +144,7 @@ def _unranked(annotator: str, baseline: str, level: float, why: str) -> Board:
         baseline=baseline,
         level=level,
         headline="win_rate",
-        table=pd.DataFrame(columns=[*COLUMNS, "tier"]),
+        table=pd.DataFrame(columns=[*COLUMNS, *PLACES]),
         breakdown=breakdown(pd.DataFrame(), level),
         estimates={},
         lc_estimates={},
@@ -186,15 +186,14 @@ def _board(
     equal = equal_length(
         table, baseline, estimates, controls, published=published, level=level, aside=aside, flagged=flagged
     )
-    if aside is not None:
-        panel = sorted({*panel, *aside["model"].astype(str)})
+    fitted = panel if aside is None else sorted({*panel, *aside["model"].astype(str)})
     if baseline in estimates:
         clusters = estimates[baseline].clusters
         for by_model in (estimates, *equal.estimates.values()):
             if by_model:
                 by_model[baseline] = Estimate(0.5, np.zeros(len(clusters)), clusters, bounds=(0.5, 0.5))
     first = equal.estimates[controls[0]] if controls else {}
-    leads = bool(first) and (controls[0] != "joint" or len(panel) >= SMALL_PANEL)
+    leads = bool(first) and (controls[0] != "joint" or len(fitted) >= SMALL_PANEL)
     headline = "length_controlled_winrate" if leads else "win_rate"
     usable = [e for m, e in estimates.items() if m != baseline and e.n_clusters > 1]
     planned = power(usable, level=level) if len(usable) > 1 else None
@@ -210,10 +209,10 @@ def _board(
         estimates=estimates,
         lc_estimates=equal.estimates,
         slope=equal.slope,
-        panel_size=len(panel),
-        panel_hash=hashlib.sha256("\n".join([baseline, *panel]).encode()).hexdigest()[:12],
+        panel_size=len(fitted),
+        panel_hash=hashlib.sha256("\n".join([baseline, *fitted]).encode()).hexdigest()[:12],
         counts=_counts(units),
-        warnings=(*warnings, *equal.warnings),
+        warnings=(*warnings, *equal.warnings, *barely_met({m: estimates[m] for m in panel})),
         notes=(
             *notes,
             *equal.notes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ THIN_SIDE = 0.10
 class Slope:
     """The panel's length slope on tanh(Δlength / sd): positive where the judge prefers the longer output.
 
-    Below 20 models, and with soft preferences, the interval is approximate: `JointFit` says how often it covers.
+    The interval has the models as its units: with a few models it is wide.
     """
 
     value: float
@@ -77,7 +77,7 @@ def equal_length(
             if alone is not None:
                 equal.notes.append(_what_helps(alone, table))
                 continue
-            rates, joint = _joint(fitted, raw)
+            rates, joint = _joint(fitted, raw, flagged)
             equal.estimates[name] = {model: rate for model, rate in rates.items() if model in raw}
             if aside is not None:
                 equal.notes.append(_held_with(sorted(map(str, aside["model"].unique()))))
@@ -146,20 +146,41 @@ def _why_no_cells(table: pd.DataFrame, baseline: str) -> str:
     return "the rows have neither outputs nor length_1 and length_2"
 
 
-def _joint(cells: pd.DataFrame, raw: Mapping[str, Estimate]) -> tuple[dict[str, Estimate], JointFit | None]:
-    """(the rates of `joint`, its fit; None where every model won or lost everything)."""
+def _joint(
+    cells: pd.DataFrame, raw: Mapping[str, Estimate], apart: Collection[str]
+) -> tuple[dict[str, Estimate], JointFit | None]:
+    """(the rates of `joint`, its fit; None where every model won or lost everything).
+
+    A model that stands `apart`, because its outputs may be written to fool the judge, would move everybody's rate: the
+    panel is fitted without it, and its own rate is that of a fit of the panel with it. Where all are such models, they
+    are the panel.
+    """
     p = cells.pivot(index="cluster", columns="model", values="p")
     extreme = [m for m in p.columns if _extreme(p[m].dropna().to_numpy())]
-    estimates = {str(m): raw[m] for m in extreme}
-    p = p.drop(columns=extreme).dropna(how="all")
-    if p.empty:
+    estimates = {str(m): raw[m] for m in extreme if m in raw}
+    p = p.drop(columns=extreme)
+    if p.empty or not len(p.columns):
         return estimates, None
-    delta = cells.pivot(index="cluster", columns="model", values="delta").reindex_like(p)
-    joint = fit_joint(p.to_numpy(), delta.to_numpy())
-    clusters = p.index.to_numpy(dtype=np.int64)
-    for model, estimate in zip(p.columns, joint.estimates, strict=True):
-        estimates[str(model)] = Estimate(estimate.value, estimate.influence, clusters, shared=estimate.shared)
+    delta = cells.pivot(index="cluster", columns="model", values="delta")
+    clean = [m for m in p.columns if m not in apart]
+    panel = clean if clean else list(p.columns)
+    joint = _fitted(p, delta, panel, panel, estimates)
+    for model in p.columns.difference(panel):
+        _fitted(p, delta, [*panel, model], [model], estimates)
     return estimates, joint
+
+
+def _fitted(
+    p: pd.DataFrame, delta: pd.DataFrame, panel: Sequence[str], kept: Sequence[str], into: dict[str, Estimate]
+) -> JointFit:
+    """The fit of the models `panel`; the rates of those `kept` go `into`."""
+    p = p[list(panel)].dropna(how="all")
+    joint = fit_joint(p.to_numpy(), delta.loc[p.index, list(panel)].to_numpy())
+    clusters = p.index.to_numpy(dtype=np.int64)
+    for model, estimate in zip(panel, joint.estimates, strict=True):
+        if model in kept:
+            into[str(model)] = replace(estimate, clusters=clusters)
+    return joint
 
 
 def _alpaca_eval(
@@ -180,6 +201,8 @@ def _alpaca_eval(
 def _joint_lines(joint: JointFit, slope: Slope | None) -> tuple[list[str], list[str]]:
     """(warnings, notes) about what the fit rests on."""
     warnings, notes = [], []
+    if not joint.converged:
+        warnings.append("the length-controlled fit did not converge: take the win rates, or judge more instructions")
     if joint.thin_side < THIN_SIDE:
         warnings.append(
             f"only {100 * joint.thin_side:.1f} % of the length differences lie on one side of zero: "

@@ -1,8 +1,8 @@
 """Bradley-Terry past one machine's memory: the same ratings from Parquet files, through DuckDB.
 
 Two passes. Pair counts are sufficient for the ratings; the sandwich then needs, from every file, the sum over its
-clusters of score × scoreᵀ, an M × M matrix. DuckDB hands a file over sorted by cluster, on disk where it must, so that
-a cluster's score is summed and forgotten: which is why no instruction may be spread over two files.
+clusters of pull × pullᵀ, an M × M matrix. DuckDB hands a file over sorted by cluster, on disk where it must, so that
+a cluster's pull is summed and forgotten: which is why no instruction may be spread over two files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from simfarm.errors import InputError
 from simfarm.ranking.regrouped import regrouped
 from simfarm.statistics.bradley_terry import SHOWN_FIRST, elo_scale
 from simfarm.statistics.estimate import Array, Estimate
-from simfarm.statistics.logistic import Fit, Rows, cluster_scores, fit_rows, prior_spread, require_connected
+from simfarm.statistics.leverage import Pulls, pulls
+from simfarm.statistics.logistic import Codes, Fit, Rows, fit_rows, require_connected, unseen
 from simfarm.text.words import plural
 
 if TYPE_CHECKING:
@@ -35,13 +36,14 @@ class PartitionedRanking:
     """What `BradleyTerry` says, with covariances in place of influences.
 
     `names` are the models, then `shown_first` where the files have an order. `values` are ratings on the Elo scale
-    (mean 1000), then the slope in logits; `covariance` is theirs.
+    (mean 1000), then the slope in logits; `covariance` is theirs, `freedom` the degrees of freedom of each.
     """
 
     models: tuple[str, ...]
     names: tuple[str, ...]
     values: Array
     covariance: Array
+    freedom: Array
     n_comparisons: int
     n_clusters: int
     prior: bool
@@ -51,13 +53,15 @@ class PartitionedRanking:
         """An `Estimate` for each of `names`; they subtract as those of `bradley_terry` do.
 
         The clusters' influences are gone, so their joint variation is carried by `shared` terms (the covariance's
-        square root) over G clusters of influence zero: 8 bytes a cluster, for the degrees of freedom.
+        square root) over G clusters of influence zero.
         """
         values, vectors = np.linalg.eigh(self.covariance)
         root = vectors * np.sqrt(np.maximum(values, 0))
         nothing, ids = np.broadcast_to(0.0, self.n_clusters), np.arange(self.n_clusters)
         return {
-            name: Estimate(float(self.values[k]), nothing, ids, rate=False, shared=root[k])
+            name: Estimate(
+                float(self.values[k]), nothing, ids, rate=False, shared=root[k], freedom=float(self.freedom[k])
+            )
             for k, name in enumerate(self.names)
         }
 
@@ -113,27 +117,29 @@ def _rank(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> Partitione
     fit = fit_rows(Rows(pair, table["weight"], table["won"], x), n_models, names, unit=unit)
     connection.execute("CREATE TABLE models (name VARCHAR, code BIGINT)")
     connection.executemany("INSERT INTO models VALUES (?, ?)", [[name, k] for name, k in code.items()])
-    product, total, n_clusters = np.zeros_like(fit.bread), np.zeros(len(fit.params)), 0
-    for path in paths:
-        for scores in _scores(connection, path, columns, fit, n_models):
-            product += scores @ scores.T
-            total += scores.sum(axis=1)
-            n_clusters += scores.shape[1]
+    n_clusters = _n_clusters(connection, paths, columns)
     if n_clusters < 2:
         raise InputError(
             f"all comparisons belong to {plural(n_clusters, 'instruction')}; an interval needs at least two"
         )
-    product -= np.outer(total, total) / n_clusters
-    covariance = fit.bread @ product @ fit.bread.T * (n_clusters / (n_clusters - 1))
+    product, total = np.zeros_like(fit.bread), np.zeros(len(fit.params))
+    shares, squares, n_large = np.zeros(len(total)), np.zeros(len(total)), 0
+    for path in paths:
+        for found in _pulls(connection, path, columns, fit, (n_models, n_clusters)):
+            product += found.changes @ found.changes.T
+            total += found.changes.sum(axis=1)
+            shares, squares, n_large = shares + found.shares, squares + found.squares, n_large + found.n_large
     if fit.prior:
-        extra = prior_spread(fit, covariance)
-        covariance += extra @ extra.T
+        product -= np.outer(total, total) / n_clusters
+    extra = unseen(fit, n_models, pair, table["weight"], unit)
+    covariance = product * (n_clusters / (n_clusters - 1)) + extra @ extra.T
     values, scale = elo_scale(fit, n_models)
     return PartitionedRanking(
         models=models,
         names=models + names,
         values=values,
         covariance=covariance * np.outer(scale, scale),
+        freedom=Pulls(product, shares, squares, n_large).freedom(n_clusters),
         n_comparisons=n,
         n_clusters=n_clusters,
         prior=fit.prior > 0,
@@ -197,26 +203,40 @@ def _counts(connection: duckdb.DuckDBPyConnection, paths: list[str], columns: fr
     return {name: np.asarray(column) for name, column in result.items()}
 
 
-def _scores(
-    connection: duckdb.DuckDBPyConnection, path: str, columns: frozenset[str], fit: Fit, n_models: int
-) -> Iterator[Array]:
-    """Scores (P × g) of the file's clusters, g at a time, each cluster complete."""
+def _n_clusters(connection: duckdb.DuckDBPyConnection, paths: list[str], columns: frozenset[str]) -> int:
+    """The clusters that carry weight; each lies in one file."""
+    weight, _ = _terms(columns)
+    counted = f"SELECT count(DISTINCT cluster) FROM read_parquet($1) WHERE {weight} > 0"
+    return int(connection.execute(counted, [paths]).fetchall()[0][0])
+
+
+def _pulls(
+    connection: duckdb.DuckDBPyConnection, path: str, columns: frozenset[str], fit: Fit, counts: tuple[int, int]
+) -> Iterator[Pulls]:
+    """The pulls of the file's clusters, some at a time, each with all of its rows; `counts` are models and clusters."""
     weight, order = _terms(columns)
+    n_models, _ = counts
     reader = connection.sql(
         f"SELECT a.code * {n_models} + b.code AS pair, dense_rank() OVER (ORDER BY cluster) AS rank, "
         f"{weight}::DOUBLE AS weight, p::DOUBLE AS p, {order}::DOUBLE AS shown FROM read_parquet($1) r "
         f"JOIN models a ON a.name = r.model_1 JOIN models b ON b.name = r.model_2 WHERE {weight} > 0 ORDER BY rank",
         params=[[path]],
     ).to_arrow_reader(_BATCH)
-    open_cluster, rest = 0, np.zeros((len(fit.params), 0))
+    waiting: list[list[np.ndarray]] = []
     for batch in reader:
-        pair, cluster, weights, p, shown = (column.to_numpy(zero_copy_only=False) for column in batch.columns)
-        x = shown[:, None] if "order" in columns else np.empty((len(p), 0))
-        if not rest.shape[1]:
-            open_cluster = int(cluster[0])
-        rows = Rows(pair, weights, weights * p, x)
-        scores = cluster_scores(rows, n_models, fit.params, cluster - open_cluster, int(cluster[-1]) - open_cluster + 1)
-        scores[:, :1] += rest if rest.shape[1] else 0.0
-        open_cluster, rest = int(cluster[-1]), scores[:, -1:]
-        yield scores[:, :-1]
-    yield rest
+        part = [column.to_numpy(zero_copy_only=False) for column in batch.columns]
+        whole = int(np.searchsorted(part[1], part[1][-1]))
+        if whole or (waiting and waiting[-1][1][-1] != part[1][0]):
+            yield _pulls_of([*waiting, [column[:whole] for column in part]], columns, fit, counts)
+            waiting = []
+        waiting.append([column[whole:] for column in part])
+    if waiting:
+        yield _pulls_of(waiting, columns, fit, counts)
+
+
+def _pulls_of(parts: list[list[np.ndarray]], columns: frozenset[str], fit: Fit, counts: tuple[int, int]) -> Pulls:
+    pair, rank, weights, p, shown = (np.concatenate(column) for column in zip(*parts, strict=True))
+    x = shown[:, None] if "order" in columns else np.empty((len(p), 0))
+    cluster: Codes = rank - rank[0]
+    rows = Rows(pair, weights, weights * p, x)
+    return pulls(rows, counts[0], fit, cluster, int(cluster[-1]) + 1, of=counts[1])

@@ -12,15 +12,17 @@ import pandas as pd
 from simfarm.ranking.units import Units
 from simfarm.ranking.winrate import counts
 from simfarm.statistics.estimate import Estimate
-from simfarm.statistics.tiers import tiers
+from simfarm.statistics.tiers import shared_clusters, tiers
+from simfarm.text.words import plural
 
-__all__ = ["COLUMNS", "best_first", "board_table", "plain", "records", "tiered"]
+__all__ = ["COLUMNS", "PLACES", "barely_met", "best_first", "board_table", "plain", "records", "tiered"]
 
 COLUMNS = (
     "model", "flags", "win_rate", "standard_error", "win_rate_low", "win_rate_high", "length_controlled_winrate",
     "lc_standard_error", "lc_low", "lc_high", "n_wins", "n_wins_base", "n_draws", "n_total", "n_unparseable",
     "n_error", "discrete_win_rate", "avg_length", "annotator", "judge_hash", "baseline",
 )  # fmt: skip
+PLACES = ("tier", "rank_low", "rank_high")
 _COUNTS = ("n_wins", "n_wins_base", "n_draws", "n_total", "n_unparseable", "n_error", "avg_length")
 
 
@@ -69,11 +71,40 @@ def best_first(table: pd.DataFrame, headline: str) -> pd.DataFrame:
 
 
 def tiered(table: pd.DataFrame, leading: Mapping[str, Estimate], level: float) -> pd.DataFrame:
-    """The table with a `tier` for each model: nobody in a tier is told apart from anybody else in it (max-t over all
-    pairs). Models on fewer than two instructions have none."""
-    usable = [m for m in leading if leading[m].n_clusters > 1]
-    places = tiers([leading[m] for m in usable], level=level).tier if len(usable) > 1 else [1] * len(usable)
-    return table.assign(tier=table["model"].map(dict(zip(usable, places, strict=True))).astype("Int64"))
+    """The table with `PLACES` for each model: its tier, in which nobody is told apart from anybody else (max-t over all
+    pairs), and the lowest and highest rank that the same pairs leave it, which hold for all models together. Models on
+    fewer than two instructions have none."""
+    usable = _usable(leading)
+    found = np.ones((len(usable), 3), dtype=np.int64)
+    if len(usable) > 1:
+        all_pairs = tiers([leading[m] for m in usable], level=level)
+        found = np.column_stack([all_pairs.tier, all_pairs.ranks])
+    places = pd.DataFrame(found, index=pd.Index(usable, dtype=object), columns=list(PLACES))
+    return table.assign(**{c: table["model"].map(places[c]).astype("Int64") for c in PLACES})
+
+
+def barely_met(leading: Mapping[str, Estimate]) -> list[str]:
+    """A warning, of the worst pair, where two models share under half of the instructions of either."""
+    usable = _usable(leading)
+    if len(usable) < 2:
+        return []
+    shared = shared_clusters([leading[m] for m in usable])
+    sizes = np.diag(shared)
+    first, second = np.triu_indices(len(usable), 1)
+    share = shared[first, second] / np.maximum(sizes[first], sizes[second])
+    n_few, worst = int((share < 0.5).sum()), int(share.argmin())
+    if not n_few:
+        return []
+    a, b, common = usable[first[worst]], usable[second[worst]], int(shared[first[worst], second[worst]])
+    more = f" (and {plural(n_few - 1, 'more pair does', 'more pairs do')} under half)" if n_few > 1 else ""
+    return [
+        f"{a} and {b} share {common} of {sizes[first[worst]]} and {sizes[second[worst]]} instructions{more}: their "
+        "rates are of different instructions, and the table's order need not be theirs; judge all models on the same"
+    ]
+
+
+def _usable(leading: Mapping[str, Estimate]) -> list[str]:
+    return [m for m in leading if leading[m].n_clusters > 1]
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

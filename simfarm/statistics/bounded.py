@@ -142,4 +142,5 @@ def _p_values(x: Array, null: Array) -> Array:
     few, at = rows.n_known < 2, null / rows.top
     tilt = rows.searched(lambda tilt: rows.level(tilt)[2] < at)
     tail = stdtr(np.where(few, 1.0, rows.n_known - 1), rows.root(tilt)[0])
-    return np.where(few, np.nan, np.where(at > 0, np.minimum(1.0, 2 * tail), 1.0))
+    beyond = np.where((rows.x > 0).any(axis=1) | (at < 0), 0.0, 1.0)  # of a mean at its end, or past it
+    return np.where(few, np.nan, np.where(at > 0, np.minimum(1.0, 2 * tail), beyond))

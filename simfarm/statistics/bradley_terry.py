@@ -13,7 +13,8 @@ import numpy as np
 
 from simfarm.errors import InputError
 from simfarm.statistics.estimate import Array, Estimate
-from simfarm.statistics.logistic import Codes, Fit, Rows, cluster_scores, fit_rows, prior_spread, require_connected
+from simfarm.statistics.leverage import Pulls, pulls
+from simfarm.statistics.logistic import Codes, Fit, Rows, fit_rows, require_connected, unseen
 from simfarm.text.words import plural
 
 __all__ = [
@@ -131,11 +132,13 @@ def bradley_terry(matches: Matches, *, drop_ties: bool = False) -> BradleyTerry:
         raise InputError(f"all comparisons belong to {plural(len(ids), 'instruction')}; an interval needs at least two")
     rows, names = _rows(used, pair)
     unit = float(rows.weight.mean())
-    fit = fit_rows(_summed(rows, used.order, n_models), n_models, names, unit=unit)
+    sums = _summed(rows, used.order, n_models)
+    fit = fit_rows(sums, n_models, names, unit=unit)
     if used.features is not None:
         plain = np.concatenate([fit.params, np.zeros(used.features.shape[1])])
         fit = fit_rows(rows, n_models, names, unit=unit, start=plain)
-    estimates = _estimates(fit, _changes(rows, n_models, fit, cluster, len(ids)), ids, n_models)
+    shared = unseen(fit, n_models, sums.pair, sums.weight, unit)
+    estimates = _estimates(fit, _pulls(rows, n_models, fit, cluster, len(ids)), shared, ids, n_models)
     return BradleyTerry(
         ratings=dict(zip(used.models, estimates[:n_models], strict=True)),
         slopes=dict(zip(names, estimates[n_models:], strict=True)),
@@ -200,32 +203,36 @@ def elo_scale(fit: Fit, n_models: int) -> tuple[Array, Array]:
     return scale * fit.params + np.where(scale > 1, ELO_CENTRE, 0.0), scale
 
 
-def _changes(rows: Rows, n_models: int, fit: Fit, cluster: Codes, n_clusters: int) -> Array:
-    """Influence (P × G) of each cluster on the values of `elo_scale`.
+def _pulls(rows: Rows, n_models: int, fit: Fit, cluster: Codes, n_clusters: int) -> Pulls:
+    """How far each cluster pulls the params.
 
     Clusters in order of their rows are taken a block at a time, which keeps the scores in the processor's cache; in
     any other order, all at once.
     """
-    turn = n_clusters * elo_scale(fit, n_models)[1][:, None] * fit.bread
     in_order = bool((cluster[1:] >= cluster[:-1]).all())
     edges = np.append(np.arange(0, n_clusters, _BLOCK if in_order else n_clusters), n_clusters)
     cuts = np.searchsorted(cluster, edges) if in_order else np.array([0, len(cluster)])
     changes = np.empty((len(fit.params), n_clusters))
+    shares, squares, n_large = np.zeros(len(changes)), np.zeros(len(changes)), 0
     for low, high, start, stop in zip(edges[:-1], edges[1:], cuts[:-1], cuts[1:], strict=True):
         part = Rows(rows.pair[start:stop], rows.weight[start:stop], rows.won[start:stop], rows.x[start:stop])
-        scores = cluster_scores(part, n_models, fit.params, cluster[start:stop] - low, int(high - low))
-        np.matmul(turn, scores, out=changes[:, low:high])
-    return changes
+        found = pulls(part, n_models, fit, cluster[start:stop] - low, int(high - low), of=n_clusters)
+        changes[:, low:high] = found.changes
+        shares, squares, n_large = shares + found.shares, squares + found.squares, n_large + found.n_large
+    return Pulls(changes, shares, squares, n_large)
 
 
-def _estimates(fit: Fit, changes: Array, ids: Codes, n_models: int) -> list[Estimate]:
+def _estimates(fit: Fit, found: Pulls, shared: Array, ids: Codes, n_models: int) -> list[Estimate]:
     values, scale = elo_scale(fit, n_models)
-    shared = np.zeros((len(values), 0))
+    changes = found.changes
+    changes *= len(ids) * scale[:, None]
     if fit.prior:
         changes -= changes.mean(axis=1, keepdims=True)  # the prior's pull is no cluster's
-        covariance = changes @ changes.T / (len(ids) * (len(ids) - 1))
-        shared = scale[:, None] * prior_spread(fit, covariance / np.outer(scale, scale))
-    return [Estimate(float(values[k]), changes[k], ids, rate=False, shared=shared[k]) for k in range(len(values))]
+    shared, freedom = scale[:, None] * shared, found.freedom(len(ids))
+    return [
+        Estimate(float(values[k]), changes[k], ids, rate=False, shared=shared[k], freedom=float(freedom[k]))
+        for k in range(len(values))
+    ]
 
 
 def _used(matches: Matches, drop_ties: bool) -> tuple[Matches, int]:

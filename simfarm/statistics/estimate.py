@@ -126,7 +126,8 @@ class Estimate:
         for k, (sign, side) in enumerate(((1.0, self), (-1.0, other))):
             if side.n_clusters:
                 at = np.searchsorted(clusters, side.clusters)
-                influence[at] += sign * len(clusters) / side.n_clusters * side.influence
+                n, whole = side.n_clusters, len(clusters)
+                influence[at] += sign * math.sqrt(whole * (whole - 1) / (n * max(1, n - 1))) * side.influence
                 known[k, at] = True
         shared = np.zeros(max(len(self.shared), len(other.shared)))
         shared[: len(self.shared)] += self.shared

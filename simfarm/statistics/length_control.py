@@ -1,15 +1,22 @@
 """Length-controlled win rate by one logistic model over all models at once (`joint`), on any instructions.
 
-    logit P(model m preferred on instruction i) = θ_m + γ_i + β_m · x_mi,   γ_i ~ N(0, s_γ²),   β_m ~ N(β, s_β²)
+    logit P(model m preferred on instruction i) = θ_m + c · z_i + γ_i + β_m · x_mi,  γ_i ~ N(0, s_γ²),  β_m ~ N(β, s_β²)
 
-with x_mi = tanh(Δlength / sd of that model's Δlength), which is 0 at equal length. What is reported is the mean over
-instructions of σ(θ_m + γ_i): the win rate had both answers been of one length. Soft preferences enter as
-quasi-binomial responses.
+with x_mi = tanh(Δlength / scale of that model's Δlength), which is 0 at equal length, and z_i the panel's mean x on the
+instruction, less its mean over the instructions. What is reported is the mean over instructions of
+σ(θ_m + c·z_i + γ_i): the win rate had both answers been of one length. Soft preferences enter as quasi-binomial
+responses.
 
 Why one joint model: a length slope fitted to one weak model alone is nearly unidentified (it wins only where it happens
-to be long) and runs away; the slope that the panel shares holds it. Both variances are found by marginal likelihood.
-γ is integrated out by adaptive Gauss-Hermite quadrature, because plugging in its mode, the usual shortcut, pulls every
-win rate away from one half; the slopes, each backed by a whole column of verdicts, by Laplace's approximation.
+to be long) and runs away; the slope that the panel shares holds it. Why c (Mundlak 1978, Econometrica 46): instructions
+on which the models are long are also easier or harder for them; without c that is taken for the judge's love of length,
+and more so the fewer models there are. Both variances are found by marginal likelihood. γ is integrated out by adaptive
+Gauss-Hermite quadrature, because plugging in its mode, the usual shortcut, pulls every win rate away from one half; the
+slopes, each backed by a whole column of verdicts, by Laplace's approximation.
+
+Small panels say little of c, β and s_β. c has the prior N(0, .7²) always, and below 20 models β has N(0, 2²) and s_β a
+Rayleigh density with its mode at .5. The two numbers were chosen on 16 real models and tried on 15 others; what a
+prior adds to an estimate's uncertainty is in its `shared` terms.
 """
 
 from __future__ import annotations
@@ -19,6 +26,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from simfarm.errors import InputError
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.marginal import Panel, Pass, State, length_feature, look, pulled, rates
 
@@ -28,29 +36,40 @@ SMALL_PANEL = 20
 SMALL_PANEL_PRIOR_SD = 2.0
 """Below 20 models the pooled slope has the stated prior N(0, 2²)."""
 
-_MAX_STEPS = 200
-_TOLERANCE = 1e-7
-_MIN_SPREAD = 1e-3
-"""Numerical floor of s_γ and s_β: at nought the formulas divide by it, and a thousandth of a logit is nought."""
+_MAX_STEPS = 40
+_TOLERANCE = 1e-6
+_MIN_SPREAD, _MAX_SPREAD = 0.01, 20.0
+"""Bounds of s_γ and s_β: at nought the formulas divide by it, and a hundredth of a logit is nought; with 20 logits all
+models win or all lose an instruction."""
+_TURNS = 3
+"""Newton steps after which s_β stays: in a small panel two values of it can each lead to the other."""
+_CLOSE = 1e-4
+"""A step of log s_γ that moves no rate."""
+_BETWEEN_SD = 0.7
+"""c has the stated prior N(0, .7²)."""
+_SPREAD_MODE = 0.5
+"""Below 20 models s_β has the density s · exp(−s² / (2 · .5²)): two or three slopes do not say how far slopes differ,
+and neither nought nor the three logits that their likelihood may find is a spread to trust."""
 
 
 @dataclass(frozen=True)
 class JointFit:
     """A fitted panel of M models on G clusters.
 
-    `estimates[m]` is the length-controlled win rate as a fraction; `slopes` (M,) are β_m; `pooled` is the panel's β;
-    `spread_slope` is s_β, `spread_instruction` s_γ (0 where γ was dropped). From 20 models on, the pooled slope's units
-    are the models (t with M−1 degrees of freedom): its 95 % interval covers .93 to .96, with soft verdicts .89 to .95.
-    Below, they are the instructions, and it covers .87 to .95. `thin_side` is the smaller of the shares of length
-    differences above and below nought.
+    `estimates[m]` is the length-controlled win rate as a fraction; `slopes` (M,) are β_m; `pooled` is the panel's β
+    with the models as its units (Hartung-Knapp, t with M − 1 degrees of freedom); `between` is c, `spread_slope` s_β,
+    `spread_instruction` s_γ. `thin_side` is the smaller of the shares of length differences above and below nought.
+    `converged` is false where the search for s_γ did not end.
     """
 
     estimates: list[Estimate]
     slopes: Array
     pooled: Estimate
+    between: float
     spread_slope: float
     spread_instruction: float
     thin_side: float
+    converged: bool
 
 
 def fit_joint(p: Array, delta: Array) -> JointFit:
@@ -58,50 +77,84 @@ def fit_joint(p: Array, delta: Array) -> JointFit:
     `delta` (G × M) is the model's length minus the baseline's, in characters.
 
     Every model needs a verdict and a p that is not all 0 or all 1: such a model has no finite effect and its win rate
-    needs no length control.
+    needs no length control. Raises `InputError` for one model, whose length and quality cannot be told apart.
     """
-    n_models, panel = p.shape[1], Panel.of(p, delta)
-    with_gamma = n_models > 1
+    n_models = p.shape[1]
+    if n_models < 2:
+        raise InputError("length control needs two models or more on the same instructions; add another model")
+    panel = Panel.of(p, delta)
     # With no length difference anywhere a flat prior would leave the pooled slope without any value.
     prior = SMALL_PANEL_PRIOR_SD if n_models < SMALL_PANEL or not panel.x.any() else math.inf
-    state, last = _fit(panel, with_gamma, prior)
-    estimates, pooled = _influences(panel, last, state, prior)
-    if prior == math.inf:
-        pooled = _pooled_over_models(last, state)
+    state, last, converged = _fit(panel, prior)
     known = int(panel.weight.sum())
     above, below = (int((~np.isnan(p) & side).sum()) / known for side in (delta > 0, delta < 0))
     return JointFit(
-        estimates=estimates,
+        estimates=_influences(panel, last, state, prior),
         slopes=state.slope,
-        pooled=pooled,
-        spread_slope=state.spread_slope if n_models > 1 else 0.0,
-        spread_instruction=state.spread_instruction if with_gamma else 0.0,
+        pooled=_pooled_over_models(last, state),
+        between=state.between,
+        spread_slope=state.spread_slope,
+        spread_instruction=state.spread_instruction,
         thin_side=min(above, below),
+        converged=converged,
     )
 
 
-def _fit(panel: Panel, with_gamma: bool, prior: float) -> tuple[State, Pass]:
-    """Newton on θ, β_m and log s_γ; after each step the slopes' own distribution is set by its marginal likelihood."""
-    n_models = panel.n_models
+def _fit(panel: Panel, prior: float) -> tuple[State, Pass, bool]:
+    """(the fit, the pass at it, whether it converged): s_γ by a search in one dimension, all else at each
+    s_γ by Newton's method.
+
+    Given s_γ and s_β the likelihood is log-concave in all that is left, so that Newton's method cannot fail; the score
+    of log s_γ changes sign where the profile likelihood is highest, and a bracket about that cannot be left. Newton on
+    all parameters at once, which is what one would do first, stops far from it on panels of two models.
+    """
     rate = np.clip(panel.by_model(panel.y) / panel.by_model(panel.weight), 1e-6, 1 - 1e-6)
-    state = State(np.log(rate / (1 - rate)), np.zeros(n_models), 0.0, 1.0 if with_gamma else 0.0, 1.0)
-    current = look(panel, state)
+    state = State(np.log(rate / (1 - rate)), np.zeros(panel.n_models), 0.0, 0.0, 1.0, 1.0)
+    low, high = math.log(_MIN_SPREAD), math.log(_MAX_SPREAD)
+    state, current = _settled(panel, state, None, prior, 0.1)
+    converged = False
     for _ in range(_MAX_STEPS):
-        state = _set_slope_prior(current, state, prior)
-        penalty, pull = _slope_prior(state, prior)
-        gradient = current.score + pull
-        information = current.observed + penalty
-        if not _positive(information):
-            information = current.complete + penalty
-        step: Array = np.asarray(np.linalg.solve(information, gradient), dtype=np.float64)
-        if state.spread_instruction <= _MIN_SPREAD and step[-1] < 0:
-            step[-1] = 0.0
-        step *= min(1.0, 2.0 / np.abs(step).max()) if np.abs(step).max() > 0 else 1.0
-        if np.abs(step).max() < _TOLERANCE:
+        at, score = math.log(state.spread_instruction), float(current.score[-1])
+        low, high = (at, high) if score > 0 else (low, at)
+        step, along = _spread_step(current, state, prior, score)
+        if not low < at + step < high:
+            end = high if score > 0 else low
+            step, along = (math.copysign(min(abs(end - at) / 2, 2.0), end - at), np.zeros_like(along))
+        converged = abs(step) < _CLOSE
+        if converged:
             break
+        state = replace(_moved(state, along), spread_instruction=math.exp(at + step))
+        state, current = _settled(panel, state, current.mode, prior, min(0.1, 0.05 * abs(step)))
+    state, current = _settled(panel, state, current.mode, prior, _TOLERANCE)
+    return state, current, converged
+
+
+def _spread_step(current: Pass, state: State, prior: float, score: float) -> tuple[float, Array]:
+    """Newton's step of log s_γ on the profile likelihood, and what it means for the others (P − 1,)."""
+    information = current.observed + _slope_prior(state, prior)[0]
+    across = np.linalg.solve(information[:-1, :-1], information[:-1, -1])
+    curvature = float(information[-1, -1] - information[:-1, -1] @ across)
+    step = score / curvature if curvature > 0 else math.copysign(math.inf, score)
+    return step, -across * (step if math.isfinite(step) else 0.0)
+
+
+def _settled(panel: Panel, state: State, near: Array | None, prior: float, close: float) -> tuple[State, Pass]:
+    """θ, β_m and c at the state's s_γ to within `close`; after each of the first steps the slopes' own distribution is
+    set by its marginal likelihood."""
+    current = look(panel, state, near)
+    for turn in range(_MAX_STEPS):
+        if turn < _TURNS:
+            state = _set_slope_prior(current, state, prior)
+        penalty, pull = _slope_prior(state, prior)
+        gradient = (current.score + pull)[:-1]
+        step: Array = np.asarray(np.linalg.solve((current.observed + penalty)[:-1, :-1], gradient), dtype=np.float64)
+        largest = float(np.abs(step).max())
+        if largest < close:
+            break
+        step *= min(1.0, 2.0 / largest)
         before = current.loglik + _log_prior(state, prior)
         for _ in range(30):
-            trial = _moved(state, step, with_gamma)
+            trial = _moved(state, step)
             after = look(panel, trial, current.mode)
             if after.loglik + _log_prior(trial, prior) >= before - 1e-9 * abs(before):
                 break
@@ -110,27 +163,29 @@ def _fit(panel: Panel, with_gamma: bool, prior: float) -> tuple[State, Pass]:
     return state, current
 
 
-def _moved(state: State, step: Array, with_gamma: bool) -> State:
+def _moved(state: State, step: Array) -> State:
     n = len(state.theta)
-    spread = max(state.spread_instruction * math.exp(float(step[-1])), _MIN_SPREAD) if with_gamma else 0.0
-    return replace(state, theta=state.theta + step[:n], slope=state.slope + step[n : 2 * n], spread_instruction=spread)
+    theta, slope = state.theta + step[:n], state.slope + step[n : 2 * n]
+    return replace(state, theta=theta, slope=slope, between=state.between + float(step[-1]))
 
 
 def _log_prior(state: State, prior: float) -> float:
-    """Log density of the slopes, up to a constant, at the pooled slope that suits them best."""
-    return 0.5 * float(_slope_prior(state, prior)[1] @ np.concatenate([state.theta, state.slope, [0.0]]))
+    """Log density of the slopes and c, up to a constant, at the pooled slope that suits them best."""
+    return 0.5 * float(_slope_prior(state, prior)[1] @ np.concatenate([state.theta, state.slope, [state.between, 0.0]]))
 
 
 def _slope_prior(state: State, prior: float) -> tuple[Array, Array]:
-    """Precision (P × P) and gradient (P,) of the slopes' prior, the pooled slope profiled out."""
+    """Precision (P × P) and gradient (P,) of the prior of the slopes and c, the pooled slope profiled out."""
     n = len(state.slope)
     precision = 1 / state.spread_slope**2
     total = n * precision + prior**-2
     block = np.eye(n) * precision - precision**2 / total
-    penalty = np.zeros((2 * n + 1, 2 * n + 1))
+    penalty = np.zeros((2 * n + 2, 2 * n + 2))
     penalty[n : 2 * n, n : 2 * n] = block
-    pull = np.zeros(2 * n + 1)
+    penalty[-2, -2] = _BETWEEN_SD**-2
+    pull = np.zeros(2 * n + 2)
     pull[n : 2 * n] = -block @ state.slope
+    pull[-2] = -state.between * _BETWEEN_SD**-2
     return penalty, pull
 
 
@@ -148,11 +203,7 @@ def _set_slope_prior(current: Pass, state: State, prior: float) -> State:
     The slopes' likelihood is that of `_slope_likelihood`. Integrating b over N(β, s²I) and β over its prior (flat: the
     restricted likelihood, which counts the degree of freedom that β costs) leaves one dimension, s.
     """
-    n = len(state.slope)
     values, ones, target = _slope_likelihood(current, state)
-    if n == 1:
-        # One model: β_1 is the pooled slope itself, and its prior the stated one.
-        return replace(state, pooled=float(state.slope[0]), spread_slope=_MIN_SPREAD)
 
     def pooled_and_loglik(spread: float) -> tuple[float, float]:
         shrink = 1 / (1 + spread**2 * values)
@@ -160,7 +211,10 @@ def _set_slope_prior(current: Pass, state: State, prior: float) -> State:
         moment = float((ones * target * shrink).sum())
         fitted = moment / precision
         quadratic = float((target**2 * shrink).sum()) * spread**2 + moment**2 / precision
-        return fitted, 0.5 * (quadratic + float(np.log(shrink).sum()) - math.log(precision))
+        loglik = 0.5 * (quadratic + float(np.log(shrink).sum()) - math.log(precision))
+        if prior < math.inf:
+            loglik += math.log(spread) - 0.5 * (spread / _SPREAD_MODE) ** 2
+        return fitted, loglik
 
     grid = np.exp(np.linspace(math.log(_MIN_SPREAD), math.log(20.0), 60))
     best = int(np.argmax([pooled_and_loglik(s)[1] for s in grid]))
@@ -176,17 +230,18 @@ def _set_slope_prior(current: Pass, state: State, prior: float) -> State:
 
 
 def _slope_likelihood(current: Pass, state: State) -> tuple[Array, Array, Array]:
-    """The slopes' log likelihood −½ b'Sb + r'b, the other parameters profiled out, along the eigenvectors V of S: the
+    """The slopes' log likelihood −½ b'Sb + r'b, θ and c profiled out, along the eigenvectors V of S: the
     eigenvalues, V'1 and V'r, each (M,)."""
     n = len(state.slope)
     information = current.observed if _positive(current.observed) else current.complete
     slopes = np.arange(n, 2 * n)
-    others = np.setdiff1d(np.arange(2 * n + 1), slopes)
-    if state.spread_instruction <= _MIN_SPREAD:
-        others = others[:-1]
+    others = np.append(np.arange(n), 2 * n)
+    information, score = information.copy(), current.score.copy()
+    information[2 * n, 2 * n] += _BETWEEN_SD**-2
+    score[2 * n] -= state.between * _BETWEEN_SD**-2
     cross = np.linalg.solve(information[np.ix_(others, others)], information[np.ix_(others, slopes)])
     curvature = information[np.ix_(slopes, slopes)] - information[np.ix_(slopes, others)] @ cross
-    linear = current.score[slopes] - cross.T @ current.score[others] + curvature @ state.slope
+    linear = score[slopes] - cross.T @ score[others] + curvature @ state.slope
     values, vectors = np.linalg.eigh(curvature)
     return np.where(values > 1e-10 * values[-1], values, 0), vectors.T @ np.ones(n), vectors.T @ linear
 
@@ -196,45 +251,59 @@ def _pooled_over_models(last: Pass, state: State) -> Estimate:
     q / (1'W1), W = (S⁻¹ + s_β² I)⁻¹ and q = (b − β)'W(b − β)/(M − 1).
 
     q is what Hartung & Knapp (2001, Statistics in Medicine 20) add to a random-effects mean: it makes up for s_β being
-    estimated and for S, which takes soft preferences for coin flips. A model without length differences has no weight.
+    estimated and for S, which takes soft preferences for coin flips. A model without length differences has no weight;
+    where no model has any, there is no slope (NaN).
     """
     values, ones, target = _slope_likelihood(last, state)
     n = len(values)
     shrink = 1 / (1 + state.spread_slope**2 * values)
     total = float((ones**2 * values * shrink).sum())
+    if total == 0:
+        return Estimate(math.nan, np.full(n, math.nan), np.arange(n, dtype=np.int64), rate=False)
     value = float((ones * target * shrink).sum()) / total
     residual = np.divide(target - values * ones * value, np.sqrt(values), out=np.zeros(n), where=values > 0)
     return Estimate(value, residual * np.sqrt(shrink * n / total), np.arange(n, dtype=np.int64), rate=False)
 
 
-def _influences(panel: Panel, last: Pass, state: State, prior: float) -> tuple[list[Estimate], Estimate]:
-    """Estimates of the M win rates and of the pooled slope from the stacked estimating equations.
+def _influences(panel: Panel, last: Pass, state: State, prior: float) -> list[Estimate]:
+    """Estimates of the M win rates from the stacked estimating equations of θ, β_m, c, log s_γ and β.
 
     A cluster moves a win rate in two ways: it is one draw from the population of instructions (its own expected rate
-    against the mean), and its score moves the parameters. The slopes' prior is no cluster: each model's slope being a
-    draw from N(β, s_β²) adds one shared term, the prior's score times its standard deviation.
+    against the mean), and its score moves the parameters. The priors are no cluster: each model's slope being a draw
+    from N(β, s_β²) adds one shared term, the prior's score times its standard deviation, and so do those of c and β.
+    The degrees of freedom are Satterthwaite's: G − 1 of the clusters' part, M − 1 of the slopes', whose spread M models
+    tell, and as many as one likes of the priors'.
     """
     expected, slope_of = rates(panel, state, last.mode)
     n_clusters, n = expected.shape
-    size = 2 * n + 2
-    precision, slopes = state.spread_slope**-2, np.arange(n, 2 * n)
+    size, between, slopes = 2 * n + 3, 2 * n, np.arange(n, 2 * n)
+    precision = state.spread_slope**-2
     information = np.zeros((size, size))
     information[:-1, :-1] = last.observed
+    if not 2 * _MIN_SPREAD < state.spread_instruction < _MAX_SPREAD / 2:
+        # At a bound s_γ is no parameter: nothing moves it.
+        information[-2, :], information[:, -2], information[-2, -2] = 0.0, 0.0, 1e12
     information[slopes, slopes] += precision
     information[slopes, -1] -= precision
     information[-1, slopes] -= precision
     information[-1, -1] += n * precision + prior**-2
-    gradient = np.zeros((n + 1, size))
-    gradient[:n, :-1] = slope_of
-    gradient[n, -1] = 1.0
+    information[between, between] += _BETWEEN_SD**-2
+    gradient = np.zeros((n, size))
+    gradient[:, :-1] = slope_of
     moved = np.linalg.solve(information, gradient.T).T
     influence = pulled(panel, last, n_clusters * moved[:, :-1].T)
     value = expected.mean(axis=0)
-    expected -= value
-    influence[:, :n] += expected
-    shared = (moved[:, slopes] - moved[:, -1:]) / state.spread_slope
+    influence += expected - value
+    shared = [(moved[:, slopes] - moved[:, -1:]) / state.spread_slope, moved[:, [between]] / _BETWEEN_SD]
     if prior < math.inf:
-        shared = np.hstack([shared, moved[:, -1:] / prior])
+        shared.append(moved[:, -1:] / prior)
+    terms = np.hstack(shared)
     clusters = np.arange(n_clusters, dtype=np.int64)
-    estimates = [Estimate(float(value[m]), influence[:, m], clusters, shared=shared[m]) for m in range(n)]
-    return estimates, Estimate(state.pooled, influence[:, n], clusters, rate=False, shared=shared[n])
+    of_clusters = (influence**2).sum(axis=0) / (n_clusters * max(1, n_clusters - 1))
+    of_slopes = (shared[0] ** 2).sum(axis=1)
+    whole = of_clusters + (terms**2).sum(axis=1)
+    freedom = whole**2 / (of_clusters**2 / max(1, n_clusters - 1) + of_slopes**2 / (n - 1))
+    return [
+        Estimate(float(value[m]), influence[:, m], clusters, shared=terms[m], freedom=float(freedom[m]))
+        for m in range(n)
+    ]

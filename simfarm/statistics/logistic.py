@@ -1,4 +1,4 @@
-"""The paired logistic likelihood behind Bradley-Terry: one pass over rows, Newton steps, the prior under separation.
+"""The paired logistic likelihood behind Bradley-Terry: one pass over rows, Newton steps, the prior near separation.
 
 logit P(second preferred) = θ[second] − θ[first] + x·β. A row may be one comparison or the sum of many with equal
 covariates: without style features a million comparisons are a few thousand rows, and the fit is free.
@@ -15,7 +15,17 @@ from scipy.special import expit
 from simfarm.errors import InputError, SimfarmError
 from simfarm.statistics.estimate import Array
 
-__all__ = ["Codes", "Fit", "Rows", "cluster_scores", "fit_rows", "named_parts", "prior_spread", "require_connected"]
+__all__ = [
+    "Codes",
+    "Fit",
+    "Rows",
+    "cluster_sums",
+    "fit_rows",
+    "named_parts",
+    "require_connected",
+    "row_terms",
+    "unseen",
+]
 
 Codes = NDArray[np.int64]
 
@@ -23,6 +33,7 @@ _TOLERANCE = 1e-8  # Newton converges quadratically: a last step of 1e-8 leaves 
 _MAX_STEPS = 40
 _DIVERGED = 30.0  # logits; odds of 10^13 to 1 are no estimate, they are separation
 _BLOCK = 1 << 12  # rows at a time: a block and its covariates stay in the processor's cache
+_UNSEEN = 0.5  # verdicts that the data are taken not to have shown, as in `bounded`
 
 
 @dataclass(frozen=True)
@@ -57,61 +68,106 @@ class _Pass:
 def fit_rows(
     rows: Rows, n_models: int, names: tuple[str, ...] = (), *, unit: float = 1.0, start: Array | None = None
 ) -> Fit:
-    """Maximum likelihood of M strengths and K slopes by Newton's method, with a prior only where there is no maximum.
+    """Maximum likelihood of M strengths and K slopes by Newton's method, with a prior where there is hardly a maximum.
 
     The likelihood has no maximum under separation: some group of models never lost a point to the rest (Ford 1957), or
-    a covariate splits the verdicts perfectly. Then, and only then, every model gets half a win and half a loss against
-    an imaginary model of average strength, and every slope the same half and half at x = 1 (Jeffreys' Beta(½, ½) for a
-    single coin), each of weight `unit`, which is the mean weight of one comparison.
+    a covariate splits the verdicts perfectly. Then every model gets half a win and half a loss against an imaginary
+    model of average strength, and every slope the same half and half at x = 1 (Jeffreys' Beta(½, ½) for a single coin),
+    each of weight `unit`, which is the mean weight of one comparison. Soft verdicts can come as near to separation as
+    they like: so where the weaker side took less than the half verdict that the prior would give it, the prior has the
+    weight of what is missing. A cut with half a verdict against it has none, and the fit is plain maximum likelihood.
 
     The comparisons must be connected (`require_connected`). Raises `InputError` where covariates cannot be told from
     the strengths or from one another; `names` are theirs.
     """
     start = np.zeros(n_models + rows.x.shape[1]) if start is None else start
-    separated = _separated(rows, n_models)
-    if not separated:
+    prior = unit
+    if not _separated(rows, n_models):
         if rows.x.shape[1]:
             _require_identified(_penalised(rows, n_models, np.zeros_like(start), 0.0).information, n_models, names)
         fit = _newton(rows, n_models, start, 0.0)
         if fit is not None:
-            return fit
-    fit = _newton(rows, n_models, np.zeros_like(start), unit)
+            prior = unit - _least_taken(rows, n_models, fit.params) / _UNSEEN
+            if prior <= 0:
+                return fit
+    fit = _newton(rows, n_models, np.zeros_like(start), prior)
     if fit is None:
         raise SimfarmError("the Bradley-Terry fit did not converge; leave out a style feature or a model and try again")
     return fit
 
 
-def cluster_scores(rows: Rows, n_models: int, params: Array, cluster: Codes, n_clusters: int) -> Array:
-    """Score of each cluster, shape (P × G): row m is how far the cluster pulls strength or slope m."""
-    residual = np.empty(len(rows.pair))
+def _least_taken(rows: Rows, n_models: int, params: Array) -> float:
+    """The points that the weaker side took, at the cut of the ratings (or of the verdicts, where there are covariates)
+    that comes nearest to separation."""
+    cells = n_models**2
+    won = np.bincount(rows.pair, rows.won, minlength=cells).reshape(n_models, n_models)
+    lost = np.bincount(rows.pair, rows.weight - rows.won, minlength=cells).reshape(n_models, n_models)
+    order = np.argsort(params[:n_models])
+    took = (won.T + lost)[np.ix_(order, order)]
+    np.fill_diagonal(took, 0)
+    below = took.cumsum(axis=0).cumsum(axis=1)
+    least = float((below[:-1, -1] - np.diagonal(below)[:-1]).min())
+    if rows.x.shape[1]:
+        chance = _chances(rows, n_models, params)
+        least = min(least, float(np.where(chance > 0.5, rows.weight - rows.won, rows.won).sum()))
+    return least
+
+
+def _chances(rows: Rows, n_models: int, params: Array) -> Array:
+    """The fitted chance (n,) that the second is preferred."""
+    chance = np.empty(len(rows.pair))
     table = _strength_differences(params, n_models)
-    for start in range(0, len(residual), _BLOCK):
+    for start in range(0, len(chance), _BLOCK):
         part = slice(start, start + _BLOCK)
         eta = table[rows.pair[part]]
         for k in range(rows.x.shape[1]):
             eta += params[n_models + k] * rows.x[part, k]
-        residual[part] = rows.won[part] - rows.weight[part] * expit(eta)
+        chance[part] = expit(eta)
+    return chance
+
+
+def row_terms(rows: Rows, n_models: int, params: Array) -> tuple[Array, Array]:
+    """(what each row won beyond its chance (n,), its curvature, weight × chance × (1 − chance))."""
+    chance = _chances(rows, n_models, params)
+    expected = rows.weight * chance
+    return rows.won - expected, expected * (1 - chance)
+
+
+def cluster_sums(rows: Rows, n_models: int, values: Array, cluster: Codes, n_clusters: int) -> Array:
+    """Σ values × covariates of each cluster's rows (P × G): of `row_terms`' first, the cluster's score."""
     first, second = np.divmod(rows.pair, n_models)
     key = np.concatenate([second * n_clusters + cluster, first * n_clusters + cluster])
-    signed = np.concatenate([residual, -residual])
-    flat = np.bincount(key, signed, minlength=len(params) * n_clusters)
-    scores: Array = flat.astype(np.float64, copy=False).reshape(len(params), n_clusters)
+    signed = np.concatenate([values, -values])
+    flat = np.bincount(key, signed, minlength=(n_models + rows.x.shape[1]) * n_clusters)
+    sums: Array = flat.astype(np.float64, copy=False).reshape(-1, n_clusters)
     for k in range(rows.x.shape[1]):
-        scores[n_models + k] = np.bincount(cluster, residual * rows.x[:, k], minlength=n_clusters)
-    return scores
+        sums[n_models + k] = np.bincount(cluster, values * rows.x[:, k], minlength=n_clusters)
+    return sums
 
 
-def prior_spread(fit: Fit, covariance: Array) -> Array:
-    """Error terms (P × T) that the clusters cannot show, for a fit in which the prior acts.
+def unseen(fit: Fit, n_models: int, pair: Codes, weight: Array, unit: float) -> Array:
+    """Error terms (P × P) of what the clusters have not shown: half a verdict at the far end for each model and slope.
 
-    A model that won everything leaves residuals near zero, and a sandwich of them is falsely sure. So the variance is
-    raised to the least matrix of the form V + D, D ≥ 0, built from D = (model-based variance − V) cut to its positive
-    part: no contrast is surer than the sandwich V or than independent verdicts under the fitted model would make it.
+    Verdicts that are all alike leave residuals near zero, and a sandwich of them is falsely sure. So each model's
+    errors hold half a verdict (of weight `unit`) that went the less likely way, against the others in the shares in
+    which it met them, and each slope's the same at x = 1: what `bounded` gives a mean. In `pair` and `weight` rows may
+    be sums. Where a model never lost, this is nearly the spread of independent verdicts under the fitted model; where
+    a model has n verdicts near even it adds 1/(2n) of the variance.
     """
-    values, vectors = np.linalg.eigh(fit.prior * fit.bread - covariance)
-    kept = values > 0
-    spread: Array = vectors[:, kept] * np.sqrt(values[kept])
-    return spread
+    met = np.bincount(pair, weight, minlength=n_models**2).reshape(n_models, n_models)
+    met = met + met.T
+    np.fill_diagonal(met, 0)
+    total = met.sum(axis=1)
+    share = np.divide(met, np.minimum.outer(total, total), out=np.zeros_like(met), where=met > 0)
+    chance = expit(_strength_differences(fit.params, n_models)).reshape(n_models, n_models)
+    amount = _UNSEEN * unit**2 * share * np.maximum(chance, 1 - chance) ** 2
+    verdicts = np.zeros_like(fit.bread)
+    verdicts[:n_models, :n_models] = np.diag(amount.sum(axis=1)) - amount
+    slopes = np.arange(n_models, len(verdicts))
+    verdicts[slopes, slopes] = _UNSEEN * unit**2 * expit(np.abs(fit.params[n_models:])) ** 2
+    values, vectors = np.linalg.eigh(verdicts)
+    terms: Array = fit.bread @ vectors * np.sqrt(np.maximum(values, 0))
+    return terms
 
 
 def require_connected(pair: Codes, models: tuple[str, ...]) -> None:

@@ -1,6 +1,6 @@
 """The likelihood behind the joint length control: a panel's verdicts, the instructions' effects integrated out.
 
-    logit P(model m preferred on instruction i) = θ_m + γ_i + β_m · x_mi,   γ_i ~ N(0, s_γ²)
+    logit P(model m preferred on instruction i) = θ_m + c · z_i + γ_i + β_m · x_mi,   γ_i ~ N(0, s_γ²)
 
 One pass gives the likelihood with its first two derivatives. What a million verdicts cost is here, so the verdicts are
 packed (an instruction that ten of fifty models answered has ten cells, not fifty) and taken in blocks that stay in the
@@ -26,6 +26,8 @@ _BLOCK = 1 << 18
 """Most numbers in one array over (instruction, node, model)."""
 _SPARSE = 4
 """With this many times more models than a line has cells, a line's products are added up cell by cell."""
+_LEAST_SCALE = 0.5
+"""A model's length scale is at least this share of the median model's."""
 
 Codes = NDArray[np.int64]
 
@@ -35,8 +37,9 @@ class Panel:
     """Verdicts of M models on G clusters, packed: a line for each cluster, as long as the fullest one (G × K).
 
     `model` is the cell's model, M where the line has no more; there `y`, `x` and `weight` are 0, elsewhere `weight` is
-    1. `y` is how strongly the model is preferred, `x` the length feature. `full` says that every model has a verdict on
-    every cluster: the lines are then those of the table.
+    1. `y` is how strongly the model is preferred, `x` the length feature. `z` (G,) is the mean x of the line's cells,
+    less the mean of all lines. `full` says that every model has a verdict on every cluster: the lines are then those of
+    the table.
     """
 
     n_models: int
@@ -45,6 +48,7 @@ class Panel:
     y: Array
     x: Array
     weight: Array
+    z: Array
 
     @classmethod
     def of(cls, p: Array, delta: Array) -> Panel:
@@ -62,8 +66,10 @@ class Panel:
 
         model = np.full(shape, n_models)
         model[row, place] = column
-        x = _scaled(delta[row, column], column, n_models)
-        return cls(n_models, len(row) == p.size, model, packed(p[row, column]), packed(x), packed(np.ones(len(row))))
+        x = packed(_scaled(delta[row, column], column, n_models))
+        z = x.sum(axis=1) / count
+        full = len(row) == p.size
+        return cls(n_models, full, model, packed(p[row, column]), x, packed(np.ones(len(row))), z - z.mean())
 
     @property
     def sparse(self) -> bool:
@@ -88,10 +94,11 @@ class Panel:
 
 @dataclass(frozen=True)
 class State:
-    """Parameters: θ (M,), β_m (M,), pooled β, s_γ (0: the instructions have no effect), s_β."""
+    """Parameters: θ (M,), β_m (M,), c, pooled β, s_γ, s_β."""
 
     theta: Array
     slope: Array
+    between: float
     pooled: float
     spread_instruction: float
     spread_slope: float
@@ -99,12 +106,12 @@ class State:
 
 @dataclass(frozen=True)
 class Pass:
-    """One look at the data. P = 2M + 1: θ, β_m, log s_γ.
+    """One look at the data. P = 2M + 2: θ, β_m, c, log s_γ.
 
     `loglik` is the log marginal likelihood, `score` (P,) its gradient; `observed` and `complete` (P × P) are the
     information of the verdicts, and what it were with γ known. `pulls` (G × K) are the scores of the θ of the panel's
-    cells, those of the slopes are `pulls · x`, and `spread_pulls` (G,) those of log s_γ. `mode` (G,) is each γ's most
-    likely value, where the next pass begins to look for it.
+    cells, those of the slopes are `pulls · x`, those of c their sums times z, and `spread_pulls` (G,) those of log s_γ.
+    `mode` (G,) is each γ's most likely value, where the next pass begins to look for it.
     """
 
     loglik: float
@@ -129,7 +136,12 @@ class _Block:
 
 
 def length_feature(delta: Array) -> Array:
-    """tanh(Δ / sd(Δ)) of each model (G × M, NaN where missing; sd with ddof 1); 0 where a model has no spread."""
+    """tanh(Δ / scale) of each model (G × M, NaN where missing): the scale is the sd of the model's Δ (ddof 1), but at
+    least half the median model's; 0 where there is no spread.
+
+    Without that floor a near-copy of the baseline, always some twenty characters longer, would stand where other models
+    stand that are twice as long as the baseline.
+    """
     row, column = np.nonzero(~np.isnan(delta))
     x = np.zeros(delta.shape)
     x[row, column] = _scaled(delta[row, column], column, delta.shape[1])
@@ -140,14 +152,16 @@ def _scaled(delta: Array, model: Codes, n_models: int) -> Array:
     count = np.bincount(model, minlength=n_models)
     mean = np.bincount(model, delta, n_models) / np.maximum(count, 1)
     square = np.bincount(model, (delta - mean[model]) ** 2, n_models)
-    sd = np.sqrt(square / np.maximum(count - 1, 1))[model]
-    return np.asarray(np.tanh(np.divide(delta, sd, out=np.zeros_like(sd), where=sd > 0)), dtype=np.float64)
+    sd = np.sqrt(square / np.maximum(count - 1, 1))
+    scale = np.maximum(sd, _LEAST_SCALE * np.median(sd))[model]
+    return np.asarray(np.tanh(np.divide(delta, scale, out=np.zeros_like(scale), where=scale > 0)), dtype=np.float64)
 
 
 def look(panel: Panel, state: State, near: Array | None = None) -> Pass:
     """Likelihood, scores and information at `state`; `near` (G,) are the modes of γ at a state not far off."""
-    n, size = panel.n_models, 2 * panel.n_models + 1
-    loglik, around_zero, observed, curved = 0.0, 0.0, np.zeros((size, size)), np.zeros((3, n + 1))
+    n, size = panel.n_models, 2 * panel.n_models + 2
+    loglik, around_zero, observed, curved = 0.0, 0.0, np.zeros((size, size)), np.zeros((2, 3, n + 1))
+    of_between = 0.0
     pulls, spread_pulls, mode = np.empty_like(panel.y), np.empty(len(panel.y)), np.empty(len(panel.y))
     for block in _blocks(panel, state, near):
         rows = block.rows
@@ -157,24 +171,36 @@ def look(panel: Panel, state: State, near: Array | None = None) -> Pass:
         observed -= _products(panel, rows, lines, of_spread)
         around_zero += float((block.posterior * block.gamma**2).sum())
         weight = np.einsum("gq,gqk->gk", block.posterior, block.mu * (1 - block.mu))
-        for power in range(3):
-            curved[power] += np.bincount(panel.model[rows].ravel(), (weight * panel.x[rows] ** power).ravel(), n + 1)
+        at, x, z = panel.model[rows].ravel(), panel.x[rows], panel.z[rows, None]
+        for k, power in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1)):
+            curved[k, power] += np.bincount(at, (weight * x**power * z**k).ravel(), n + 1)
+        of_between += float((weight * z**2).sum())
     complete, m = np.zeros((size, size)), np.arange(n)
-    complete[m, m], complete[n + m, n + m] = curved[0, :n], curved[2, :n]
-    complete[n + m, m] = complete[m, n + m] = curved[1, :n]
-    complete[-1, -1] = 2 * around_zero / state.spread_instruction**2 if state.spread_instruction else 1.0
-    score = np.concatenate([panel.by_model(pulls), panel.by_model(pulls * panel.x), [spread_pulls.sum()]])
+    complete[m, m], complete[n + m, n + m] = curved[0, 0, :n], curved[0, 2, :n]
+    complete[n + m, m] = complete[m, n + m] = curved[0, 1, :n]
+    complete[-2, : 2 * n] = complete[: 2 * n, -2] = curved[1, :2, :n].ravel()
+    complete[-2, -2], complete[-1, -1] = of_between, 2 * around_zero / state.spread_instruction**2
+    score = np.concatenate(
+        [
+            panel.by_model(pulls),
+            panel.by_model(pulls * panel.x),
+            [float(panel.z @ pulls.sum(axis=1)), float(spread_pulls.sum())],
+        ]
+    )
     return Pass(loglik, score, observed + complete, complete, pulls, spread_pulls, mode)
 
 
 def rates(panel: Panel, state: State, near: Array) -> tuple[Array, Array]:
     """(expected win rates at equal length (G × M), the gradient (M × P) of their means over the clusters)."""
     n, m = panel.n_models, np.arange(panel.n_models)
-    expected, gradient = np.empty((len(panel.y), n)), np.zeros((n, 2 * n + 1))
+    expected, gradient = np.empty((len(panel.y), n)), np.zeros((n, 2 * n + 2))
     for block in _blocks(panel, state, near):
         _, _, lines, of_spread = _scores(panel, block, state)
-        level = expit(state.theta + block.gamma[:, :, None])
-        gradient[m, m] += np.einsum("gq,gqm->m", block.posterior, level * (1 - level))
+        z = panel.z[block.rows]
+        level = expit(state.theta + (state.between * z[:, None] + block.gamma)[:, :, None])
+        moved = np.einsum("gq,gqm->gm", block.posterior, level * (1 - level))
+        gradient[m, m] += moved.sum(axis=0)
+        gradient[:, -2] += z @ moved
         expected[block.rows] = np.einsum("gq,gqm->gm", block.posterior, level)
         level -= expected[block.rows][:, None, :]
         level *= np.sqrt(block.posterior)[:, :, None]
@@ -202,8 +228,6 @@ def _scores(panel: Panel, block: _Block, state: State) -> tuple[Array, Array, Ar
     root = np.sqrt(block.posterior)
     residual -= pulls[:, None, :]
     residual *= root[:, :, None]
-    if not state.spread_instruction:
-        return pulls, np.zeros(len(pulls)), residual, np.zeros_like(root)
     of_spread = (block.gamma / state.spread_instruction) ** 2 - 1
     mean = (block.posterior * of_spread).sum(axis=1)
     return pulls, mean, residual, (of_spread - mean[:, None]) * root
@@ -212,8 +236,13 @@ def _scores(panel: Panel, block: _Block, state: State) -> tuple[Array, Array, Ar
 def _design(panel: Panel, rows: slice, lines: Array, of_spread: Array) -> Array:
     """Scores of all P parameters (g·Q × P) from those of the cells (g × Q × K) and of log s_γ (g × Q)."""
     x = panel.x[rows][:, None, :]
-    parts = [panel.unpacked(rows, lines), panel.unpacked(rows, lines * x), of_spread[:, :, None]]
-    return np.concatenate(parts, axis=2).reshape(-1, 2 * panel.n_models + 1)
+    parts = [panel.unpacked(rows, lines), panel.unpacked(rows, lines * x), *_of_line(panel, rows, lines, of_spread)]
+    return np.concatenate(parts, axis=2).reshape(-1, 2 * panel.n_models + 2)
+
+
+def _of_line(panel: Panel, rows: slice, lines: Array, of_spread: Array) -> tuple[Array, Array]:
+    """Scores of the parameters that all cells of a line share: c and log s_γ, each (g × Q × 1)."""
+    return (lines.sum(axis=2) * panel.z[rows, None])[:, :, None], of_spread[:, :, None]
 
 
 def _products(panel: Panel, rows: slice, lines: Array, of_spread: Array) -> Array:
@@ -221,10 +250,12 @@ def _products(panel: Panel, rows: slice, lines: Array, of_spread: Array) -> Arra
     if not panel.sparse:
         design = _design(panel, rows, lines, of_spread)
         return np.asarray(design.T @ design, dtype=np.float64)
-    short = np.concatenate([lines, lines * panel.x[rows][:, None, :], of_spread[:, :, None]], axis=2)
-    n, size, model = panel.n_models, 2 * panel.n_models + 1, panel.model[rows]
+    of_line = _of_line(panel, rows, lines, of_spread)
+    short = np.concatenate([lines, lines * panel.x[rows][:, None, :], *of_line], axis=2)
+    n, size, model = panel.n_models, 2 * panel.n_models + 2, panel.model[rows]
     empty = model == n
-    places = [np.where(empty, size, model), np.where(empty, size, n + model), np.full((len(model), 1), 2 * n)]
+    shared = np.tile([2 * n, 2 * n + 1], (len(model), 1))
+    places = [np.where(empty, size, model), np.where(empty, size, n + model), shared]
     place = np.concatenate(places, axis=1)
     key = place[:, :, None] * (size + 1) + place[:, None, :]
     total = np.bincount(key.ravel(), (short.transpose(0, 2, 1) @ short).ravel(), (size + 1) ** 2)
@@ -232,14 +263,14 @@ def _products(panel: Panel, rows: slice, lines: Array, of_spread: Array) -> Arra
 
 
 def _blocks(panel: Panel, state: State, near: Array | None) -> Iterator[_Block]:
-    nodes = roots_hermitenorm(NODES) if state.spread_instruction else (np.zeros(1), np.ones(1))
+    nodes = roots_hermitenorm(NODES)
     theta, slope = np.append(state.theta, 0.0), np.append(state.slope, 0.0)
     width = panel.model.shape[1] if panel.sparse else panel.n_models
-    step = max(1, _BLOCK // (len(nodes[0]) * (2 * width + 1)))
+    step = max(1, _BLOCK // (len(nodes[0]) * (2 * width + 2)))
     for start in range(0, len(panel.y), step):
         rows = slice(start, start + step)
         model = panel.model[rows]
-        fixed = theta[model] + slope[model] * panel.x[rows]
+        fixed = theta[model] + slope[model] * panel.x[rows] + state.between * panel.z[rows, None]
         mode = np.zeros(len(model)) if near is None else near[rows]
         yield _quadrature(panel, rows, fixed, mode, spread=state.spread_instruction, rule=nodes)
 
@@ -249,10 +280,6 @@ def _quadrature(
 ) -> _Block:
     """Nodes γ about each cluster's mode, found by Newton's method, and their posterior weights."""
     y, weight, (nodes, node_weights) = panel.y[rows], panel.weight[rows], rule
-    if not spread:
-        mu, loss = _chances(fixed[:, None, :], weight[:, None, :])
-        nought = np.zeros((len(y), 1))
-        return _Block(rows, nought, nought + 1, mu, mode, float((y * fixed).sum() - loss.sum()))
     won = y.sum(axis=1)
     for _ in range(50):
         mu = expit(fixed + mode[:, None]) * weight

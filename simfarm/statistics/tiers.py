@@ -1,35 +1,41 @@
 """Which models can be told apart at all, every pair at once, and how many instructions it would take.
 
 A board of 50 models holds 1,225 comparisons: at 5 % each, sixty differences would be announced among equals. The
-largest |t| over all pairs has a distribution of its own; it is drawn here from the clusters' influences, so it knows
+smallest p over all pairs has a distribution of its own; it is drawn here from the clusters' influences, so it knows
 that models judged on the same instructions err together, which Bonferroni does not.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
 
 from simfarm.errors import InputError
+from simfarm.statistics.bounded import mean_p_values
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.text.words import plural
 
-__all__ = ["Power", "Tiers", "power", "tiers"]
+__all__ = ["Power", "Tiers", "power", "shared_clusters", "tiers"]
+
+Codes = NDArray[np.int64]
 
 _REPLICATES_AT_ONCE = 64
 _PAIRS_AT_ONCE = 1 << 11
 """A block of both is a megabyte: it stays in the processor's cache."""
+_VERDICTS_AT_ONCE = 1 << 20
+_NOTHING = 1e-12
+"""What rounding makes of a standard error of 0."""
 
 
 @dataclass(frozen=True)
 class Tiers:
     """`tier` (M,), 1 the best; `ranks` (M × 2), the lowest and highest that each model can have; `p_values` (M × M),
-    adjusted for all pairs; `quantile`, for intervals of all pairs.
+    adjusted for all pairs.
 
     A model's tier is one more than the lowest tier of the models shown to be better than it. So nobody in a tier is
     told apart from anybody else in it, and every model of tier k + 1 is shown to be worse than some model of tier k.
@@ -37,44 +43,140 @@ class Tiers:
     A rank is at least one more than the models shown to be better, directly or through others between them, and leaves
     room for those shown to be worse; so it is never below the tier, and the ranks of all models hold together with the
     level asked for (Mogstad, Romano, Shaikh and Wilhelm 2024), where a bootstrap's hold one at a time.
-    `value ± quantile · standard_error` of all differences hold together with the level asked for; with one of their
-    intervals alone, plain `Estimate.interval`, only that pair does.
+    Models judged on different instructions can each be shown to be better than the other, round a circle of pairs: what
+    is of no direction tells nobody apart, whatever `p_values` says of the single pair.
     """
 
-    tier: NDArray[np.int64]
-    ranks: NDArray[np.int64]
+    tier: Codes
+    ranks: Codes
     p_values: Array
-    quantile: float
 
 
 def tiers(estimates: Sequence[Estimate], *, level: float = 0.95, replicates: int = 4000, seed: int = 0) -> Tiers:
     """Tiers of M estimates of one kind (higher is better) with family-wise error at most 1 − `level`.
 
-    Studentised differences of all pairs; their joint null is a multiplier bootstrap over the clusters (Gaussian
-    weights on the influences; Chernozhukov, Chetverikov, Kato 2013: a normal with the influences' covariance, so that M
-    numbers a replicate are enough). Each |t| is first taken to the normal with the same tail as t with G − 1 degrees of
-    freedom, so that one pair is the t test. (One χ² for all pairs, the usual multivariate t, is too bold here: each
-    pair has a standard error of its own, and the maximum picks those that came out small.) Pairs are rejected
-    step-down (Romano and Wolf 2005), which loses no error control and finds more. Raises
-    `InputError` for fewer than two estimates, a missing value, or an estimate over fewer than two clusters.
+    Each pair first has the p that `compare` prints for it: of the paired difference on the clusters both have where
+    the estimates are plain means (`mean_p_values`), else of the t test of `a - b`. What two models share least is so
+    little that its p is 1: fewer than two clusters. The p of all pairs, as normal quantiles, are then held against the
+    largest of as many normals that vary together as the differences do (Gaussian weights on the influences;
+    Chernozhukov, Chetverikov, Kato 2013: a normal with the influences' covariance, so that M numbers a replicate are
+    enough). A |t| would not do in place of the p: each pair has a standard error of its own, and the largest picks
+    those that came out small. Pairs are rejected step-down (Romano and Wolf 2005), which loses no error control and
+    finds more. Raises `InputError` for fewer than two estimates, a missing value, or an estimate over fewer than two
+    clusters.
     """
     _require_usable(estimates)
     if not 0 < level < 1:
         raise InputError(f"level {level} is not between 0 and 1; 0.95 is the usual one")
     root = _covariance_root(estimates)
+    pairs = _pairs(estimates, root)
+    adjusted = _adjusted(pairs, root, replicates, seed)
+    n_models = len(estimates)
+    p_values = np.ones((n_models, n_models))
+    p_values[pairs.first, pairs.second] = p_values[pairs.second, pairs.first] = adjusted
+    better = np.zeros((n_models, n_models), dtype=np.bool_)
+    shown = adjusted <= 1 - level
+    ahead = pairs.difference > 0
+    for worse, best, these in ((pairs.second, pairs.first, ahead), (pairs.first, pairs.second, ~ahead)):
+        better[worse[shown & these], best[shown & these]] = True
+    return Tiers(*_levels(better), p_values)
+
+
+def shared_clusters(estimates: Sequence[Estimate]) -> Codes:
+    """How many clusters each two of M estimates have in common, M × M."""
+    known = ~np.isnan(_values(estimates))
+    counts: Codes = np.rint(known.astype(np.float64) @ known.T.astype(np.float64)).astype(np.int64)
+    return counts
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Pairs that share two clusters or more (codes of the models), the paired `difference` of each, its own `p`, and
+    `common`: the share of its variance that is drawn from the models' influences, the rest being its own."""
+
+    first: Codes
+    second: Codes
+    difference: Array
+    p: Array
+    common: Array
+
+
+def _pairs(estimates: Sequence[Estimate], root: Array) -> _Pairs:
+    counts = shared_clusters(estimates)
     first, second = np.triu_indices(len(estimates), 1)
-    values = np.array([e.value for e in estimates])
-    difference = np.abs(values[first] - values[second])
-    errors = _pair_errors(root)
-    noisy = errors > 1e-12
-    scale = np.divide(1.0, errors, out=np.zeros_like(errors), where=noisy)
-    by_size = np.argsort(-difference * scale, kind="stable")
-    df = min(e.n_clusters for e in estimates) - 1
-    size = -ndtri(stdtr(df, -(difference * scale)[by_size]))
-    one, other, scale = first[by_size], second[by_size], scale[by_size]
+    enough = counts[first, second] >= 2
+    first, second = first[enough], second[enough]
+    ends = np.array([(math.nan, math.nan) if e.bounds is None else e.bounds for e in estimates])
+    bounds = np.stack([ends[first, 0] - ends[second, 1], ends[first, 1] - ends[second, 0]], axis=1)
+    means = ~np.isnan(bounds[:, 0])
+    difference, p, common = np.empty(len(first)), np.empty(len(first)), np.ones(len(first))
+    difference[means], p[means] = _mean_pairs(_values(estimates), first[means], second[means], bounds[means])
+    difference[~means], p[~means] = _t_pairs(estimates, counts, root, first[~means], second[~means])
+    # What two pairs share shrinks with what each shares: too little correlation errs on the careful side.
+    size = np.sqrt(np.diag(counts))
+    common[means] = (counts[first, second] / (size[first] * size[second]))[means]
+    return _Pairs(first, second, difference, p, common)
+
+
+def _values(estimates: Sequence[Estimate]) -> Array:
+    """Value + influence of each model (M) on each cluster (G), NaN where it has none: of a plain mean, its verdicts."""
+    clusters = np.unique(np.concatenate([e.clusters for e in estimates]))
+    values = np.full((len(estimates), len(clusters)), np.nan)
+    for row, e in zip(values, estimates, strict=True):
+        row[np.searchsorted(clusters, e.clusters)] = e.value + e.influence
+    return values
+
+
+def _mean_pairs(values: Array, first: Codes, second: Codes, bounds: Array) -> tuple[Array, Array]:
+    """(difference, p) of pairs of plain means, on the clusters both have; `bounds` (P × 2) are those of differences."""
+    difference, p = np.empty(len(first)), np.ones(len(first))
+    step = max(1, _VERDICTS_AT_ONCE // values.shape[1])
+    for low, high in np.unique(bounds, axis=0):
+        alike = np.flatnonzero((bounds == (low, high)).all(axis=1))
+        for start in range(0, len(alike), step):
+            part = alike[start : start + step]
+            gaps = values[first[part]] - values[second[part]]
+            difference[part] = np.nanmean(gaps, axis=1)
+            if low < high:
+                p[part] = mean_p_values(gaps, 0.0, low, high)
+    return difference, p
+
+
+def _t_pairs(
+    estimates: Sequence[Estimate], counts: Codes, root: Array, first: Codes, second: Codes
+) -> tuple[Array, Array]:
+    """(difference, p) of pairs by the t test of `a - b`; where its error is nought, the sign test of its clusters."""
+    value = np.array([e.value for e in estimates])
+    difference = value[first] - value[second]
+    size = np.diag(counts)
+    if (counts == size).all():
+        error = np.linalg.norm(root[first] - root[second], axis=1)
+        freedom = np.array([e.degrees_of_freedom for e in estimates])
+        freedom, n = np.minimum(freedom[first], freedom[second]), size[first]
+    else:
+        gaps = [estimates[a] - estimates[b] for a, b in zip(first, second, strict=True)]
+        error, freedom, n = (
+            np.array([getattr(gap, what) for gap in gaps])
+            for what in ("standard_error", "degrees_of_freedom", "n_clusters")
+        )
+    flat = error <= _NOTHING
+    p = 2 * stdtr(freedom, -np.abs(difference) / np.where(flat, 1.0, error))
+    return difference, np.where(flat, np.where(np.abs(difference) > _NOTHING, 2.0 * 0.5**n, 1.0), p)
+
+
+def _adjusted(pairs: _Pairs, root: Array, replicates: int, seed: int) -> Array:
+    """The p of each pair for being one of all, by step-down against the largest of normals that vary as they do."""
+    if len(pairs.p) < 2:
+        return pairs.p
+    by_size = np.argsort(pairs.p, kind="stable")
+    one, other, size = pairs.first[by_size], pairs.second[by_size], -ndtri(pairs.p[by_size] / 2)
+    error = np.linalg.norm(root[one] - root[other], axis=1)
+    common = np.where(error > _NOTHING, pairs.common[by_size], 0.0)
+    scale = np.divide(np.sqrt(common), error, out=np.zeros_like(error), where=common > 0)
+    own = np.sqrt(np.maximum(0.0, 1 - common))
+    has_own = bool((own > 0).any())
     rng = np.random.default_rng(seed)
     exceeded = np.zeros(len(size))
-    largest = np.empty(replicates)
     for start in range(0, replicates, _REPLICATES_AT_ONCE):
         n = min(_REPLICATES_AT_ONCE, replicates - start)
         noise = root @ rng.standard_normal((n, root.shape[1])).T
@@ -83,25 +185,21 @@ def tiers(estimates: Sequence[Estimate], *, level: float = 0.95, replicates: int
             part = slice(first_pair, first_pair + _PAIRS_AT_ONCE)
             drawn = noise[one[part]]
             drawn -= noise[other[part]]
-            np.abs(drawn, out=drawn)
             drawn *= scale[part, None]
+            if has_own:
+                drawn += own[part, None] * rng.standard_normal(drawn.shape)
+            np.abs(drawn, out=drawn)
             below, reached = reached, np.maximum(reached, drawn.max(axis=0))
             if reached.max() < size[part][-1]:
                 continue  # pairs so far apart that no draw comes near them
-            # Step-down: the k-th largest |t| is held against the maximum over itself and all smaller ones.
+            # Step-down: the k-th smallest p is held against the largest of itself and of all larger ones.
             np.maximum(drawn[-1], below, out=drawn[-1])
             np.maximum.accumulate(drawn[::-1], axis=0, out=drawn[::-1])
             exceeded[part] += (drawn >= size[part, None]).sum(axis=1)
-        largest[start : start + n] = reached
     adjusted = np.empty(len(size))
-    adjusted[by_size] = np.maximum.accumulate((exceeded + 1) / (replicates + 1))
-    # Two unanimous models have no spread to studentise by: the sign test of their clusters, Bonferroni over all pairs.
-    certain = ~noisy & (difference > 1e-12)
-    adjusted[~noisy] = np.where(certain[~noisy], min(1.0, 2.0 ** (-df) * len(size)), 1.0)
-    p_values = np.ones((len(estimates), len(estimates)))
-    p_values[first, second] = p_values[second, first] = adjusted
-    quantile = float(stdtrit(df, ndtr(np.quantile(largest, level))))
-    return Tiers(*_levels(values, p_values <= 1 - level), p_values, quantile)
+    drawn_p = np.maximum.accumulate((exceeded + 1) / (replicates + 1))
+    adjusted[by_size] = np.maximum(np.minimum(drawn_p, 1.0), pairs.p[by_size])
+    return adjusted
 
 
 @dataclass(frozen=True)
@@ -137,26 +235,62 @@ def power(estimates: Sequence[Estimate], points: float = 0.02, *, level: float =
         raise InputError(f"level {level} or chance {chance} cannot be planned for; 0.95 and 0.8 are the usual ones")
     root = _covariance_root(estimates)
     first, second = np.triu_indices(len(estimates), 1)
-    by_error = np.argsort(_pair_errors(root), kind="stable")
+    by_error = np.argsort(np.linalg.norm(root[first] - root[second], axis=1), kind="stable")
     middle = by_error[(len(by_error) - 1) // 2]
-    pair = estimates[int(first[middle])] - estimates[int(second[middle])]
-    have = pair.n_clusters
-    fixed = float(pair.shared @ pair.shared)
-    spread = max(0.0, pair.standard_error**2 - fixed) * have
-    quantiles = float(stdtrit(have - 1, 0.5 + level / 2) + ndtri(chance))
-    detectable = quantiles * math.sqrt(spread / have + fixed)
-    z = float(ndtri(0.5 + level / 2) + ndtri(chance))
-    room = (points / z) ** 2 - fixed
-    if room <= 0:
+    one, other = estimates[int(first[middle])], estimates[int(second[middle])]
+    shared = np.intersect1d(one.clusters, other.clusters)
+    means = one.bounds is not None and other.bounds is not None and len(shared) > 1
+    pair = one.on(shared) - other.on(shared) if means else one - other
+    plan = _Plan.of(pair, level, chance)
+    have, gap = pair.n_clusters, 1.0
+    while plan.room(have, gap) < 0 and gap < 1e9:
+        gap *= 2
+    detectable = _halved(lambda d: plan.room(have, d) >= 0, 0.0, gap) if gap < 1e9 else math.inf
+    least, most = 1.0, 2.0
+    while plan.room(most, points) < 0 and most < 1e15:
+        least, most = most, 2 * most
+    if most >= 1e15:
         return Power(points, math.inf, have, detectable)
-    needed = max(2, math.ceil(spread / room))
-    for _ in range(50):  # the t quantile depends on the number sought
-        q = float(stdtrit(needed - 1, 0.5 + level / 2) + ndtri(chance))
-        room = (points / q) ** 2 - fixed
-        if room > 0 and spread / room <= needed:
-            break
-        needed = math.ceil(spread / room) if room > 0 else 2 * needed
-    return Power(points, float(needed), have, detectable)
+    needed = math.ceil(_halved(lambda n: plan.room(max(2.0, n), points) >= 0, least, most))
+    return Power(points, float(max(2, needed)), have, detectable)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """`spread`: a cluster's variance; `fixed`: the variance that more clusters do not lessen; `far`: how far below 0
+    the lowest difference is, where it is one of plain means (0 for others: the t test)."""
+
+    spread: float
+    fixed: float
+    far: float
+    level: float
+    chance: float
+
+    @classmethod
+    def of(cls, pair: Estimate, level: float, chance: float) -> _Plan:
+        fixed = float(pair.shared @ pair.shared)
+        spread = max(0.0, pair.standard_error**2 - fixed) * pair.n_clusters
+        return cls(spread, fixed, -min(pair.bounds) if pair.bounds else 0.0, level, chance)
+
+    def room(self, n: float, points: float) -> float:
+        """How far the limit of a difference of `points` is above 0 with `chance`, given `n` clusters.
+
+        The half verdict that `mean_intervals` gives the unseen far end draws the limit down and widens it.
+        """
+        unseen = 0.5 if self.far else 0.0
+        reach = unseen * (points + self.far) / (n + unseen)
+        widened = self.spread + reach * (points + self.far)
+        error = math.sqrt(widened / (n + 2 * unseen) + self.fixed)
+        luck = float(ndtri(self.chance)) * math.sqrt(self.spread / n + self.fixed)
+        return points - reach - float(stdtrit(n - 1, 0.5 + self.level / 2)) * error - luck
+
+
+def _halved(is_enough: Callable[[float], bool], low: float, high: float) -> float:
+    """The number from which on `is_enough` is true, between `low` and `high`, to 1e-10 of itself."""
+    while high - low > 1e-10 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high
 
 
 def _require_usable(estimates: Sequence[Estimate]) -> None:
@@ -183,17 +317,19 @@ def _covariance_root(estimates: Sequence[Estimate]) -> Array:
     return np.asarray(np.linalg.qr(terms.T, mode="r"), dtype=np.float64).T
 
 
-def _pair_errors(root: Array) -> Array:
-    """Standard error of the difference of each pair, in the order of `np.triu_indices`, a model's pairs at a time."""
-    return np.concatenate([np.linalg.norm(root[m + 1 :] - root[m], axis=1) for m in range(len(root) - 1)])
-
-
-def _levels(values: Array, told_apart: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(1 + the longest chain of models shown to be better, one above the other; the ranks that leaves, M × 2)."""
-    tier = np.ones(len(values), dtype=np.int64)
-    above = told_apart & (values > values[:, None])
-    for m in np.argsort(-values, kind="stable"):
-        if above[m].any():
+def _levels(better: NDArray[np.bool_]) -> tuple[Codes, Codes]:
+    """(1 + the longest chain of models shown to be better, one above the other; the ranks that leaves, M × 2), where
+    `better[m, k]` says that k is shown to be better than m."""
+    above = better.copy()
+    for _ in range(max(1, math.ceil(math.log2(len(above))))):
+        wider = above | (above.astype(np.float32) @ above.astype(np.float32) > 0)
+        if (wider == above).all():
+            break
+        above = wider
+    above &= ~above.T
+    n_above = above.sum(axis=1)
+    tier = np.ones(len(above), dtype=np.int64)
+    for m in np.argsort(n_above, kind="stable"):
+        if n_above[m]:
             tier[m] = 1 + tier[above[m]].max()
-            above[m] |= above[above[m]].any(axis=0)
-    return tier, np.stack([1 + above.sum(axis=1), len(values) - above.sum(axis=0)], axis=1)
+    return tier, np.stack([1 + n_above, len(above) - above.sum(axis=0)], axis=1)
