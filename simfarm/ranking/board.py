@@ -192,15 +192,14 @@ def _board(
     equal = equal_length(
         table, baseline, estimates, controls, published=published, level=level, aside=aside, flagged=flagged
     )
-    if aside is not None:
-        panel = sorted({*panel, *aside["model"].astype(str)})
+    fitted = panel if aside is None else sorted({*panel, *aside["model"].astype(str)})
     if baseline in estimates:
         clusters = estimates[baseline].clusters
         for by_model in (estimates, *equal.estimates.values()):
             if by_model:
                 by_model[baseline] = Estimate(0.5, np.zeros(len(clusters)), clusters, bounds=(0.5, 0.5))
     first = equal.estimates[controls[0]] if controls else {}
-    leads = bool(first) and (controls[0] != "joint" or len(panel) >= SMALL_PANEL)
+    leads = bool(first) and (controls[0] != "joint" or len(fitted) >= SMALL_PANEL)
     headline = "length_controlled_winrate" if leads else "win_rate"
     usable = [e for m, e in estimates.items() if m != baseline and e.n_clusters > 1]
     planned = power(usable, level=level) if len(usable) > 1 else None
@@ -216,8 +215,8 @@ def _board(
         estimates=estimates,
         lc_estimates=equal.estimates,
         slope=equal.slope,
-        panel_size=len(panel),
-        panel_hash=hashlib.sha256("\n".join([baseline, *panel]).encode()).hexdigest()[:12],
+        panel_size=len(fitted),
+        panel_hash=hashlib.sha256("\n".join([baseline, *fitted]).encode()).hexdigest()[:12],
         counts=_counts(units),
         warnings=(*warnings, *equal.warnings, *barely_met({m: estimates[m] for m in panel})),
         notes=(
