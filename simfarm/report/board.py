@@ -68,8 +68,8 @@ def _worth(worth: Mapping[str, float]) -> list[str]:
     low, high = min(worth, key=lambda m: worth[m]), max(worth, key=lambda m: worth[m])
     mean = sum(worth.values()) / len(worth)
     return [
-        f"length is worth {mean:+.1f} points on average (win rate − length-controlled), from {worth[low]:+.1f} to "
-        f"{low} to {worth[high]:+.1f} to {high}"
+        f"length is worth {mean:+.1f} points on average (win rate − length-controlled); least {worth[low]:+.1f} "
+        f"({low}), most {worth[high]:+.1f} ({high})"
     ]
 
 
