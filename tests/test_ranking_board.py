@@ -147,7 +147,7 @@ def test_models_on_other_instructions_are_ranked_by_those_both_answered_and_warn
     assert table["tier"].to_dict() == {"m0": 1, "m1": 2}
     assert table["rank_low"].to_dict() == table["rank_high"].to_dict() == {"m0": 1, "m1": 2}
     [warning] = [w for w in board.warnings if "share" in w]
-    assert warning.startswith("m0 and m1 share 80 of 80 and 200 instructions: ")
+    assert warning.startswith("m0 and m1 share 80 instructions of 80 and 200: ")
     assert not any(" share " in w for w in boards_of(planted(2, 60), length_control=[])[0].warnings)
 
 
