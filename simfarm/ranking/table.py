@@ -98,7 +98,7 @@ def barely_met(leading: Mapping[str, Estimate]) -> list[str]:
     more = f" (and {plural(n_few - 1, 'more pair does', 'more pairs do')} under half)" if n_few > 1 else ""
     return [
         f"{a} and {b} share {plural(common, 'instruction')} of {sizes[first[worst]]} and {sizes[second[worst]]}{more}: "
-        "their rates are of different instructions, and the table's order need not be theirs; judge all models on the same"
+        "their rates are of different instructions, and the table's order need not be theirs; judge all on the same"
     ]
 
 
