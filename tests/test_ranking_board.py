@@ -115,6 +115,8 @@ def test_breakdown_by_dataset_averages_to_the_whole() -> None:
     [board] = boards_of(planted())
     parts = board.breakdown[board.breakdown["model"] == "m1"]
     assert parts["group"].tolist() == ["even", "odd"]
+    places = [model for model in board.table["model"] if model != board.baseline]
+    assert board.breakdown["model"].tolist() == places * 2
     assert parts["win_rate"].mean() == pytest.approx(board.table.set_index("model").loc["m1", "win_rate"])
 
 

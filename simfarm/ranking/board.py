@@ -205,13 +205,14 @@ def _board(
     planned = power(usable, level=level) if len(usable) > 1 else None
     told = planned is not None and planned.detectable > 0 and planned.have >= ENOUGH
     lines = best_first(board_table(units, estimates, equal.estimates, raised, level), headline)
+    ranked = [str(model) for model in lines["model"] if model != baseline]
     return Board(
         annotator=units.annotator,
         baseline=baseline,
         level=level,
         headline=headline,
         table=tiered(lines, first if leads else estimates, level),
-        breakdown=breakdown(table[table["model"] != baseline] if flip_rate is None else table.iloc[:0], level),
+        breakdown=breakdown(table if flip_rate is None else table.iloc[:0], level, ranked),
         estimates=estimates,
         lc_estimates=equal.estimates,
         slope=equal.slope,

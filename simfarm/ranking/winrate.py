@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from simfarm.ranking.units import GROUPS
-from simfarm.statistics.estimate import Estimate, mean_estimate
+from simfarm.statistics.estimate import Estimate, intervals, mean_estimate
 
 __all__ = ["breakdown", "counts", "win_rates"]
 
@@ -43,8 +45,9 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
     return result
 
 
-def breakdown(table: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Win rate (percent, with its interval) of each model within each dataset and category that the file names.
+def breakdown(table: pd.DataFrame, level: float, models: Sequence[str] = ()) -> pd.DataFrame:
+    """Win rate (percent, with its interval) of each of `models`, in their order, within each dataset and category that
+    the file names.
 
     Columns: by, group, model, win_rate, standard_error, win_rate_low, win_rate_high, n_total. A column with one value
     alone gives no rows, because it would repeat the board.
@@ -54,9 +57,10 @@ def breakdown(table: pd.DataFrame, level: float) -> pd.DataFrame:
     for by in GROUPS:
         if by not in table or table[by].nunique() < 2:
             continue
-        for (group, model), part in table.groupby([by, "model"], observed=True):
-            estimate = mean_estimate(part["p"].to_numpy(), part["cluster"].to_numpy())
-            low, high = estimate.interval(level)
-            percent = [100 * x for x in (estimate.value, estimate.standard_error, low, high)]
-            lines.append([by, group, model, *percent, int(part["p"].notna().sum())])
+        for group, rows in table.groupby(by, observed=True):
+            known, judged = rows["p"].notna().groupby(rows["model"], observed=True).sum(), win_rates(rows)
+            rates = {model: judged[model] for model in models if model in judged}
+            for (model, rate), limits in zip(rates.items(), intervals(list(rates.values()), level), strict=True):
+                percent = [100 * x for x in (rate.value, rate.standard_error, *limits)]
+                lines.append([by, group, model, *percent, int(known[model])])
     return pd.DataFrame(lines, columns=columns)

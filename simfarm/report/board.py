@@ -134,13 +134,11 @@ def _breakdown(board: Board) -> list[Part]:
     """A table for each column that groups the rows (dataset, category); models stand as they do on the board."""
     if board.breakdown.empty:
         return []
-    place = {model: number for number, model in enumerate(board.table["model"])}
     parts = []
     for by, part in board.breakdown.groupby("by", sort=False):
-        ordered = part.sort_values(["group", "model"], key=lambda c: c.map(place) if c.name == "model" else c)
         rows = [
             [row["group"], row["model"], _rate(row, "win_rate", "win_rate_low", "win_rate_high"), row["n_total"]]
-            for _, row in ordered.iterrows()
+            for _, row in part.iterrows()
         ]
         parts.append(Part(f"win rate by {by}", ["group", "model", f"win rate {_percent(board.level)}", "n"], rows))
     return parts
