@@ -420,7 +420,9 @@ def test_evaluate_ranks_controls_and_calibrates_as_the_command_line(tmp_path: Pa
     with pytest.raises(simfarm.InputError, match="human needs win rates over a baseline"):
         simfarm.evaluate(verdicts, rank="lottery", human=labels)
     with pytest.raises(simfarm.InputError, match="no style feature 'foo'"):
-        simfarm.evaluate("not-read.jsonl", control="foo")
+        simfarm.evaluate(verdicts, control="foo")
+    with pytest.raises(simfarm.InputError, match="has an empty name"):
+        simfarm.evaluate("not-read.jsonl", control="foo,")
     with pytest.raises(simfarm.InputError, match="rank 'elo' is not known"):
         simfarm.evaluate("not-read.jsonl", rank="elo")
 

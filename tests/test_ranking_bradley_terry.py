@@ -426,7 +426,7 @@ GOOD = {
         ({"weight": np.array([1.0, -1, 1, 1])}, "weight"),
         ({"weight": np.zeros(4)}, "no comparison is left"),
         ({"order": np.array([1, 2, 1, 1])}, "order must be"),
-        ({"order": np.zeros(4, int)}, "'shown_first' cannot be told"),
+        ({"order": np.zeros(4, int)}, "'order' cannot be told"),
         ({"features": np.ones((4, 1))}, "names"),
         ({"features": np.full((4, 1), np.nan), "feature_names": ("length",)}, "not finite"),
         ({"features": np.ones((4, 1)), "feature_names": ("length",)}, "'length' cannot be told"),

@@ -77,8 +77,9 @@ def test_edges_of_markdown(text: str, name: str, expected: int) -> None:
 def test_names_of_controls() -> None:
     assert control_names("length,markdown") == ("length", "headers", "lists", "bold", "code")
     assert control_names(["code", " Length "]) == ("length", "code")
-    with pytest.raises(InputError, match=r"no style feature 'colour'.*length, headers"):
-        control_names("length,colour")
+    assert control_names("Latency,ORDER,length") == ("length", "order", "Latency")
+    with pytest.raises(InputError, match="has an empty name"):
+        control_names("length,")
 
 
 def test_differences_are_signed_scaled_and_not_centred() -> None:

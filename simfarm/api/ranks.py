@@ -117,7 +117,8 @@ def evaluation(
     baseline and the second where there is none. `length_control` is `joint` (the default), `alpaca-eval-2` (`lc_data`:
     the folder of its two files; where the instructions are AlpacaEval's it is then the default), several of them, or
     `none`; `panel` are the same judge's verdicts on other models, which `joint` is fitted with; `control` names
-    features of style to hold equal (`length,markdown`); `human` are labels of some of the comparisons; `mix_judges`
+    what to hold equal: features of style, `order` (by bradley-terry), and any NAME with a number in columns NAME_1 and
+    NAME_2 of every row (`length,markdown,order,latency`); `human` are labels of some of the comparisons; `mix_judges`
     accepts two judge hashes under one annotator; `breakdown` adds rates by dataset or category, `board` the places
     among a published one's models.
 

@@ -40,7 +40,8 @@ def asked_verdicts(
     run, pairs = _rehearsed(arguments, options, labels)
     with closing(streamed(run, pairs)) as annotations:
         rows = (annotation.row() for annotation in annotations)
-        verdicts = read_verdicts([("the new annotations", row_columns(rows))], inspection(options.control))
+        looked = inspection(options.control)
+        verdicts = read_verdicts([("the new annotations", row_columns(rows, looked))], looked)
     status = report_summary(run)
     if run.tallies.stopped and not run.tallies.status["verdict"]:
         raise BudgetError("there is no verdict to rank yet; raise --budget and run the same command again")

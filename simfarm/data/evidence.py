@@ -17,14 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simfarm.data.cells import encodable
+from simfarm.data.covariates import Covariates
 from simfarm.data.inspection import Flag, Inspection
+from simfarm.data.numbers import Floats, as_numbers
 from simfarm.data.reading import Columns
 from simfarm.text.marks import counts
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["KEPT_DIGITS", "READ", "Floats", "Gathered", "Texts", "categories", "message_text", "text_digest"]
+__all__ = ["KEPT_DIGITS", "READ", "Floats", "Gathered", "Texts", "categories", "message_text", "text_digest", "wanted"]
 
 _SHARED = (
     *("instruction_id", "dataset", "category", "generator_1", "generator_2", "annotator", "status", "order"),
@@ -36,10 +38,23 @@ _ASKED = ("instruction", "messages")
 READ = frozenset({*_SHARED, *_NUMBERS, *_ASKED, "output_1", "output_2"})
 """The columns of an annotation file that estimates read, the texts among them."""
 
+
+class _WithPairs(frozenset[str]):
+    """Columns, and with them every one that may be half of a covariate: who names one that is not there is told which
+    there are."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or str(name).endswith(("_1", "_2"))
+
+
+def wanted(inspection: Inspection | None) -> frozenset[str]:
+    """The columns to read for what is looked for."""
+    return _WithPairs(READ) if inspection is not None and inspection.covariates else READ
+
+
 _SHOWN = 40
 """Characters of an instruction that a message quotes."""
 
-Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 Codes = NDArray[np.int32]
 
@@ -53,6 +68,7 @@ class Texts:
         self._starts: list[str | None] = []
         self._watch = inspection.watch
         self.features = tuple(name for name in inspection.features if name != "length")
+        self.covariates = inspection.covariates
         self._styles: dict[int, Sequence[float]] = {0: [math.nan] * len(self.features)}
 
     def asked(self, text: str | None) -> int:
@@ -107,6 +123,7 @@ class Gathered:
         self._texts = texts
         self._shared = {name: _Shared() for name in _SHARED}
         self._numbers: dict[str, list[Floats]] = {name: [] for name in _NUMBERS}
+        self.covariates = Covariates(texts.covariates)
         self._asked: dict[str, list[Codes]] = {name: [] for name in _ASKED}
         self._hashes: dict[str, list[Whole]] = {"1": [], "2": []}
 
@@ -117,7 +134,7 @@ class Gathered:
         for name, shared in self._shared.items():
             shared.add(values.get(name), n)
         for name in _NUMBERS:
-            numbers, odd = _as_numbers(values.get(name), n)
+            numbers, odd = as_numbers(values.get(name), n)
             if name == "preference" and odd is not None and self.odd is None:
                 self.odd = (self.length + odd[0], odd[1])
             self._numbers[name].append(numbers)
@@ -140,6 +157,7 @@ class Gathered:
             self._numbers[f"length_{side}"][-1] = np.where(
                 np.isnan(lengths), self._numbers[f"length_{side}"][-1], lengths
             )
+        self.covariates.add(columns)
         self.length += n
 
     def _clusters(self) -> tuple[list[Hashable], list[Any]]:
@@ -167,6 +185,7 @@ class Gathered:
 
         columns: dict[str, Any] = {n: s.column() for n, s in self._shared.items() if n in self.present}
         columns |= {name: np.concatenate(numbers) for name, numbers in self._numbers.items()}
+        columns |= self.covariates.columns()
         for name in self.present & set(_ASKED):
             codes = np.concatenate(self._asked[name])
             columns[f"{name}_sha256"] = pd.Series(self._texts.digests(codes), dtype=object)
@@ -243,48 +262,6 @@ def categories(values: Sequence[Any], codes: Codes) -> pd.Categorical:
     listed[:] = values
     places, each = pd.factorize(listed, sort={*map(type, values)} <= {str, type(None)})
     return pd.Categorical.from_codes(places[codes], pd.Index(each, dtype=object))
-
-
-def _as_numbers(values: Any, length: int) -> tuple[Floats, tuple[int, Any] | None]:
-    """(the numbers, NaN where there is none; the first value that is something else, with its place)."""
-    if values is None:
-        return np.full(length, math.nan), None
-    if hasattr(values, "dictionary_encode"):
-        kind = str(values.type)
-        if kind.startswith(("int", "uint", "float", "double")):
-            return values.to_numpy(zero_copy_only=False).astype(float), None
-        if kind.startswith("dictionary"):
-            return _of_each(values, length)
-        values = values.to_pylist()
-    try:
-        if {*map(type, values)} <= {int, float, str, type(None)}:
-            return np.array([math.nan if v is None else float(v) for v in values]), None
-    except (ValueError, OverflowError):
-        pass
-    numbers = [_number(v) for v in values]
-    odd = next(((i, values[i]) for i, number in enumerate(numbers) if number is None), None)
-    return np.array([math.nan if number is None else number for number in numbers]), odd
-
-
-def _of_each(values: Any, length: int) -> tuple[Floats, tuple[int, Any] | None]:
-    """`_as_numbers` of an Arrow dictionary, each of its values made a number once."""
-    each = values.dictionary.to_pylist()
-    places = values.indices.fill_null(len(each)).to_numpy(zero_copy_only=False)
-    numbers = [_number(value) for value in (*each, None)]
-    by_row = np.array([math.nan if number is None else number for number in numbers])[places]
-    wrong = np.array([number is None for number in numbers])[places]
-    row = int(wrong.argmax())
-    return by_row, (row, each[places[row]]) if wrong[row] else None
-
-
-def _number(value: Any) -> float | None:
-    """A cell as a number, NaN where it is empty, None where it is something else (also true and false)."""
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return math.nan
-    try:
-        return None if str(value) in ("True", "False") else float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def _as_texts(values: Any, text: Callable[[Any], str]) -> list[str | None] | None:

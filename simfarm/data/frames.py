@@ -16,10 +16,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from simfarm.data.cells import encodable, plain
-from simfarm.data.evidence import READ, Floats, Gathered, Texts, categories
+from simfarm.data.evidence import READ, Gathered, Texts, categories, wanted
 from simfarm.data.identity import cluster_codes, identifiers, row_codes
 from simfarm.data.inspection import Flag, Inspection
 from simfarm.data.meaning import NAMES, STATUSES, TIE, order_of, status_of
+from simfarm.data.numbers import Floats
 from simfarm.data.reading import Columns, columns_of
 from simfarm.errors import InputError
 
@@ -55,7 +56,8 @@ class Verdicts:
       cluster                                           a code for the instruction (see `identity.cluster_codes`)
     and, where a file has them, instruction_id, dataset, category, model, finish_reason_1, finish_reason_2, of the
     instruction and the messages `instruction_sha256` and `instruction_start`, of features that were inspected
-    `style_FEATURE_1` and `style_FEATURE_2`. `flags` says what was found in each generator's texts, if there were any.
+    `style_FEATURE_1` and `style_FEATURE_2`, of covariates `covariate_NAME_1` and
+    `covariate_NAME_2`. `flags` says what was found in each generator's texts, if there were any.
     """
 
     table: pd.DataFrame
@@ -136,44 +138,46 @@ def read_verdicts(
 
 def frame_verdicts(frame: pd.DataFrame, source: str, inspection: Inspection | None = None) -> Verdicts:
     """The verdicts of a DataFrame of annotations; raises `InputError` as `read_verdicts`, and for no verdicts."""
-    verdicts = read_verdicts([(source, frame_columns(frame, source))], inspection)
+    verdicts = read_verdicts([(source, frame_columns(frame, source, inspection))], inspection)
     if verdicts is None:
         raise InputError(f"{source}: lacks the column 'preference'; is it an annotation file?")
     return verdicts
 
 
-def frame_columns(frame: pd.DataFrame, source: str) -> Iterator[Columns]:
+def frame_columns(frame: pd.DataFrame, source: str, inspection: Inspection | None = None) -> Iterator[Columns]:
     """The columns of a DataFrame that estimates read, some thousand rows at a time; raises `InputError`."""
     if frame.empty:
         raise InputError(f"{source}: has no rows; was the command that wrote it stopped?")
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise InputError(f"{source}: has the column {twice!r} twice; rename or drop one")
-    wanted = frame[[column for column in frame.columns if column in READ]]
-    for start in range(0, len(wanted), _ROWS):
-        part = wanted.iloc[start : start + _ROWS]
+    read = wanted(inspection)
+    kept = frame[[column for column in frame.columns if column in read]]
+    for start in range(0, len(kept), _ROWS):
+        part = kept.iloc[start : start + _ROWS]
         values: dict[str, Sequence[Any]] = {
             str(c): part[c].astype(object).where(part[c].notna(), None).tolist() for c in part
         }
         yield Columns(values, len(part))
 
 
-def row_columns(rows: Iterable[Mapping[str, Any]]) -> Iterator[Columns]:
+def row_columns(rows: Iterable[Mapping[str, Any]], inspection: Inspection | None = None) -> Iterator[Columns]:
     """Rows as they come (of a run) as columns."""
     batch: list[Mapping[str, Any]] = []
-
+    read = wanted(inspection)
     for row in rows:
         batch.append(row)
         if len(batch) == _ROWS:
-            yield columns_of(batch, READ)
+            yield columns_of(batch, read)
             batch.clear()
     if batch:
-        yield columns_of(batch, READ)
+        yield columns_of(batch, read)
 
 
 def _normal(gathered: Gathered, source: str) -> pd.DataFrame:
     if not {"instruction", "instruction_id", "messages"} & gathered.present:
         raise InputError(f"{source}: lacks both 'instruction' and 'instruction_id'; one must say what was asked")
+    gathered.covariates.require(source, gathered.present - READ)
     table = gathered.frame()
     table["preference"] = _preference(table["preference"].to_numpy(), gathered.odd, source)
     for column, default in NAMES.items():

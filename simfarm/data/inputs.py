@@ -196,7 +196,7 @@ def read_for_evaluation(
 
     if not sources:
         raise InputError(f"there is no input; name an annotation file, or output files with {spelled('baseline')}")
-    named = (_named_columns(source, position) for position, source in enumerate(sources, 1))
+    named = (_named_columns(source, position, inspection) for position, source in enumerate(sources, 1))
     with _uncollected():
         verdicts = read_verdicts(named, inspection)
     if verdicts is None:
@@ -220,12 +220,12 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _named_columns(source: Source, position: int) -> tuple[str, Iterator[Columns]]:
+def _named_columns(source: Source, position: int, inspection: Inspection | None) -> tuple[str, Iterator[Columns]]:
     """(name for messages, the columns that estimates read) of a path or a table."""
-    from simfarm.data.evidence import READ
+    from simfarm.data.evidence import wanted
     from simfarm.data.frames import frame_columns
 
     name = called(source, position)
     if not is_path(source):
-        return name, frame_columns(frame_of(source, name), name)
-    return name, iter_columns(source, READ)
+        return name, frame_columns(frame_of(source, name), name, inspection)
+    return name, iter_columns(source, wanted(inspection))

@@ -37,7 +37,8 @@ class Watcher(Protocol):
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """What texts leave behind beside their length and hash: the flags of `watch`, and a count of each of `features`
-    (names of `text.marks`)."""
+    (names of `text.marks`). `covariates` are the names whose columns NAME_1 and NAME_2 are read too."""
 
     watch: Watcher | None = None
     features: tuple[str, ...] = ()
+    covariates: tuple[str, ...] = ()

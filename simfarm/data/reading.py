@@ -90,7 +90,7 @@ def iter_columns(source: Source, wanted: Collection[str], name: str = "standard 
 
 def columns_of(rows: Sequence[Mapping[str, Any]], wanted: Collection[str]) -> Columns:
     """Rows by column, of the `wanted` columns those that any row has."""
-    names = sorted(set().union(*rows).intersection(wanted))
+    names = sorted(name for name in set().union(*rows) if name in wanted)
     try:
         columns = [*zip(*map(itemgetter(*names, names[0]), rows), strict=True)] if names else []
     except KeyError:

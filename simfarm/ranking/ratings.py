@@ -7,7 +7,7 @@ the raw ratings stand beside the controlled ones.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from simfarm.data.frames import Verdicts
 from simfarm.errors import InputError
 from simfarm.ranking.each import each_or_else
 from simfarm.ranking.position import first_shown, position_warnings
-from simfarm.ranking.style import style_of
+from simfarm.ranking.style import Calls, calls_of, style_of
 from simfarm.ranking.units import averaged, judge_hash_of
 from simfarm.statistics.bradley_terry import BradleyTerry, Matches, bradley_terry
 from simfarm.statistics.estimate import Array, Estimate
@@ -25,7 +25,7 @@ from simfarm.statistics.logistic import Codes
 from simfarm.statistics.lottery import CyclicTriads, cyclic_triads, lottery, pair_rates, regularised_winner
 from simfarm.statistics.style import StyleDifferences, controlled_bradley_terry
 from simfarm.statistics.tiers import tiers
-from simfarm.text.marks import control_names
+from simfarm.text.marks import ORDER, control_names
 from simfarm.text.words import plural
 
 __all__ = ["RATING_COLUMNS", "Ratings", "rate_models"]
@@ -79,8 +79,8 @@ def rate_models(
 ) -> list[Ratings]:
     """Ratings by each annotator; `rank` is `bradley-terry` or `lottery`.
 
-    `control` names style features (`length,markdown`), for bradley-terry alone; `tau` is for the lottery alone, see
-    `regularised_winner`. Raises `InputError` for one model,
+    `control` names style features, `order` and covariates (`length,order,latency`), for bradley-terry
+    alone; `tau` is for the lottery alone, see `regularised_winner`. Raises `InputError` for one model,
     fewer than two instructions, a disconnected graph (its parts are named), a lottery where two models never met; with
     several annotators only where that holds for all of them.
     """
@@ -135,7 +135,9 @@ def _rated(
         cluster=head["cluster"].to_numpy()[used],
     )
     style = None if control is None else style_of(head.iloc[used], control)
-    raw, fitted, slopes = _fit(matches, style)
+    ordered = control is not None and ORDER in control_names(control)
+    calls = calls_of(part, np.flatnonzero(known)[used]) if ordered else None
+    raw, fitted, slopes = _fit(matches, style, calls)
     notes = _notes(matches, fitted, style, level)
     weights: Array | None = None
     if rank == "lottery":
@@ -192,11 +194,27 @@ def _coded(first: pd.Series[Any], second: pd.Series[Any]) -> tuple[tuple[str, ..
     return tuple(names), one, other
 
 
-def _fit(matches: Matches, style: StyleDifferences | None) -> tuple[BradleyTerry, BradleyTerry, Mapping[str, Estimate]]:
+def _fit(
+    matches: Matches, style: StyleDifferences | None, calls: Calls | None
+) -> tuple[BradleyTerry, BradleyTerry, Mapping[str, Estimate]]:
+    """(raw, controlled, slopes). With `calls` each is a row, and those of a comparison share the weight of one."""
     if style is None:
         fitted = bradley_terry(matches)
         return fitted, fitted, {}
-    both = controlled_bradley_terry(matches, style)
+    if calls is None:
+        both = controlled_bradley_terry(matches, style)
+    else:
+        of = calls.comparison
+        rows = Matches(
+            models=matches.models,
+            model_1=matches.model_1[of],
+            model_2=matches.model_2[of],
+            p=calls.p,
+            cluster=matches.cluster[of],
+            weight=1 / np.bincount(of)[of],
+            order=calls.order,
+        )
+        both = controlled_bradley_terry(rows, replace(style, x=style.x[of]), raw=matches)
     return both.raw, both.controlled, both.slopes
 
 

@@ -134,7 +134,11 @@ def averaged(part: pd.DataFrame, both_wanted: bool | None = None) -> tuple[pd.Da
     first[comparison[last]] = (
         last  # of equal ones the last that is written stays: the first, one with texts before others
     )
-    return part.iloc[first], p, orders
+    head = part.iloc[first]
+    # a covariate may be measured at each call
+    own = [str(column) for column in part if str(column).startswith("covariate_")]
+    measured = {column: part[column].groupby(comparison).mean().to_numpy() for column in own}
+    return head.assign(**measured) if measured else head, p, orders
 
 
 def judge_hash_of(part: pd.DataFrame, annotator: str, allow_mixed: bool) -> str:

@@ -32,7 +32,7 @@ class RankingOptions:
     `length_control` has the definitions as they were named, `controls` gives those that are meant; `lc_data` is the
     folder of AlpacaEval's two files, `panel` a source of the same judge's verdicts on other models; `level` is that of
     the intervals; `mix_judges` accepts two hashes under one annotator;
-    `rank` is what is ranked by (None: what the verdicts suggest); `control` names features of style to hold equal,
+    `rank` is what is ranked by (None: what the verdicts suggest); `control` names what is held equal beside length,
     `flip_rate` is the share of verdicts known to be flipped, `tau` holds the Nash winner near the even mixture;
     `breakdown` adds rates by dataset and category, `board` the places among a published one; `add_to` is a kept board.
     """

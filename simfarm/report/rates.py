@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simfarm.ranking import Calibrated
 from simfarm.ranking.table import plain
+from simfarm.text.marks import ORDER, SHOWN_FIRST
 from simfarm.text.words import plural
 
 if TYPE_CHECKING:
@@ -75,15 +76,22 @@ def slope_columns(slopes: Mapping[str, Estimate], level: float) -> dict[str, flo
 
 
 def slope_lines(slopes: Mapping[str, Estimate], level: float) -> list[str]:
-    """What the judge likes in how an output looks, a line for each feature."""
+    """What the judge likes beside an output's quality, a line for each feature and covariate."""
     lines = []
     for name, slope in slopes.items():
+        first = name == SHOWN_FIRST
         if math.isnan(slope.value):
-            lines.append(f"{name}: too rare to estimate (it differs on fewer than three instructions), not held equal")
+            called = ORDER if first else name
+            lines.append(
+                f"{called}: too rare to estimate (it differs on fewer than three instructions), not held equal"
+            )
             continue
         low, high = slope.interval(level)
         limits = f"{100 * level:g} %: {low:+.2f} to {high:+.2f}"
-        lines.append(f"slope of {name} {slope.value:+.2f} ({limits}) logits for one spread of it")
+        if first:
+            lines.append(f"shown first {slope.value:+.2f} ({limits}) logits for the output that was shown first")
+        else:
+            lines.append(f"slope of {name} {slope.value:+.2f} ({limits}) logits for one spread of it")
     return lines
 
 

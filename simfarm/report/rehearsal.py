@@ -45,7 +45,8 @@ def _made_up(run: AnnotationRun, pairs: Sequence[Comparison], control: str | Non
 
     with closing(AnnotationRun.open(JudgeOptions("random", order=run.judge.order)).results(pairs)) as made_up:
         rows = (annotation.row() for annotation in made_up)
-        verdicts = read_verdicts([("the comparisons", row_columns(rows))], inspection(control))
+        looked = inspection(control)
+        verdicts = read_verdicts([("the comparisons", row_columns(rows, looked))], looked)
     if verdicts is None:
         raise InputError("there is nothing to judge; name output files with rows")
     return verdicts.by(run.judge.name, run.judge.hash)

@@ -144,7 +144,12 @@ RANKED = (
         "what is ranked by (default: win rate over the baseline, bradley-terry where there is none)",
         one_of("win-rate", "bradley-terry", "lottery"),
     ),
-    Option("control", "hold style equal too: length, headers, lists, bold, code, markdown", TEXT, "FEATURES"),
+    Option(
+        "control",
+        "hold equal too: length, headers, lists, bold, code, markdown, order, or NAME (columns NAME_1, NAME_2)",
+        TEXT,
+        "NAMES",
+    ),
     Option("flip_rate", "the share of verdicts known to be flipped by chance, undone in the win rates", FLIP, "E"),
     Option("tau", "beside the lottery, the Nash winner held near the even mixture by this much", NUMBER, "T"),
     Option("human", "human labels of some of the comparisons: the win rate people would give", TEXT, "FILE"),

@@ -15,6 +15,7 @@ from simfarm.errors import InputError
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.leverage import Pulls, pulls
 from simfarm.statistics.logistic import Codes, Fit, Rows, fit_rows, require_connected, unseen
+from simfarm.text.marks import ORDER, SHOWN_FIRST
 from simfarm.text.words import plural
 
 __all__ = [
@@ -30,7 +31,6 @@ __all__ = [
 ELO_CENTRE = 1000.0
 ELO_SCALE = 400 / math.log(10)
 """Elo points of one logit: 400 points are odds of ten to one."""
-SHOWN_FIRST = "shown_first"
 
 _KINDS = {
     "model_1": np.int64,
@@ -113,11 +113,13 @@ class BradleyTerry:
     prior: bool
 
 
-def bradley_terry(matches: Matches, *, drop_ties: bool = False) -> BradleyTerry:
+def bradley_terry(matches: Matches, *, drop_ties: bool = False, unit: float | None = None) -> BradleyTerry:
     """Maximum-likelihood ratings with cluster-sandwich influences.
 
     A tie counts half a win each; `drop_ties` leaves rows with p = 0.5 out, which is a sensitivity check and not an
-    estimate of the same thing. Rows of weight 0 are left out. Raises `InputError` for one model, fewer than two
+    estimate of the same thing. Rows of weight 0 are left out. `unit` is the mean weight of a comparison, where several
+    rows are one (its calls, or samples that share a weight); by default that of a row.
+    Raises `InputError` for one model, fewer than two
     clusters, a disconnected graph (the parts are named), or covariates that cannot be told apart.
     """
     used, ties = _used(matches, drop_ties)
@@ -128,12 +130,13 @@ def bradley_terry(matches: Matches, *, drop_ties: bool = False) -> BradleyTerry:
     if len(ids) < 2:
         raise InputError(f"all comparisons belong to {plural(len(ids), 'instruction')}; an interval needs at least two")
     rows, names = _rows(used, pair)
-    unit = float(rows.weight.mean())
+    unit = float(rows.weight.mean()) if unit is None else unit
+    called = tuple(ORDER if name == SHOWN_FIRST else name for name in names)
     sums = _summed(rows, used.order, n_models)
-    fit = fit_rows(sums, n_models, names, unit=unit)
+    fit = fit_rows(sums, n_models, called, unit=unit)
     if used.features is not None:
         plain = np.concatenate([fit.params, np.zeros(used.features.shape[1])])
-        fit = fit_rows(rows, n_models, names, unit=unit, start=plain)
+        fit = fit_rows(rows, n_models, called, unit=unit, start=plain)
     shared = unseen(fit, n_models, sums.pair, sums.weight, unit)
     estimates = _estimates(fit, _pulls(rows, n_models, fit, cluster, len(ids)), shared, ids, n_models)
     return BradleyTerry(

@@ -1,6 +1,7 @@
-"""Style of answers as covariates: what a judge likes in how an answer looks, taken out of who wins.
+"""Style of answers and other covariates: what a judge likes in how an answer looks, taken out of who wins.
 
-A feature is a signed relative difference, (second − first) / (second + first), scaled by its spread about zero. It is
+A feature is a signed relative difference, (second − first) / (second + first), a covariate of the user's own
+the plain one, scaled by its spread about zero. It is
 never mean-centred: swapping the two answers must turn x into −x, and a centred feature would move part of every
 model's strength into a constant that depends on which side the models happened to be on.
 """
@@ -8,7 +9,7 @@ model's strength into a constant that depends on which side the models happened 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from simfarm.errors import InputError
 from simfarm.statistics.bradley_terry import ELO_SCALE, BradleyTerry, Matches, bradley_terry
 from simfarm.statistics.estimate import Array, Estimate, mean_estimate
 from simfarm.statistics.logistic import Codes
+from simfarm.text.marks import SHOWN_FIRST
 
 __all__ = [
     "ControlledRanking",
@@ -46,8 +48,8 @@ class StyleDifferences:
 
 @dataclass(frozen=True)
 class ControlledRanking:
-    """Bradley-Terry without and with style; `slopes` are those of every feature, NaN where it is too rare to estimate
-    and so not controlled for."""
+    """Bradley-Terry without and with style and order; `slopes` are those of every feature, NaN where it is too
+    rare to estimate and so not controlled for."""
 
     raw: BradleyTerry
     controlled: BradleyTerry
@@ -65,11 +67,14 @@ class ControlledWinRates:
     prior: bool
 
 
-def style_differences(first: Array, second: Array, names: Sequence[str]) -> StyleDifferences:
+def style_differences(
+    first: Array, second: Array, names: Sequence[str], *, covariates: Collection[str] = ()
+) -> StyleDifferences:
     """Signed relative differences, second minus first, of counts (n × K each), scaled by their spread about zero.
 
     Relative, (b − a) / (a + b) and 0 where neither has any, so that one answer with 200 list items does not decide the
-    slope. For slim files, which carry lengths alone, pass those as the one column of `length`.
+    slope. For slim files, which carry lengths alone, pass those as the one column of `length`. The `covariates` among
+    the names are no counts: they may be negative, and theirs is the plain difference.
     """
     if first.shape != second.shape or first.shape[1:] != (len(names),):
         raise InputError(f"style counts of shapes {first.shape} and {second.shape} do not fit the names {list(names)}")
@@ -77,6 +82,8 @@ def style_differences(first: Array, second: Array, names: Sequence[str]) -> Styl
         raise InputError("the style of some answers is unknown; control for style needs every text, or every length")
     total = first + second
     relative = np.divide(second - first, total, out=np.zeros_like(total), where=total > 0)
+    own = np.array([name in covariates for name in names], dtype=bool)
+    relative[:, own] = (second - first)[:, own]
     spread = np.sqrt((relative**2).mean(axis=0)) if len(relative) else np.zeros(len(names))
     kept = spread > 0
     relative = relative[:, kept] if not kept.all() else relative
@@ -90,22 +97,43 @@ def style_differences(first: Array, second: Array, names: Sequence[str]) -> Styl
 
 
 def controlled_bradley_terry(
-    matches: Matches, style: StyleDifferences, *, drop_ties: bool = False
+    matches: Matches, style: StyleDifferences, *, drop_ties: bool = False, raw: Matches | None = None
 ) -> ControlledRanking:
-    """Ratings with and without `style`: the second are what the models would have if every pair looked alike.
+    """Ratings with and without `style`: the first are what the models would have if every pair looked alike.
+
+    Where `matches` have an order, how much being shown first helps is held equal too, and `style` may have no feature.
+    Their rows are then calls that share the weight one of a comparison, and `raw` are the comparisons, which are rated
+    without control.
 
     Raises `InputError` as `bradley_terry` does, also where a feature is a fixed trait of each model (one always writes
     lists, the other never), which no statistics can tell from the model's strength. A feature that hardly three
     instructions carry is left out; `InputError` where that is every one.
     """
-    _require_features(style)
-    kept = _frequent(style, np.ones(len(matches.p)) if matches.weight is None else matches.weight, matches.cluster)
-    styled = replace(matches, features=kept.x, feature_names=kept.names)
-    controlled = bradley_terry(styled, drop_ties=drop_ties)
+    weight = np.ones(len(matches.p)) if matches.weight is None else matches.weight
+    covariates = style
+    if matches.order is not None:
+        covariates = replace(
+            style,
+            names=(SHOWN_FIRST, *style.names),
+            x=np.column_stack([matches.order, style.x]),
+            spread=np.append(1.0, style.spread),
+        )
+    _require_features(covariates)
+    kept = _frequent(covariates, weight, matches.cluster)
+    ordered = SHOWN_FIRST in kept.names
+    x, names = (kept.x[:, 1:], kept.names[1:]) if ordered else (kept.x, kept.names)
+    styled = replace(
+        matches,
+        order=matches.order if ordered else None,
+        features=x if names else None,
+        feature_names=names,
+    )
+    unit = None if raw is None else 1.0
+    controlled = bradley_terry(styled, drop_ties=drop_ties, unit=unit)
     return ControlledRanking(
-        raw=bradley_terry(matches, drop_ties=drop_ties),
+        raw=bradley_terry(replace(matches, order=None) if raw is None else raw, drop_ties=drop_ties),
         controlled=controlled,
-        slopes=controlled.slopes | {n: _missing() for n in style.names if n not in kept.names},
+        slopes={name: controlled.slopes.get(name, _missing()) for name in covariates.names},
     )
 
 
@@ -141,7 +169,7 @@ def controlled_win_rates(
         features=kept.x,
         feature_names=kept.names,
     )
-    fitted = bradley_terry(star)
+    fitted = bradley_terry(star, unit=1.0)
     ratings = list(fitted.ratings.values())
     raw = {name: mean_estimate(p[model == m], cluster[model == m]) for m, name in enumerate(models)}
     controlled = dict(raw)

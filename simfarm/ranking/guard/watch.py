@@ -18,7 +18,7 @@ from simfarm.ranking.guard.repeats import Commons, Repeats, Trace, traces
 from simfarm.ranking.guard.suspects import suspects
 from simfarm.text.disguise import readings
 from simfarm.text.harmless import one_line
-from simfarm.text.marks import control_names
+from simfarm.text.marks import FEATURES, control_names, covariate_names
 from simfarm.text.words import plural
 
 __all__ = ["CONSTANT_OUTPUT", "MEANINGS", "NOT_CHECKED", "SPEAKS_TO_JUDGE", "Watch", "flags_of", "inspection"]
@@ -163,6 +163,8 @@ def flags_of(verdicts: Verdicts) -> dict[str, tuple[Flag, ...]]:
 
 
 def inspection(control: str | None = None) -> Inspection:
-    """What is looked for in texts while verdicts are read: signs that outputs cheat, and the features of style that
-    will be held equal (`control`, as in `control_names`). One for each reading; raises `InputError`."""
-    return Inspection(Watch(), control_names(control) if control else ())
+    """What is looked for in texts while verdicts are read: signs that outputs cheat, and the features of style
+    and covariates that will be held equal (`control`, as in `control_names`).
+    One for each reading; raises `InputError`."""
+    names = control_names(control) if control else ()
+    return Inspection(Watch(), tuple(name for name in names if name in FEATURES), covariate_names(names))
