@@ -12,7 +12,9 @@ from scipy.special import expit
 
 import simfarm
 from simfarm.cli import main
+from simfarm.data.covariates import Covariates
 from simfarm.data.frames import frame_verdicts
+from simfarm.data.reading import Columns
 from simfarm.errors import InputError
 from simfarm.ranking import Ratings, control_names, controlled_win_rates, inspection, rate_models
 from simfarm.statistics.bradley_terry import ELO_SCALE
@@ -272,3 +274,13 @@ def test_covariates_are_the_same_from_every_format(tmp_path: Path, kind: str) ->
     pd.testing.assert_frame_equal(found, expected, rtol=1e-9)
     with pytest.raises(InputError, match=r"'speed'.*of the file's own latency"):
         simfarm.evaluate(file, control="speed")
+
+
+def test_the_row_at_fault_is_the_files_own_number_and_the_first() -> None:
+    """Also beyond the rows that are read at once, and where another column is wrong later."""
+    found = Covariates(("latency",))
+    found.add(Columns({"latency_1": [1.0, 2.0], "latency_2": [3.0, 4.0]}, 2))
+    found.add(Columns({"latency_1": [1.0, 2.0, "slow"], "latency_2": [3.0, None, 4.0]}, 3))
+    found.add(Columns({"latency_1": [None], "latency_2": [3.0]}, 1))
+    with pytest.raises(InputError, match=r"v\.csv: row 4 has no 'latency_2'"):
+        found.require("v.csv", {"latency_1", "latency_2"})
