@@ -1,6 +1,7 @@
 """Length control: `joint` on planted truth, both definitions against statsmodels and the published numbers."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from tables import boards_of
 from simfarm.errors import InputError
 from simfarm.ranking import alpaca_eval
 from simfarm.ranking.lengths import _joint
-from simfarm.statistics.length_control import fit_joint, length_feature
+from simfarm.statistics.length_control import SMALL_PANEL_PRIOR_SD, _fit, fit_joint, length_feature
+from simfarm.statistics.marginal import Panel, State
 
 NODES, WEIGHTS = roots_hermitenorm(60)
 THETA = np.linspace(-2.5, 1.2, 20)
@@ -81,9 +83,46 @@ def test_a_near_copy_of_the_baseline_is_not_blown_up() -> None:
     assert fit_joint(p, delta).estimates[-1].value == pytest.approx(p[:, -1].mean(), abs=0.05)
 
 
-def test_panels_of_two_models_converge() -> None:
+def penalised(p: np.ndarray, x: np.ndarray, state: State) -> Callable[[np.ndarray], float]:
+    """Minus the log likelihood of θ, β_m, c, log s_γ with their priors at the state's s_β: γ by 60 fixed nodes."""
+    n, z = p.shape[1], x.mean(axis=1) - x.mean()
+
+    def loss(b: np.ndarray) -> float:
+        theta, slope, between, spread = b[:n], b[n : 2 * n], b[-2], np.exp(b[-1])
+        eta = theta + (between * z)[:, None, None] + spread * NODES[:, None] + (slope * x)[:, None, :]
+        chance = np.exp((p[:, None, :] * eta - np.logaddexp(0, eta)).sum(axis=2)) @ WEIGHTS / WEIGHTS.sum()
+        pooled = slope.sum() / (n + (state.spread_slope / SMALL_PANEL_PRIOR_SD) ** 2)
+        prior = ((slope - pooled) ** 2).sum() / state.spread_slope**2 + (pooled / SMALL_PANEL_PRIOR_SD) ** 2
+        return float(0.5 * (prior + (between / 0.7) ** 2) - np.log(chance).sum())
+
+    return loss
+
+
+@pytest.mark.parametrize("n_clusters", [60, 120])
+def test_two_models_reach_the_highest_likelihood_that_a_general_optimiser_finds(n_clusters: int) -> None:
+    """Five panels of either size; s_γ has the bounds that it has in the fit."""
     rng = np.random.default_rng(13)
-    assert all(fit_joint(*plant(rng, 300, np.array([-1.5, 0.5]))).converged for _ in range(6))
+    for _ in range(5):
+        common = 300 * rng.standard_normal((n_clusters, 1))
+        delta = np.array([-600, 100]) + common + 350 * rng.standard_normal((n_clusters, 2))
+        x = length_feature(delta)
+        eta = np.array([-1.5, 0.7]) - x.mean(axis=1, keepdims=True) + rng.standard_normal((n_clusters, 1)) + 1.5 * x
+        p = rng.binomial(1, expit(eta)).astype(float)
+        state, _, converged = _fit(Panel.of(p, delta), SMALL_PANEL_PRIOR_SD)
+        loss = penalised(p, x, state)
+        bounds = [(None, None)] * 5 + [(np.log(0.01), np.log(5))]
+        options = {"ftol": 1e-13, "gtol": 1e-7}
+        best = minimize(loss, np.zeros(6), method="L-BFGS-B", bounds=bounds, options=options).fun
+        here = np.array([*state.theta, *state.slope, state.between, np.log(state.spread_instruction)])
+        assert converged
+        assert loss(here) < best + 1e-6
+
+
+def test_a_fit_that_did_not_converge_is_said_on_the_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "the length-controlled fit did not converge"
+    assert not any(said in line for line in boards_of(slim(2, 60), length_control=["joint"])[0].warnings)
+    monkeypatch.setattr("simfarm.statistics.length_control._MAX_STEPS", 2)
+    assert any(said in line for line in boards_of(slim(2, 60), length_control=["joint"])[0].warnings)
 
 
 def test_instructions_that_are_harder_where_answers_are_long_do_not_pass_for_a_love_of_length() -> None:

@@ -21,7 +21,9 @@ from simfarm.statistics.estimate import Array
 
 __all__ = ["Panel", "Pass", "State", "length_feature", "look", "pulled", "rates"]
 
-NODES = 15
+_NODES, _NODES_SMALL = 15, 41
+_FEW = 6
+"""Below this many models s_γ may be several logits, and its likelihood needs more nodes."""
 _BLOCK = 1 << 18
 """Most numbers in one array over (instruction, node, model)."""
 _SPARSE = 4
@@ -94,12 +96,11 @@ class Panel:
 
 @dataclass(frozen=True)
 class State:
-    """Parameters: θ (M,), β_m (M,), c, pooled β, s_γ, s_β."""
+    """Parameters: θ (M,), β_m (M,), c, s_γ, s_β."""
 
     theta: Array
     slope: Array
     between: float
-    pooled: float
     spread_instruction: float
     spread_slope: float
 
@@ -263,7 +264,7 @@ def _products(panel: Panel, rows: slice, lines: Array, of_spread: Array) -> Arra
 
 
 def _blocks(panel: Panel, state: State, near: Array | None) -> Iterator[_Block]:
-    nodes = roots_hermitenorm(NODES)
+    nodes = roots_hermitenorm(_NODES_SMALL if panel.n_models < _FEW else _NODES)
     theta, slope = np.append(state.theta, 0.0), np.append(state.slope, 0.0)
     width = panel.model.shape[1] if panel.sparse else panel.n_models
     step = max(1, _BLOCK // (len(nodes[0]) * (2 * width + 2)))
