@@ -1,6 +1,7 @@
 """Length control: `joint` on planted truth, both definitions against statsmodels and the published numbers."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from tables import boards_of
 from simfarm.errors import InputError
 from simfarm.ranking import alpaca_eval
 from simfarm.ranking.lengths import _joint
-from simfarm.statistics.length_control import fit_joint, length_feature
+from simfarm.statistics.length_control import SMALL_PANEL_PRIOR_SD, _fit, fit_joint, length_feature
+from simfarm.statistics.marginal import Panel, State
 
 NODES, WEIGHTS = roots_hermitenorm(60)
 THETA = np.linspace(-2.5, 1.2, 20)
@@ -81,9 +83,47 @@ def test_a_near_copy_of_the_baseline_is_not_blown_up() -> None:
     assert fit_joint(p, delta).estimates[-1].value == pytest.approx(p[:, -1].mean(), abs=0.05)
 
 
-def test_panels_of_two_models_converge() -> None:
+def penalised(p: np.ndarray, x: np.ndarray, state: State) -> Callable[[np.ndarray], float]:
+    """Minus the log likelihood of θ, β_m, c_m, log s_γ with their priors at the state's s_β: γ by 60 fixed nodes."""
+    n, z = p.shape[1], x.mean(axis=1) - x.mean()
+
+    def loss(b: np.ndarray) -> float:
+        theta, slope, between, spread = b[:n], b[n : 2 * n], b[2 * n : -1], np.exp(b[-1])
+        eta = theta + spread * NODES[:, None] + (z[:, None] * between + slope * x)[:, None, :]
+        chance = np.exp((p[:, None, :] * eta - np.logaddexp(0, eta)).sum(axis=2)) @ WEIGHTS / WEIGHTS.sum()
+        pooled = slope.sum() / (n + (state.spread_slope / SMALL_PANEL_PRIOR_SD) ** 2)
+        prior = ((slope - pooled) ** 2).sum() / state.spread_slope**2 + (pooled / SMALL_PANEL_PRIOR_SD) ** 2
+        prior += between @ np.linalg.solve(0.49 * (np.ones((n, n)) + np.eye(n)), between)
+        return float(0.5 * prior - np.log(chance).sum())
+
+    return loss
+
+
+@pytest.mark.parametrize("n_clusters", [60, 120])
+def test_two_models_reach_the_highest_likelihood_that_a_general_optimiser_finds(n_clusters: int) -> None:
+    """Five panels of either size; s_γ has the bounds that it has in the fit."""
     rng = np.random.default_rng(13)
-    assert all(fit_joint(*plant(rng, 300, np.array([-1.5, 0.5]))).converged for _ in range(6))
+    for _ in range(5):
+        common = 300 * rng.standard_normal((n_clusters, 1))
+        delta = np.array([-600, 100]) + common + 350 * rng.standard_normal((n_clusters, 2))
+        x = length_feature(delta)
+        eta = np.array([-1.5, 0.7]) - x.mean(axis=1, keepdims=True) + rng.standard_normal((n_clusters, 1)) + 1.5 * x
+        p = rng.binomial(1, expit(eta)).astype(float)
+        state, _, converged = _fit(Panel.of(p, delta), SMALL_PANEL_PRIOR_SD)
+        loss = penalised(p, x, state)
+        bounds = [(None, None)] * 6 + [(np.log(0.01), np.log(5))]
+        options = {"ftol": 1e-13, "gtol": 1e-7}
+        best = minimize(loss, np.zeros(7), method="L-BFGS-B", bounds=bounds, options=options).fun
+        here = np.array([*state.theta, *state.slope, *state.between, np.log(state.spread_instruction)])
+        assert converged
+        assert loss(here) < best + 1e-6
+
+
+def test_a_fit_that_did_not_converge_is_said_on_the_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "the length-controlled fit did not converge"
+    assert not any(said in line for line in boards_of(slim(2, 60), length_control=["joint"])[0].warnings)
+    monkeypatch.setattr("simfarm.statistics.length_control._MAX_STEPS", 2)
+    assert any(said in line for line in boards_of(slim(2, 60), length_control=["joint"])[0].warnings)
 
 
 def test_instructions_that_are_harder_where_answers_are_long_do_not_pass_for_a_love_of_length() -> None:
@@ -99,6 +139,19 @@ def test_instructions_that_are_harder_where_answers_are_long_do_not_pass_for_a_l
     assert fit.slopes == pytest.approx(np.full(6, 1.5), abs=0.25)
     truth = expit(theta[:, None] + np.sqrt(1.36) * NODES) @ WEIGHTS / WEIGHTS.sum()
     assert np.abs([e.value for e in fit.estimates] - truth).max() < 0.04
+
+
+def test_a_strong_model_with_a_c_of_its_own_does_not_bend_the_slopes_of_weak_ones() -> None:
+    """Where answers are long, the four models that win a tenth find it easier, the one that wins most harder."""
+    rng = np.random.default_rng(16)
+    common = rng.standard_normal((2000, 1))
+    x = length_feature(delta := 300 * common + 300 * rng.standard_normal((2000, 5)))
+    z = x.mean(axis=1, keepdims=True) - x.mean()
+    theta, c = np.array([-2.5, -2.5, -2.5, -2.5, 1]), np.array([1.2, 1.2, 1.2, 1.2, -1.2])
+    p = rng.binomial(1, expit(theta + c * z + rng.standard_normal((2000, 1)) + 1.2 * x)).astype(float)
+    fit = fit_joint(p, delta)
+    assert fit.slopes == pytest.approx(np.full(5, 1.2), abs=0.3)
+    assert fit.between == pytest.approx(0.72, abs=0.3)
 
 
 def test_the_pooled_slope_has_the_models_as_units_from_twenty_on() -> None:
@@ -123,20 +176,21 @@ def test_a_small_panel_is_the_penalised_marginal_likelihood_of_a_general_optimis
     fit = fit_joint(p, delta)
 
     def of_nodes(b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        level = b[:3] + (b[6] * z)[:, None, None] + np.exp(b[8]) * NODES[:, None]
+        level = b[:3] + (z[:, None] * b[6:9])[:, None, :] + np.exp(b[10]) * NODES[:, None]
         eta = level + (b[3:6] * x)[:, None, :]
         chance = np.exp((p[:, None, :] * eta - np.logaddexp(0, eta)).sum(axis=2)) * WEIGHTS / WEIGHTS.sum()
         return level, chance
 
     def loss(b: np.ndarray) -> float:
-        prior = ((b[3:6] - b[7]) ** 2).sum() / fit.spread_slope**2 + (b[7] / 2) ** 2 + (b[6] / 0.7) ** 2
+        prior = ((b[3:6] - b[9]) ** 2).sum() / fit.spread_slope**2 + (b[9] / 2) ** 2
+        prior += ((b[6:9] - b[11]) ** 2).sum() / 0.49 + b[11] ** 2 / 0.49
         return float(0.5 * prior - np.log(of_nodes(b)[1].sum(axis=1)).sum())
 
-    oracle = minimize(loss, np.zeros(9), tol=1e-9).x
-    assert abs(oracle[6]) > 0.3  # c has something to do
+    oracle = minimize(loss, np.zeros(12), tol=1e-9).x
+    assert abs(oracle[11]) > 0.3  # c has something to do
     assert fit.slopes == pytest.approx(oracle[3:6], abs=2e-3)
-    assert fit.between == pytest.approx(oracle[6], abs=2e-3)
-    assert fit.spread_instruction == pytest.approx(np.exp(oracle[8]), abs=2e-3)
+    assert fit.between == pytest.approx(oracle[6:9].mean(), abs=2e-3)
+    assert fit.spread_instruction == pytest.approx(np.exp(oracle[10]), abs=2e-3)
     level, chance = of_nodes(oracle)
     rate = (expit(level) * (chance / chance.sum(axis=1, keepdims=True))[:, :, None]).sum(axis=1).mean(axis=0)
     assert [e.value for e in fit.estimates] == pytest.approx(rate, abs=1e-3)

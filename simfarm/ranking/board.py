@@ -25,7 +25,7 @@ from simfarm.ranking.table import COLUMNS, PLACES, barely_met, best_first, board
 from simfarm.ranking.units import Units, find_baseline, units_of
 from simfarm.ranking.winrate import breakdown, win_rates
 from simfarm.statistics.estimate import Estimate
-from simfarm.statistics.length_control import SMALL_PANEL
+from simfarm.statistics.marginal import SMALL_PANEL
 from simfarm.statistics.tiers import power
 
 __all__ = ["COLUMNS", "Board", "boards"]

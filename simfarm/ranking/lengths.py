@@ -12,7 +12,8 @@ import pandas as pd
 from simfarm.ranking import alpaca_eval
 from simfarm.settings import spelled
 from simfarm.statistics.estimate import Array, Estimate
-from simfarm.statistics.length_control import SMALL_PANEL, JointFit, fit_joint
+from simfarm.statistics.length_control import JointFit, fit_joint
+from simfarm.statistics.marginal import SMALL_PANEL
 from simfarm.text.words import plural
 
 __all__ = ["LENGTH_CONTROLS", "EqualLength", "Slope", "equal_length"]

@@ -1,21 +1,24 @@
 """Length-controlled win rate by one logistic model over all models at once (`joint`), on any instructions.
 
-    logit P(model m preferred on instruction i) = θ_m + c · z_i + γ_i + β_m · x_mi,  γ_i ~ N(0, s_γ²),  β_m ~ N(β, s_β²)
+    logit P(model m preferred on instruction i) = θ_m + c_m · z_i + γ_i + β_m · x_mi
+    γ_i ~ N(0, s_γ²),  β_m ~ N(β, s_β²),  c_m ~ N(c, .7²)
 
 with x_mi = tanh(Δlength / scale of that model's Δlength), which is 0 at equal length, and z_i the panel's mean x on the
 instruction, less its mean over the instructions. What is reported is the mean over instructions of
-σ(θ_m + c·z_i + γ_i): the win rate had both answers been of one length. Soft preferences enter as quasi-binomial
+σ(θ_m + c_m · z_i + γ_i): the win rate had both answers been of one length. Soft preferences enter as quasi-binomial
 responses.
 
 Why one joint model: a length slope fitted to one weak model alone is nearly unidentified (it wins only where it happens
 to be long) and runs away; the slope that the panel shares holds it. Why c (Mundlak 1978, Econometrica 46): instructions
 on which the models are long are also easier or harder for them; without c that is taken for the judge's love of length,
-and more so the fewer models there are. Both variances are found by marginal likelihood. γ is integrated out by adaptive
-Gauss-Hermite quadrature, because plugging in its mode, the usual shortcut, pulls every win rate away from one half; the
-slopes, each backed by a whole column of verdicts, by Laplace's approximation.
+and more so the fewer models there are. Why a c_m for each (below 20 models; one c for all from there on): that of a
+model near one half, whose verdicts say most, would be forced on weak ones, and their slopes run up against it. Both
+variances are found by marginal likelihood. γ is integrated out by adaptive Gauss-Hermite quadrature, because plugging
+in its mode, the usual shortcut, pulls every win rate away from one half; the slopes, each backed by a whole column of
+verdicts, by Laplace's approximation.
 
 Small panels say little of c, β and s_β. c has the prior N(0, .7²) always, and below 20 models β has N(0, 2²) and s_β a
-Rayleigh density with its mode at .5. The two numbers were chosen on 16 real models and tried on 15 others; what a
+Rayleigh density with its mode at .5. The numbers were chosen on 16 real models and tried on 15 others; what a
 prior adds to an estimate's uncertainty is in its `shared` terms.
 """
 
@@ -25,28 +28,30 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from simfarm.errors import InputError
 from simfarm.statistics.estimate import Array, Estimate
-from simfarm.statistics.marginal import Panel, Pass, State, length_feature, look, pulled, rates
+from simfarm.statistics.marginal import SMALL_PANEL, Panel, Pass, State, length_feature, look, pulled, rates
 
 __all__ = ["JointFit", "fit_joint", "length_feature"]
 
-SMALL_PANEL = 20
 SMALL_PANEL_PRIOR_SD = 2.0
-"""Below 20 models the pooled slope has the stated prior N(0, 2²)."""
+"""Below `SMALL_PANEL` models the pooled slope has the stated prior N(0, 2²)."""
 
 _MAX_STEPS = 40
 _TOLERANCE = 1e-6
-_MIN_SPREAD, _MAX_SPREAD = 0.01, 20.0
-"""Bounds of s_γ and s_β: at nought the formulas divide by it, and a hundredth of a logit is nought; with 20 logits all
-models win or all lose an instruction."""
-_TURNS = 3
-"""Newton steps after which s_β stays: in a small panel two values of it can each lead to the other."""
-_CLOSE = 1e-4
-"""A step of log s_γ that moves no rate."""
-_BETWEEN_SD = 0.7
-"""c has the stated prior N(0, .7²)."""
+_MIN_SPREAD, _MAX_SPREAD = 0.01, 5.0
+"""Bounds of s_γ and s_β: at nought the formulas divide by it, and a hundredth of a logit is nought; with five logits
+nearly all models win or nearly all lose an instruction. Where one of two models wins next to nothing, the likelihood is
+flat from there on, and the quadrature cannot follow it."""
+_HALVINGS = 12
+_CLOSE, _CLOSE_SLOPE = 1e-4, 1e-3
+"""Steps of log s_γ and of log s_β that move no rate."""
+_LONGEST = 0.7
+"""Longest step of either: a Newton step from a flat place would end at a bound."""
+_BETWEEN_SD, _OWN_SD = 0.7, 0.7
+"""c has the stated prior N(0, .7²), and a model's own c N(c, .7²): as wide, as nothing says otherwise."""
 _SPREAD_MODE = 0.5
 """Below 20 models s_β has the density s · exp(−s² / (2 · .5²)): two or three slopes do not say how far slopes differ,
 and neither nought nor the three logits that their likelihood may find is a spread to trust."""
@@ -57,9 +62,9 @@ class JointFit:
     """A fitted panel of M models on G clusters.
 
     `estimates[m]` is the length-controlled win rate as a fraction; `slopes` (M,) are β_m; `pooled` is the panel's β
-    with the models as its units (Hartung-Knapp, t with M − 1 degrees of freedom); `between` is c, `spread_slope` s_β,
-    `spread_instruction` s_γ. `thin_side` is the smaller of the shares of length differences above and below nought.
-    `converged` is false where the search for s_γ did not end.
+    with the models as its units (Hartung-Knapp, t with M − 1 degrees of freedom); `between` is the mean of c_m,
+    `spread_slope` s_β, `spread_instruction` s_γ. `thin_side` is the smaller of the shares of length differences above
+    and below nought. `converged` is false where a search did not end.
     """
 
     estimates: list[Estimate]
@@ -92,7 +97,7 @@ def fit_joint(p: Array, delta: Array) -> JointFit:
         estimates=_influences(panel, last, state, prior),
         slopes=state.slope,
         pooled=_pooled_over_models(last, state),
-        between=state.between,
+        between=float(state.between.mean()),
         spread_slope=state.spread_slope,
         spread_instruction=state.spread_instruction,
         thin_side=min(above, below),
@@ -101,64 +106,91 @@ def fit_joint(p: Array, delta: Array) -> JointFit:
 
 
 def _fit(panel: Panel, prior: float) -> tuple[State, Pass, bool]:
-    """(the fit, the pass at it, whether it converged): s_γ by a search in one dimension, all else at each
-    s_γ by Newton's method.
+    """(the fit, the pass at it, whether it converged): s_β is where the marginal likelihood of the slopes about the
+    fit at that s_β is highest, all else is at its most likely given s_β.
 
-    Given s_γ and s_β the likelihood is log-concave in all that is left, so that Newton's method cannot fail; the score
-    of log s_γ changes sign where the profile likelihood is highest, and a bracket about that cannot be left. Newton on
-    all parameters at once, which is what one would do first, stops far from it on panels of two models.
+    Two searches, one in the other, each in a bracket that cannot be left and is halved from the twentieth step on, so
+    that both end. With s_β moving while s_γ is sought, as one would do first, neither score has a zero to find.
     """
     rate = np.clip(panel.by_model(panel.y) / panel.by_model(panel.weight), 1e-6, 1 - 1e-6)
-    state = State(np.log(rate / (1 - rate)), np.zeros(panel.n_models), 0.0, 0.0, 1.0, 1.0)
-    low, high = math.log(_MIN_SPREAD), math.log(_MAX_SPREAD)
-    state, current = _settled(panel, state, None, prior, 0.1)
-    converged = False
-    for _ in range(_MAX_STEPS):
-        at, score = math.log(state.spread_instruction), float(current.score[-1])
-        low, high = (at, high) if score > 0 else (low, at)
-        step, along = _spread_step(current, state, prior, score)
-        if not low < at + step < high:
-            end = high if score > 0 else low
-            step, along = (math.copysign(min(abs(end - at) / 2, 2.0), end - at), np.zeros_like(along))
-        converged = abs(step) < _CLOSE
+    state = State(np.log(rate / (1 - rate)), np.zeros(panel.n_models), np.zeros(panel.n_between), 1.0, _SPREAD_MODE)
+    low, high, close, converged = math.log(_MIN_SPREAD), math.log(_MAX_SPREAD), 0.1, False
+    current = look(panel, state)
+    for turn in range(_MAX_STEPS):
+        state, current, _ = _most_likely(panel, state, current, prior, close)
+        at = math.log(state.spread_slope)
+        step = math.log(_likely_spread(current, state, prior)) - at
+        low, high = (at, high) if step > 0 else (low, at)
+        step = _kept_inside(at, step, low, high, turn)
+        state = replace(state, spread_slope=math.exp(at + step))
+        converged = abs(step) < _CLOSE_SLOPE
         if converged:
             break
-        state = replace(_moved(state, along), spread_instruction=math.exp(at + step))
-        state, current = _settled(panel, state, current.mode, prior, min(0.1, 0.05 * abs(step)))
-    state, current = _settled(panel, state, current.mode, prior, _TOLERANCE)
+        close = min(close, max(_CLOSE, 0.05 * abs(step)))
+    state, current, ended = _most_likely(panel, state, current, prior, _CLOSE)
+    state, current = _settled(panel, state, current, prior, _TOLERANCE)
+    return state, current, converged and ended
+
+
+def _kept_inside(at: float, step: float, low: float, high: float, turn: int) -> float:
+    """`step`, or half the way to the bracket's end where it would leave the bracket or creeps."""
+    if turn < _MAX_STEPS // 2:
+        step = min(max(step, -_LONGEST), _LONGEST)
+        if low < at + step < high:
+            return step
+    return (high - at if step > 0 else low - at) / 2
+
+
+def _most_likely(panel: Panel, state: State, current: Pass, prior: float, close: float) -> tuple[State, Pass, bool]:
+    """All but s_β at its most likely, log s_γ to within `close`; and whether that was reached.
+
+    Given s_γ and s_β the likelihood is log-concave in all that is left, so that Newton's method cannot fail; the score
+    of log s_γ changes sign where the profile likelihood is highest. Newton on all parameters at once stops far from it
+    on panels of two models.
+    """
+    low, high, converged = math.log(_MIN_SPREAD), math.log(_MAX_SPREAD), False
+    state, current = _settled(panel, state, current, prior, close)
+    for turn in range(_MAX_STEPS):
+        at, score = math.log(state.spread_instruction), float(current.score[-1])
+        low, high = (at, high) if score > 0 else (low, at)
+        newton, across = _spread_step(current, state, prior, score)
+        step = _kept_inside(at, newton, low, high, turn)
+        converged = abs(step) < close
+        state = replace(_moved(state, -across * step), spread_instruction=math.exp(at + step))
+        current = look(panel, state, current.mode)
+        state, current = _settled(panel, state, current, prior, min(close, 0.05 * abs(step)))
+        if converged:
+            break
     return state, current, converged
 
 
 def _spread_step(current: Pass, state: State, prior: float, score: float) -> tuple[float, Array]:
-    """Newton's step of log s_γ on the profile likelihood, and what it means for the others (P − 1,)."""
+    """Newton's step of log s_γ on the profile likelihood, and how much the others (P − 1,) fall as it rises by one."""
     information = current.observed + _slope_prior(state, prior)[0]
-    across = np.linalg.solve(information[:-1, :-1], information[:-1, -1])
+    across = np.asarray(np.linalg.solve(information[:-1, :-1], information[:-1, -1]), dtype=np.float64)
     curvature = float(information[-1, -1] - information[:-1, -1] @ across)
-    step = score / curvature if curvature > 0 else math.copysign(math.inf, score)
-    return step, np.asarray(-across * (step if math.isfinite(step) else 0.0), dtype=np.float64)
+    return (score / curvature if curvature > 0 else math.copysign(_LONGEST, score)), across
 
 
-def _settled(panel: Panel, state: State, near: Array | None, prior: float, close: float) -> tuple[State, Pass]:
-    """θ, β_m and c at the state's s_γ to within `close`; after each of the first steps the slopes' own distribution is
-    set by its marginal likelihood."""
-    current = look(panel, state, near)
-    for turn in range(_MAX_STEPS):
-        if turn < _TURNS:
-            state = _set_slope_prior(current, state, prior)
-        penalty, pull = _slope_prior(state, prior)
-        gradient = (current.score + pull)[:-1]
+def _settled(panel: Panel, state: State, current: Pass, prior: float, close: float) -> tuple[State, Pass]:
+    """θ, β_m and c_m at the state's s_γ and s_β to within `close`, or as near as rounding lets the likelihood rise."""
+    penalty = _slope_prior(state, prior)[0]
+    for _ in range(_MAX_STEPS):
+        gradient = (current.score + _slope_prior(state, prior)[1])[:-1]
         step: Array = np.asarray(np.linalg.solve((current.observed + penalty)[:-1, :-1], gradient), dtype=np.float64)
         largest = float(np.abs(step).max())
         if largest < close:
             break
         step *= min(1.0, 2.0 / largest)
         before = current.loglik + _log_prior(state, prior)
-        for _ in range(30):
+        for _ in range(_HALVINGS):
             trial = _moved(state, step)
             after = look(panel, trial, current.mode)
             if after.loglik + _log_prior(trial, prior) >= before - 1e-9 * abs(before):
                 break
             step = step / 2
+        else:
+            break
         state, current = trial, after
     return state, current
 
@@ -166,12 +198,12 @@ def _settled(panel: Panel, state: State, near: Array | None, prior: float, close
 def _moved(state: State, step: Array) -> State:
     n = len(state.theta)
     theta, slope = state.theta + step[:n], state.slope + step[n : 2 * n]
-    return replace(state, theta=theta, slope=slope, between=state.between + float(step[-1]))
+    return replace(state, theta=theta, slope=slope, between=state.between + step[2 * n :])
 
 
 def _log_prior(state: State, prior: float) -> float:
     """Log density of the slopes and c, up to a constant, at the pooled slope that suits them best."""
-    return 0.5 * float(_slope_prior(state, prior)[1] @ np.concatenate([state.theta, state.slope, [state.between, 0.0]]))
+    return 0.5 * float(_slope_prior(state, prior)[1] @ np.concatenate([state.theta, state.slope, state.between, [0.0]]))
 
 
 def _slope_prior(state: State, prior: float) -> tuple[Array, Array]:
@@ -180,13 +212,21 @@ def _slope_prior(state: State, prior: float) -> tuple[Array, Array]:
     precision = 1 / state.spread_slope**2
     total = n * precision + prior**-2
     block = np.eye(n) * precision - precision**2 / total
-    penalty = np.zeros((2 * n + 2, 2 * n + 2))
+    size = 2 * n + len(state.between) + 1
+    penalty = np.zeros((size, size))
     penalty[n : 2 * n, n : 2 * n] = block
-    penalty[-2, -2] = _BETWEEN_SD**-2
-    pull = np.zeros(2 * n + 2)
+    penalty[2 * n : -1, 2 * n : -1] = of_between = _between_prior(len(state.between))
+    pull = np.zeros(size)
     pull[n : 2 * n] = -block @ state.slope
-    pull[-2] = -state.between * _BETWEEN_SD**-2
+    pull[2 * n : -1] = -of_between @ state.between
     return penalty, pull
+
+
+def _between_prior(n_between: int) -> Array:
+    """Precision (K × K) of c: the panel's is N(0, .7²), and where each model has its own it is N(that, .7²)."""
+    own = _OWN_SD if n_between > 1 else 0.0
+    covariance = _BETWEEN_SD**2 * np.ones((n_between, n_between)) + own**2 * np.eye(n_between)
+    return np.asarray(np.linalg.inv(covariance), dtype=np.float64)
 
 
 def _positive(matrix: Array) -> bool:
@@ -197,36 +237,29 @@ def _positive(matrix: Array) -> bool:
     return True
 
 
-def _set_slope_prior(current: Pass, state: State, prior: float) -> State:
-    """s_β and β that maximise the marginal likelihood of the slopes, to second order about the present fit (Laplace).
+def _likely_spread(current: Pass, state: State, prior: float) -> float:
+    """s_β that maximises the marginal likelihood of the slopes, to second order about the present fit (Laplace).
 
     The slopes' likelihood is that of `_slope_likelihood`. Integrating b over N(β, s²I) and β over its prior (flat: the
     restricted likelihood, which counts the degree of freedom that β costs) leaves one dimension, s.
     """
     values, ones, target = _slope_likelihood(current, state)
 
-    def pooled_and_loglik(spread: float) -> tuple[float, float]:
+    def loglik_of(spread: float) -> float:
         shrink = 1 / (1 + spread**2 * values)
         precision = float((ones**2 * values * shrink).sum()) + prior**-2
         moment = float((ones * target * shrink).sum())
-        fitted = moment / precision
         quadratic = float((target**2 * shrink).sum()) * spread**2 + moment**2 / precision
         loglik = 0.5 * (quadratic + float(np.log(shrink).sum()) - math.log(precision))
         if prior < math.inf:
             loglik += math.log(spread) - 0.5 * (spread / _SPREAD_MODE) ** 2
-        return fitted, loglik
+        return loglik
 
-    grid = np.exp(np.linspace(math.log(_MIN_SPREAD), math.log(20.0), 60))
-    best = int(np.argmax([pooled_and_loglik(s)[1] for s in grid]))
-    low, high = math.log(grid[max(best - 1, 0)]), math.log(grid[min(best + 1, len(grid) - 1)])
-    for _ in range(40):
-        left, right = low + 0.382 * (high - low), low + 0.618 * (high - low)
-        if pooled_and_loglik(math.exp(left))[1] < pooled_and_loglik(math.exp(right))[1]:
-            low = left
-        else:
-            high = right
-    spread = math.exp((low + high) / 2)
-    return replace(state, pooled=pooled_and_loglik(spread)[0], spread_slope=spread)
+    grid = np.linspace(math.log(_MIN_SPREAD), math.log(_MAX_SPREAD), 60)
+    best = int(np.argmax([loglik_of(math.exp(s)) for s in grid]))
+    ends = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    found = minimize_scalar(lambda s: -loglik_of(math.exp(s)), bounds=ends, method="bounded", options={"xatol": 1e-8})
+    return math.exp(float(found.x))
 
 
 def _slope_likelihood(current: Pass, state: State) -> tuple[Array, Array, Array]:
@@ -235,10 +268,12 @@ def _slope_likelihood(current: Pass, state: State) -> tuple[Array, Array, Array]
     n = len(state.slope)
     information = current.observed if _positive(current.observed) else current.complete
     slopes = np.arange(n, 2 * n)
-    others = np.append(np.arange(n), 2 * n)
+    between = np.arange(2 * n, len(current.score) - 1)
+    others = np.append(np.arange(n), between)
     information, score = information.copy(), current.score.copy()
-    information[2 * n, 2 * n] += _BETWEEN_SD**-2
-    score[2 * n] -= state.between * _BETWEEN_SD**-2
+    of_between = _between_prior(len(between))
+    information[np.ix_(between, between)] += of_between
+    score[between] -= of_between @ state.between
     cross = np.linalg.solve(information[np.ix_(others, others)], information[np.ix_(others, slopes)])
     curvature = information[np.ix_(slopes, slopes)] - information[np.ix_(slopes, others)] @ cross
     linear = score[slopes] - cross.T @ score[others] + curvature @ state.slope
@@ -276,25 +311,30 @@ def _influences(panel: Panel, last: Pass, state: State, prior: float) -> list[Es
     """
     expected, slope_of = rates(panel, state, last.mode)
     n_clusters, n = expected.shape
-    size, between, slopes = 2 * n + 3, 2 * n, np.arange(n, 2 * n)
+    size, slopes = panel.size + 1, np.arange(n, 2 * n)
+    between = np.arange(2 * n, 2 * n + panel.n_between)
     precision = state.spread_slope**-2
     information = np.zeros((size, size))
     information[:-1, :-1] = last.observed
-    if not 2 * _MIN_SPREAD < state.spread_instruction < _MAX_SPREAD / 2:
+    if not 2 * _MIN_SPREAD < state.spread_instruction < 0.95 * _MAX_SPREAD:
         # At a bound s_γ is no parameter: nothing moves it.
         information[-2, :], information[:, -2], information[-2, -2] = 0.0, 0.0, 1e12
     information[slopes, slopes] += precision
     information[slopes, -1] -= precision
     information[-1, slopes] -= precision
     information[-1, -1] += n * precision + prior**-2
-    information[between, between] += _BETWEEN_SD**-2
+    of_between = _between_prior(panel.n_between)
+    information[np.ix_(between, between)] += of_between
     gradient = np.zeros((n, size))
     gradient[:, :-1] = slope_of
     moved = np.linalg.solve(information, gradient.T).T
     influence = pulled(panel, last, n_clusters * moved[:, :-1].T)
     value = expected.mean(axis=0)
     influence += expected - value
-    shared = [(moved[:, slopes] - moved[:, -1:]) / state.spread_slope, moved[:, [between]] / _BETWEEN_SD]
+    shared = [
+        (moved[:, slopes] - moved[:, -1:]) / state.spread_slope,
+        moved[:, between] @ np.linalg.cholesky(of_between),
+    ]
     if prior < math.inf:
         shared.append(moved[:, -1:] / prior)
     terms = np.hstack(shared)

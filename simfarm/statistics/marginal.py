@@ -1,6 +1,6 @@
 """The likelihood behind the joint length control: a panel's verdicts, the instructions' effects integrated out.
 
-    logit P(model m preferred on instruction i) = θ_m + c · z_i + γ_i + β_m · x_mi,   γ_i ~ N(0, s_γ²)
+    logit P(model m preferred on instruction i) = θ_m + c_m · z_i + γ_i + β_m · x_mi,   γ_i ~ N(0, s_γ²)
 
 One pass gives the likelihood with its first two derivatives. What a million verdicts cost is here, so the verdicts are
 packed (an instruction that ten of fifty models answered has ten cells, not fifty) and taken in blocks that stay in the
@@ -19,9 +19,13 @@ from scipy.special import expit, roots_hermitenorm
 
 from simfarm.statistics.estimate import Array
 
-__all__ = ["Panel", "Pass", "State", "length_feature", "look", "pulled", "rates"]
+__all__ = ["SMALL_PANEL", "Panel", "Pass", "State", "length_feature", "look", "pulled", "rates"]
 
-NODES = 15
+_NODES, _NODES_SMALL = 15, 41
+_TINY = 6
+"""Below this many models s_γ may be several logits, and its likelihood needs more nodes."""
+SMALL_PANEL = 20
+"""Below this many models each has a c of its own (K = M); from there on one serves all (K = 1)."""
 _BLOCK = 1 << 18
 """Most numbers in one array over (instruction, node, model)."""
 _SPARSE = 4
@@ -86,6 +90,25 @@ class Panel:
         np.put_along_axis(table, np.broadcast_to(model, cells.shape), cells, axis=-1)
         return table[..., : self.n_models]
 
+    @property
+    def size(self) -> int:
+        """How many parameters there are (P)."""
+        return 2 * self.n_models + self.n_between + 1
+
+    @property
+    def few(self) -> bool:
+        """Whether each model has a c of its own."""
+        return self.n_models < SMALL_PANEL
+
+    @property
+    def n_between(self) -> int:
+        """How many c there are (K)."""
+        return self.n_models if self.few else 1
+
+    def by_between(self, of_models: Array) -> Array:
+        """Numbers of the models (… × M) as those of the c (… × K): theirs, or the sum."""
+        return of_models if self.few else of_models.sum(axis=-1, keepdims=True)
+
     def by_model(self, cells: Array) -> Array:
         """Sums (M,) of cells (G × K)."""
         total = np.bincount(self.model.ravel(), cells.ravel(), self.n_models + 1)[: self.n_models]
@@ -94,23 +117,22 @@ class Panel:
 
 @dataclass(frozen=True)
 class State:
-    """Parameters: θ (M,), β_m (M,), c, pooled β, s_γ, s_β."""
+    """Parameters: θ (M,), β_m (M,), c (K,), s_γ, s_β."""
 
     theta: Array
     slope: Array
-    between: float
-    pooled: float
+    between: Array
     spread_instruction: float
     spread_slope: float
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One look at the data. P = 2M + 2: θ, β_m, c, log s_γ.
+    """One look at the data. P = 2M + K + 1: θ, β_m, c, log s_γ.
 
     `loglik` is the log marginal likelihood, `score` (P,) its gradient; `observed` and `complete` (P × P) are the
     information of the verdicts, and what it were with γ known. `pulls` (G × K) are the scores of the θ of the panel's
-    cells, those of the slopes are `pulls · x`, those of c their sums times z, and `spread_pulls` (G,) those of log s_γ.
+    cells, those of the slopes are `pulls · x`, those of c `pulls · z`, and `spread_pulls` (G,) those of log s_γ.
     `mode` (G,) is each γ's most likely value, where the next pass begins to look for it.
     """
 
@@ -159,9 +181,8 @@ def _scaled(delta: Array, model: Codes, n_models: int) -> Array:
 
 def look(panel: Panel, state: State, near: Array | None = None) -> Pass:
     """Likelihood, scores and information at `state`; `near` (G,) are the modes of γ at a state not far off."""
-    n, size = panel.n_models, 2 * panel.n_models + 2
-    loglik, around_zero, observed, curved = 0.0, 0.0, np.zeros((size, size)), np.zeros((2, 3, n + 1))
-    of_between = 0.0
+    n, size = panel.n_models, panel.size
+    loglik, around_zero, observed, curved = 0.0, 0.0, np.zeros((size, size)), np.zeros((3, 3, n + 1))
     pulls, spread_pulls, mode = np.empty_like(panel.y), np.empty(len(panel.y)), np.empty(len(panel.y))
     for block in _blocks(panel, state, near):
         rows = block.rows
@@ -172,19 +193,22 @@ def look(panel: Panel, state: State, near: Array | None = None) -> Pass:
         around_zero += float((block.posterior * block.gamma**2).sum())
         weight = np.einsum("gq,gqk->gk", block.posterior, block.mu * (1 - block.mu))
         at, x, z = panel.model[rows].ravel(), panel.x[rows], panel.z[rows, None]
-        for k, power in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1)):
+        for k, power in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0)):
             curved[k, power] += np.bincount(at, (weight * x**power * z**k).ravel(), n + 1)
-        of_between += float((weight * z**2).sum())
     complete, m = np.zeros((size, size)), np.arange(n)
     complete[m, m], complete[n + m, n + m] = curved[0, 0, :n], curved[0, 2, :n]
     complete[n + m, m] = complete[m, n + m] = curved[0, 1, :n]
-    complete[-2, : 2 * n] = complete[: 2 * n, -2] = curved[1, :2, :n].ravel()
-    complete[-2, -2], complete[-1, -1] = of_between, 2 * around_zero / state.spread_instruction**2
+    c = 2 * n + (m if panel.few else np.zeros_like(m))
+    complete[c, m] = complete[m, c] = curved[1, 0, :n]
+    complete[c, n + m] = complete[n + m, c] = curved[1, 1, :n]
+    np.add.at(complete, (c, c), curved[2, 0, :n])
+    complete[-1, -1] = 2 * around_zero / state.spread_instruction**2
     score = np.concatenate(
         [
             panel.by_model(pulls),
             panel.by_model(pulls * panel.x),
-            [float(panel.z @ pulls.sum(axis=1)), float(spread_pulls.sum())],
+            panel.by_between(panel.by_model(pulls * panel.z[:, None])),
+            [float(spread_pulls.sum())],
         ]
     )
     return Pass(loglik, score, observed + complete, complete, pulls, spread_pulls, mode)
@@ -193,14 +217,14 @@ def look(panel: Panel, state: State, near: Array | None = None) -> Pass:
 def rates(panel: Panel, state: State, near: Array) -> tuple[Array, Array]:
     """(expected win rates at equal length (G × M), the gradient (M × P) of their means over the clusters)."""
     n, m = panel.n_models, np.arange(panel.n_models)
-    expected, gradient = np.empty((len(panel.y), n)), np.zeros((n, 2 * n + 2))
+    expected, gradient = np.empty((len(panel.y), n)), np.zeros((n, panel.size))
     for block in _blocks(panel, state, near):
         _, _, lines, of_spread = _scores(panel, block, state)
         z = panel.z[block.rows]
-        level = expit(state.theta + (state.between * z[:, None] + block.gamma)[:, :, None])
+        level = expit(state.theta + (z[:, None] * state.between)[:, None, :] + block.gamma[:, :, None])
         moved = np.einsum("gq,gqm->gm", block.posterior, level * (1 - level))
         gradient[m, m] += moved.sum(axis=0)
-        gradient[:, -2] += z @ moved
+        gradient[:, 2 * n : -1] += panel.by_between(np.diag(z @ moved)) if panel.few else (z @ moved)[:, None]
         expected[block.rows] = np.einsum("gq,gqm->gm", block.posterior, level)
         level -= expected[block.rows][:, None, :]
         level *= np.sqrt(block.posterior)[:, :, None]
@@ -236,23 +260,24 @@ def _scores(panel: Panel, block: _Block, state: State) -> tuple[Array, Array, Ar
 def _design(panel: Panel, rows: slice, lines: Array, of_spread: Array) -> Array:
     """Scores of all P parameters (g·Q × P) from those of the cells (g × Q × K) and of log s_γ (g × Q)."""
     x = panel.x[rows][:, None, :]
-    parts = [panel.unpacked(rows, lines), panel.unpacked(rows, lines * x), *_of_line(panel, rows, lines, of_spread)]
-    return np.concatenate(parts, axis=2).reshape(-1, 2 * panel.n_models + 2)
+    own = panel.unpacked(rows, lines)
+    parts = [own, panel.unpacked(rows, lines * x), *_of_line(panel, rows, own, of_spread)]
+    return np.concatenate(parts, axis=2).reshape(-1, panel.size)
 
 
 def _of_line(panel: Panel, rows: slice, lines: Array, of_spread: Array) -> tuple[Array, Array]:
-    """Scores of the parameters that all cells of a line share: c and log s_γ, each (g × Q × 1)."""
-    return (lines.sum(axis=2) * panel.z[rows, None])[:, :, None], of_spread[:, :, None]
+    """Scores of c (g × Q × K) and log s_γ (g × Q × 1)."""
+    return panel.by_between(lines) * panel.z[rows, None, None], of_spread[:, :, None]
 
 
 def _products(panel: Panel, rows: slice, lines: Array, of_spread: Array) -> Array:
     """Sum over clusters and nodes of score × scoreᵀ (P × P)."""
-    if not panel.sparse:
+    if panel.few or not panel.sparse:
         design = _design(panel, rows, lines, of_spread)
         return np.asarray(design.T @ design, dtype=np.float64)
     of_line = _of_line(panel, rows, lines, of_spread)
     short = np.concatenate([lines, lines * panel.x[rows][:, None, :], *of_line], axis=2)
-    n, size, model = panel.n_models, 2 * panel.n_models + 2, panel.model[rows]
+    n, size, model = panel.n_models, panel.size, panel.model[rows]
     empty = model == n
     shared = np.tile([2 * n, 2 * n + 1], (len(model), 1))
     places = [np.where(empty, size, model), np.where(empty, size, n + model), shared]
@@ -263,14 +288,18 @@ def _products(panel: Panel, rows: slice, lines: Array, of_spread: Array) -> Arra
 
 
 def _blocks(panel: Panel, state: State, near: Array | None) -> Iterator[_Block]:
-    nodes = roots_hermitenorm(NODES)
+    nodes = roots_hermitenorm(_NODES_SMALL if panel.n_models < _TINY else _NODES)
     theta, slope = np.append(state.theta, 0.0), np.append(state.slope, 0.0)
     width = panel.model.shape[1] if panel.sparse else panel.n_models
     step = max(1, _BLOCK // (len(nodes[0]) * (2 * width + 2)))
     for start in range(0, len(panel.y), step):
         rows = slice(start, start + step)
         model = panel.model[rows]
-        fixed = theta[model] + slope[model] * panel.x[rows] + state.between * panel.z[rows, None]
+        fixed = (
+            theta[model]
+            + slope[model] * panel.x[rows]
+            + np.append(np.broadcast_to(state.between, panel.n_models), 0.0)[model] * panel.z[rows, None]
+        )
         mode = np.zeros(len(model)) if near is None else near[rows]
         yield _quadrature(panel, rows, fixed, mode, spread=state.spread_instruction, rule=nodes)
 
