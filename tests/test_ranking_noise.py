@@ -88,3 +88,10 @@ def test_a_rate_no_noisy_annotator_can_have_is_refused() -> None:
     with pytest.raises(InputError, match=r"0\.950 cannot come from labels of which 0\.25 are flipped"):
         flip_corrected(mean_estimate(p, np.arange(400)), 0.25)
     assert flip_corrected(mean_estimate(p, np.arange(400)), 0.05).value == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("wins", "n", "flip"), [(5, 5, 0.1), (0, 20, 0.05), (0, 10, 0.1)])
+def test_verdicts_that_all_agree_may_come_from_flipped_ones(wins: int, n: int, flip: float) -> None:
+    corrected = flip_corrected(mean_estimate((np.arange(n) < wins).astype(float), np.arange(n)), flip)
+    low, high = corrected.interval()
+    assert low <= round(corrected.value) <= high

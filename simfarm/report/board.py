@@ -62,10 +62,10 @@ def _worth(worth: Mapping[str, float]) -> list[str]:
     """What length is worth in points, on average and at either end: a slope on its own scale says little."""
     if not any(round(points, 1) for points in worth.values()):
         return []
-    if len(worth) == 1:
-        [(model, points)] = worth.items()
-        return [f"length is worth {points:+.1f} points to {model} (win rate − length-controlled)"]
     low, high = min(worth, key=lambda m: worth[m]), max(worth, key=lambda m: worth[m])
+    if round(worth[low], 1) == round(worth[high], 1):
+        whom = low if len(worth) == 1 else "each model"
+        return [f"length is worth {worth[low]:+.1f} points to {whom} (win rate − length-controlled)"]
     mean = sum(worth.values()) / len(worth)
     return [
         f"length is worth {mean:+.1f} points on average (win rate − length-controlled); least {worth[low]:+.1f} "

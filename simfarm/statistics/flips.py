@@ -35,7 +35,9 @@ def flip_corrected(win_rate: Estimate, flip: float, flip_error: float = 0.0) -> 
     if win_rate.n_clusters and not np.isfinite(win_rate.value):
         raise InputError("the win rate is not a number; there is nothing to correct")
     outside = max(flip - win_rate.value, win_rate.value - (1 - flip))
-    if outside > _BEYOND_NOISE * float(np.hypot(win_rate.standard_error, flip_error)) + 1e-12:
+    # verdicts that all agree have no spread of their own; flips alone would give them this much
+    by_flips = np.sqrt(flip * (1 - flip) / max(1, win_rate.n_clusters))
+    if outside > _BEYOND_NOISE * float(np.hypot(np.fmax(win_rate.standard_error, by_flips), flip_error)) + 1e-12:
         raise InputError(
             f"a win rate of {win_rate.value:.3f} cannot come from labels of which {flip:g} are flipped "
             f"(it would lie within {flip:g} and {1 - flip:g}); give the flip rate these annotators had"
