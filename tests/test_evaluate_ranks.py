@@ -375,7 +375,7 @@ def test_known_flips_are_undone_on_the_board(capsys: pytest.CaptureFixture[str])
     assert any("corrected for 25 % of the verdicts" in line for line in found["notes"])
     assert any(line.startswith("bad: corrected beyond 0 or 100") for line in found["notes"])
     for more, told in (
-        (["--flip-rate", "0.45"], "good: a win rate of 0.700 cannot come from labels of which 0.45 are flipped"),
+        (["--flip-rate", "0.45"], "bad: a win rate of 0.200 cannot come from labels of which 0.45 are flipped"),
         (["--flip-rate", "0.1", "--length-control", "joint"], "leave --length-control out"),
         (["--flip-rate", "0.1", "--control", "length"], "leave --control out"),
     ):
