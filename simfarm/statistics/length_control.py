@@ -46,10 +46,10 @@ _MIN_SPREAD, _MAX_SPREAD = 0.01, 5.0
 nearly all models win or nearly all lose an instruction. Where one of two models wins next to nothing, the likelihood is
 flat from there on, and the quadrature cannot follow it."""
 _HALVINGS = 12
-_CLOSE, _CLOSE_SLOPE = 1e-4, 1e-3
-"""Steps of log s_γ and of log s_β that move no rate."""
+_CLOSE, _CLOSE_SLOPE = 1e-4, 5e-4
+"""Steps of log s_γ and of s_β that move no rate."""
 _LONGEST = 0.7
-"""Longest step of either: a Newton step from a flat place would end at a bound."""
+"""Longest step of log s_γ: a Newton step from a flat place would end at a bound."""
 _BETWEEN_SD, _OWN_SD = 0.7, 0.7
 """c has the stated prior N(0, .7²), and a model's own c N(c, .7²): as wide, as nothing says otherwise."""
 _SPREAD_MODE = 0.5
@@ -121,9 +121,9 @@ def _fit(panel: Panel, prior: float) -> tuple[State, Pass, bool]:
         at = math.log(state.spread_slope)
         step = math.log(_likely_spread(current, state, prior)) - at
         low, high = (at, high) if step > 0 else (low, at)
-        step = _kept_inside(at, step, low, high, turn)
+        before, step = state.spread_slope, _kept_inside(at, step, low, high, turn)
         state = replace(state, spread_slope=math.exp(at + step))
-        converged = abs(step) < _CLOSE_SLOPE
+        converged = abs(state.spread_slope - before) < _CLOSE_SLOPE
         if converged:
             break
         close = min(close, max(_CLOSE, 0.05 * abs(step)))
@@ -134,10 +134,8 @@ def _fit(panel: Panel, prior: float) -> tuple[State, Pass, bool]:
 
 def _kept_inside(at: float, step: float, low: float, high: float, turn: int) -> float:
     """`step`, or half the way to the bracket's end where it would leave the bracket or creeps."""
-    if turn < _MAX_STEPS // 2:
-        step = min(max(step, -_LONGEST), _LONGEST)
-        if low < at + step < high:
-            return step
+    if turn < _MAX_STEPS // 2 and low < at + step < high:
+        return step
     return (high - at if step > 0 else low - at) / 2
 
 
@@ -154,7 +152,7 @@ def _most_likely(panel: Panel, state: State, current: Pass, prior: float, close:
         at, score = math.log(state.spread_instruction), float(current.score[-1])
         low, high = (at, high) if score > 0 else (low, at)
         newton, across = _spread_step(current, state, prior, score)
-        step = _kept_inside(at, newton, low, high, turn)
+        step = _kept_inside(at, min(max(newton, -_LONGEST), _LONGEST), low, high, turn)
         converged = abs(step) < close
         state = replace(_moved(state, -across * step), spread_instruction=math.exp(at + step))
         current = look(panel, state, current.mode)
