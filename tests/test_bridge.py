@@ -177,7 +177,6 @@ def test_recorded_judges_hold(benchmark: ModuleType) -> None:
     cells = pd.DataFrame(benchmark.bridged(pair, 30, 60, rng, drawn=False))
     assert cells["coverage"].mean() >= 0.95
     assert cells["coverage"].min() >= 0.88
-    assert cells["sandwich"].min() < 0.75, "the model at 2.6 % is what the interval's ends are for"
     pair = pairs["alpaca_eval_gpt4_turbo_fn → alpaca_eval_cot_gpt4_turbo_fn"]
     by_link = benchmark.linked(pair, 8, 805, 10, rng, drawn=False)
     assert by_link is not None

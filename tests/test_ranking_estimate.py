@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -259,3 +260,49 @@ def test_samples_of_real_verdicts_are_covered(shared_data: Path) -> None:
             for n in (10, 30, 60):
                 low, high = mean_intervals(rng.choice(verdicts, (400, n)), 0.95)
                 assert ((low <= verdicts.mean()) & (verdicts.mean() <= high)).mean() >= 0.93
+
+
+def _adjusting(p: np.ndarray, value: float, spread: float, *, rate: bool = True) -> Estimate:
+    """A value that adjusts the mean of `p`, whose own influences vary by `spread`."""
+    clusters = np.arange(len(p))
+    influence = spread * np.where(clusters % 2, 1.0, -1.0)
+    return Estimate(value, influence, clusters, rate=rate, plain=mean_estimate(p, clusters))
+
+
+def test_a_value_that_adjusts_a_mean_is_no_surer_than_the_mean() -> None:
+    p = (np.arange(20) < 1).astype(float)
+    low, high = mean_estimate(p, np.arange(20)).interval()
+    sure, unsure = _adjusting(p, 0.1, 1e-6), _adjusting(p, 0.1, 2.0)
+    odds = [x / (1 - x) for x in (0.05, low, high, 0.1, *sure.interval())]
+    assert odds[4:] == pytest.approx([odds[1] * odds[3] / odds[0], odds[2] * odds[3] / odds[0]])
+    own = Estimate(0.1, unsure.influence, unsure.clusters)
+    assert unsure.interval()[0] == own.interval()[0] < sure.interval()[0]
+    assert intervals([sure, own, unsure]) == [e.interval() for e in (sure, own, unsure)]
+    assert sure.p_value(0.5) == mean_estimate(p, np.arange(20)).p_value(0.45)
+    # 3 wins apart of 20, at equal length 10 points: the interval is that of the raw difference, moved
+    other = _adjusting((np.arange(20) < 4).astype(float), 0.2, 1e-6)
+    gap, raw = other - sure, mean_estimate((np.arange(20) < 4) - p, np.arange(20), (-1, 1))
+    assert gap.plain is not None
+    assert gap.interval() == pytest.approx([x - 0.05 for x in raw.interval()])
+    assert gap.p_value() == pytest.approx(raw.p_value(0.05))
+
+
+def test_what_adjusts_a_mean_goes_beside_a_plain_mean_on_the_clusters_of_both() -> None:
+    p = (np.arange(40) % 8 < 1).astype(float)
+    adjusting, base = _adjusting(p, 0.2, 1e-6), Estimate(0.5, np.zeros(40), np.arange(40), bounds=(0.5, 0.5))
+    assert (adjusting - base).interval() == pytest.approx(
+        [x + 0.2 - 0.125 - 0.5 for x in mean_estimate(p, np.arange(40)).interval()]
+    )
+    part = mean_estimate(p[:10], np.arange(10))
+    gap = adjusting - replace(part, value=0.3, bounds=None, plain=part)
+    assert gap.plain is not None
+    assert gap.plain.n_clusters == 10
+
+
+def test_terms_of_a_prior_have_degrees_of_freedom_of_their_own() -> None:
+    influence = np.where(np.arange(100) % 2, 1.0, -1.0)
+    one = Estimate(0.5, influence, np.arange(100), shared=np.array([0.1, 0.0]), shared_freedom=2.0)
+    other = Estimate(0.4, influence, np.arange(100), shared=np.array([0.0, 0.1]), shared_freedom=3.0)
+    clusters = 1 / 99
+    assert one.degrees_of_freedom == pytest.approx((clusters + 0.01) ** 2 / (clusters**2 / 99 + 0.01**2 / 2))
+    assert (one - other).degrees_of_freedom == pytest.approx(2.0)  # what the clusters did cancels

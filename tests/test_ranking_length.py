@@ -388,3 +388,16 @@ def test_text_and_slim_positions_agree(shared_data: Path) -> None:
     np.testing.assert_array_equal(
         alpaca_eval.positions(instructions.drop(columns="instruction")), instructions["instruction_id"]
     )
+
+
+@pytest.mark.parametrize("rows", [20, 60])
+def test_length_controlled_rates_of_rare_wins_are_no_surer_than_the_raw_ones(rows: int) -> None:
+    data = slim(3, rows)
+    rare = data["generator_2"] == "m1"
+    data.loc[rare, "preference"] = np.where(np.arange(rare.sum()) < 1, 2.0, 1.0)
+    [board] = boards_of(data)
+    raw, equal = (board.table.set_index("model").loc["m1", [f"{c}_low", f"{c}_high"]] for c in ("win_rate", "lc"))
+    rate = board.table.set_index("model").loc["m1", "length_controlled_winrate"]
+    own = board.lc_estimates["joint"]["m1"]
+    assert own.plain is not None
+    assert (equal["lc_high"] - rate) >= 0.8 * (raw["win_rate_high"] - 100 / rows)

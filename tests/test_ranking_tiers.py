@@ -363,3 +363,17 @@ def test_many_models_are_told_apart_the_same_in_blocks_of_any_size(monkeypatch: 
     exceeded = [(drawn[order[k:]].max(axis=0) >= size[order[k]]).sum() for k in range(len(order))]
     adjusted = np.maximum.accumulate((np.array(exceeded) + 1) / 301)
     np.testing.assert_allclose(whole.p_values[first[order], second[order]], adjusted, atol=1.01 / 301)
+
+
+def test_values_that_adjust_means_are_no_more_apart_than_the_means() -> None:
+    rng = np.random.default_rng(8)
+    p = (rng.random((3, 30)) < 0.1).astype(float)
+    means = [mean_estimate(row, np.arange(30)) for row in p]
+    influence = np.where(np.arange(30) % 2, 1e-6, -1e-6)
+    adjusted = [Estimate(0.2 + 0.1 * m, influence * m, np.arange(30), plain=mean) for m, mean in enumerate(means)]
+    found = tiers(adjusted)
+    assert found.p_values[0, 1] >= (adjusted[1] - adjusted[0]).p_value() > 0.05
+    assert found.tier.tolist() == [1, 1, 1]
+    assert tiers([replace(e, plain=None) for e in adjusted]).tier.tolist() == [3, 2, 1]
+    two = tiers(adjusted[:2])
+    assert two.p_values[0, 1] == pytest.approx((adjusted[1] - adjusted[0]).p_value())

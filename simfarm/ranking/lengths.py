@@ -166,9 +166,13 @@ def _joint(
     clean = [m for m in p.columns if m not in apart]
     panel = clean if clean else list(p.columns)
     joint = _fitted(p, delta, panel, panel, estimates)
+    n_terms = len(joint.estimates[0].shared)
     for model in p.columns.difference(panel):
-        _fitted(p, delta, [*panel, model], [model], estimates)
-    return estimates, joint
+        own = _fitted(p, delta, [*panel, model], [model], estimates).estimates[-1].shared
+        # its priors are another fit's: no term of them is one of the panel's, or of the next one's
+        estimates[str(model)] = replace(estimates[str(model)], shared=np.concatenate([np.zeros(n_terms), own]))
+        n_terms += len(own)
+    return {m: replace(e, plain=raw[m]) if m in raw and e.bounds is None else e for m, e in estimates.items()}, joint
 
 
 def _fitted(
@@ -195,7 +199,8 @@ def _alpaca_eval(
             estimates[str(model)] = raw[str(model)]
             continue
         position, cluster = part["position"].to_numpy(), part["cluster"].to_numpy()
-        estimates[str(model)] = alpaca_eval.fit(p, -part["delta"].to_numpy(), position, cluster, published)
+        fitted = alpaca_eval.fit(p, -part["delta"].to_numpy(), position, cluster, published)
+        estimates[str(model)] = replace(fitted, plain=raw[str(model)])
     return estimates
 
 

@@ -45,9 +45,9 @@ def mean_intervals(x: Array, level: float, low: float = 0.0, high: float = 1.0) 
     return lower, upper
 
 
-def mean_p_values(x: Array, null: float, low: float = 0.0, high: float = 1.0) -> Array:
-    """Two-sided p (B,) of "the mean is `null`" for each row of `x`, as in `mean_intervals`: it is below 1 − level just
-    where the interval at that level leaves `null` out."""
+def mean_p_values(x: Array, null: float | Array, low: float = 0.0, high: float = 1.0) -> Array:
+    """Two-sided p (B,) of "the mean is `null`" (one, or (B,)) for each row of `x`, as in `mean_intervals`: below
+    1 − level just where the interval at that level leaves `null` out."""
     unit, at = _unit(x, low, high), (null - low) / (high - low)
     above = _means(unit) >= at
     turned = np.where(above[:, None], unit, 1 - unit)

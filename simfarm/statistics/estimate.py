@@ -16,7 +16,7 @@ from scipy.special import ndtri, stdtr, stdtrit
 
 from simfarm.statistics.bounded import Array, mean_intervals, mean_p_values
 
-__all__ = ["Array", "Estimate", "intervals", "mean_estimate"]
+__all__ = ["Array", "Estimate", "intervals", "mean_behind", "mean_estimate"]
 
 
 def _no_terms() -> Array:
@@ -35,7 +35,10 @@ class Estimate:
     `bounds` says that the value is a plain mean over the clusters of numbers within them (value + influence are these
     numbers): its interval and p are those of `simfarm.statistics.bounded`, which small and lopsided samples do not
     fool. Any other `rate` gets its interval on the logit scale, so that it never leaves [0, 1], anything else a plain
-    one, both by t with `freedom` degrees of freedom, by default G − 1.
+    one, both by t with `freedom` degrees of freedom, by default G − 1; `shared_freedom` are those of the `shared` terms
+    where they have their own. `plain` is the mean that such a value adjusts (the raw rate behind a length-controlled
+    one): what a sample has not seen of it is not seen of the value either, so that the value's interval is never
+    narrower than the mean's, moved there, and its p never smaller.
     """
 
     value: float
@@ -45,6 +48,8 @@ class Estimate:
     shared: Array = field(default_factory=_no_terms)
     bounds: tuple[float, float] | None = None
     freedom: float = math.nan
+    shared_freedom: float = math.nan
+    plain: Estimate | None = None
 
     @property
     def n_clusters(self) -> int:
@@ -53,7 +58,17 @@ class Estimate:
 
     @property
     def degrees_of_freedom(self) -> float:
-        """`freedom`, or G − 1 where it is not given."""
+        """`freedom`, or G − 1 where it is not given; with a `shared_freedom` Satterthwaite's of the two parts."""
+        own = self._own_freedom
+        if math.isnan(self.shared_freedom):
+            return own
+        n = self.n_clusters
+        parts = np.array([self.influence @ self.influence / max(1, n * (n - 1)), self.shared @ self.shared])
+        squares = float((parts**2 / (max(1.0, own), self.shared_freedom)).sum())
+        return float(parts.sum()) ** 2 / squares if squares > 0 else own
+
+    @property
+    def _own_freedom(self) -> float:
         return self.n_clusters - 1.0 if math.isnan(self.freedom) else self.freedom
 
     @property
@@ -72,6 +87,10 @@ class Estimate:
         At zero variance the sandwich of a rate that is no mean knows nothing: Wilson's interval with n = G stands in.
         (NaN, NaN) below two clusters.
         """
+        return self._not_within(None if self.plain is None else self.plain.interval(level), self._interval(level))
+
+    def _interval(self, level: float) -> tuple[float, float]:
+        """The interval by what the value itself knows."""
         n = self.n_clusters
         if n < 2:
             return math.nan, math.nan
@@ -86,13 +105,28 @@ class Estimate:
             return self.value - quantile * error, self.value + quantile * error
         if error < 1e-12 or not 0 < self.value < 1:
             return _wilson(self.value, n, level)
-        centre = math.log(self.value) - math.log1p(-self.value)
+        centre = _logit(self.value)
         half = quantile * error / (self.value * (1 - self.value))
         return _sigmoid(centre - half), _sigmoid(centre + half)
 
+    def _not_within(self, of_plain: tuple[float, float] | None, own: tuple[float, float]) -> tuple[float, float]:
+        """The interval, which holds that of the mean it adjusts, moved to the value: on the logit scale for a rate."""
+        if of_plain is None or self.plain is None or math.isnan(of_plain[0]):
+            return own
+        if self.rate and 0 < self.value < 1 and 0 < self.plain.value < 1:
+            by = _logit(self.value) - _logit(self.plain.value)
+            low, high = (x if x in (0.0, 1.0) else _sigmoid(_logit(x) + by) for x in of_plain)
+        else:
+            low, high = (x + self.value - self.plain.value for x in of_plain)
+        return min(own[0], low), max(own[1], high)
+
     def p_value(self, null: float = 0.0) -> float:
-        """Two-sided p of value = null: below 1 − level where the interval of a mean leaves `null` out, else a t test.
-        NaN below two clusters."""
+        """Two-sided p of value = null: below 1 − level where the interval of a mean leaves `null` out, else a t test,
+        or the p of the mean it adjusts where that is larger. NaN below two clusters."""
+        if self.plain is not None and self.plain.n_clusters > 1:
+            return max(
+                replace(self, plain=None).p_value(null), self.plain.p_value(null - self.value + self.plain.value)
+            )
         error = self.standard_error
         if math.isnan(error):
             return math.nan
@@ -119,7 +153,8 @@ class Estimate:
         A cluster only one side has still counts, with that side's influence alone, rescaled so that each side keeps
         its own variance; with no cluster in common it is the unpaired difference. Its degrees of freedom are then
         Welch's and Satterthwaite's (1946), of the parts that one side, the other, and both have: 3 clusters beside 805
-        are 3. Of two means on the same clusters it is a mean of differences.
+        are 3. Of two means on the same clusters it is a mean of differences, and so is its `plain` of two values that
+        adjust means, on the clusters that both means have.
         """
         clusters = np.union1d(self.clusters, other.clusters)
         influence = np.zeros(len(clusters))
@@ -133,13 +168,21 @@ class Estimate:
         shared = np.zeros(max(len(self.shared), len(other.shared)))
         shared[: len(self.shared)] += self.shared
         shared[: len(other.shared)] -= other.shared
-        bounds, freedom = None, min(self.degrees_of_freedom, other.degrees_of_freedom)
+        bounds, freedom = None, min(self._own_freedom, other._own_freedom)
         if not known.all():
             freedom = _satterthwaite(influence, known, (self, other))
         elif self.bounds is not None and other.bounds is not None:
             bounds = (self.bounds[0] - other.bounds[1], self.bounds[1] - other.bounds[0])
         return Estimate(
-            self.value - other.value, influence, clusters, rate=False, shared=shared, bounds=bounds, freedom=freedom
+            value=self.value - other.value,
+            influence=influence,
+            clusters=clusters,
+            rate=False,
+            shared=shared,
+            bounds=bounds,
+            freedom=freedom,
+            shared_freedom=float(np.fmin(self.shared_freedom, other.shared_freedom)),
+            plain=None if bounds is not None else _plain_difference(self, other),
         )
 
 
@@ -168,14 +211,19 @@ def intervals(estimates: Sequence[Estimate], level: float = 0.95) -> list[tuple[
     for k, e in enumerate(estimates):
         if e.bounds is not None and e.bounds[0] < e.bounds[1] and e.n_clusters > 1:
             means.setdefault(e.bounds, []).append(k)
-        else:
+        elif e.plain is None:
             found[k] = e.interval(level)
+    adjusted = [k for k, e in enumerate(estimates) if e.bounds is None and e.plain is not None]
+    if adjusted:
+        of_plain = intervals([plain for k in adjusted if (plain := estimates[k].plain) is not None], level)
+        for k, limits in zip(adjusted, of_plain, strict=True):
+            found[k] = estimates[k]._not_within(limits, estimates[k]._interval(level))
     for bounds, alike in means.items():
         values = np.full((len(alike), max(estimates[k].n_clusters for k in alike)), np.nan)
         for row, k in zip(values, alike, strict=True):
             row[: estimates[k].n_clusters] = estimates[k]._values[0]
-        limits = zip(*(end.tolist() for end in mean_intervals(values, level, *bounds)), strict=True)
-        found |= dict(zip(alike, limits, strict=True))
+        ends = zip(*(end.tolist() for end in mean_intervals(values, level, *bounds)), strict=True)
+        found |= dict(zip(alike, ends, strict=True))
     return [found[k] for k in range(len(estimates))]
 
 
@@ -183,14 +231,31 @@ def _satterthwaite(influence: Array, known: NDArray[np.bool_], sides: tuple[Esti
     """Degrees of freedom of a difference whose sides have clusters of their own: (Σ Vₖ)² / Σ Vₖ²/νₖ over the parts that
     the one, the other, and both have; a part has its share of the degrees of its side, the fewer of the two for both.
     """
-    rates = [side.degrees_of_freedom / max(1, side.n_clusters) for side in sides]
+    rates = [side._own_freedom / max(1, side.n_clusters) for side in sides]
     total, squares = 0.0, 0.0
     for part, rate in ((known[0] & ~known[1], rates[0]), (known[1] & ~known[0], rates[1]), (known.all(0), min(rates))):
         variance = float(influence[part] @ influence[part])
         if variance > 0:
             total += variance
             squares += variance**2 / (rate * part.sum())
-    return total**2 / squares if squares > 0 else min(side.degrees_of_freedom for side in sides)
+    return total**2 / squares if squares > 0 else min(side._own_freedom for side in sides)
+
+
+def mean_behind(estimate: Estimate) -> Estimate | None:
+    """The plain mean that an estimate is or adjusts, if any."""
+    return estimate if estimate.bounds is not None else estimate.plain
+
+
+def _plain_difference(one: Estimate, other: Estimate) -> Estimate | None:
+    a, b = mean_behind(one), mean_behind(other)
+    if a is None or b is None:
+        return None
+    shared = np.intersect1d(a.clusters, b.clusters)
+    return a.on(shared) - b.on(shared) if len(shared) > 1 else None
+
+
+def _logit(p: float) -> float:
+    return math.log(p) - math.log1p(-p)
 
 
 def _sigmoid(x: float) -> float:

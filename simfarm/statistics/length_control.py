@@ -337,11 +337,10 @@ def _influences(panel: Panel, last: Pass, state: State, prior: float) -> list[Es
         shared.append(moved[:, -1:] / prior)
     terms = np.hstack(shared)
     clusters = np.arange(n_clusters, dtype=np.int64)
-    of_clusters = (influence**2).sum(axis=0) / (n_clusters * max(1, n_clusters - 1))
     of_slopes = (shared[0] ** 2).sum(axis=1)
-    whole = of_clusters + (terms**2).sum(axis=1)
-    freedom = whole**2 / (of_clusters**2 / max(1, n_clusters - 1) + of_slopes**2 / (n - 1))
+    # the priors' terms are known, so that they only add to the degrees of freedom of the slopes'
+    freedom = np.divide((terms**2).sum(axis=1), of_slopes, out=np.ones(n), where=of_slopes > 0) ** 2 * (n - 1)
     return [
-        Estimate(float(value[m]), influence[:, m], clusters, shared=terms[m], freedom=float(freedom[m]))
+        Estimate(float(value[m]), influence[:, m], clusters, shared=terms[m], shared_freedom=float(freedom[m]))
         for m in range(n)
     ]

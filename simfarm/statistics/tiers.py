@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from scipy.special import ndtri, stdtr, stdtrit
 
 from simfarm.errors import InputError
 from simfarm.statistics.bounded import mean_p_values
-from simfarm.statistics.estimate import Array, Estimate
+from simfarm.statistics.estimate import Array, Estimate, mean_behind
 from simfarm.text.words import plural
 
 __all__ = ["Power", "Tiers", "power", "shared_clusters", "tiers"]
@@ -106,12 +106,19 @@ def _pairs(estimates: Sequence[Estimate], root: Array) -> _Pairs:
     first, second = np.triu_indices(len(estimates), 1)
     enough = counts[first, second] >= 2
     first, second = first[enough], second[enough]
-    ends = np.array([(math.nan, math.nan) if e.bounds is None else e.bounds for e in estimates])
+    behind = [mean_behind(e) for e in estimates]
+    ends = np.array([(math.nan, math.nan) if e is None or e.bounds is None else e.bounds for e in behind])
     bounds = np.stack([ends[first, 0] - ends[second, 1], ends[first, 1] - ends[second, 0]], axis=1)
-    means = ~np.isnan(bounds[:, 0])
+    plain = np.array([e.bounds is not None for e in estimates])
+    means = plain[first] & plain[second]
     difference, p, common = np.empty(len(first)), np.empty(len(first)), np.ones(len(first))
     difference[means], p[means] = _mean_pairs(_values(estimates), first[means], second[means], bounds[means])
     difference[~means], p[~means] = _t_pairs(estimates, counts, root, first[~means], second[~means])
+    adjusted = np.flatnonzero(~means & ~np.isnan(bounds[:, 0]))
+    if len(adjusted):
+        values = _values([e if mean is None else mean for e, mean in zip(estimates, behind, strict=True)])
+        pairs = first[adjusted], second[adjusted], bounds[adjusted]
+        p[adjusted] = np.maximum(p[adjusted], _mean_pairs(values, *pairs, difference[adjusted])[1])
     # What two pairs share shrinks with what each shares: too little correlation errs on the careful side.
     size = np.sqrt(np.diag(counts))
     common[means] = (counts[first, second] / (size[first] * size[second]))[means]
@@ -127,8 +134,13 @@ def _values(estimates: Sequence[Estimate]) -> Array:
     return values
 
 
-def _mean_pairs(values: Array, first: Codes, second: Codes, bounds: Array) -> tuple[Array, Array]:
-    """(difference, p) of pairs of plain means, on the clusters both have; `bounds` (P × 2) are those of differences."""
+def _mean_pairs(
+    values: Array, first: Codes, second: Codes, bounds: Array, moved: Array | None = None
+) -> tuple[Array, Array]:
+    """(difference, p) of pairs of plain means, on the clusters both have; `bounds` (P × 2) are those of differences.
+
+    The p is of a difference of 0, were the difference `moved` (P,): of values that adjust the means.
+    """
     difference, p = np.empty(len(first)), np.ones(len(first))
     step = max(1, _VERDICTS_AT_ONCE // values.shape[1])
     for low, high in np.unique(bounds, axis=0):
@@ -138,7 +150,8 @@ def _mean_pairs(values: Array, first: Codes, second: Codes, bounds: Array) -> tu
             gaps = values[first[part]] - values[second[part]]
             difference[part] = np.nanmean(gaps, axis=1)
             if low < high:
-                p[part] = mean_p_values(gaps, 0.0, low, high)
+                null = 0.0 if moved is None else difference[part] - moved[part]
+                p[part] = mean_p_values(gaps, null, low, high)
     return difference, p
 
 
@@ -149,12 +162,13 @@ def _t_pairs(
     value = np.array([e.value for e in estimates])
     difference = value[first] - value[second]
     size = np.diag(counts)
-    if (counts == size).all():
+    if (counts == size).all() and all(math.isnan(e.shared_freedom) for e in estimates):
         error = np.linalg.norm(root[first] - root[second], axis=1)
         freedom = np.array([e.degrees_of_freedom for e in estimates])
         freedom, n = np.minimum(freedom[first], freedom[second]), size[first]
     else:
-        gaps = [estimates[a] - estimates[b] for a, b in zip(first, second, strict=True)]
+        alone = [replace(e, plain=None) for e in estimates]
+        gaps = [alone[a] - alone[b] for a, b in zip(first, second, strict=True)]
         error, freedom, n = (
             np.array([getattr(gap, what) for gap in gaps])
             for what in ("standard_error", "degrees_of_freedom", "n_clusters")
