@@ -370,7 +370,7 @@ def test_values_that_adjust_means_are_no_more_apart_than_the_means() -> None:
     p = (rng.random((3, 30)) < 0.1).astype(float)
     means = [mean_estimate(row, np.arange(30)) for row in p]
     influence = np.where(np.arange(30) % 2, 1e-6, -1e-6)
-    adjusted = [Estimate(0.2 + 0.1 * m, influence * m, np.arange(30), plain=mean) for m, mean in enumerate(means)]
+    adjusted = [Estimate(0.2 + 0.05 * m, influence * m, np.arange(30), plain=mean) for m, mean in enumerate(means)]
     found = tiers(adjusted)
     assert found.p_values[0, 1] >= (adjusted[1] - adjusted[0]).p_value() > 0.05
     assert found.tier.tolist() == [1, 1, 1]
