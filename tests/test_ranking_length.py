@@ -216,6 +216,10 @@ def test_a_model_apart_moves_nobody() -> None:
     assert [apart[m].value for m in without] == [without[m].value for m in without]
     assert apart["m3"].value == together["m3"].value
     assert apart["m0"].value != together["m0"].value
+    two, _ = _joint(pd.concat([cells, cells[cells["model"] == "m3"].assign(model="m4")]), {}, {"m3", "m4"})
+    terms = [np.flatnonzero(two[m].shared) for m in ("m0", "m3", "m4")]
+    assert terms[0].max() < terms[1].min()
+    assert terms[1].max() < terms[2].min()
 
 
 def test_the_length_feature_is_scaled_by_the_sample_standard_deviation() -> None:
@@ -334,6 +338,9 @@ def test_published_columns_and_length_control(
     assert (joint - target).abs().mean() <= 1.5
     assert board.panel_size == 32
     assert board.headline == "length_controlled_winrate"
+    # of no model is the adjusted rate surer than the raw one that it adjusts
+    for by_model in board.lc_estimates.values():
+        assert all(by_model[m].plain is board.estimates[m] for m in whole)
 
 
 def test_alpaca_eval_fit_is_the_weighted_logistic_fit_of_statsmodels(
