@@ -8,6 +8,7 @@ import textwrap
 from typing import Any, NoReturn
 
 from simfarm.cli import (
+    agreement,
     annotate,
     compare,
     completion,
@@ -41,6 +42,9 @@ _VERBS = {
         "evaluate": (evaluate, "a leaderboard from annotations, or from outputs (annotates first)"),
         "compare": (compare, "is the difference of two models real?"),
         "rejudge": (rejudge, "does the ranking survive a change of judge?"),
+    },
+    "trust": {
+        "agreement": (agreement, "how far can a judge be trusted? its report card, beside people"),
     },
     "look": {
         "show": (show, "read verdicts as a person does"),
