@@ -34,6 +34,9 @@ _SHARED = (
 )
 _NUMBERS = ("preference", "length_1", "length_2")
 _ASKED = ("instruction", "messages")
+_TAKEN = ("price", "seconds")
+CALLS = ("person", *_TAKEN)
+"""What says of a call who made it and what it took."""
 
 READ = frozenset({*_SHARED, *_NUMBERS, *_ASKED, "output_1", "output_2"})
 """The columns of an annotation file that estimates read, the texts among them."""
@@ -49,7 +52,10 @@ class _WithPairs(frozenset[str]):
 
 def wanted(inspection: Inspection | None) -> frozenset[str]:
     """The columns to read for what is looked for."""
-    return _WithPairs(READ) if inspection is not None and inspection.covariates else READ
+    if inspection is None:
+        return READ
+    read = READ | set(CALLS) if inspection.calls else READ
+    return _WithPairs(read) if inspection.covariates else read
 
 
 _SHOWN = 40
@@ -69,6 +75,7 @@ class Texts:
         self._watch = inspection.watch
         self.features = tuple(name for name in inspection.features if name != "length")
         self.covariates = inspection.covariates
+        self.calls = inspection.calls
         self._styles: dict[int, Sequence[float]] = {0: [math.nan] * len(self.features)}
 
     def asked(self, text: str | None) -> int:
@@ -114,15 +121,17 @@ class Texts:
 
 class Gathered:
     """The rows of one file, without their texts. `present` are its columns, `length` counts its rows, `odd` is the
-    first preference that is no number, with its row (from 0)."""
+    first preference that is no number, with its row (from 0), `odd_taken` the first price or seconds that are none,
+    with the row and the column."""
 
     def __init__(self, texts: Texts) -> None:
         self.present: set[str] = set()
         self.length = 0
         self.odd: tuple[int, Any] | None = None
+        self.odd_taken: tuple[int, str, Any] | None = None
         self._texts = texts
-        self._shared = {name: _Shared() for name in _SHARED}
-        self._numbers: dict[str, list[Floats]] = {name: [] for name in _NUMBERS}
+        self._shared = {name: _Shared() for name in (*_SHARED, *(["person"] if texts.calls else []))}
+        self._numbers: dict[str, list[Floats]] = {name: [] for name in (*_NUMBERS, *(_TAKEN if texts.calls else ()))}
         self.covariates = Covariates(texts.covariates)
         self._asked: dict[str, list[Codes]] = {name: [] for name in _ASKED}
         self._hashes: dict[str, list[Whole]] = {"1": [], "2": []}
@@ -133,11 +142,13 @@ class Gathered:
         self.present |= set(values)
         for name, shared in self._shared.items():
             shared.add(values.get(name), n)
-        for name in _NUMBERS:
+        for name, parts in self._numbers.items():
             numbers, odd = as_numbers(values.get(name), n)
             if name == "preference" and odd is not None and self.odd is None:
                 self.odd = (self.length + odd[0], odd[1])
-            self._numbers[name].append(numbers)
+            if name in _TAKEN and odd is not None and self.odd_taken is None:
+                self.odd_taken = (self.length + odd[0], name, odd[1])
+            parts.append(numbers)
         for name in _ASKED:
             texts = _as_texts(values.get(name), message_text if name == "messages" else str)
             codes = np.full(n, -1) if texts is None else np.fromiter(map(self._texts.asked, texts), np.int32, n)
@@ -184,7 +195,8 @@ class Gathered:
         import pandas as pd
 
         columns: dict[str, Any] = {n: s.column() for n, s in self._shared.items() if n in self.present}
-        columns |= {name: np.concatenate(numbers) for name, numbers in self._numbers.items()}
+        there = {n: parts for n, parts in self._numbers.items() if n in _NUMBERS or n in self.present}
+        columns |= {name: np.concatenate(parts) for name, parts in there.items()}
         columns |= self.covariates.columns()
         for name in self.present & set(_ASKED):
             codes = np.concatenate(self._asked[name])

@@ -57,7 +57,8 @@ class Verdicts:
     and, where a file has them, instruction_id, dataset, category, model, finish_reason_1, finish_reason_2, of the
     instruction and the messages `instruction_sha256` and `instruction_start`, of features that were inspected
     `style_FEATURE_1` and `style_FEATURE_2`, of covariates `covariate_NAME_1` and
-    `covariate_NAME_2`. `flags` says what was found in each generator's texts, if there were any.
+    `covariate_NAME_2`, and where calls are looked at `person`, `price` and `seconds`. `flags` says what was found in
+    each generator's texts, if there were any.
     """
 
     table: pd.DataFrame
@@ -178,6 +179,11 @@ def _normal(gathered: Gathered, source: str) -> pd.DataFrame:
     if not {"instruction", "instruction_id", "messages"} & gathered.present:
         raise InputError(f"{source}: lacks both 'instruction' and 'instruction_id'; one must say what was asked")
     gathered.covariates.require(source, gathered.present - READ)
+    if gathered.odd_taken is not None:
+        row, column, value = gathered.odd_taken
+        raise InputError(
+            f"{source}: row {row + 1} has the {column} {value!r}, which is no number; mend it or leave it empty"
+        )
     table = gathered.frame()
     table["preference"] = _preference(table["preference"].to_numpy(), gathered.odd, source)
     for column, default in NAMES.items():
