@@ -59,6 +59,7 @@ def generate(
     tpm: float | None = None,
     budget: float | None = None,
     price: tuple[float, float] | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """What a model answers to each instruction, `n` answers each; one row per output, in input order.
 
@@ -93,7 +94,7 @@ def _generated(inputs: Sources, model: str | Backend, sampling: Sampling, given:
     from simfarm.runs.generation import GenerationRun
 
     run = GenerationRun.open(model, sampling, running_in(given), generator=given["generator"], system=given["system"])
-    with opened(inputs) as (sources, _):
+    with opened(inputs, columns=given["columns"]) as (sources, _):
         instructions = instructions_for(sources, given["limit"])
     rows = collected(lambda: rows_of(run.results(instructions)))
     tell_all(run.closing_lines(), bad=bool(run.tallies.missing))
@@ -125,23 +126,24 @@ def annotate(
     price: tuple[float, float] | None = None,
     store: str | os.PathLike[str] | None = None,
     retry_unparseable: bool = False,
+    columns: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Ask a judge which outputs are better; one row per call, in input order (the columns of an annotation file).
 
     `inputs` are outputs (then `baseline` is a source of its own or a generator's name) or comparisons: a path (also a
     glob, a folder, `-`), a list or iterator of dicts, a table of pandas, polars, pyarrow or datasets, or a list of any
-    of these. `judge` is a name or a file, by default the embedded one; `model` is `openai/…`, `anthropic/…`,
-    `litellm/…`, `replay/FILE`, a model on this machine (as in `generate`), or one opened with `open_model`.
-    `max_tokens`, `temperature`, `top_p` and `effort` (how much a model thinks: none, low, medium …) replace the judge's
-    own, and so change its hash. `limit` keeps the first N instructions. `budget` is in US dollars, `price` (IN, OUT) in
-    dollars a million tokens, `timeout` in seconds, `rpm` and `tpm` a minute; `engine_args` are the options of a model
-    in this process.
+    of these; `columns` says what theirs are called, {our name: their name}. `judge` is a name or a file, by default
+    the embedded one; `model` is `openai/…`, `anthropic/…`, `litellm/…`, `replay/FILE`, a model on this machine (as in
+    `generate`), or one opened with `open_model`. `max_tokens`, `temperature`, `top_p` and `effort` (how much a model
+    thinks: none, low, medium …) replace the judge's own, and so change its hash. `limit` keeps the first N
+    instructions. `budget` is in US dollars, `price` (IN, OUT) in dollars a million tokens, `timeout` in seconds, `rpm`
+    and `tpm` a minute; `engine_args` are the options of a model in this process.
 
     Raises `InputError` for bad input and for an option that would do nothing, `ProviderError` when the provider refuses
     every call; a call that fails, or that the budget did not allow, is a row with status `error`.
     """
     given = dict(locals())
-    with opened(inputs, baseline) as (sources, (base,)):
+    with opened(inputs, baseline, columns=columns) as (sources, (base,)):
         run, pairs = opened_run(sources, base, given)
         _introduce(run)
         return annotated(run, pairs)
@@ -211,6 +213,7 @@ def select(
     price: tuple[float, float] | None = None,
     store: str | os.PathLike[str] | None = None,
     retry_unparseable: bool = False,
+    columns: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Choose one of n samples: the chosen rows of a file or table of outputs, as outputs of a generator of their own.
 
@@ -230,7 +233,8 @@ def _selected(given: Mapping[str, Any]) -> pd.DataFrame:
     names = ("method", "n", "by", "rivals", "score", "seed", "generator", "gold", "level", "limit", "allow_missing")
     template = None if given["chat_template"] is None else os.fspath(given["chat_template"])
     judging, running = judging_in(given), running_in(given)
-    with opened(given["inputs"], given["baseline"], template) as (sources, (baseline, template)):
+    beside = (given["baseline"], template)
+    with opened(given["inputs"], *beside, columns=given["columns"]) as (sources, (baseline, template)):
         if len(sources) != 1:
             raise InputError(f"the input is {len(sources)} files; select takes one")
         choice = Choice(

@@ -16,13 +16,14 @@ __all__ = ["read", "write"]
 
 
 @nearest_named
-def read(inputs: Sources) -> list[Row]:
+def read(inputs: Sources, *, columns: Mapping[str, str] | None = None) -> list[Row]:
     """The rows of files or tables, each a dict of named columns; a missing value is None.
 
-    `inputs` are as in `annotate`: paths of every format (also `.gz`, `.zst`, a glob, a folder, `hf://…`) or tables.
+    `inputs` are as in `annotate`: paths of every format (also `.gz`, `.zst`, a glob, a folder, `hf://…`) or tables;
+    `columns` says what theirs are called, {our name: their name}.
     Raises `InputError` for what cannot be read, with the file, the row and the remedy.
     """
-    with opened(inputs) as (sources, _):
+    with opened(inputs, columns=columns) as (sources, _):
         return [row for position, source in enumerate(sources, 1) for row in named_rows(source, position)[1]]
 
 

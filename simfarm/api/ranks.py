@@ -64,6 +64,7 @@ def evaluate(
     price: tuple[float, float] | None = None,
     store: str | os.PathLike[str] | None = None,
     retry_unparseable: bool = False,
+    columns: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """The leaderboard as a DataFrame, all annotators' one below the other; the columns are those of `-o board.csv`.
 
@@ -109,6 +110,7 @@ def evaluation(
     price: tuple[float, float] | None = None,
     store: str | os.PathLike[str] | None = None,
     retry_unparseable: bool = False,
+    columns: Mapping[str, str] | None = None,
 ) -> Evaluation:
     """What every annotator says: boards, rates at equal style and as people would judge, places, warnings.
 
@@ -141,7 +143,8 @@ def _evaluation(given: Mapping[str, Any]) -> Evaluation:
     # values that cannot be are refused before anything is read
     judging_in(given), running_in(given)
     options = RankingOptions.of(**{option.name: given[option.name] for option in RANKING if option.name in given})
-    with opened(given["inputs"], options.baseline, options.human, options.panel) as (sources, (baseline, human, panel)):
+    beside = (options.baseline, options.human, options.panel)
+    with opened(given["inputs"], *beside, columns=given["columns"]) as (sources, (baseline, human, panel)):
         options = replace(options, baseline=baseline, human=human, panel=panel)
         read, labels = verdicts_in(sources, options), labels_in(options)
         if read is None:
@@ -180,6 +183,7 @@ def compare(
     panel: Source | None = None,
     level: float = 0.95,
     mix_judges: bool = False,
+    columns: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Is the difference of two models real? One row for each annotator, raw and under each length control.
 
@@ -197,7 +201,7 @@ def compare(
     options = RankingOptions.of(
         length_control=length_control, lc_data=lc_data, panel=panel, level=level, mix_judges=mix_judges
     )
-    with opened(inputs, baseline, panel) as (sources, (base, aside)):
+    with opened(inputs, baseline, panel, columns=columns) as (sources, (base, aside)):
         found = compared(*annotations_in(sources, base), replace(options, panel=aside), a, b)
     _warn_of(found.sides)
     return pd.DataFrame([difference.to_json() for difference in found.differences])
@@ -212,6 +216,7 @@ def rejudge(
     level: float = 0.95,
     mix_judges: bool = False,
     bridge: Literal[False] = False,
+    columns: Mapping[str, str] | None = None,
 ) -> Rejudged: ...
 
 
@@ -224,6 +229,7 @@ def rejudge(
     level: float = 0.95,
     mix_judges: bool = False,
     bridge: Literal[True],
+    columns: Mapping[str, str] | None = None,
 ) -> Bridged: ...
 
 
@@ -236,6 +242,7 @@ def rejudge(
     level: float = 0.95,
     mix_judges: bool = False,
     bridge: bool = False,
+    columns: Mapping[str, str] | None = None,
 ) -> Rejudged | Bridged:
     """Does the ranking survive a change of judge? `a` and `b` are annotations by two judges of the same outputs.
 
@@ -248,7 +255,7 @@ def rejudge(
     from simfarm.report.ranking import RankingOptions
 
     options = RankingOptions.of(level=level, mix_judges=mix_judges)
-    with opened([a, b], baseline) as (sources, (base,)):
+    with opened([a, b], baseline, columns=columns) as (sources, (base,)):
         if len(sources) != 2:
             raise InputError(f"the two inputs are {len(sources)} files; name two")
         if bridge:

@@ -10,8 +10,9 @@ import argparse
 from contextlib import closing
 
 from simfarm.cli.cluster import add_cluster, check_cluster, run_on_cluster
-from simfarm.cli.options import INPUT_HELP, add_judging
+from simfarm.cli.options import INPUT_HELP, add_judging, add_options
 from simfarm.report.terminal import answer, say
+from simfarm.settings.options import INPUT
 
 __all__ = ["add_arguments", "run"]
 
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help=INPUT_HELP)
     parser.add_argument("--baseline", metavar="FILE|NAME", help="the outputs that all others are compared with")
     parser.add_argument("-o", "--output", metavar="FILE", help="where annotations go (default, and -: JSONL to stdout)")
+    add_options(parser, INPUT)
     add_judging(parser)
     add_cluster(parser)
 
@@ -35,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_cluster(arguments)
     if arguments.dry_run:
         allow_no_key()
-    with opened(arguments.inputs, arguments.baseline) as (inputs, (baseline,)):
+    with opened(arguments.inputs, arguments.baseline, columns=arguments.columns) as (inputs, (baseline,)):
         output = arguments.output if arguments.cluster else rows_target(arguments.output, [*inputs, baseline])
         asking = open_run(arguments)
         data = {"allow_missing": arguments.allow_missing, "limit": arguments.limit}

@@ -32,7 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     names = ("length_control", "lc_data", "panel", "level", "mix_judges")
     options = RankingOptions.of(**{name: getattr(arguments, name) for name in names})
-    with opened(arguments.inputs, arguments.baseline, arguments.panel) as (inputs, (baseline, panel)):
+    beside = (arguments.baseline, arguments.panel)
+    with opened(arguments.inputs, *beside, columns=arguments.columns) as (inputs, (baseline, panel)):
         found = compared(*annotations_in(inputs, baseline), replace(options, panel=panel), arguments.a, arguments.b)
     for side in found.sides:
         for warning in side.warnings:

@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = _checked(arguments)
     beside = (arguments.baseline, arguments.human, arguments.panel)
     given = [*arguments.inputs, *beside]
-    with opened(arguments.inputs, *beside) as (inputs, (baseline, human, panel)):
+    with opened(arguments.inputs, *beside, columns=arguments.columns) as (inputs, (baseline, human, panel)):
         if arguments.output and arguments.output != "-":
             refuse_overwriting(arguments.output, [*given, *inputs])
         arguments.inputs = inputs

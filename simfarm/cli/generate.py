@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from simfarm.cli.cluster import add_cluster, check_cluster, run_on_cluster
 from simfarm.cli.options import INPUT_HELP, add_options, add_running, run_options
 from simfarm.report.terminal import answer, say
-from simfarm.settings.options import BY_NAME, GENERATED, MODEL, SAMPLING
+from simfarm.settings.options import BY_NAME, GENERATED, INPUT, MODEL, SAMPLING
 
 if TYPE_CHECKING:
     from simfarm.data.sampling import Sampling
@@ -24,7 +24,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="PROMPTS", help=INPUT_HELP)
     parser.add_argument("-o", "--output", metavar="FILE", help="where outputs go (default, and -: JSONL to stdout)")
-    add_options(parser, [BY_NAME["limit"]])
+    add_options(parser, (BY_NAME["limit"], *INPUT))
     add_options(parser.add_argument_group("model"), (*MODEL, *GENERATED), required="model")
     add_options(parser.add_argument_group("sampling"), SAMPLING)
     add_running(parser)
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_cluster(arguments)
     if arguments.dry_run:
         allow_no_key()
-    with opened(arguments.inputs, arguments.chat_template) as (inputs, (template,)):
+    with opened(arguments.inputs, arguments.chat_template, columns=arguments.columns) as (inputs, (template,)):
         output = arguments.output if arguments.cluster else rows_target(arguments.output, [*inputs, template])
         sampling, running = _sampling(arguments, template), run_options(arguments)
         names = {"generator": arguments.generator, "system": arguments.system}

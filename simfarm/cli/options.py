@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from simfarm.settings import kinds
-from simfarm.settings.options import BASELINE, DATA, INTERVALS, JUDGE, LENGTH, RETRY, RUN, Option
+from simfarm.settings.options import BASELINE, DATA, INPUT, INTERVALS, JUDGE, LENGTH, RETRY, RUN, Option
 
 if TYPE_CHECKING:
     from simfarm.runs.options import JudgeOptions, RunOptions
@@ -78,7 +78,7 @@ whole, number = reader(kinds.WHOLE), reader(kinds.NUMBER)
 def add_ranking(parser: argparse.ArgumentParser, *, length: bool = True) -> argparse._ActionsContainer:
     """What is compared with what, and how: the same for every verb that ranks, those of `length` for the verbs that can
     hold it equal. Gives the group, for more options."""
-    add_options(parser, BASELINE)
+    add_options(parser, (*BASELINE, *INPUT))
     board = parser.add_argument_group("board")
     add_options(board, (*(LENGTH if length else ()), *INTERVALS))
     board.add_argument("--json", action="store_true", help="everything, for machines")

@@ -41,16 +41,17 @@ def run(arguments: argparse.Namespace) -> int:
 
     options = RankingOptions.of(level=arguments.level, mix_judges=arguments.mix_judges)
     _check_output(arguments)
-    with opened([arguments.a, arguments.b], arguments.baseline) as (files, (baseline,)):
+    both = [arguments.a, arguments.b]
+    with opened(both, arguments.baseline, columns=arguments.columns) as (files, (baseline,)):
         if len(files) != 2:
             raise InputError(f"{arguments.a} and {arguments.b} are {len(files)} files; name two")
         if arguments.bridge:
             return _bridged(arguments, files[0], files[1], baseline, options)
-        both = rejudged(files[0], files[1], baseline, options)
+        result = rejudged(files[0], files[1], baseline, options)
     if arguments.json:
-        answer_json(both.to_json())
+        answer_json(result.to_json())
     else:
-        print_part(rejudged_part(both, arguments.level))
+        print_part(rejudged_part(result, arguments.level))
     return 0
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from simfarm.cli.options import INPUT_HELP, add_judging, add_options, judge_options, run_options
 from simfarm.report.terminal import answer, say
-from simfarm.settings.options import CHOICE, CURVE, METHOD
+from simfarm.settings.options import CHOICE, CURVE, INPUT, METHOD
 
 if TYPE_CHECKING:
     from simfarm.selection.choice import Selection
@@ -24,7 +24,7 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", help=f"outputs with samples: {INPUT_HELP}")
-    add_options(parser, METHOD, required="method")
+    add_options(parser, (*METHOD, *INPUT), required="method")
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="where the chosen ones go (default, and -: JSONL to stdout)"
     )
@@ -49,7 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
         running=run_options(arguments),
     )
     choice.check()
-    with opened(arguments.input, arguments.baseline, arguments.chat_template) as (inputs, (baseline, template)):
+    beside = (arguments.baseline, arguments.chat_template)
+    with opened(arguments.input, *beside, columns=arguments.columns) as (inputs, (baseline, template)):
         if len(inputs) != 1:
             raise InputError(f"{arguments.input}: is {len(inputs)} files; select takes one")
         read = [*inputs, arguments.baseline, arguments.chat_template]

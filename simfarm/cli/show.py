@@ -7,10 +7,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from simfarm.cli.options import INPUT_HELP, whole
+from simfarm.cli.options import INPUT_HELP, add_options, whole
 from simfarm.data.meaning import STATUSES
 from simfarm.report.terminal import answer, answer_lines, width_of
 from simfarm.report.verdict import row_status, verdict_text
+from simfarm.settings.options import INPUT
 from simfarm.text.words import plural
 
 __all__ = ["add_arguments", "run"]
@@ -21,6 +22,7 @@ PIPE = 114
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="FILE", help=f"annotations: {INPUT_HELP}")
+    add_options(parser, INPUT)
     parser.add_argument("-n", "--number", type=whole, default=10, metavar="N", help="how many verdicts (default 10)")
     parser.add_argument("--status", choices=STATUSES, help="only rows of this status")
     parser.add_argument("--generator", metavar="NAME", help="only comparisons with this model")
@@ -30,13 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the first N rows that match; raises `InputError` when the file holds no annotations."""
-    from simfarm.data.files import read_rows, write_rows
+    from simfarm.data.files import write_rows
+    from simfarm.data.inputs import named_rows
     from simfarm.data.records import kind_of_rows
     from simfarm.data.sources import opened
     from simfarm.errors import InputError
 
-    with opened(arguments.input) as (inputs, _):
-        rows = [row for file in inputs for row in read_rows(file)]
+    with opened(arguments.input, columns=arguments.columns) as (inputs, _):
+        rows = [row for file in inputs for row in named_rows(file)[1]]
     if kind_of_rows(rows, arguments.input) != "annotations":
         raise InputError(f"{arguments.input}: holds no verdicts (column 'preference'); make them by simfarm annotate")
     chosen = [row for row in rows if _matches(row, arguments)]

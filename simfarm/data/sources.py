@@ -13,6 +13,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeGuard, Union
 
 from simfarm.data.reading import files_of
@@ -183,22 +184,30 @@ def same_source(one: Any, other: Any) -> bool:
 
 
 @contextmanager
-def opened(inputs: Any, *others: Any) -> Iterator[tuple[list[Any], Any]]:
+def opened(
+    inputs: Any, *others: Any, columns: Mapping[str, str] | Iterable[tuple[str, str]] | None = None
+) -> Iterator[tuple[list[Any], Any]]:
     """(files and tables of `inputs`, those of `others` in their order) while the block runs.
 
     Globs and folders are taken apart, and what can be read only once (`-`, `<( )`) is copied to a temporary file, which
     goes when the block ends. `others` are single sources or None (a baseline, human labels); one that is neither a pipe
-    nor `-` stays as it is. Raises `InputError` for a source that is given twice; one raised in the block names a copied
-    pipe as the user did.
+    nor `-` stays as it is. `columns` says what all of them call theirs (see `entrance.Renaming`). Raises `InputError`
+    for a source that is given twice; one raised in the block names a copied pipe as the user did.
     """
+    from simfarm.data.entrance import Renaming, under
     from simfarm.data.pipes import Pipes
 
     pipes = Pipes()
+    renaming = Renaming.of(columns)
     try:
         files = [file for source in listed(inputs) for file in _expanded(source)]
         _refuse_twice(files)
         at_hand = [pipes.copied(source) if is_path(source) else source for source in files]
         rest = tuple(None if other is None else _single(other, pipes) for other in others)
+        if renaming is not None:
+            at_hand = [under(source, called(source, i), renaming) for i, source in enumerate(at_hand, 1)]
+            aside = replace(renaming, strict=False)
+            rest = tuple(None if other is None else under(other, called(other), aside) for other in rest)
         yield at_hand, rest
     except InputError as error:
         message = pipes.renamed(str(error))

@@ -17,6 +17,7 @@ __all__ = [
     "NUMBER",
     "PATH",
     "PRICE",
+    "RENAMING",
     "SETTING",
     "SWITCH",
     "TEXT",
@@ -61,6 +62,13 @@ def _setting(text: str) -> tuple[str, Any]:
     return name, read
 
 
+def _renaming(text: str) -> tuple[str, str]:
+    ours, equals, theirs = text.partition("=")
+    if not (ours and equals and theirs):
+        raise ValueError(f"{text!r} is not OURS=THEIRS")
+    return ours, theirs
+
+
 def one_of(*choices: str) -> Kind:
     """One of these words."""
     return Kind(str, lambda value: value in choices, choices=choices)
@@ -89,3 +97,4 @@ FLIP = Kind(
     "a flip rate of at least 0 and below 0.5, for example 0.25",
 )
 SETTING = Kind(_setting)
+RENAMING = Kind(_renaming, must_be="OURS=THEIRS, for example instruction=question")

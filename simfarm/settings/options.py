@@ -16,6 +16,7 @@ from simfarm.settings.kinds import (
     NUMBER,
     PATH,
     PRICE,
+    RENAMING,
     SETTING,
     SWITCH,
     TEXT,
@@ -33,6 +34,7 @@ __all__ = [
     "CURVE",
     "DATA",
     "GENERATED",
+    "INPUT",
     "INTERVALS",
     "JUDGE",
     "JUDGING",
@@ -105,6 +107,17 @@ DATA = (
     Option("limit", "only the first N instructions", WHOLE, "N"),
     Option("allow_missing", "compare what matches when instructions differ", SWITCH, default=False),
 )
+
+INPUT = (
+    Option(
+        "columns",
+        "a column of your files under our name: instruction=question (repeatable)",
+        RENAMING,
+        "OURS=THEIRS",
+        repeated=True,
+    ),
+)
+"""What the columns of input files are called."""
 
 RUN = (
     Option("concurrency", "calls in flight at most (default 64, local models their own)", WHOLE, "N"),
@@ -233,7 +246,7 @@ JUDGING = (*JUDGE, *DATA, *RUN, *RETRY)
 
 BY_NAME = {
     option.name: option
-    for group in (SAMPLING, GENERATED, CURVE, CHOICE, METHOD, BRIDGE, RANKING, JUDGING)
+    for group in (SAMPLING, GENERATED, CURVE, CHOICE, METHOD, BRIDGE, INPUT, RANKING, JUDGING)
     for option in group
 }
 """Every option; of two with one name the judge's."""
