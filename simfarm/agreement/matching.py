@@ -188,6 +188,6 @@ def _require_shared(made: Matched) -> None:
             "name the id's column (--columns instruction_id=…)"
         )
     raise InputError(
-        f"the annotations and the labels share instructions but no comparison, by {what[made.by]}; give labels of these "
-        "outputs"
+        f"the annotations and the labels share instructions but no comparison, by {what[made.by]}; give labels of "
+        "these outputs"
     )

@@ -30,7 +30,7 @@ __all__ = ["KEPT_DIGITS", "READ", "Floats", "Gathered", "Texts", "categories", "
 
 _SHARED = (
     *("instruction_id", "dataset", "category", "generator_1", "generator_2", "annotator", "status", "order"),
-    *("repeat", "sample", "judge_hash", "model", "finish_reason_1", "finish_reason_2"),
+    *("repeat", "sample", "judge_hash", "judge_order", "model", "finish_reason_1", "finish_reason_2"),
 )
 _NUMBERS = ("preference", "length_1", "length_2")
 _ASKED = ("instruction", "messages")

@@ -14,7 +14,7 @@ from simfarm.settings import spelled
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.length_control import JointFit, fit_joint
 from simfarm.statistics.marginal import SMALL_PANEL
-from simfarm.text.words import plural
+from simfarm.text.words import named, plural
 
 __all__ = ["LENGTH_CONTROLS", "EqualLength", "Slope", "equal_length"]
 
@@ -128,8 +128,7 @@ def _what_helps(model: str, table: pd.DataFrame) -> str:
 
 
 def _held_with(models: Sequence[str]) -> str:
-    shown = ", ".join(models[:4]) + (f" and {len(models) - 4} more" if len(models) > 4 else "")
-    return f"length is held equal with {plural(len(models), 'model')} of the panel, not on this board: {shown}"
+    return f"length is held equal with {plural(len(models), 'model')} of the panel, not on this board: {named(models)}"
 
 
 def _extreme(p: Array) -> bool:

@@ -17,6 +17,7 @@ from simfarm.data.frames import Verdicts
 from simfarm.errors import InputError
 from simfarm.ranking.each import each_or_else
 from simfarm.ranking.position import first_shown, position_warnings
+from simfarm.ranking.remarks import order_lines
 from simfarm.ranking.style import Calls, calls_of, style_of
 from simfarm.ranking.units import averaged, judge_hash_of
 from simfarm.statistics.bradley_terry import BradleyTerry, Matches, bradley_terry
@@ -116,29 +117,23 @@ def _rated(
     tau: float | None,
     level: float,
 ) -> Ratings:
-    head, p, _ = averaged(part)
+    head, p, orders = averaged(part)
     known = ~np.isnan(p)
-    warnings = [f"{plural(int((~known).sum()), 'comparison')} without a verdict left out"] if not known.all() else []
+    lost = int((~known).sum()) - orders.half_asked
     if not known.all():
         head, p = head[known], p[known]
     if head.empty:
         raise InputError(
             f"annotator {annotator!r} has no verdict at all; run annotate again to ask for the missing ones"
         )
-    names, first, second = _coded(head["generator_1"], head["generator_2"])
-    used = np.flatnonzero(first != second)
-    matches = Matches(
-        models=names,
-        model_1=first[used],
-        model_2=second[used],
-        p=p[used],
-        cluster=head["cluster"].to_numpy()[used],
-    )
+    matches, used = _matches(head, p)
+    names = matches.models
     style = None if control is None else style_of(head.iloc[used], control)
     ordered = control is not None and ORDER in control_names(control)
     calls = calls_of(part, np.flatnonzero(known)[used]) if ordered else None
     raw, fitted, slopes = _fit(matches, style, calls)
-    notes = _notes(matches, fitted, style, level)
+    warnings, notes = order_lines(orders, names)
+    notes += _notes(matches, fitted, style, level)
     weights: Array | None = None
     if rank == "lottery":
         weights, told = _lottery(matches, tau)
@@ -162,7 +157,8 @@ def _rated(
         notes=tuple(notes),
         warnings=(
             *warnings,
-            *position_warnings(first_shown(part)),
+            *([f"{plural(lost, 'comparison')} without a verdict left out"] if lost else []),
+            *position_warnings(first_shown(part), orders.reversals),
             *(["verdicts without any doubt: a weak prior keeps ratings finite"] if fitted.prior else []),
         ),
     )
@@ -183,6 +179,20 @@ def _lottery(matches: Matches, tau: float | None) -> tuple[Array, list[str]]:
             "it is the lottery, where large all weights are even"
         )
     return drawn.weights, notes
+
+
+def _matches(head: pd.DataFrame, p: Array) -> tuple[Matches, Codes]:
+    """(the comparisons of two models as matches, which rows those are); a model beside itself is none."""
+    names, first, second = _coded(head["generator_1"], head["generator_2"])
+    used = np.flatnonzero(first != second)
+    matches = Matches(
+        models=names,
+        model_1=first[used],
+        model_2=second[used],
+        p=p[used],
+        cluster=head["cluster"].to_numpy()[used],
+    )
+    return matches, used
 
 
 def _coded(first: pd.Series[Any], second: pd.Series[Any]) -> tuple[tuple[str, ...], Codes, Codes]:

@@ -1,8 +1,16 @@
-"""Counts as people read them: "1 model", "2 models"."""
+"""Counts and lists as people read them: "1 model", "2 models", "a, b, c, d and 3 more"."""
 
-__all__ = ["plural"]
+from collections.abc import Sequence
+
+__all__ = ["named", "plural"]
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:
     """A count with its noun: `one` for exactly 1, else `many` (by default `one` with an s)."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def named(names: Sequence[str], most: int = 4) -> str:
+    """The names in a row, the first `most` of them and how many more there are."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
