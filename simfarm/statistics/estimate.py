@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr, stdtrit
 
 from simfarm.statistics.bounded import Array, mean_intervals, mean_p_values
+from simfarm.statistics.weighted import Weighted
 
-__all__ = ["Array", "Estimate", "intervals", "mean_behind", "mean_estimate"]
+__all__ = ["Array", "Estimate", "intervals", "mean_behind", "mean_estimate", "ratio_estimate"]
 
 
 def _no_terms() -> Array:
@@ -34,11 +35,13 @@ class Estimate:
 
     `bounds` says that the value is a plain mean over the clusters of numbers within them (value + influence are these
     numbers): its interval and p are those of `simfarm.statistics.bounded`, which small and lopsided samples do not
-    fool. Any other `rate` gets its interval on the logit scale, so that it never leaves [0, 1], anything else a plain
-    one, both by t with `freedom` degrees of freedom, by default G − 1; `shared_freedom` are those of the `shared` terms
-    where they have their own. `plain` is the mean that such a value adjusts (the raw rate behind a length-controlled
-    one): what a sample has not seen of it is not seen of the value either, so that the value's interval is never
-    narrower than the mean's, moved there, and its p never smaller.
+    fool. With `weights`, one for each cluster and 1 on average, it is a ratio of sums over the clusters instead, and
+    its interval and p are those of `simfarm.statistics.weighted`. Any other `rate` gets its interval on the logit
+    scale, so that it never leaves [0, 1], anything else a plain one, both by t with `freedom` degrees of freedom, by
+    default G − 1; `shared_freedom` are those of the `shared` terms where they have their own. `plain` is the mean that
+    such a value adjusts (the raw rate behind a length-controlled one): what a sample has not seen of it is not seen of
+    the value either, so that the value's interval is never narrower than the mean's, moved there, and its p never
+    smaller.
     """
 
     value: float
@@ -47,6 +50,7 @@ class Estimate:
     rate: bool = True
     shared: Array = field(default_factory=_no_terms)
     bounds: tuple[float, float] | None = None
+    weights: Array | None = None
     freedom: float = math.nan
     shared_freedom: float = math.nan
     plain: Estimate | None = None
@@ -95,10 +99,7 @@ class Estimate:
         if n < 2:
             return math.nan, math.nan
         if self.bounds is not None:
-            if self.bounds[0] == self.bounds[1]:
-                return self.value, self.value
-            low, high = mean_intervals(self._values, level, *self.bounds)
-            return float(low[0]), float(high[0])
+            return self._bounded_interval(level, self.bounds)
         error = self.standard_error
         quantile = float(stdtrit(self.degrees_of_freedom, 0.5 + level / 2))
         if not self.rate:
@@ -108,6 +109,14 @@ class Estimate:
         centre = _logit(self.value)
         half = quantile * error / (self.value * (1 - self.value))
         return _sigmoid(centre - half), _sigmoid(centre + half)
+
+    def _bounded_interval(self, level: float, bounds: tuple[float, float]) -> tuple[float, float]:
+        if bounds[0] == bounds[1]:
+            return self.value, self.value
+        if self.weights is not None:
+            return Weighted(self.value, self.influence, self.weights, *bounds).interval(level)
+        low, high = mean_intervals(self._values, level, *bounds)
+        return float(low[0]), float(high[0])
 
     def _not_within(self, of_plain: tuple[float, float] | None, own: tuple[float, float]) -> tuple[float, float]:
         """The interval, which holds that of the mean it adjusts, moved to the value: on the logit scale for a rate."""
@@ -130,6 +139,8 @@ class Estimate:
         error = self.standard_error
         if math.isnan(error):
             return math.nan
+        if self.bounds is not None and self.weights is not None:
+            return Weighted(self.value, self.influence, self.weights, *self.bounds).p_value(null)
         if self.bounds is not None and self.bounds[0] < self.bounds[1]:
             return float(mean_p_values(self._values, null, *self.bounds)[0])
         if error == 0:
@@ -171,7 +182,7 @@ class Estimate:
         bounds, freedom = None, min(self._own_freedom, other._own_freedom)
         if not known.all():
             freedom = _satterthwaite(influence, known, (self, other))
-        elif self.bounds is not None and other.bounds is not None:
+        elif self.bounds is not None and other.bounds is not None and self.weights is None and other.weights is None:
             bounds = (self.bounds[0] - other.bounds[1], self.bounds[1] - other.bounds[0])
         return Estimate(
             value=self.value - other.value,
@@ -204,12 +215,32 @@ def mean_estimate(
     return Estimate(value, means - value, ids, rate=bounds == (0.0, 1.0), bounds=bounds)
 
 
+def ratio_estimate(
+    part: Array, whole: Array, clusters: NDArray[np.int64], bounds: tuple[float, float] = (0.0, 1.0)
+) -> Estimate:
+    """Σ `part` / Σ `whole` over rows (n,) of `clusters`, whose sums are the units: a row weighs as much as its whole.
+
+    `bounds` are those of part / whole in one cluster. Where all clusters have the same whole it is the plain mean of
+    their ratios. NaN over no clusters where there is nothing to divide by. Rows with a NaN are left out.
+    """
+    known = ~np.isnan(part) & ~np.isnan(whole)
+    ids, position = np.unique(clusters[known], return_inverse=True)
+    parts, wholes = np.bincount(position, part[known]), np.bincount(position, whole[known])
+    total = float(wholes.sum())
+    if not len(ids) or abs(total) < 1e-12:
+        return Estimate(math.nan, np.zeros(0), ids[:0])
+    value, mean = float(parts.sum()) / total, total / len(ids)
+    influence, weights = (parts - value * wholes) / mean, wholes / mean
+    even = bool(np.ptp(weights) < 1e-12)
+    return Estimate(value, influence, ids, bounds == (0.0, 1.0), bounds=bounds, weights=None if even else weights)
+
+
 def intervals(estimates: Sequence[Estimate], level: float = 0.95) -> list[tuple[float, float]]:
     """`Estimate.interval` of each; plain means within the same bounds are done at once, in a tenth of the time."""
     found: dict[int, tuple[float, float]] = {}
     means: dict[tuple[float, float], list[int]] = {}
     for k, e in enumerate(estimates):
-        if e.bounds is not None and e.bounds[0] < e.bounds[1] and e.n_clusters > 1:
+        if e.bounds is not None and e.weights is None and e.bounds[0] < e.bounds[1] and e.n_clusters > 1:
             means.setdefault(e.bounds, []).append(k)
         elif e.plain is None:
             found[k] = e.interval(level)
@@ -243,7 +274,7 @@ def _satterthwaite(influence: Array, known: NDArray[np.bool_], sides: tuple[Esti
 
 def mean_behind(estimate: Estimate) -> Estimate | None:
     """The plain mean that an estimate is or adjusts, if any."""
-    return estimate if estimate.bounds is not None else estimate.plain
+    return estimate if estimate.bounds is not None and estimate.weights is None else estimate.plain
 
 
 def _plain_difference(one: Estimate, other: Estimate) -> Estimate | None:

@@ -1,0 +1,145 @@
+"""May a judge stand in for a person? The alternative-annotator test (Calderon, Reichart and Dror 2025, ACL 2025.782).
+
+Each person in turn is left out, and the judge is held against that person: who agrees better with the others' votes on
+the same items? A judge wins over a person where it is not worse by `epsilon` or more, which is what its cheapness is
+worth (.1 beside crowdworkers, .15 skilled annotators, .2 experts), by a one-sided t test whose false discoveries over
+all people are controlled (Benjamini and Yekutieli 2001: people judge the same items, so that their tests depend on one
+another). It passes where it wins over half of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtr
+
+from simfarm.errors import InputError
+from simfarm.statistics.agreement import side_counts, sides
+from simfarm.statistics.estimate import Array, Estimate
+from simfarm.statistics.logistic import Codes
+from simfarm.text.words import plural
+
+__all__ = ["MIN_ITEMS", "MIN_PEOPLE", "Replacement", "alternative_annotator_test", "discoveries"]
+
+MIN_PEOPLE = 3
+"""Of two, either one is all of the other's company: the test would compare the judge with nobody's consensus."""
+MIN_ITEMS = 30
+"""Fewer make a t test of differences of 0 and ±1 doubtful; people with fewer are left out and counted."""
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """What the test says of one judge; arrays have one entry for each person tested, `people` their codes.
+
+    `judge` and `person` are the shares of items where the one is no worse than the other, `p` that of "the judge is
+    worse by ε or more", `won` where that is refuted. `advantage` is ρ, the mean of `judge` over people: the chance that
+    the judge is as good as a person drawn at random, which compares judges and needs no ε.
+    """
+
+    people: Codes
+    n_items: Codes
+    judge: Array
+    person: Array
+    p: Array
+    won: NDArray[np.bool_]
+    advantage: Estimate
+    epsilon: float
+    n_left_out: int
+
+    @property
+    def winning_rate(self) -> float:
+        """ω, the share of people whom the judge may replace."""
+        return float(self.won.mean())
+
+    @property
+    def passes(self) -> bool:
+        """Whether the judge may replace half of the people or more."""
+        return self.winning_rate >= 0.5
+
+
+def alternative_annotator_test(
+    judged: Array,
+    item: Codes,
+    vote: Array,
+    rater: Codes,
+    cluster: Codes,
+    *,
+    epsilon: float = 0.1,
+    level: float = 0.95,
+) -> Replacement:
+    """The test for a judge's verdicts (`judged`, one for each item, NaN none) beside people's votes (n rows each of
+    `item`, `vote`, `rater`).
+
+    An item counts where the judge and two people or more have a verdict; of a person's several votes on it the first.
+    The t test takes clusters for independent, which are items in the paper. Raises `InputError` where fewer than
+    `MIN_PEOPLE` people have `MIN_ITEMS` items.
+    """
+    n = len(cluster)
+    item, vote, rater = _first(item, vote, rater, judged)
+    counts = side_counts(item, vote, n)
+    shared = counts.sum(axis=1)[item] > 1
+    item, side, rater = item[shared], sides(vote[shared]), rater[shared]
+    others = counts[item]
+    rows = np.arange(len(item))
+    others[rows, side] -= 1
+    with_person, with_judge = others[rows, side], others[rows, sides(judged)[item]]
+    everyone, number = np.unique(rater, return_inverse=True)
+    tested = np.flatnonzero(np.bincount(number, minlength=len(everyone)) >= MIN_ITEMS)
+    if len(tested) < MIN_PEOPLE:
+        raise InputError(
+            f"{plural(len(tested), 'person has', 'people have')} {MIN_ITEMS} votes or more on items that the judge and "
+            f"others judged; the alternative-annotator test needs {MIN_PEOPLE} such people"
+        )
+    judge_wins, person_wins = (with_judge >= with_person).astype(float), (with_person >= with_judge).astype(float)
+    ids, at = np.unique(cluster[item], return_inverse=True)
+    judge, person, p = np.zeros((3, len(tested)))
+    pull = np.zeros(len(ids))
+    for k, one in enumerate(tested):
+        mine = number == one
+        judge[k], person[k] = judge_wins[mine].mean(), person_wins[mine].mean()
+        p[k] = _no_worse(person_wins[mine] - judge_wins[mine], at[mine], epsilon)
+        pull += np.bincount(at[mine], judge_wins[mine] - judge[k], minlength=len(ids)) / mine.sum()
+    return Replacement(
+        people=everyone[tested],
+        n_items=np.bincount(number)[tested],
+        judge=judge,
+        person=person,
+        p=p,
+        won=discoveries(p, 1 - level),
+        advantage=Estimate(float(judge.mean()), pull * len(ids) / len(tested), ids),
+        epsilon=epsilon,
+        n_left_out=len(everyone) - len(tested),
+    )
+
+
+def discoveries(p: Array, rate: float) -> NDArray[np.bool_]:
+    """Which of the hypotheses with these p (m,) are refuted with a false-discovery rate of `rate` at most, however
+    they depend on one another (Benjamini and Yekutieli 2001)."""
+    m = len(p)
+    order = np.argsort(p)
+    limits = np.arange(1, m + 1) / m * rate / (1 / np.arange(1, m + 1)).sum()
+    below = np.flatnonzero(p[order] <= limits)
+    refuted = np.zeros(m, dtype=np.bool_)
+    refuted[order[: below[-1] + 1 if len(below) else 0]] = True
+    return refuted
+
+
+def _first(item: Codes, vote: Array, rater: Codes, judged: Array) -> tuple[Codes, Array, Codes]:
+    """The first vote of each person on each item that the judge judged."""
+    cast = np.flatnonzero(~np.isnan(vote) & ~np.isnan(judged[item]))
+    _, first = np.unique(np.stack([rater[cast], item[cast]]), axis=1, return_index=True)
+    kept = cast[first]
+    return item[kept], vote[kept], rater[kept]
+
+
+def _no_worse(lead: Array, cluster: Codes, epsilon: float) -> float:
+    """One-sided p of "a person's lead over the judge is `epsilon` or more", by t over clusters (sums, where uneven)."""
+    _, at = np.unique(cluster, return_inverse=True)
+    mean, clusters = float(lead.mean()), int(at.max()) + 1
+    sums = np.bincount(at, lead - mean)
+    error = float(np.sqrt((sums**2).sum() * clusters / max(1, clusters - 1))) / len(lead)
+    if error == 0:
+        return 0.0 if mean < epsilon else 1.0
+    return float(stdtr(max(1, clusters - 1), (mean - epsilon) / error))

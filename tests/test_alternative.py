@@ -1,0 +1,112 @@
+"""The alternative-annotator test: the published procedure as oracle, real people, and planted judges."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from human import labels
+from scipy.stats import false_discovery_control, ttest_1samp
+
+from simfarm.errors import InputError
+from simfarm.statistics.alternative import alternative_annotator_test, discoveries
+from simfarm.statistics.estimate import Array
+from simfarm.statistics.logistic import Codes
+
+
+def by_the_paper(judged: Array, votes: Array, epsilon: float) -> tuple[Array, Array]:
+    """(advantage, p) of each person, item by item as the paper says it; votes n × people, NaN none."""
+    advantages, ps = [], []
+    for k in range(votes.shape[1]):
+        judge_wins, person_wins = [], []
+        for verdict, row in zip(judged, votes, strict=True):
+            others = np.delete(row, k)
+            others = others[~np.isnan(others)]
+            if np.isnan(row[k]) or not len(others) or np.isnan(verdict):
+                continue
+            judge, person = (others == verdict).mean(), (others == row[k]).mean()
+            judge_wins.append(float(judge >= person))
+            person_wins.append(float(person >= judge))
+        lead = np.subtract(person_wins, judge_wins)
+        advantages.append(np.mean(judge_wins))
+        ps.append(ttest_1samp(lead, epsilon, alternative="less").pvalue)
+    return np.array(advantages), np.array(ps)
+
+
+def planted(rng: np.random.Generator, n: int, right: float) -> tuple[Array, Array]:
+    """(a judge's verdicts, votes n × 5) on items with a better answer; people are right in .75, and skip .3."""
+    truth = rng.integers(0, 2, n).astype(float)
+    votes = np.where(rng.random((n, 5)) < 0.75, truth[:, None], 1 - truth[:, None])
+    votes[rng.random((n, 5)) < 0.3] = np.nan
+    return np.where(rng.random(n) < right, truth, 1 - truth), votes
+
+
+def rows(votes: Array) -> tuple[Codes, Array, Codes, Codes]:
+    n, people = votes.shape
+    return np.repeat(np.arange(n), people), votes.ravel(), np.tile(np.arange(people), n), np.arange(n)
+
+
+def test_it_is_the_papers_procedure() -> None:
+    judged, votes = planted(np.random.default_rng(0), 150, 0.75)
+    judged[:7] = np.nan
+    found = alternative_annotator_test(judged, *rows(votes), epsilon=0.15)
+    advantages, ps = by_the_paper(judged, votes, 0.15)
+    assert found.judge == pytest.approx(advantages, abs=1e-12)
+    assert found.p == pytest.approx(ps, abs=1e-12)
+    assert found.advantage.value == pytest.approx(advantages.mean(), abs=1e-12)
+    assert found.won.tolist() == (false_discovery_control(ps, method="by") <= 0.05 + 1e-12).tolist()
+
+
+def test_discoveries_are_scipys_and_need_none() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        p = rng.random(8) ** 3
+        assert discoveries(p, 0.1).tolist() == (false_discovery_control(p, method="by") <= 0.1).tolist()
+    assert not discoveries(np.ones(4), 0.05).any()
+
+
+@pytest.mark.parametrize(("judge", "rate", "advantage"), [("gpt4_b1", 7 / 15, 0.816), ("gpt4_b5", 4 / 15, 0.801)])
+def test_one_greedy_judge_beside_crowdworkers(shared_data: Path, judge: str, rate: float, advantage: float) -> None:
+    people = labels(shared_data, "alpacafarm_cross")
+    votes = people.item, people.vote, people.rater, people.cluster
+    found = alternative_annotator_test(people.judged(judge, seed=0), *votes, epsilon=0.1)
+    assert found.winning_rate == pytest.approx(rate, abs=1e-9)
+    assert found.advantage.value == pytest.approx(advantage, abs=0.001)
+    assert (len(found.people), found.n_left_out, found.passes) == (15, 1, False)
+    assert alternative_annotator_test(people.judged(judge, seed=0), *votes, epsilon=0.2).passes
+
+
+def test_a_better_judge_wins_and_a_coin_does_not() -> None:
+    rng = np.random.default_rng(2)
+    rates = []
+    for right in (0.5, 0.95):
+        judged, votes = planted(rng, 200, right)
+        rates.append(alternative_annotator_test(judged, *rows(votes)).winning_rate)
+    assert rates == [0, 1]
+
+
+def test_a_person_counts_once_an_item_and_the_first_vote_counts() -> None:
+    judged, votes = planted(np.random.default_rng(3), 100, 0.75)
+    item, vote, rater, cluster = rows(votes)
+    again = np.concatenate
+    twice = alternative_annotator_test(
+        judged, again([item, item]), again([vote, 1 - vote]), again([rater, rater]), cluster
+    )
+    assert twice.p == pytest.approx(alternative_annotator_test(judged, item, vote, rater, cluster).p, abs=1e-12)
+
+
+def test_clusters_that_share_their_luck_are_not_independent() -> None:
+    judged, votes = planted(np.random.default_rng(4), 60, 0.75)
+    item, vote, rater, cluster = rows(np.repeat(votes, 4, axis=0))  # every item four times
+    alone = alternative_annotator_test(np.repeat(judged, 4), item, vote, rater, cluster)
+    together = alternative_annotator_test(np.repeat(judged, 4), item, vote, rater, cluster // 4)
+    once = alternative_annotator_test(judged, *rows(votes))
+    assert together.p == pytest.approx(once.p, rel=1e-9)
+    assert (alone.p < together.p).all()
+
+
+def test_two_people_or_too_few_items_are_refused() -> None:
+    judged, votes = planted(np.random.default_rng(5), 100, 0.75)
+    with pytest.raises(InputError, match="2 people have 30 votes or more"):
+        alternative_annotator_test(judged, *rows(votes[:, :2]))
+    with pytest.raises(InputError, match="0 people have"):
+        alternative_annotator_test(judged[:30], *rows(votes[:30]))
