@@ -237,7 +237,7 @@ def ratio_estimate(
     value, mean = float(parts.sum()) / total, total / len(ids)
     influence, weights = (parts - value * wholes) / mean, wholes / mean
     even = bool(np.ptp(weights) < 1e-12)
-    rate = 0 <= bounds[0] and bounds[1] <= 1
+    rate = bounds[0] >= 0 and bounds[1] <= 1
     return Estimate(value, influence, ids, rate, bounds=bounds, weights=None if even else weights)
 
 
