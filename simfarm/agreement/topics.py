@@ -137,6 +137,8 @@ def _names(counted: csr_array, words: Sequence[str], code: Codes, taken: Sequenc
     scores = found * np.log(1 + found.sum() / n / np.maximum(total, 1))
     names = []
     for k in range(n):
-        best = [words[w] for w in np.argsort(-scores[k], kind="stable") if scores[k, w] > 0 and words[w] not in taken[k]]
+        best = [
+            words[w] for w in np.argsort(-scores[k], kind="stable") if scores[k, w] > 0 and words[w] not in taken[k]
+        ]
         names.append(", ".join(best[:_NAMED_BY]))
     return tuple(names)

@@ -61,6 +61,11 @@ class Estimate:
         return len(self.influence)
 
     @property
+    def is_mean(self) -> bool:
+        """Whether the value is a plain mean over the clusters of bounded numbers."""
+        return self.bounds is not None and self.weights is None
+
+    @property
     def degrees_of_freedom(self) -> float:
         """`freedom`, or G − 1 where it is not given; with a `shared_freedom` Satterthwaite's of the two parts."""
         own = self._own_freedom
@@ -182,7 +187,7 @@ class Estimate:
         bounds, freedom = None, min(self._own_freedom, other._own_freedom)
         if not known.all():
             freedom = _satterthwaite(influence, known, (self, other))
-        elif self.bounds is not None and other.bounds is not None and self.weights is None and other.weights is None:
+        elif self.is_mean and other.is_mean and self.bounds is not None and other.bounds is not None:
             bounds = (self.bounds[0] - other.bounds[1], self.bounds[1] - other.bounds[0])
         return Estimate(
             value=self.value - other.value,
@@ -232,7 +237,8 @@ def ratio_estimate(
     value, mean = float(parts.sum()) / total, total / len(ids)
     influence, weights = (parts - value * wholes) / mean, wholes / mean
     even = bool(np.ptp(weights) < 1e-12)
-    return Estimate(value, influence, ids, bounds == (0.0, 1.0), bounds=bounds, weights=None if even else weights)
+    rate = bounds[0] >= 0 and bounds[1] <= 1
+    return Estimate(value, influence, ids, rate, bounds=bounds, weights=None if even else weights)
 
 
 def intervals(estimates: Sequence[Estimate], level: float = 0.95) -> list[tuple[float, float]]:
@@ -240,7 +246,7 @@ def intervals(estimates: Sequence[Estimate], level: float = 0.95) -> list[tuple[
     found: dict[int, tuple[float, float]] = {}
     means: dict[tuple[float, float], list[int]] = {}
     for k, e in enumerate(estimates):
-        if e.bounds is not None and e.weights is None and e.bounds[0] < e.bounds[1] and e.n_clusters > 1:
+        if e.is_mean and e.bounds is not None and e.bounds[0] < e.bounds[1] and e.n_clusters > 1:
             means.setdefault(e.bounds, []).append(k)
         elif e.plain is None:
             found[k] = e.interval(level)
@@ -274,7 +280,7 @@ def _satterthwaite(influence: Array, known: NDArray[np.bool_], sides: tuple[Esti
 
 def mean_behind(estimate: Estimate) -> Estimate | None:
     """The plain mean that an estimate is or adjusts, if any."""
-    return estimate if estimate.bounds is not None and estimate.weights is None else estimate.plain
+    return estimate if estimate.is_mean else estimate.plain
 
 
 def _plain_difference(one: Estimate, other: Estimate) -> Estimate | None:

@@ -109,7 +109,7 @@ def _pairs(estimates: Sequence[Estimate], root: Array) -> _Pairs:
     behind = [mean_behind(e) for e in estimates]
     ends = np.array([(math.nan, math.nan) if e is None or e.bounds is None else e.bounds for e in behind])
     bounds = np.stack([ends[first, 0] - ends[second, 1], ends[first, 1] - ends[second, 0]], axis=1)
-    plain = np.array([e.bounds is not None for e in estimates])
+    plain = np.array([e.is_mean for e in estimates])
     means = plain[first] & plain[second]
     difference, p, common = np.empty(len(first)), np.empty(len(first)), np.ones(len(first))
     difference[means], p[means] = _mean_pairs(_values(estimates), first[means], second[means], bounds[means])
@@ -253,7 +253,7 @@ def power(estimates: Sequence[Estimate], points: float = 0.02, *, level: float =
     middle = by_error[(len(by_error) - 1) // 2]
     one, other = estimates[int(first[middle])], estimates[int(second[middle])]
     shared = np.intersect1d(one.clusters, other.clusters)
-    means = one.bounds is not None and other.bounds is not None and len(shared) > 1
+    means = one.is_mean and other.is_mean and len(shared) > 1
     pair = one.on(shared) - other.on(shared) if means else one - other
     plan = _Plan.of(pair, level, chance)
     have, gap = pair.n_clusters, 1.0
