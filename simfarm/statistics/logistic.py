@@ -23,6 +23,7 @@ __all__ = [
     "cluster_sums",
     "fit_rows",
     "named_parts",
+    "reached",
     "require_connected",
     "unseen",
 ]
@@ -175,7 +176,7 @@ def require_connected(pair: Codes, models: tuple[str, ...]) -> None:
     graph[first, second] = graph[second, first] = True
     part, n_parts = np.full(len(models), -1), 0
     while (part < 0).any():
-        part[_reached(graph, int((part < 0).argmax()))] = n_parts
+        part[reached(graph, int((part < 0).argmax()))] = n_parts
         n_parts += 1
     if n_parts > 1:
         raise InputError(
@@ -184,7 +185,7 @@ def require_connected(pair: Codes, models: tuple[str, ...]) -> None:
         )
 
 
-def _reached(graph: NDArray[np.bool_], start: int) -> NDArray[np.bool_]:
+def reached(graph: NDArray[np.bool_], start: int) -> NDArray[np.bool_]:
     """The models that the graph (M × M, from the row's to the column's) leads to from `start`, itself among them."""
     seen: NDArray[np.bool_] = np.arange(len(graph)) == start
     new = seen
@@ -316,7 +317,7 @@ def _separated(rows: Rows, n_models: int) -> bool:
     lost = weight.reshape(n_models, n_models) - won
     least = 1e-12 * float(weight.max())
     took_something = np.maximum(won.T, lost) > least
-    return not (_reached(took_something, 0).all() and _reached(took_something.T, 0).all())
+    return not (reached(took_something, 0).all() and reached(took_something.T, 0).all())
 
 
 def _require_identified(information: Array, n_models: int, names: tuple[str, ...]) -> None:

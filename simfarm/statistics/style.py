@@ -183,7 +183,14 @@ def _as_rate(gap: Estimate) -> Estimate:
     """An Elo difference as the chance of winning, with its errors (delta method)."""
     rate = float(expit(gap.value / ELO_SCALE))
     slope = rate * (1 - rate) / ELO_SCALE
-    return Estimate(rate, slope * gap.influence, gap.clusters, shared=slope * gap.shared, freedom=gap.freedom)
+    return Estimate(
+        rate,
+        slope * gap.influence,
+        gap.clusters,
+        shared=slope * gap.shared,
+        freedom=gap.freedom,
+        endless=gap.endless,
+    )
 
 
 def _frequent(style: StyleDifferences, weight: Array, cluster: Codes) -> StyleDifferences:

@@ -18,6 +18,7 @@ from scipy.special import ndtri, stdtr, stdtrit
 from simfarm.errors import InputError
 from simfarm.statistics.bounded import mean_p_values
 from simfarm.statistics.estimate import Array, Estimate, mean_behind
+from simfarm.statistics.levels import levels
 from simfarm.text.words import plural
 
 __all__ = ["Power", "Tiers", "power", "shared_clusters", "tiers"]
@@ -79,7 +80,7 @@ def tiers(estimates: Sequence[Estimate], *, level: float = 0.95, replicates: int
     ahead = pairs.difference > 0
     for worse, best, these in ((pairs.second, pairs.first, ahead), (pairs.first, pairs.second, ~ahead)):
         better[worse[shown & these], best[shown & these]] = True
-    return Tiers(*_levels(better), p_values)
+    return Tiers(*levels(better), p_values)
 
 
 def shared_clusters(estimates: Sequence[Estimate]) -> Codes:
@@ -175,7 +176,11 @@ def _t_pairs(
         )
     flat = error <= _NOTHING
     p = 2 * stdtr(freedom, -np.abs(difference) / np.where(flat, 1.0, error))
-    return difference, np.where(flat, np.where(np.abs(difference) > _NOTHING, 2.0 * 0.5**n, 1.0), p)
+    p = np.where(flat, np.where(np.abs(difference) > _NOTHING, 2.0 * 0.5**n, 1.0), p)
+    if any(len(e.endless) for e in estimates):
+        limits = [(estimates[a] - estimates[b]).has_limits for a, b in zip(first, second, strict=True)]
+        p[~np.where(difference > 0, *np.array(limits, dtype=bool).reshape(-1, 2).T)] = 1.0
+    return difference, p
 
 
 def _adjusted(pairs: _Pairs, root: Array, replicates: int, seed: int) -> Array:
@@ -329,21 +334,3 @@ def _covariance_root(estimates: Sequence[Estimate]) -> Array:
         terms[row, np.searchsorted(clusters, e.clusters)] = e.influence / math.sqrt(e.n_clusters * (e.n_clusters - 1))
         terms[row, len(clusters) : len(clusters) + len(e.shared)] = e.shared
     return np.asarray(np.linalg.qr(terms.T, mode="r"), dtype=np.float64).T
-
-
-def _levels(better: NDArray[np.bool_]) -> tuple[Codes, Codes]:
-    """(1 + the longest chain of models shown to be better, one above the other; the ranks that leaves, M × 2), where
-    `better[m, k]` says that k is shown to be better than m."""
-    above = better.copy()
-    for _ in range(max(1, math.ceil(math.log2(len(above))))):
-        wider = above | (above.astype(np.float32) @ above.astype(np.float32) > 0)
-        if (wider == above).all():
-            break
-        above = wider
-    above &= ~above.T
-    n_above = above.sum(axis=1)
-    tier = np.ones(len(above), dtype=np.int64)
-    for m in np.argsort(n_above, kind="stable"):
-        if n_above[m]:
-            tier[m] = 1 + tier[above[m]].max()
-    return tier, np.stack([1 + n_above, len(above) - above.sum(axis=0)], axis=1)
