@@ -237,6 +237,15 @@ def test_compare_looks_at_shared_instructions_alone(capsys: pytest.CaptureFixtur
     assert "a − b = +0.0 points" in (told := capsys.readouterr().out)
     assert "40 instructions): the difference may be chance on these, but one of the two was judged on 140" in told
     assert "no texts" not in told
+    # length is held equal over all instructions, which is another question
+    for row in rows:
+        row["output_2"] = "y" * (1 + int(row["instruction"].split()[-1]) * 7 % 5)
+    write_rows("v.jsonl", rows)
+    assert main(["compare", "v.jsonl", "a", "b"]) == 0
+    told = capsys.readouterr().out
+    assert "40 instructions): the difference may be chance on these" in told
+    assert ", on all 240 instructions; the raw one is of the 40 that both answered\n" in told
+    assert "won–lost–tied" not in told
     write_rows("apart.jsonl", rows[:200])
     assert main(["compare", "apart.jsonl", "a", "b"]) == 2
     assert "share 0 instructions" in capsys.readouterr().err
@@ -374,6 +383,17 @@ def test_known_flips_are_undone_on_the_board(capsys: pytest.CaptureFixture[str])
     assert found["breakdown"] == []
     assert any("corrected for 25 % of the verdicts" in line for line in found["notes"])
     assert any(line.startswith("bad: corrected beyond 0 or 100") for line in found["notes"])
+    gap = simfarm.compare("v.jsonl", "good", "bad", length_control="none")["value"][0]
+    assert main(["compare", "v.jsonl", "good", "bad", "--flip-rate", "0.25", "--json"]) == 0
+    [difference] = json.loads(capsys.readouterr().out)["differences"]
+    assert difference["value"] == pytest.approx(2 * gap)
+    assert simfarm.compare("v.jsonl", "good", "bad", flip_rate=0.25).to_dict("records") == [difference]
+    # nothing flipped is nothing to correct, nor to say
+    assert evaluated(capsys, "v.jsonl", "--flip-rate", "0") == evaluated(capsys, "v.jsonl")
+    write_rows("r.jsonl", round_robin({"a": 1.0, "b": 0.0, "c": -1.0}, n=20))
+    for ranked, remedy in (([], "give --baseline\n"), (["--rank", "bradley-terry"], "give --rank win-rate\n")):
+        assert main(["evaluate", "r.jsonl", "--flip-rate", "0.1", *ranked]) == 2
+        assert capsys.readouterr().err.endswith(f"--flip-rate needs win rates over a baseline; {remedy}")
     for more, told in (
         (["--flip-rate", "0.45"], "bad: a win rate of 0.200 cannot come from labels of which 0.45 are flipped"),
         (["--flip-rate", "0.1", "--length-control", "joint"], "leave --length-control out"),

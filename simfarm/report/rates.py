@@ -109,7 +109,7 @@ def rates_lines(ranked: RankedBoard) -> list[str]:
             lines.append(f"{model}: {plural(one.left_out, 'label is', 'labels are')} left out, without a verdict")
     if ranked.people:
         judge = next(iter(ranked.people.values())).judge_hash
-        lines.append(f"calibrated for judge {judge}; another judge needs labels of its own")
+        lines.append(f"calibrated for {ranked.annotator} (judge hash {judge}); another judge needs labels of its own")
     return lines
 
 

@@ -57,14 +57,14 @@ def tiers(estimates: Sequence[Estimate], *, level: float = 0.95, replicates: int
     """Tiers of M estimates of one kind (higher is better) with family-wise error at most 1 − `level`.
 
     Each pair first has the p that `compare` prints for it: of the paired difference on the clusters both have where
-    the estimates are plain means (`mean_p_values`), else of the t test of `a - b`. What two models share least is so
-    little that its p is 1: fewer than two clusters. The p of all pairs, as normal quantiles, are then held against the
-    largest of as many normals that vary together as the differences do (Gaussian weights on the influences;
-    Chernozhukov, Chetverikov, Kato 2013: a normal with the influences' covariance, so that M numbers a replicate are
-    enough). A |t| would not do in place of the p: each pair has a standard error of its own, and the largest picks
-    those that came out small. Pairs are rejected step-down (Romano and Wolf 2005), which loses no error control and
-    finds more. Raises `InputError` for fewer than two estimates, a missing value, or an estimate over fewer than two
-    clusters.
+    the estimates are plain means (`mean_p_values`), else of the t test of `a - b`, or of the means that the two adjust
+    where that is larger. Fewer than two clusters in common are so little that the p is 1. The p of all pairs, as
+    normal quantiles, are then held against the largest of as many normals that vary together as the differences do
+    (Gaussian weights on the influences; Chernozhukov, Chetverikov, Kato 2013: a normal with the influences' covariance,
+    so that M numbers a replicate are enough). A |t| would not do in place of the p: each pair has a standard error of
+    its own, and the largest picks those that came out small. Pairs are rejected step-down (Romano and Wolf 2005), which
+    loses no error control and finds more. Raises `InputError` for fewer than two estimates, a missing value, or an
+    estimate over fewer than two clusters.
     """
     _require_usable(estimates)
     if not 0 < level < 1:
@@ -159,7 +159,7 @@ def _mean_pairs(
 def _t_pairs(
     estimates: Sequence[Estimate], counts: Codes, root: Array, first: Codes, second: Codes
 ) -> tuple[Array, Array]:
-    """(difference, p) of pairs by the t test of `a - b`; where its error is nought, the sign test of its clusters."""
+    """(difference, p) of pairs by the t test of `a - b`; of n clusters without any error 2 · ½ⁿ, as if all were won."""
     value = np.array([e.value for e in estimates])
     difference = value[first] - value[second]
     size = np.diag(counts)
