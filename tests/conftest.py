@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import certifi
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -36,9 +37,19 @@ def shared_data() -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of one certificate: every client reads the whole of its own, for servers that speak no TLS."""
+    end = "-----END CERTIFICATE-----\n"
+    bundle = tmp_path_factory.mktemp("certificates") / "bundle.pem"
+    bundle.write_text(Path(certifi.where()).read_text("utf-8").partition(end)[0] + end, "utf-8")
+    return bundle
+
+
 @pytest.fixture(autouse=True)
-def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_authority: Path) -> None:
     """No test writes to the user's own store or reads the user's keys."""
     monkeypatch.setenv("SIMFARM_STORE", str(tmp_path / "store.sqlite"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(one_authority))
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
