@@ -9,7 +9,7 @@ from simfarm.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from simfarm.api.asking import annotate, generate, select
-    from simfarm.api.files import read, write
+    from simfarm.api.files import convert, read, write
     from simfarm.api.ranks import compare, evaluate, evaluation, rejudge
     from simfarm.backends import open_model
     from simfarm.data.records import Annotation, Comparison, Output
@@ -32,6 +32,7 @@ _HOMES = {
     "ProviderError": "errors",
     "SimfarmError": "errors",
     "SimfarmWarning": "errors",
+    "convert": "api.files",
     "read": "api.files",
     "write": "api.files",
     "Judge": "judges",
@@ -60,6 +61,7 @@ __all__ = [
     "SimfarmWarning",
     "annotate",
     "compare",
+    "convert",
     "evaluate",
     "evaluation",
     "generate",

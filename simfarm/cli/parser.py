@@ -11,6 +11,7 @@ from simfarm.cli import (
     annotate,
     compare,
     completion,
+    convert,
     doctor,
     evaluate,
     generate,
@@ -46,6 +47,7 @@ _VERBS = {
         "show": (show, "read verdicts as a person does"),
     },
     "keep": {
+        "convert": (convert, "files of others into ours, and ours into theirs"),
         "doctor": (doctor, "what a run needs, and whether it is there: key, model, price …"),
         "store": (store, "the answers already paid for: where, how many, prune"),
         "setup-local": (setup_local, "fetch the embedded model, once"),

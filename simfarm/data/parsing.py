@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import orjson
 
+from simfarm.data.envelopes import streamed, unwrapped
 from simfarm.data.unquoted import unquoted_columns
 from simfarm.errors import InputError
 
@@ -163,7 +164,8 @@ def _json_rows(window: _Window, name: str) -> Iterator[Row]:
         # an array of any size under its one key
         wrapped = _WRAPPED.match(window.text, window.at)
         if wrapped is None:
-            raise
+            yield from streamed(window, name)
+            return
         window.at = wrapped.end() - 1
         yield from window.array()
         window.close()
@@ -172,7 +174,7 @@ def _json_rows(window: _Window, name: str) -> Iterator[Row]:
         raise InputError(f"{name}: holds a single value, not an array of rows")
     if not window.peek():
         (only, *more) = value.values() or [None]
-        rows = only if isinstance(only, list) and not more else [value]
+        rows = only if isinstance(only, list) and not more else unwrapped(value) or [value]
         yield from (_object(row, name, f"row {number}") for number, row in enumerate(rows, 1))
         return
     number = 1

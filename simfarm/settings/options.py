@@ -31,6 +31,7 @@ __all__ = [
     "BRIDGE",
     "BY_NAME",
     "CHOICE",
+    "CONVERT",
     "CURVE",
     "DATA",
     "GENERATED",
@@ -118,6 +119,21 @@ INPUT = (
     ),
 )
 """What the columns of input files are called."""
+
+CONVERT = (
+    Option(
+        "to",
+        "the format: simfarm (default), alpaca-eval, arena-hard, mt-bench-pair, mt-bench-single, lmarena, trl, "
+        "rewardbench, annotated-pairs",
+        TEXT,
+        "FORMAT",
+        "simfarm",
+        flag="--as",
+    ),
+    Option("annotator", "who judged, in rows that do not say it", TEXT, "NAME"),
+    Option("generator", "who answered, in rows that do not say it", TEXT, "NAME"),
+)
+"""What files are turned into."""
 
 RUN = (
     Option("concurrency", "calls in flight at most (default 64, local models their own)", WHOLE, "N"),
@@ -246,7 +262,7 @@ JUDGING = (*JUDGE, *DATA, *RUN, *RETRY)
 
 BY_NAME = {
     option.name: option
-    for group in (SAMPLING, GENERATED, CURVE, CHOICE, METHOD, BRIDGE, INPUT, RANKING, JUDGING)
+    for group in (CONVERT, SAMPLING, GENERATED, CURVE, CHOICE, METHOD, BRIDGE, INPUT, RANKING, JUDGING)
     for option in group
 }
 """Every option; of two with one name the judge's."""
