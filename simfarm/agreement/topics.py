@@ -51,8 +51,8 @@ class Topics:
 def topics(texts: Sequence[str]) -> Topics:
     """Topics of different instructions, some twenty to a topic, fewer areas above them.
 
-    Raises `InputError` for fewer than 40, of which no tree can be made. Words are runs of three letters or more, so that
-    a text in a script without spaces is one word to each of its phrases, and such texts mostly share one topic.
+    Raises `InputError` for fewer than 40, of which no tree can be made. Words are runs of three letters or more: in a
+    script without spaces a phrase is one word, and such texts mostly share one topic.
     """
     if len(texts) < 2 * _PER_TOPIC:
         raise InputError(
@@ -137,8 +137,6 @@ def _names(counted: csr_array, words: Sequence[str], code: Codes, taken: Sequenc
     scores = found * np.log(1 + found.sum() / n / np.maximum(total, 1))
     names = []
     for k in range(n):
-        best = [
-            words[w] for w in np.argsort(-scores[k], kind="stable") if scores[k, w] > 0 and words[w] not in taken[k]
-        ]
-        names.append(", ".join(best[:_NAMED_BY]))
+        ranked = (words[w] for w in np.argsort(-scores[k], kind="stable") if scores[k, w] > 0)
+        names.append(", ".join([word for word in ranked if word not in taken[k]][:_NAMED_BY]))
     return tuple(names)

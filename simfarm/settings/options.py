@@ -34,6 +34,7 @@ __all__ = [
     "CONVERT",
     "CURVE",
     "DATA",
+    "DISSECT",
     "GENERATED",
     "INPUT",
     "INTERVALS",
@@ -197,6 +198,22 @@ BRIDGE = (Option("bridge", "carry A's board to B's judge, who has judged a rando
 
 RANKING = (*BASELINE, *LENGTH, *INTERVALS, *RANKED, *BOARD)
 """Everything that could change how verdicts are ranked."""
+
+DISSECT = (
+    Option(
+        "control",
+        "the properties to weigh (default: all that the files tell): length, lists, bold, hedges, numbers, copying …, "
+        "markdown, order, generators, or NAME (columns NAME_1, NAME_2)",
+        TEXT,
+        "NAMES",
+    ),
+    Option(
+        "by",
+        "which slices a judge or a model fails on: of a column category (or dataset), or topics of the instructions",
+        one_of("category", "instructions"),
+    ),
+)
+"""What preferences are taken apart by."""
 
 GENERATED = (
     Option("generator", "the name outputs are filed under (default: the model's)", TEXT, "NAME"),
