@@ -49,7 +49,7 @@ def calibrated_win_rates(verdicts: Verdicts, labels: Verdicts, board: Board) -> 
             few[str(model)] = n_labels
             continue
         length = (part["length"] - part["length_baseline"]).to_numpy(dtype=float)
-        features = {} if np.isnan(length).any() else {"length difference": length}
+        features = {} if np.isnan(length).any() else {"the difference in length": length}
         rates[str(model)] = calibrate(
             part["p"].to_numpy(), part["label"].to_numpy(), part["cluster"].to_numpy(), hashes, features
         )
