@@ -54,7 +54,7 @@ def self_preference(
     if not len(at) or np.linalg.matrix_rank(laplacian) < n - 1:
         return Estimate(math.nan, np.zeros(0), cluster[:0], rate=False)
     contrast = np.where(np.arange(n) == at[0], 1.0, -1.0 / (n - 1))
-    inverse = np.linalg.pinv(laplacian)
+    inverse: Array = np.linalg.pinv(laplacian).astype(np.float64)
     sums = np.bincount(second, departure, minlength=n) - np.bincount(first, departure, minlength=n)
     effects = inverse @ sums
     left = departure - (effects[second] - effects[first])
