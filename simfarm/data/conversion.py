@@ -11,6 +11,7 @@ from simfarm.data.cells import dump
 from simfarm.data.entrance import our_rows, rows_in
 from simfarm.data.files import write_rows
 from simfarm.data.formats import FORMATS, Format, Left
+from simfarm.data.formats.format import Unfit
 from simfarm.data.parsing import Row
 from simfarm.data.reading import format_of
 from simfarm.data.records import ANNOTATION_COLUMNS, kind_of_rows
@@ -53,9 +54,12 @@ class Conversion:
         """The rows of the format. Raises `InputError` for what cannot be read, and where nothing is left to write."""
         assert self.to.write is not None
         ours = (row for place, source in enumerate(self.sources, 1) for row in self._read(source, place))
-        for row in self.to.write(ours, self.left):
-            self.written += 1
-            yield row
+        try:
+            for row in self.to.write(ours, self.left):
+                self.written += 1
+                yield row
+        except Unfit as error:
+            raise InputError(f"a row of {plural(len(self.sources), 'file')} {error}") from error
         if not self.written:
             why = f" ({self.left.said()})" if self.left.counts else ""
             raise InputError(f"there is nothing that {self.to.name} can hold{why}")

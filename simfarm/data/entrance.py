@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -126,7 +126,7 @@ def our_rows(
     names = renaming.names(present, source) if renaming is not None and early else {}
     if names:
         rows = _renamed(rows, names, source)
-    form = found([names.get(name, name) for name in present], source)
+    form = _form(first, present, names, source)
     if form is not None:
         left = left or Left()
         left.form = form.name
@@ -136,6 +136,12 @@ def our_rows(
         first = list(islice(rows, _HEAD))
         rows = _renamed(chain(first, rows), renaming.names(_present(first), source), source)
     return rows
+
+
+def _form(rows: Sequence[Row], present: Iterable[str], names: Mapping[str, str], source: str) -> Format | None:
+    """The format of rows that have the columns `present`, some of which have other `names` by now."""
+    ours = [[names.get(name, name) for name in columns] for columns in (present, *rows[:1])]
+    return found(ours[0], source, *ours[1:])
 
 
 def _present(rows: Iterable[Row]) -> list[str]:
@@ -154,9 +160,10 @@ def _renaming(source: object) -> Renaming | None:
 def columns_in(source: str | os.PathLike[str], wanted: frozenset[str], name: str) -> Iterator[Columns]:
     """The same by column, of the `wanted` ones those that are there."""
     renaming = _renaming(source)
-    present = _present(islice(iter_rows(source), _HEAD))
+    first = list(islice(iter_rows(source), _HEAD))
+    present = _present(first)
     names = renaming.names(present, name) if renaming is not None and renaming.fits(present) else {}
-    if found([names.get(column, column) for column in present], name) or (renaming is not None and not names):
+    if _form(first, present, names, name) or (renaming is not None and not names):
         yield from _gathered(rows_in(source, name), wanted)
         return
     # of the same class: it may want more than it lists

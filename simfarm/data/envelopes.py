@@ -30,28 +30,31 @@ class _Window(Protocol):
     """What `parsing` decodes in."""
 
     at: int
+    passed: int
 
     def peek(self) -> str: ...
     def value(self, where: str) -> Any: ...
     def array(self) -> Iterator[dict[str, Any]]: ...
 
 
-def streamed(window: _Window, name: str) -> Iterator[dict[str, Any]]:
+def streamed(window: _Window, name: str, limit: int) -> Iterator[dict[str, Any]]:
     """The rows of the object that begins in the window; what follows the list is left behind. Raises `InputError` for
-    an object of no known kind."""
+    an object of no known kind, and for more than `limit` characters before the list."""
     shared: dict[str, Any] = {}
+    start = window.passed + window.at
     window.at += 1
     while window.peek() == '"':
         key = window.value("a column's name")
         if window.peek() != ":":
             break
         window.at += 1
-        if key in _LISTS and _LISTS[key][1] in shared and window.peek() == "[":
+        opening = window.peek()
+        if key in _LISTS and _LISTS[key][1] in shared and opening == "[":
             for row in window.array():
                 yield {**shared, _LISTS[key][0]: row}
             return
         shared[key] = window.value(f"{key!r}")
-        if window.peek() != ",":
+        if window.peek() != "," or window.passed + window.at - start > limit:
             break
         window.at += 1
         window.peek()

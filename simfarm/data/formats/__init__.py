@@ -27,16 +27,18 @@ FORMATS = (
 )
 
 
-def found(columns: Collection[str], source: str) -> Format | None:
+def found(columns: Collection[str], source: str, first: Collection[str] = ()) -> Format | None:
     """The format of others that rows with these columns are of, None for our own and for none that is known.
 
-    Raises `InputError` for columns that two formats have.
+    Where they are those of two formats the `first` row's columns say which. Raises `InputError` where they do not.
     """
     names = {*columns}
     ours = names & {"preference", "output_1", "output_2"} or {"instruction", "output"} <= names
     if ours and "annotation_id" not in names:
         return None
     told = [one for one in FORMATS if one.tells(names)]
+    if len(told) > 1:
+        told = [one for one in told if one.tells(first)] or told
     if len(told) > 1:
         raise InputError(
             f"{source}: has the columns of {' and of '.join(one.name for one in told)}; say which is what with "

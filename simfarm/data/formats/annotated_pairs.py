@@ -5,16 +5,15 @@ rdnfn/icai). Here it is a row for each comparison and annotator.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from simfarm.data.cells import stable_digest
 from simfarm.data.formats.chats import answer, asked_text, rest_of
-from simfarm.data.formats.format import Format, Left, LeftOut, each, named, passed, structure, unpassed
+from simfarm.data.formats.format import Format, Left, LeftOut, Unfit, each, identity, named, passed, structure, unpassed
 from simfarm.data.formats.verdicts import preferred, side, verdict, word_of
 from simfarm.data.meaning import TIE
 from simfarm.data.parsing import Row
-from simfarm.errors import InputError
 
 __all__ = ["ANNOTATED_PAIRS"]
 
@@ -61,13 +60,13 @@ def _pair(comparison: Mapping[str, Any]) -> Row:
         others |= {f"{name}_{side_}": value for name, value in response.items() if name not in ("text", "model")}
     prompt = comparison.get("prompt")
     if prompt is not None and not isinstance(prompt, str):
-        raise InputError(f"has a {type(prompt).__name__} as its prompt; it must be text")
+        raise Unfit(f"has a {type(prompt).__name__} as its prompt; it must be text")
     asked: Row = {"instruction": prompt or ""}
     if not prompt:
         # nobody knows what was asked: each comparison is a question of its own
-        asked["instruction_id"] = str(comparison.get("id"))
+        asked["instruction_id"] = str(identity(comparison, "id"))
     metadata = structure(comparison.get("metadata") or {}, dict, "metadata")
-    return asked | texts | {"comparison_id": comparison.get("id")} | others | passed(metadata, ())
+    return asked | texts | {"comparison_id": identity(comparison, "id")} | others | passed(metadata, ())
 
 
 def _write(rows: Iterator[Row], left: Left) -> Iterator[Row]:
@@ -90,7 +89,7 @@ def _write(rows: Iterator[Row], left: Left) -> Iterator[Row]:
     ]
     default = metadata.get("default_annotator") or next(iter(annotators), None)
     about = {"version": "2.0", "default_annotator": default}
-    if metadata.get("version", "2.0").split(".")[0] == "2":
+    if str(metadata.get("version", "2.0")).split(".")[0] == "2":
         about |= metadata
     else:
         about = metadata | about
@@ -99,7 +98,7 @@ def _write(rows: Iterator[Row], left: Left) -> Iterator[Row]:
 
 def _annotator_id(row: Mapping[str, Any]) -> str:
     known = row.get("annotator_id")
-    return str(known) if known else hashlib.sha256(str(row.get("annotator") or "unknown").encode()).hexdigest()[:8]
+    return str(known) if known else stable_digest(str(row.get("annotator") or "unknown")).hex()[:8]
 
 
 def _annotator(row: Mapping[str, Any]) -> Row:
@@ -113,7 +112,7 @@ def _annotator(row: Mapping[str, Any]) -> Row:
 def _their_pair(row: Mapping[str, Any]) -> Row:
     extras = unpassed(row, _OURS)
     paired = {name[:-2] for name in extras if name.endswith(("_1", "_2"))}
-    made: Row = {"id": row.get("comparison_id"), "prompt": asked_text(row) or None}
+    made: Row = {"id": identity(row, "comparison_id"), "prompt": asked_text(row) or None}
     for number, letter in (("1", "a"), ("2", "b")):
         response: Row = {"text": answer(rest_of(row, number))}
         if row.get(f"generator_{number}") is not None:
@@ -124,7 +123,7 @@ def _their_pair(row: Mapping[str, Any]) -> Row:
         made[f"response_{letter}"] = response
     if made["id"] is None:
         whole = "|".join((made["prompt"] or "", made["response_a"]["text"], made["response_b"]["text"]))
-        made["id"] = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        made["id"] = stable_digest(whole).hex()[:8]
     known = {name: row[name] for name in ("instruction_id", "dataset") if row.get(name) is not None and made["prompt"]}
     return made | ({"metadata": known | extras} if known | extras else {})
 

@@ -16,6 +16,7 @@ from simfarm.data.formats.format import (
     Format,
     Left,
     LeftOut,
+    Unfit,
     calls_together,
     each,
     identity,
@@ -29,7 +30,6 @@ from simfarm.data.formats.shown import shown_pair
 from simfarm.data.formats.verdicts import preferred, verdict
 from simfarm.data.meaning import order_of
 from simfarm.data.parsing import Row
-from simfarm.errors import InputError
 
 __all__ = ["ARENA_HARD"]
 
@@ -44,7 +44,7 @@ _USED = {"uid", "question_id", "model", "baseline", "judge", "games"}
 def _games(row: Row) -> Iterator[Row]:
     key = "uid" if "uid" in row else "question_id"
     if key not in row:
-        raise InputError("has neither 'uid' nor 'question_id'; one must say which question it is")
+        raise Unfit("has neither 'uid' nor 'question_id'; one must say which question it is")
     about: Row = {
         "instruction_id": identity(row, key),
         "generator_1": named(row, "baseline"),
@@ -54,7 +54,7 @@ def _games(row: Row) -> Iterator[Row]:
     about = {name: value for name, value in about.items() if value is not None} | passed(row, _USED)
     for place, game in enumerate(structure(row["games"], list, "games")):
         if game is not None and not isinstance(game, Mapping):
-            raise InputError(f"has a {type(game).__name__} as a game; it must be an object with a score")
+            raise Unfit(f"has a {type(game).__name__} as a game; it must be an object with a score")
         yield about | _game(game, "21" if place % 2 else "12", place // 2)
 
 

@@ -50,6 +50,9 @@ def _text(content: Any) -> str:
 
 def two(first: Sequence[Turn], second: Sequence[Turn]) -> tuple[list[Turn], list[Turn], list[Turn]]:
     """(what both were asked, the rest of the first, the rest of the second). Raises `LeftOut` where that cannot be."""
+    for turns in (first, second):
+        if not turns or turns[-1]["role"] != "assistant":
+            raise LeftOut("a conversation that does not end with an answer")
     shared = 0
     while shared < min(len(first), len(second)) - 1 and _said(first[shared]) == _said(second[shared]):
         shared += 1
@@ -58,9 +61,8 @@ def two(first: Sequence[Turn], second: Sequence[Turn]) -> tuple[list[Turn], list
     before, rests = list(first[:shared]), (list(first[shared:]), list(second[shared:]))
     if not any(turn["role"] == "user" for turn in before):
         raise LeftOut("conversations that begin with different questions")
-    for rest in rests:
-        if not rest or rest[0]["role"] != "assistant" or rest[-1]["role"] != "assistant":
-            raise LeftOut("a conversation that does not end with an answer")
+    if any(rest[0]["role"] != "assistant" for rest in rests):
+        raise LeftOut("conversations that part before an answer")
     return before, *rests
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "Format",
     "Left",
     "LeftOut",
+    "Unfit",
     "calls_together",
     "carried",
     "each",
@@ -31,6 +32,10 @@ __all__ = [
 
 class LeftOut(Exception):
     """A row that is not taken; its text says what it has: "an image"."""
+
+
+class Unfit(InputError):
+    """A row that cannot be what its file is. The text goes on where file and row are named: "has a list in …"."""
 
 
 class Left:
@@ -86,7 +91,7 @@ def each(one: Callable[[Row], Iterable[Row]], needed: Collection[str]) -> Read:
             except LeftOut as why:
                 left.out(str(why))
                 continue
-            except InputError as error:
+            except Unfit as error:
                 raise InputError(f"{source}: row {number} {error}") from error
             yield from made
 
@@ -124,7 +129,7 @@ def identity(row: Mapping[str, Any], name: str) -> str | int | None:
     value = row.get(name)
     if value is None or (isinstance(value, str | int) and not isinstance(value, bool)):
         return value
-    raise InputError(f"has a {type(value).__name__} in {name!r}; it must be an id")
+    raise Unfit(f"has a {type(value).__name__} in {name!r}; it must be an id")
 
 
 def named(row: Mapping[str, Any], name: str) -> str | None:
@@ -134,7 +139,7 @@ def named(row: Mapping[str, Any], name: str) -> str | None:
         return str(value)
     if value is None or isinstance(value, str):
         return value or None
-    raise InputError(f"has a {type(value).__name__} in {name!r}; it must be a name")
+    raise Unfit(f"has a {type(value).__name__} in {name!r}; it must be a name")
 
 
 def name_of(row: Mapping[str, Any], name: str, otherwise: str) -> str:
@@ -149,9 +154,7 @@ def structure(value: Any, kind: type[Any], name: str) -> Any:
         with suppress(ValueError, RecursionError):
             value = json.loads(value)
     if not isinstance(value, kind):
-        raise InputError(
-            f"has a {type(value).__name__} in {name!r}; it must be {'a list' if kind is list else 'an object'}"
-        )
+        raise Unfit(f"has a {type(value).__name__} in {name!r}; it must be {'a list' if kind is list else 'an object'}")
     return value
 
 

@@ -13,10 +13,9 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from simfarm.data.formats.chats import asked, conversation
-from simfarm.data.formats.format import Format, LeftOut, each, passed, structure
+from simfarm.data.formats.format import Format, LeftOut, Unfit, each, passed, structure
 from simfarm.data.formats.verdicts import verdict, word_of
 from simfarm.data.parsing import Row
-from simfarm.errors import InputError
 
 __all__ = ["ARGILLA", "LABEL_STUDIO"]
 
@@ -65,11 +64,11 @@ def _tasks(row: Row) -> Iterator[Row]:
     data = structure(row["data"], dict, "data")
     for annotation in structure(row["annotations"], list, "annotations"):
         if not isinstance(annotation, Mapping):
-            raise InputError("has an annotation that is no object")
+            raise Unfit("has an annotation that is no object")
         if annotation.get("was_cancelled"):
             # skipped: nobody judged anything
             continue
-        results = [one for one in annotation.get("result") or [] if isinstance(one, Mapping)]
+        results = [one for one in structure(annotation.get("result") or [], list, "result") if isinstance(one, Mapping)]
         made, words = _about(data, _compared(results, data))
         who = annotation.get("completed_by")
         if isinstance(who, Mapping):
@@ -127,7 +126,7 @@ def _records(row: Row) -> Iterator[Row]:
     if "fields" in row:
         fields = structure(row["fields"], dict, "fields")
         responses = {
-            question: [one for one in given or [] if isinstance(one, Mapping)]
+            question: [one for one in structure(given or [], list, question) if isinstance(one, Mapping)]
             for question, given in structure(row.get("responses") or {}, dict, "responses").items()
         }
         beside = structure(row.get("metadata") or {}, dict, "metadata") | {"record_id": row.get("id")}
@@ -180,7 +179,7 @@ def _about_the_pair(
     if len(asked_so) > 1 and "preference" in asked_so:
         asked_so = ["preference"]
     if len(asked_so) > 1:
-        raise InputError(
+        raise Unfit(
             f"has several questions that could be about the two outputs ({', '.join(asked_so)}); keep one, or call it "
             "'preference'"
         )

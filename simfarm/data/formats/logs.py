@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from simfarm.data.formats.chats import answer, asked, conversation
-from simfarm.data.formats.format import Format, Left, LeftOut, each, identity, named, passed, structure
+from simfarm.data.formats.format import Format, Left, LeftOut, Unfit, each, identity, named, passed, structure
 from simfarm.data.parsing import Row
-from simfarm.errors import InputError
 
 __all__ = ["INSPECT", "LM_EVAL"]
 
@@ -82,7 +81,7 @@ def _inspect(row: Row) -> Iterator[Row]:
     epoch = sample.get("epoch")
     if isinstance(epoch, int) and epoch > 1:
         made["sample"] = epoch - 1
-    usage = output.get("usage") or {}
+    usage = structure(output.get("usage") or {}, dict, "usage")
     made |= {name: usage[name] for name in ("input_tokens", "output_tokens") if usage.get(name) is not None}
     if isinstance(output.get("time"), float):
         made["seconds"] = output["time"]
@@ -117,7 +116,7 @@ def _resolved(value: Any, attached: Mapping[str, Any]) -> Any:
     if isinstance(value, str) and value.startswith(_ATTACHED):
         key = value.removeprefix(_ATTACHED)
         if not isinstance(attached, Mapping) or key not in attached:
-            raise InputError(f"refers to the attachment {key!r}, which the log does not have; is the file whole?")
+            raise Unfit(f"refers to the attachment {key!r}, which the log does not have; is the file whole?")
         return attached[key]
     if isinstance(value, Mapping):
         return {name: _resolved(one, attached) for name, one in value.items()}

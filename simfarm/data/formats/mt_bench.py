@@ -14,6 +14,7 @@ from simfarm.data.formats.format import (
     Format,
     Left,
     LeftOut,
+    Unfit,
     calls_together,
     each,
     identity,
@@ -26,7 +27,6 @@ from simfarm.data.formats.shown import shown, shown_pair
 from simfarm.data.formats.verdicts import preferred, three_way, verdict, word_of
 from simfarm.data.meaning import order_of
 from simfarm.data.parsing import Row
-from simfarm.errors import InputError
 
 __all__ = ["PAIR", "SINGLE"]
 
@@ -44,7 +44,7 @@ def _judge(row: Mapping[str, Any]) -> Row:
         return {"annotator": judge}
     if isinstance(judge, list) and judge and all(isinstance(part, str) for part in judge):
         return {"annotator": judge[0], "judge_prompt": " ".join(judge[1:])}
-    raise InputError("has a 'judge' that is neither a name nor a list of names")
+    raise Unfit("has a 'judge' that is neither a name nor a list of names")
 
 
 def _their_judge(row: Mapping[str, Any]) -> list[str]:
@@ -124,8 +124,8 @@ def _winner(call: Row) -> str:
 
 def _single(row: Row) -> Iterator[Row]:
     score = row["score"]
-    if not isinstance(score, int | float) or isinstance(score, bool):
-        raise InputError(f"has the score {score!r}; it must be a number")
+    if score is not None and (not isinstance(score, int | float) or isinstance(score, bool)):
+        raise Unfit(f"has the score {score!r}; it must be a number")
     about = {"instruction_id": identity(row, "question_id"), "generator": named(row, "model")}
     turns = shown(row.get("user_prompt"))
     if turns is not None:
