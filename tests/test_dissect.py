@@ -418,7 +418,7 @@ def test_the_verb(rows: tuple[pd.DataFrame, pd.DataFrame], tmp_path, capsys: pyt
     assert any(line.startswith("log length *") for line in lines)
     assert any(line.startswith("not weighed: headers, lists, bold, code") for line in lines)
     assert max(map(len, (line for line in lines if "[" in line))) <= 80
-    assert "240 labels of 720 show their outputs the other way round" in printed.err
+    assert "labels of 720 show their outputs the other way round" in printed.err
     assert "judge_weight" in pd.read_csv(tmp_path / "w.csv").columns
     assert main(["dissect", *files, "--json"]) == 0
     record = json.loads(capsys.readouterr().out)

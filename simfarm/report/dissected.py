@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -182,7 +183,8 @@ def _by_slice(found: Dissection, judge: str) -> list[Part]:
     rows = []
     for name, e in sorted(of.items(), key=lambda item: item[1].value)[:_LISTED]:
         low, high = (100 * x for x in e.interval(found.level))
-        rows.append([name, f"{100 * e.value:.1f} [{low:.1f}, {high:.1f}]", f"{e.n_clusters:,}"])
+        limits = "" if math.isnan(low) else f" [{low:.1f}, {high:.1f}]"
+        rows.append([name, f"{100 * e.value:.1f}{limits}", f"{e.n_clusters:,}"])
     remarks = ["agreement: 1 − |judge − label|, the mean over labels, in percent"]
     if len(of) > len(rows):
         remarks.append(f"{plural(len(of) - len(rows), 'more slice')}: --json has all")
