@@ -9,6 +9,7 @@ from simfarm.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from simfarm.api.asking import annotate, generate, select
+    from simfarm.api.dissecting import dissect
     from simfarm.api.files import convert, read, write
     from simfarm.api.ranks import compare, evaluate, evaluation, rejudge
     from simfarm.backends import open_model
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "annotate": "api.asking",
     "compare": "api.ranks",
+    "dissect": "api.dissecting",
     "evaluate": "api.ranks",
     "generate": "api.asking",
     "evaluation": "api.ranks",
@@ -62,6 +64,7 @@ __all__ = [
     "annotate",
     "compare",
     "convert",
+    "dissect",
     "evaluate",
     "evaluation",
     "generate",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from simfarm.agreement.votes import Votes
 from simfarm.data.identity import Codes
@@ -21,7 +22,7 @@ from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.rewards import independent, property_weights
 from simfarm.statistics.style import frequent
 from simfarm.text.marks import FEATURES, ORDER, SHOWN_FIRST
-from simfarm.text.properties import COPYING, GENERATORS, PROPERTIES
+from simfarm.text.properties import GENERATORS, PROPERTIES
 from simfarm.text.words import plural
 
 __all__ = ["DISCOVERY", "OUTPUT_2", "Rewards", "called", "dissect"]
@@ -99,6 +100,7 @@ def dissect(votes: Votes, judge: str, names: Sequence[str], *, asked: bool = Tru
             raise InputError(f"no label is for a comparison that {judge!r} has a verdict on; label some of these")
     texts, missing = _texts(votes.items, known, names, asked)
     notes = []
+    known &= ~_same(votes.items)
     if lost := int((known & ~texts).sum()):
         notes.append(f"{plural(lost, 'comparison')} without the texts or numbers of both outputs left out")
     found = _compared(votes, np.flatnonzero(known & texts), [n for n in names if n not in missing])
@@ -132,8 +134,10 @@ def _columns(name: str) -> tuple[str, str]:
     return f"{stem}_1", f"{stem}_2"
 
 
-def _texts(items: pd.DataFrame, known: Array, names: Sequence[str], asked: bool) -> tuple[Array, dict[str, str]]:
-    """(which comparisons have every property that some have, why the others are left out)."""
+def _texts(
+    items: pd.DataFrame, known: NDArray[np.bool_], names: Sequence[str], asked: bool
+) -> tuple[NDArray[np.bool_], dict[str, str]]:
+    """(which comparisons have every property that most have, why the others are left out)."""
     complete = np.ones(len(items), dtype=bool)
     missing: dict[str, str] = {}
     for name in names:
@@ -141,18 +145,22 @@ def _texts(items: pd.DataFrame, known: Array, names: Sequence[str], asked: bool)
             continue
         columns = [c for c in _columns(name) if c in items]
         has = items[columns].notna().all(axis=1).to_numpy() if len(columns) == 2 else ~complete & complete
-        if has[known].any():
+        if has[known].mean() > (0 if asked else 0.5):
             complete &= has
             continue
         missing[name] = "no lengths" if name == "length" else "no texts"
-        if name == COPYING and all(c in items and items.loc[known, c].notna().any() for c in _columns("numbers")):
-            missing[name] = "no instructions"
         if asked:
             raise InputError(
                 f"the weight of {name!r} needs {missing[name].removeprefix('no ')}, and the files have none; give "
                 f"files with instruction, output_1 and output_2, or leave {name!r} out"
             )
     return complete, missing
+
+
+def _same(items: pd.DataFrame) -> NDArray[np.bool_]:
+    """Comparisons of one generator's output with itself, a tie that nobody judged."""
+    one, other = (items[f"generator_{side}"].astype(object) for side in ("1", "2"))
+    return (one.notna() & (one == other) & (items["length_1"] == items["length_2"])).to_numpy()
 
 
 def _compared(votes: Votes, items: Codes, names: Sequence[str]) -> _Compared:

@@ -118,7 +118,8 @@ def agreements(votes: Votes, judge: str) -> Array:
     judged = votes.judged[votes.judges.index(judge)]
     total = np.bincount(item, 1 - np.abs(judged[item] - label), minlength=len(judged))
     count = np.bincount(item, minlength=len(judged))
-    return np.divide(total, count, out=np.full(len(judged), np.nan), where=count > 0)
+    found: Array = np.divide(total, count, out=np.full(len(judged), np.nan), where=count > 0)
+    return found
 
 
 def agreement_by_slice(votes: Votes, judge: str, slices: Slices) -> Mapping[str, Estimate]:

@@ -26,13 +26,14 @@ from simfarm.text.words import plural
 __all__ = ["Topics", "topics"]
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_DIRECTIONS = 40
+_FEWEST_DIRECTIONS, _MOST_DIRECTIONS = 5, 20
+"""Of words, as many as topics between these: in more, short texts are all far apart, and one topic takes most."""
 _PER_TOPIC, _PER_AREA = 20, 60
 """Instructions to a topic and to an area, on average: with fewer no rate of theirs is worth a line."""
 _MOST_AREAS, _MOST_TOPICS = 12, 40
 _IN_TREE = 4000
 """Instructions that the tree is made of, the rest is put with the nearest: its memory is the square of their number."""
-_NAMED_BY = 3
+_AREA_WORDS, _TOPIC_WORDS = 2, 3
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ def topics(texts: Sequence[str]) -> Topics:
             "category and --by category"
         )
     counted, words = _counted(texts)
-    at = _placed(_weighted(counted))
     n_topics = min(_MOST_TOPICS, len(texts) // _PER_TOPIC)
+    at = _placed(_weighted(counted), min(_MOST_DIRECTIONS, max(_FEWEST_DIRECTIONS, n_topics)))
     n_areas = max(1, min(_MOST_AREAS, len(texts) // _PER_AREA, n_topics))
     tree = _order_free(at)
     some = tree[:: max(1, -(-len(tree) // _IN_TREE))]
@@ -69,9 +70,11 @@ def topics(texts: Sequence[str]) -> Topics:
     fine, coarse = (_with_rest(at, some, fcluster(linked, n, "maxclust")) for n in (n_topics, n_areas))
     area_of = np.zeros(fine.max() + 1, dtype=np.int64)
     area_of[fine] = coarse
-    areas = _names(counted, words, coarse, [()] * (coarse.max() + 1))
-    within = _names(counted, words, fine, [tuple(areas[a].split(", ")) for a in area_of])
-    names = tuple(f"{areas[a]} / {own}" if own else areas[a] for a, own in zip(area_of, within, strict=True))
+    areas = _names(counted, words, coarse, _AREA_WORDS, [()] * (coarse.max() + 1))
+    taken = [tuple(areas[a].split(", ")) if n_areas > 1 else () for a in area_of]
+    names = _names(counted, words, fine, _TOPIC_WORDS, taken)
+    if n_areas > 1:
+        names = tuple(f"{areas[a]} / {own}" if own else areas[a] for a, own in zip(area_of, names, strict=True))
     return Topics(fine, names, area_of, areas)
 
 
@@ -98,9 +101,9 @@ def _weighted(counted: csr_array) -> csr_array:
     return made
 
 
-def _placed(weighted: csr_array) -> Array:
+def _placed(weighted: csr_array, directions: int) -> Array:
     """The instructions in the leading directions of their words, each of length 1 (an empty one 0)."""
-    k = min(_DIRECTIONS, min(weighted.shape) - 1)
+    k = min(directions, min(weighted.shape) - 1)
     if k < 1:
         return np.asarray(weighted.todense(), dtype=np.float64)
     left, sizes, _ = svds(weighted, k=k, v0=np.ones(min(weighted.shape)))
@@ -126,7 +129,9 @@ def _with_rest(at: Array, some: Codes, code: Codes) -> Codes:
     return made
 
 
-def _names(counted: csr_array, words: Sequence[str], code: Codes, taken: Sequence[Sequence[str]]) -> tuple[str, ...]:
+def _names(
+    counted: csr_array, words: Sequence[str], code: Codes, most: int, taken: Sequence[Sequence[str]]
+) -> tuple[str, ...]:
     """The foremost words of each group that are not `taken`, by class-based TF-IDF (Grootendorst 2022), of instructions
     with a word rather than of its occurrences."""
     n = int(code.max()) + 1
@@ -138,5 +143,5 @@ def _names(counted: csr_array, words: Sequence[str], code: Codes, taken: Sequenc
     names = []
     for k in range(n):
         ranked = (words[w] for w in np.argsort(-scores[k], kind="stable") if scores[k, w] > 0)
-        names.append(", ".join([word for word in ranked if word not in taken[k]][:_NAMED_BY]))
+        names.append(", ".join([word for word in ranked if word not in taken[k]][:most]))
     return tuple(names)

@@ -12,6 +12,7 @@ from simfarm.cli import (
     compare,
     completion,
     convert,
+    dissect,
     doctor,
     evaluate,
     generate,
@@ -42,6 +43,9 @@ _VERBS = {
         "evaluate": (evaluate, "a leaderboard from annotations, or from outputs (annotates first)"),
         "compare": (compare, "is the difference of two models real?"),
         "rejudge": (rejudge, "does the ranking survive a change of judge?"),
+    },
+    "trust": {
+        "dissect": (dissect, "what do people and judges reward, and where do judges fail?"),
     },
     "look": {
         "show": (show, "read verdicts as a person does"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -85,8 +86,8 @@ def dissected(
     level: float = 0.95,
     mix_judges: bool = False,
 ) -> Dissection:
-    """Annotation files or tables, and people's labels, taken apart. Raises `InputError` for what cannot be read, matched
-    or estimated."""
+    """Annotation files or tables, and people's labels, taken apart. Raises `InputError` for what cannot be read,
+    matched or estimated."""
     names = property_names(f"all,{ORDER}" if control is None else control)
     if not set(names) - {ORDER, GENERATORS}:
         raise InputError(f"the control {','.join(names)!r} names no property to weigh; add one, as length or lists")
@@ -95,7 +96,11 @@ def dissected(
         features=tuple(name for name in names if name in PROPERTIES), covariates=own, instructions=by == "instructions"
     )
     verdicts = _read(annotations, looked, "verdicts")
-    labels = _read(human, Inspection(features=looked.features, instructions=looked.instructions), "labels") if human else None
+    labels = (
+        _read(human, Inspection(features=looked.features, instructions=looked.instructions), "labels")
+        if human
+        else None
+    )
     votes = votes_of(verdicts, labels, allow_mixed=mix_judges)
     slices = None if by is None else slices_of(votes, by)
     rewards = tuple(dissect(votes, judge, names, asked=control is not None) for judge in votes.judges)
@@ -114,9 +119,7 @@ def _read(sources: Sequence[Source], looked: Inspection, what: str) -> Verdicts:
         raise InputError("there is no input; name an annotation file")
     found = read_for_evaluation(sources, None, looked)
     if found is None:
-        raise InputError(
-            f"{file_called(sources[0])}: holds no {what} (column 'preference'); is it the right file?"
-        )
+        raise InputError(f"{file_called(sources[0])}: holds no {what} (column 'preference'); is it the right file?")
     return found[0]
 
 
@@ -130,7 +133,9 @@ def dissection_sheet(found: Dissection) -> Sheet:
     """The tables for people, the weights as columns, and plain values."""
     parts = [_weights(one, found.level) for one in found.rewards]
     for judge in found.tested:
-        parts += [*_by_slice(found, judge), _failing(found, judge)]
+        parts += [*_by_slice(found, judge), *_failing(found, judge)]
+        if not any(one.q <= DISCOVERY for one in found.tested[judge]):
+            parts[-1] = replace(parts[-1], remarks=[*parts[-1].remarks, _nothing(found.tested[judge])])
     return Sheet(parts, found.table, found.to_json())
 
 
@@ -138,25 +143,24 @@ def _weights(one: Rewards, level: float) -> Part:
     """One judge's weights, those of people on its left."""
     beside = bool(one.people)
     rows = []
-    for name in one.judge if not beside else dict.fromkeys([*one.judge, *one.people]):
-        found = one.q.get(name, 1.0) <= DISCOVERY
-        cells = [one.people.get(name), one.judge.get(name), one.difference.get(name)] if beside else [one.judge.get(name)]
-        limits = [_limits(e, level) for e in cells]
-        rows.append([_WORDS.get(name, called(name)), *limits, *(["*" if found else ""] if beside else [])])
-    headings = ["property", *(["people", "judge", "judge − people", ""] if beside else ["judge"])]
+    for name in dict.fromkeys([*one.judge, *one.people]):
+        marked = " *" if one.q.get(name, 1.0) <= DISCOVERY else ""
+        cells = [_limits(weights.get(name), level) for weights in (one.people, one.judge, one.difference)]
+        rows.append([_WORDS.get(name, called(name)) + marked, *(cells if beside else cells[1:2])])
+    headings = ["property", *(["people", "the judge", "judge − people"] if beside else ["weight"])]
     labels = f", {plural(one.n_labels, 'label')}" if beside else ""
     title = (
         f"{one.name}: what is rewarded · {plural(one.n_comparisons, 'comparison')}, "
         f"{plural(one.n_instructions, 'instruction')}{labels}"
     )
-    remarks = [f"logits for one spread of the difference (output_2 minus output_1), {100 * level:g} % intervals"]
+    remarks = [f"logits for one spread of the outputs' difference, with {100 * level:g} % intervals"]
     if beside:
         n = sum(q <= DISCOVERY for q in one.q.values())
         remarks.append(
-            f"* the judge and people differ: {n} of {plural(len(one.q), 'property', 'properties')}, of such marks "
-            f"{100 * DISCOVERY:g} % are false at most"
+            f"* the judge and people differ: {n} of {plural(len(one.q), 'property', 'properties')} (of such marks "
+            f"{100 * DISCOVERY:g} % are false at most)"
         )
-    remarks.append("output_2: all else equal, what being output_2 is worth (a baseline's opponents, or a habit)")
+    remarks.append("output_2: what being output_2 is worth, all else equal (a baseline's opponents, or a habit)")
     whys: dict[str, list[str]] = {}
     for name, why in one.left_out.items():
         whys.setdefault(why, []).append(called(name))
@@ -179,7 +183,8 @@ def _by_slice(found: Dissection, judge: str) -> list[Part]:
     rows = []
     for name, e in sorted(of.items(), key=lambda item: item[1].value)[:_LISTED]:
         low, high = (100 * x for x in e.interval(found.level))
-        rows.append([name, f"{100 * e.value:.1f} [{low:.1f}, {high:.1f}]", f"{e.n_clusters:,}"])
+        limits = "" if math.isnan(low) else f" [{low:.1f}, {high:.1f}]"
+        rows.append([name, f"{100 * e.value:.1f}{limits}", f"{e.n_clusters:,}"])
     remarks = ["agreement: 1 − |judge − label|, the mean over labels, in percent"]
     if len(of) > len(rows):
         remarks.append(f"{plural(len(of) - len(rows), 'more slice')}: --json has all")
@@ -187,31 +192,41 @@ def _by_slice(found: Dissection, judge: str) -> list[Part]:
     return [Part(title, ["group", "agreement", "instructions"], rows, remarks)]
 
 
-def _failing(found: Dissection, judge: str) -> Part:
-    """The slices that a judge, or in its eyes a model, fails on."""
+def _nothing(tested: Sequence[Tested]) -> str:
+    """That no slice is failed on, and what that rests on."""
+    if not tested:
+        return (
+            "where it fails: nothing was tested; no slice with 5 instructions or more in both halves looked worse in "
+            "the first"
+        )
+    return (
+        f"where it fails: nothing found; of {plural(len(tested), 'slice')} that looked worse in one half of the "
+        "instructions, none is beyond chance in the other"
+    )
+
+
+def _failing(found: Dissection, judge: str) -> list[Part]:
+    """The slices that a judge, or in its eyes a model, fails on, if any."""
     tested = found.tested[judge]
     failing = [one for one in tested if one.q <= DISCOVERY]
+    if not failing or found.slices is None:
+        return []
     rows = []
     for one in failing[:_LISTED]:
         low, high = (100 * x for x in one.difference.interval(found.level))
         gap = f"{100 * one.difference.value:+.1f} [{low:+.1f}, {high:+.1f}]".replace("-", "−")
         means = f"{100 * one.inside.value:.1f}", f"{100 * one.outside.value:.1f}"
         rows.append([one.slice, one.who, *means, gap, f"{one.q:.3f}", f"{one.n_instructions:,}"])
-    whose = "the judge agrees less with people, or a model wins less, than elsewhere"
-    if not tested:
-        said = "nothing was tested: no slice looked worse in the first half, with 5 instructions or more in each half"
-    elif not failing:
-        said = f"none found: of {plural(len(tested), 'slice')} that looked worse in one half of the instructions, none " \
-            "is beyond chance in the other"
-    else:
-        said = (
-            f"{plural(len(failing), 'slice')} of {len(tested)} that looked worse in one half of the instructions; means "
-            f"in percent are of the other half; of these {100 * DISCOVERY:g} % are false at most"
-        )
-    by = "slice" if found.slices is None else found.slices.by
-    remarks = [said, whose] if failing else [said]
-    headings = ["group", "generator", "there", "elsewhere", "difference", "q", "instructions"]
-    return Part(f"{judge}: where it fails, by {by}", headings, rows, remarks, ("instructions", "elsewhere", "there"))
+    remarks = [
+        f"{plural(len(failing), 'slice')} of {len(tested)} that looked worse in one half of the instructions; percent, "
+        f"of the other half; of these {100 * DISCOVERY:g} % are false at most",
+        "who: the judge (its agreement with people there and elsewhere) or a model (its win rate in the judge's eyes)",
+    ]
+    if len(failing) > len(rows):
+        remarks.append(f"{plural(len(failing) - len(rows), 'more slice')}: --json has all")
+    headings = ["group", "who", "there", "elsewhere", "difference", "q", "instructions"]
+    title = f"{judge}: where it or a model fails, by {found.slices.by}"
+    return [Part(title, headings, rows, remarks, ("instructions", "elsewhere", "there"))]
 
 
 def _rows(one: Rewards, level: float) -> list[dict[str, Any]]:

@@ -32,6 +32,8 @@ NAMES = (
     "judge",
     "first",
     "second",
+    "property",
+    "who",
 )
 """Headings of columns that stand to the left and may be cut; all others are numbers and stand to the right."""
 

@@ -62,4 +62,5 @@ def _distances(values: Array, group: Codes, n: int) -> Array:
     count = np.bincount(group, minlength=n)
     means = np.bincount(group, values, minlength=n) / np.maximum(1, count)
     error = values.std() * np.sqrt(np.maximum(0, 1 / np.maximum(1, count) - 1 / len(values)))
-    return np.divide(means - values.mean(), error, out=np.zeros(n), where=error > 0)
+    found: Array = np.divide(means - values.mean(), error, out=np.zeros(n), where=error > 0)
+    return found

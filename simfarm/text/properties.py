@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -88,15 +88,9 @@ def measures(text: str, names: Sequence[str]) -> list[float]:
     Sentiment is (good − bad) / (good + bad + 1), words after a negation turned round: one word moves it by a half, and
     a long text is not more cheerful than a short one. Code is not read for words; its numbers are no numbers.
     """
-    plain = prose(text)
     marks = dict(zip(FEATURES, counts(text), strict=True)) if set(names) & set(FEATURES) else {}
-    words = {
-        "hedges": lambda: len(lexicon().hedges.findall(_straight(plain))),
-        "numbers": lambda: len(_NUMBER.findall(plain)),
-        "refusals": lambda: lexicon().refusals.search(_straight(plain)) is not None,
-        "sentiment": lambda: _sentiment(plain),
-    }
-    return [float(marks[name] if name in marks else words[name]()) for name in names]
+    plain = prose(text)
+    return [float(marks[name] if name in marks else _WORDS[name](plain)) for name in names]
 
 
 def _straight(text: str) -> str:
@@ -111,6 +105,14 @@ def _sentiment(plain: str) -> float:
             turned = any(before in known.negations for before in words[max(0, place - _BEFORE) : place])
             found[(word in known.good) != turned] += 1
     return (found[True] - found[False]) / (found.total() + 1)
+
+
+_WORDS: dict[str, Callable[[str], float]] = {
+    "hedges": lambda plain: len(lexicon().hedges.findall(_straight(plain))),
+    "numbers": lambda plain: len(_NUMBER.findall(plain)),
+    "refusals": lambda plain: lexicon().refusals.search(_straight(plain)) is not None,
+    "sentiment": _sentiment,
+}
 
 
 def copied(text: str, instruction: str) -> float:
