@@ -6,7 +6,7 @@ the raw ratings stand beside the controlled ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,13 +21,14 @@ from simfarm.ranking.remarks import order_lines
 from simfarm.ranking.style import Calls, calls_of, style_of
 from simfarm.ranking.units import averaged, judge_hash_of
 from simfarm.statistics.bradley_terry import BradleyTerry, Matches, bradley_terry
-from simfarm.statistics.estimate import Array, Estimate
+from simfarm.statistics.duels import Duels, duels
+from simfarm.statistics.estimate import Array, Estimate, intervals
 from simfarm.statistics.logistic import Codes
 from simfarm.statistics.lottery import CyclicTriads, cyclic_triads, lottery, pair_rates, regularised_winner
 from simfarm.statistics.style import StyleDifferences, controlled_bradley_terry
-from simfarm.statistics.tiers import tiers
+from simfarm.statistics.tiers import Tiers, tiers
 from simfarm.text.marks import ORDER, control_names
-from simfarm.text.words import plural
+from simfarm.text.words import named, plural
 
 __all__ = ["RATING_COLUMNS", "Ratings", "rate_models"]
 
@@ -46,12 +47,20 @@ RATING_COLUMNS = (
 )
 
 
+_PRIOR = (
+    "of some leads no verdict says how large they may be (∞): a weak prior keeps the ratings finite, and against an "
+    "average that such a model is part of the others have no lower limit; add instructions, or compare two models"
+)
+
+
 @dataclass(frozen=True)
 class Ratings:
     """One annotator's ratings. `table` has `RATING_COLUMNS` (with style control also `rating_raw`), best first.
 
     `rating` is Elo for bradley-terry and the weight for lottery, which has no standard error: low and high are missing.
-    `rank_low` and `rank_high` are the ranks by Bradley-Terry that the same comparisons leave which make the tiers.
+    A limit of a rating is infinite where no verdict limits a lead (`BradleyTerry`), and its standard error is missing.
+    `rank_low` and `rank_high` are the ranks that the comparisons leave which make the tiers: of ratings those of
+    `tiers`, beside a lottery those of `duels`, head to head.
     `lottery` is model -> weight where that was asked for, with `tau` the column `regularised_weight` that of the Nash
     winner held near the even mixture; `slopes` are in logits for one spread of a feature. An
     annotator that could not be rated, beside others that could, has no models, and `warnings` say why."""
@@ -135,12 +144,16 @@ def _rated(
     warnings, notes = order_lines(orders, names)
     notes += _notes(matches, fitted, style, level)
     weights: Array | None = None
+    places: Tiers | Duels
     if rank == "lottery":
         weights, told = _lottery(matches, tau)
-        notes += told
+        places = duels(matches, level=level)
+        notes += [*told, *_places_told(places, names)]
+    else:
+        places = tiers(list(fitted.ratings.values()), level=level)
     if len(names) > 2:
         notes += _circles(matches, raw)
-    table = _table(matches, fitted, raw if style else None, weights, level)
+    table = _table(matches, fitted, raw if style else None, weights=weights, places=places, level=level)
     if tau is not None:
         held = dict(zip(names, regularised_winner(pair_rates(matches), tau), strict=True))
         table = table.assign(regularised_weight=table["model"].map(held).astype(float))
@@ -159,7 +172,7 @@ def _rated(
             *warnings,
             *([f"{plural(lost, 'comparison')} without a verdict left out"] if lost else []),
             *position_warnings(first_shown(part), orders.reversals),
-            *(["verdicts without any doubt: a weak prior keeps ratings finite"] if fitted.prior else []),
+            *([_PRIOR] if fitted.prior and weights is None else []),
         ),
     )
 
@@ -179,6 +192,14 @@ def _lottery(matches: Matches, tau: float | None) -> tuple[Array, list[str]]:
             "it is the lottery, where large all weights are even"
         )
     return drawn.weights, notes
+
+
+def _places_told(places: Duels, names: Sequence[str]) -> list[str]:
+    notes = ["tiers and ranks are head to head: who beats whom where the two met"]
+    for circle in places.circles:
+        who = named([names[k] for k in circle], 6)
+        notes.append(f"{who} beat one another in a circle: there is no order among them, and they share their tier")
+    return notes
 
 
 def _matches(head: pd.DataFrame, p: Array) -> tuple[Matches, Codes]:
@@ -261,7 +282,9 @@ def _table(
     matches: Matches,
     fitted: BradleyTerry,
     raw: BradleyTerry | None,
+    *,
     weights: Array | None,
+    places: Tiers | Duels,
     level: float,
 ) -> pd.DataFrame:
     models = list(matches.models)
@@ -269,19 +292,19 @@ def _table(
     met = np.bincount(np.concatenate([matches.model_1, matches.model_2]), minlength=len(models))
     lines: dict[str, Any] = {"model": models}
     if weights is None:
-        bounds = [e.interval(level) for e in estimates]
-        lines |= {"rating": [e.value for e in estimates], "rating_se": [e.standard_error for e in estimates]}
-        lines |= {"rating_low": [b[0] for b in bounds], "rating_high": [b[1] for b in bounds]}
+        bounds = np.array(intervals(estimates, level))
+        errors = np.where(np.isfinite(bounds).all(axis=1), [e.standard_error for e in estimates], np.nan)
+        lines |= {"rating": [e.value for e in estimates], "rating_se": errors}
+        lines |= {"rating_low": bounds[:, 0], "rating_high": bounds[:, 1]}
     else:
         lines |= {"rating": weights, "rating_se": np.nan, "rating_low": np.nan, "rating_high": np.nan}
-    places = tiers(estimates, level=level)
     lines |= {"tier": places.tier, "rank_low": places.ranks[:, 0], "rank_high": places.ranks[:, 1], "n_total": met}
     if raw is not None:
         lines["rating_raw"] = [raw.ratings[m].value for m in models]
-    table = pd.DataFrame(lines)
-    # equal weights of a lottery stand in the order of their Bradley-Terry ratings
-    strength = pd.Series([e.value for e in estimates])
-    order = pd.DataFrame({"rating": table["rating"], "strength": strength, "model": table["model"]}).sort_values(
-        ["rating", "strength", "model"], ascending=[False, False, True]
+    # models without weight stand by their tiers, equals by their Bradley-Terry ratings
+    order = pd.DataFrame(lines).assign(
+        tier=0 if weights is None else places.tier, strength=[e.value for e in estimates]
     )
-    return table.loc[order.index].reset_index(drop=True)
+    ascending = {"rating": False, "tier": True, "strength": False, "model": True}
+    order = order.sort_values(list(ascending), ascending=list(ascending.values()))
+    return pd.DataFrame(lines).loc[order.index].reset_index(drop=True)

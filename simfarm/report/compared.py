@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simfarm.ranking import Board, Difference, Ratings, differences, rate_models, rated_differences
 from simfarm.report.board import remarks
 from simfarm.report.evaluation import ranked_boards
-from simfarm.text.words import plural
+from simfarm.text.words import limits, plural
 
 if TYPE_CHECKING:
     from simfarm.data.frames import Verdicts
@@ -73,10 +73,10 @@ def _sentence(one: Difference, level: float, of_raw: int | None) -> str:
     name, unit = _WHAT.get(one.by, ("win rate", "points"))
     if one.length_control:
         name = f"length-controlled ({one.length_control})"
-    limits = f"{100 * level:g} %: {one.low:+.1f} to {one.high:+.1f}"
+    interval = f"{100 * level:g} %: {limits(one.low, one.high)}"
     count = plural(one.n_instructions, "instruction")
     p = f"p = {one.p_value:.2g}" if not one.p_value < 1e-16 else "p < 1e-16"
-    line = f"{name}: {one.a} − {one.b} = {one.value:+.1f} {unit} ({limits}, {p}, {count})"
+    line = f"{name}: {one.a} − {one.b} = {one.value:+.1f} {unit} ({interval}, {p}, {count})"
     if one.by == "bradley-terry":
         line += (
             f", an expected win rate of {one.win_rate:.1f} % ({one.win_rate_low:.1f} to {one.win_rate_high:.1f}) for "

@@ -167,10 +167,9 @@ class Estimate:
             return Weighted(self.value, self.influence, self.weights, *self.bounds).p_value(null)
         if self.bounds is not None and self.bounds[0] < self.bounds[1]:
             return float(mean_p_values(self._values, null, *self.bounds)[0])
-        if not self.has_limits[0 if null < self.value else 1]:
-            return 1.0
-        if error == 0:
-            return 1.0 if self.value == null else 0.0
+        limited = self.has_limits[0 if null < self.value else 1]
+        if error == 0 or not limited:
+            return 0.0 if limited and self.value != null else 1.0
         return float(2 * stdtr(self.degrees_of_freedom, -abs(self.value - null) / error))
 
     def on(self, clusters: NDArray[np.int64]) -> Estimate:
