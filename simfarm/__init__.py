@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from simfarm.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from simfarm.agreement.card import ReportCard
     from simfarm.api.asking import annotate, generate, select
     from simfarm.api.dissecting import dissect
     from simfarm.api.files import convert, read, write
     from simfarm.api.ranks import compare, evaluate, evaluation, rejudge
+    from simfarm.api.trust import report_card
     from simfarm.backends import open_model
     from simfarm.data.records import Annotation, Comparison, Output
     from simfarm.errors import BudgetError, InputError, ProviderError, SimfarmError, SimfarmWarning
@@ -27,6 +29,7 @@ _HOMES = {
     "generate": "api.asking",
     "evaluation": "api.ranks",
     "rejudge": "api.ranks",
+    "report_card": "api.trust",
     "select": "api.asking",
     "open_model": "backends",
     "BudgetError": "errors",
@@ -42,6 +45,7 @@ _HOMES = {
     "load_judge": "judges",
     "Board": "ranking",
     "Estimate": "ranking",
+    "ReportCard": "agreement.card",
     "Evaluation": "report.evaluation",
     "Annotation": "data.records",
     "Comparison": "data.records",
@@ -59,6 +63,7 @@ __all__ = [
     "Judge",
     "Output",
     "ProviderError",
+    "ReportCard",
     "SimfarmError",
     "SimfarmWarning",
     "annotate",
@@ -73,6 +78,7 @@ __all__ = [
     "open_model",
     "read",
     "rejudge",
+    "report_card",
     "select",
     "write",
 ]

@@ -71,6 +71,7 @@ def _as_one(verdicts: Verdicts, labels: Verdicts) -> tuple[pd.DataFrame, Mask]:
     parts = [verdicts.table, labels.table]
     if not all("instruction_id" in part and part["instruction_id"].notna().all() for part in parts):
         parts = _with_kept_ids(parts)
+    parts = _with_datasets(parts)
     people = np.repeat([False, True], [len(part) for part in parts])
     try:
         table = together(*(Verdicts(part) for part in parts)).table
@@ -99,6 +100,24 @@ def _with_kept_ids(parts: list[pd.DataFrame]) -> list[pd.DataFrame]:
         digest: Any = part.get("instruction_sha256", part.get("messages_sha256"))
         texts_alone = "instruction_id" not in part and digest is not None and digest.notna().all()
         made.append(part.assign(instruction_id=digest.str[:KEPT_DIGITS]) if any(has_ids) and texts_alone else part)
+    return made
+
+
+def _with_datasets(parts: list[pd.DataFrame]) -> list[pd.DataFrame]:
+    """The tables; one without datasets has those that the other gives its ids, since ids are told apart by them."""
+    told = ["dataset" in part and part["dataset"].notna().any() for part in parts]
+    if sum(told) != 1 or not all("instruction_id" in part for part in parts):
+        return parts
+    known = parts[told.index(True)]
+    of_id = (
+        known[["dataset"]].astype(object).assign(id=identifiers(known["instruction_id"]).astype(str)).drop_duplicates()
+    )
+    if of_id["id"].duplicated().any():
+        return parts
+    names = dict(zip(of_id["id"], of_id["dataset"], strict=True))
+    made = list(parts)
+    lacking = made[told.index(False)]
+    made[told.index(False)] = lacking.assign(dataset=identifiers(lacking["instruction_id"]).astype(str).map(names))
     return made
 
 

@@ -200,7 +200,8 @@ def _votes(made: Matched, raters: Sequence[str]) -> pd.DataFrame:
     for column in ("repeat", "status", "judge_hash", "price", "seconds", "model"):
         if column in table:
             votes[column] = table[column].to_numpy() if column == "repeat" else table[column].array
-    votes["order"] = pd.Categorical(order.to_numpy(), categories=["12", "21"])
+    codes = np.where(order == "12", 0, np.where(order == "21", 1, -1))
+    votes["order"] = pd.Categorical.from_codes(codes, categories=["12", "21"])
     return votes
 
 

@@ -8,6 +8,7 @@ import textwrap
 from typing import Any, NoReturn
 
 from simfarm.cli import (
+    agreement,
     annotate,
     compare,
     completion,
@@ -45,6 +46,7 @@ _VERBS = {
         "rejudge": (rejudge, "does the ranking survive a change of judge?"),
     },
     "trust": {
+        "agreement": (agreement, "how far can a judge be trusted? its report card, beside people"),
         "dissect": (dissect, "what do people and judges reward, and where do judges fail?"),
     },
     "look": {

@@ -22,6 +22,7 @@ __all__ = ["Part", "Sheet", "print_part", "print_sheet", "table_lines"]
 NAMES = (
     "model",
     "group",
+    "figure",
     "flags",
     "annotator",
     "above",

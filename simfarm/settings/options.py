@@ -26,6 +26,7 @@ from simfarm.settings.kinds import (
 )
 
 __all__ = [
+    "AGREEMENT",
     "BASELINE",
     "BOARD",
     "BRIDGE",
@@ -199,6 +200,18 @@ BRIDGE = (Option("bridge", "carry A's board to B's judge, who has judged a rando
 RANKING = (*BASELINE, *LENGTH, *INTERVALS, *RANKED, *BOARD)
 """Everything that could change how verdicts are ranked."""
 
+AGREEMENT = (
+    Option("compat", "agreement, bias and variance as AlpacaEval defines them", one_of("alpaca-eval")),
+    Option(
+        "own",
+        "the generator that a judge is itself (default: that of its name or model)",
+        SETTING,
+        "JUDGE=GENERATOR",
+        repeated=True,
+    ),
+)
+"""What a report card means by agreement, and by a judge's own outputs."""
+
 DISSECT = (
     Option(
         "control",
@@ -279,7 +292,7 @@ JUDGING = (*JUDGE, *DATA, *RUN, *RETRY)
 
 BY_NAME = {
     option.name: option
-    for group in (CONVERT, SAMPLING, GENERATED, CURVE, CHOICE, METHOD, BRIDGE, INPUT, RANKING, JUDGING)
+    for group in (CONVERT, SAMPLING, GENERATED, CURVE, CHOICE, METHOD, AGREEMENT, BRIDGE, INPUT, RANKING, JUDGING)
     for option in group
 }
 """Every option; of two with one name the judge's."""

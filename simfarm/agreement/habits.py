@@ -1,0 +1,136 @@
+"""What moves a judge beside what is written: the place, the length, lists and bold text, and who wrote it.
+
+A habit alone is no fault: longer answers often are better. So each is printed beside what people do on the same
+comparisons, and the difference of the two is the judge's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from simfarm.agreement.figures import Value
+from simfarm.agreement.trust import People, mean_over
+from simfarm.agreement.votes import questions
+from simfarm.data.identity import Codes
+from simfarm.statistics.agreement import sides, vote_mean
+from simfarm.statistics.estimate import Array, Estimate
+
+__all__ = ["CLEARLY", "favoured", "judge_habits", "own_outputs", "people_habits", "self_preference"]
+
+CLEARLY = 30
+"""Characters by which lengths differ where one output is the longer (AlpacaEval's)."""
+
+
+def favoured(items: pd.DataFrame) -> dict[str, Array]:
+    """Of each habit the output that has it in each comparison: 1 for output_2, 0 for output_1, NaN where neither or
+    both have it, or it is not known."""
+    length = (items["length_2"] - items["length_1"]).to_numpy(dtype=float)
+    made = {"longer": np.where(np.abs(length) > CLEARLY, (length > 0) + 0.0, np.nan)}
+    for name in ("lists", "bold"):
+        if f"style_{name}_1" in items:
+            has = [items[f"style_{name}_{side}"].to_numpy(dtype=float) for side in ("1", "2")]
+            one, other = (np.where(np.isnan(x), np.nan, (x > 0) + 0.0) for x in has)
+            made[name] = np.where(one == other, np.nan, np.where(np.isnan(one + other), np.nan, other))
+    return made
+
+
+def _taken(p: Array, which: Array) -> Array:
+    """Whether a verdict takes the output with the habit (1 or 0); NaN for ties, and where neither has it."""
+    side = np.where(np.isnan(p) | (p == 0.5), np.nan, (p > 0.5) + 0.0)
+    return np.where(np.isnan(side + which), np.nan, side == which)
+
+
+def people_habits(people: People, habits: Mapping[str, Array]) -> dict[str, Value]:
+    """People's, over their single votes, ties left out."""
+    item, vote, cluster = people.item, people.vote, people.cluster
+    made: dict[str, Value] = {
+        "ties": vote_mean((sides(vote) == 1) + 0.0, item, cluster, by="vote"),
+        "output_1": vote_mean(1 - vote, item, cluster, by="vote"),
+    }
+    return made | {
+        name: vote_mean(_taken(vote, which[item]), item, cluster, by="vote") for name, which in habits.items()
+    }
+
+
+def judge_habits(judged: Array, calls: pd.DataFrame, people: People, habits: Mapping[str, Array]) -> dict[str, Value]:
+    """One judge's: `judged` is its p of each comparison, `calls` are its rows of `Votes.votes`."""
+    cluster = people.cluster
+    made: dict[str, Value] = {
+        "ties": mean_over(np.where(np.isnan(judged), np.nan, sides(judged) == 1), cluster),
+        "output_1": mean_over(1 - judged, cluster),
+        **_order(calls, cluster),
+    }
+    for name, which in habits.items():
+        taken = _taken(judged, which)
+        made[name] = mean_over(taken, cluster)
+        of_people = _mean_by_item(_taken(people.vote, which[people.item]), people.item, len(cluster))
+        made[f"{name}_excess"] = mean_over(taken - of_people, cluster, (-1.0, 1.0))
+    if len(people.item):
+        wanted = _taken(people.strict, habits["longer"])
+        taken = _taken(judged, habits["longer"])
+        made["longer_wrongly"] = mean_over(np.where(wanted == 0, taken, np.nan), cluster)
+        made["shorter_wrongly"] = mean_over(np.where(wanted == 1, 1 - taken, np.nan), cluster)
+    return made
+
+
+def _mean_by_item(values: Array, item: Codes, n: int) -> Array:
+    some = ~np.isnan(values)
+    count = np.bincount(item[some], minlength=n)
+    total = np.bincount(item[some], values[some], minlength=n)
+    return np.divide(total, count, out=np.full(n, np.nan), where=count > 0)
+
+
+def _order(calls: pd.DataFrame, cluster: Codes) -> dict[str, Value]:
+    """How often the output shown first is taken, the mean of both orders, and what swapping does to single verdicts."""
+    p, item = calls["p"].to_numpy(), calls["item"].to_numpy()
+    side = np.sign(p - 0.5) / 2 + 0.5
+    question, of_question, asked = questions(calls)
+    first, second = (_mean_by_item(np.where(rows, 1 - side, np.nan), item, len(cluster)) for rows in asked)
+    made: dict[str, Value] = {"first": _first(first, second, cluster)}
+    n = len(of_question)
+    for_second = [_mean_by_item(np.where(rows, p, np.nan), question, n) for rows in asked]
+    turned = np.column_stack([np.sign(x - 0.5) for x in for_second]) if n else np.zeros((0, 2))
+    both = ~np.isnan(turned).any(axis=1)
+    reversed_ = np.where(both, turned.prod(axis=1) < 0, np.nan)
+    changed = np.where(both, (turned == 0).sum(axis=1) == 1, np.nan)
+    made["reversals"] = vote_mean(reversed_, of_question, cluster)
+    made["tie_changes"] = vote_mean(changed, of_question, cluster)
+    return made
+
+
+def _first(first: Array, second: Array, cluster: Codes) -> Estimate:
+    """How often the output shown first is taken, of how often output_1 is when it is shown `first`, and when `second`:
+    ½ + (A − B)/2, so that how good the outputs are cancels out. Over the comparisons that have both where most have."""
+    both = ~np.isnan(first + second)
+    if 2 * both.sum() >= (~np.isnan(first) | ~np.isnan(second)).sum():
+        return mean_over((1 + first - second) / 2, cluster)
+    parts = mean_over(first, cluster), mean_over(second, cluster)
+    if min(part.n_clusters for part in parts) < 2:
+        return Estimate(np.nan, np.zeros(0), cluster[:0])
+    gap = parts[0] - parts[1]
+    half = {"influence": gap.influence / 2, "shared": gap.shared / 2, "rate": True, "plain": None}
+    return replace(gap, value=(1 + gap.value) / 2, bounds=None, **half)
+
+
+def own_outputs(judge: str, models: Sequence[str], generators: Sequence[str]) -> list[str]:
+    """The generators that are the judge itself: of its own name, or of a model's that it asked, whatever the path,
+    the case and the punctuation."""
+    names = {_bare(name) for name in (judge, *models)}
+    return [name for name in generators if _bare(name) in names]
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower().rsplit("/", 1)[-1])
+
+
+def self_preference(own: Array, judged: Array, reference: Array, cluster: Codes) -> Estimate:
+    """How much more a judge prefers its own outputs than others do, on the same comparisons: a difference in
+    differences, of own and other outputs, and of this judge and the `reference` (people, or the mean of the other
+    judges). `own` is 1 where output_2 is its own and the other is not, 0 where output_1 is, else NaN."""
+    liked = np.where(own == 1, judged - reference, reference - judged)
+    return mean_over(np.where(np.isnan(own), np.nan, liked), cluster, (-1.0, 1.0))

@@ -1,0 +1,46 @@
+"""The verbs that say how far judges can be trusted, as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from simfarm.api.calls import nearest_named, tell
+from simfarm.data.sources import Sources, listed, opened
+from simfarm.settings import check, refuse_empty
+
+if TYPE_CHECKING:
+    from simfarm.agreement.card import ReportCard
+
+__all__ = ["report_card"]
+
+
+@nearest_named
+def report_card(
+    inputs: Sources,
+    *,
+    human: Sources | None = None,
+    level: float = 0.95,
+    mix_judges: bool = False,
+    compat: str | None = None,
+    own: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> ReportCard:
+    """How far can a judge be trusted? The report card of one judge or several, as `simfarm agreement` prints it.
+
+    `inputs` are annotations, `human` people's labels of some of the comparisons, each files or tables of any kind.
+    The value has `table` (one row a rater, beside people and `longest`; NAME, NAME_low and NAME_high of each figure,
+    rates in percent), `judges` (rows whose `figures` are estimates by name, and `why` where there is none), `advice`,
+    `pairs`, `slices`, `travel`, `sets` and `to_json()`. `compat="alpaca-eval"` takes AlpacaEval's definitions, `own`
+    says which generator a judge is itself. Raises `InputError` for bad input.
+    """
+    from simfarm.report.agreement import card_of
+
+    refuse_empty({"compat": compat})
+    check({"level": level, "compat": compat})
+    labels: list[Any] = [] if human is None else listed(human)
+    with opened(inputs, *labels, columns=columns) as (sources, people):
+        card = card_of(sources, people, level=level, compat=compat, own=own, mix_judges=mix_judges)
+    for note in card.notes:
+        tell(note)
+    return card

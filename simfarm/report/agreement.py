@@ -1,0 +1,274 @@
+"""A report card as people read it: one judge's figures as lines, beside people and the longest output; many judges as a
+table; and what the figures say to do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from simfarm.agreement.card import scaled
+from simfarm.agreement.figures import BOARDS, CALLS, CHANCE, FIGURES, HABITS, SOFT, TRUST, Figure, Row
+from simfarm.data.sources import Source
+from simfarm.errors import InputError
+from simfarm.report.tables import Part, Sheet
+from simfarm.text.words import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from simfarm.agreement.card import ReportCard
+
+__all__ = ["card_of", "card_sheet"]
+
+_ONE_BY_ONE = 2
+"""Judges up to which each has a card of its own."""
+_ROWS = 20
+"""Judges that a table shows; files have all."""
+
+_GROUPS = (
+    ("can it be trusted?", (*TRUST, *CHANCE)),
+    ("what moves it?", HABITS),
+    ("its preferences as probabilities", SOFT),
+    ("the models, as people rank them", BOARDS),
+    ("its calls", CALLS),
+)
+
+_SHORT = (
+    ("agreement", "with people"),
+    ("above_longest", "over longest"),
+    ("cohen_kappa", "κ"),
+    ("first", "first"),
+    ("reversals", "swapped"),
+    ("longer", "longer"),
+    ("longer_excess", "too long"),
+    ("ties", "ties"),
+    ("unparseable", "no reply"),
+    ("spearman", "ranks"),
+    ("price_per_1000", "$/1,000"),
+)
+_NARROW = ("ties", "longer", "no reply", "too long", "κ", "$/1,000", "swapped", "on", "ranks", "over longest")
+"""What goes first where a terminal is narrow."""
+
+
+_ABSENT = {
+    "agreement": "agreement, and all that needs people",
+    "winning_rate": "whether it may replace a person",
+    "calibration_error": "calibration",
+    "spearman": "whether it ranks models as people do",
+    "self_preference": "self-preference",
+    "first": "what the place does",
+    "reversals": "what a swap does",
+    "retest": "what it says when asked again",
+    "longer": "what length does",
+    "lists": "what lists do",
+    "bold": "what bold text does",
+    "price_per_1000": "price",
+    "seconds_per_1000": "time",
+}
+"""What a reader misses, by the figure that would say it."""
+
+
+def card_of(
+    annotations: Sequence[Source],
+    human: Sequence[Source] = (),
+    *,
+    level: float = 0.95,
+    compat: str | None = None,
+    own: Mapping[str, str] | None = None,
+    mix_judges: bool = False,
+) -> ReportCard:
+    """The report card of annotation files or tables and those of people's labels. Raises `InputError` for what cannot
+    be read or matched."""
+    from simfarm.agreement.card import report_card
+    from simfarm.agreement.votes import votes_of
+    from simfarm.data.inputs import read_for_evaluation
+    from simfarm.data.inspection import Inspection
+    from simfarm.data.sources import called
+
+    looked = Inspection(features=("lists", "bold"), calls=True)
+    read = []
+    for sources, what in ((annotations, "verdicts"), (human, "labels")):
+        found = read_for_evaluation(sources, None, looked) if sources else None
+        if sources and found is None:
+            raise InputError(f"{called(sources[0])}: holds no {what} (column 'preference'); is it the right file?")
+        read.append(None if found is None else found[0])
+    verdicts, labels = read
+    if verdicts is None:
+        raise InputError("there is no input; name an annotation file")
+    votes = votes_of(verdicts, labels, allow_mixed=mix_judges)
+    del verdicts, labels, read, found
+    return report_card(votes, level=level, compat=compat, own=own)
+
+
+def card_sheet(card: ReportCard) -> Sheet:
+    """The card as tables for people, all its columns, and plain values."""
+    one_by_one = len(card.judges) <= _ONE_BY_ONE
+    parts = [_whole(card, row) for row in card.judges] if one_by_one else [_all(card)]
+    parts += _pairs(card, one_by_one) + _slices(card) + _sets(card)
+    return Sheet(parts, card.table, card.to_json())
+
+
+def _cell(row: Row | None, figure: Figure, *, interval: bool = True) -> str:
+    """A figure as it is printed, with its interval; – for none."""
+    numbers = None if row is None else scaled(row, figure)
+    if numbers is None:
+        return "–"
+    digits = {"percent": 1, "points": 1, "number": 2, "dollars": 2, "seconds": 0}[figure.unit]
+    sign = "+" if figure.unit == "points" else ""
+    value, low, high = (_number(x, digits, sign) for x in numbers)
+    return f"{value} ({low} to {high})" if interval and not math.isnan(numbers[1]) else value
+
+
+def _number(x: float, digits: int, sign: str = "") -> str:
+    if math.isinf(x):
+        return "∞"
+    rounded = round(x, digits) + 0.0
+    return f"{rounded:{sign if rounded else ''},.{digits}f}".replace("-", "−")
+
+
+def _whole(card: ReportCard, row: Row) -> Part:
+    """One judge's card: a line a figure, and what to do."""
+    beside = {other.kind: other for other in card.rows_beside if other.figures}
+    heads = [name for name in ("people", "longest") if name in beside]
+    rows: list[list[str]] = []
+    for title, figures in _GROUPS:
+        lines = [
+            [f"  {figure.words}", _cell(row, figure), *(_cell(beside[name], figure, interval=False) for name in heads)]
+            for figure in figures
+            if row.get(figure.name) is not None or (figure.name == "pairwise" and "people" in beside)
+        ]
+        if lines:
+            rows += [[title, *[""] * (1 + len(heads))], *lines]
+    count = plural(row.n_comparisons, "comparison")
+    people = plural(len(card.people), "person", "people")
+    labelled = f", {row.n_labelled:,} with labels by {people}" if card.people else ""
+    remarks = [*_unknown(row), "", "what to do", *(f"  {line}" for line in card.advice[row.name] or ["nothing"])]
+    heading = f"judge ({100 * card.level:g} %)"
+    return Part(f"{row.name} · {count}{labelled}", ["figure", heading, *heads], rows, remarks, heads[::-1])
+
+
+def _unknown(row: Row) -> list[str]:
+    """What is not on the card, and why."""
+    return [f"not known: {_ABSENT[name]} ({why})" for name, why in row.why.items() if name in _ABSENT]
+
+
+def _all(card: ReportCard) -> Part:
+    """All judges, a row each, those that agree most with people first."""
+    named = {figure.name: figure for figure in FIGURES}
+    rows = [*card.rows_beside, *card.judges]
+    shown = [(name, head) for name, head in _SHORT if any(row.get(name) is not None for row in rows)]
+    wide = {"agreement", "above_longest"}
+    cells = [
+        [row.name, *(_cell(row, named[name], interval=name in wide) for name, _ in shown), f"{_on(card, row):,}"]
+        for row in rows[: len(card.rows_beside) + _ROWS]
+    ]
+    remarks = [] if len(rows) == len(cells) else [f"{plural(len(rows) - len(cells), 'more judge')}: -o FILE has all"]
+    remarks += _summary(card)
+    title = f"{plural(len(card.judges), 'judge')}, in percent" + (", by agreement with people" if card.people else "")
+    return Part(title, ["judge", *(head for _, head in shown), "on"], cells, remarks, _NARROW)
+
+
+def _on(card: ReportCard, row: Row) -> int:
+    """How many comparisons the row is about."""
+    return row.n_labelled if card.people else row.n_comparisons
+
+
+def _summary(card: ReportCard) -> list[str]:
+    """What many judges' cards come to."""
+    lines = []
+    judged = [row for row in card.judges if row.get("above_longest") is not None]
+    if judged:
+        beat = sum(row.above("above_longest", 0) for row in judged)
+        lines.append(f"{beat} of {plural(len(judged), 'judge')} beat 'longest output wins' beyond noise")
+    if len({_on(card, row) for row in card.judges}) > 1:
+        lines.append("not all judged the same comparisons (on): the pairs below are on shared ones")
+    first = card.judges[0].name
+    return [*lines, "", f"what to do with {first}", *(f"  {line}" for line in card.advice[first] or ["nothing"])]
+
+
+def _pairs(card: ReportCard, every: bool) -> list[Part]:
+    """Which judge is better, and how many labelled comparisons would tell."""
+    if not card.pairs:
+        return []
+    rows = []
+    for pair in card.pairs[:_ROWS]:
+        low, high = (100 * x for x in pair.difference.interval(card.level))
+        real = low * high > 0
+        needed = "–" if real else "∞" if math.isinf(pair.needed) else f"{pair.needed:,.0f}"
+        gap = f"{_number(100 * pair.difference.value, 1, '+')} ({_number(low, 1, '+')} to {_number(high, 1, '+')})"
+        rows.append([pair.a, pair.b, gap, "yes" if real else "no", f"{pair.n_comparisons:,}", needed])
+    headings = ["first", "second", "first − second", "real", "on", "needed"]
+    remarks = [
+        "agreement with people, in points, on the comparisons that both judged",
+        "needed: as many labelled comparisons would tell such a difference apart (4 times in 5)",
+    ]
+    if len(card.pairs) > _ROWS:
+        remarks.append(f"{plural(len(card.pairs) - _ROWS, 'more pair')}: --json has all")
+    return [Part("is one judge better than another?", headings, rows, remarks, ("on", "needed"))]
+
+
+def _slices(card: ReportCard) -> list[Part]:
+    """What the judges reach where, and whether one that was chosen elsewhere is the right one here."""
+    parts = []
+    for column in dict.fromkeys(one.column for one in card.slices):
+        own = [one for one in card.slices if one.column == column]
+        names = list(dict.fromkeys(one.name for one in own))
+        judges = [row.name for row in card.judges][:_ROWS]
+        if len(judges) > _ONE_BY_ONE:
+            found = {(one.judge, one.name): f"{100 * one.agreement.value:.1f}" for one in own}
+            rows = [[judge, *(found.get((judge, name), "–") for name in names)] for judge in judges]
+            headings = ["judge", *names]
+        else:
+            headings = ["group", *(["judge"] if len(judges) > 1 else []), "agreement", "beside the rest", "on"]
+            rows = []
+            for one in own:
+                there, beside = (x.interval(card.level) for x in (one.agreement, one.beside_rest))
+                rows.append(
+                    [
+                        one.name,
+                        *([one.judge] if len(judges) > 1 else []),
+                        f"{100 * one.agreement.value:.1f} ({100 * there[0]:.1f} to {100 * there[1]:.1f})",
+                        f"{_number(100 * one.beside_rest.value, 1, '+')} ({_number(100 * beside[0], 1, '+')} to "
+                        f"{_number(100 * beside[1], 1, '+')})",
+                        f"{one.n_comparisons:,}",
+                    ]
+                )
+        remarks = [
+            f"{one.name}: judges rank as elsewhere with Spearman {_number(one.spearman, 2)}; the best elsewhere "
+            f"({one.chosen}) is {100 * one.loss:.1f} points below the best here ({one.best})"
+            for one in card.travel
+            if one.column == column
+        ]
+        parts.append(Part(f"does it travel? agreement by {column}", headings, rows, remarks))
+    return parts
+
+
+def _sets(card: ReportCard) -> list[Part]:
+    """Whether sets of instructions rank the models otherwise than random ones of their size."""
+    if not card.sets:
+        return []
+    first = card.judges[0].name
+    rows = [
+        [
+            one.name,
+            f"{one.n_instructions:,}",
+            _number(one.spearman, 3),
+            f"{_number(one.low, 3)} to {_number(one.high, 3)}",
+            "yes" if one.news else "no",
+        ]
+        for one in card.sets
+        if one.judge == first
+    ]
+    headings = ["group", "instructions", "Spearman", "random sets", "news"]
+    models = plural(max(one.n_models for one in card.sets), "model")
+    remarks = [
+        f"{models} ranked by {first} on the set and on all other instructions; within the band (the middle 95 % of "
+        "random sets of its size) a set says nothing that any other would not"
+    ]
+    if len(card.judges) > 1:
+        remarks.append("--json has the other judges'")
+    if not rows:
+        return []
+    return [Part("does a set of instructions rank as the rest?", headings, rows, remarks)]
