@@ -210,6 +210,15 @@ def test_a_lead_without_a_limit_is_at_least_so_much_and_subtracts() -> None:
     assert ratings["b"].interval() == (-np.inf, np.inf)
 
 
+def test_where_the_prior_acts_it_takes_a_whole_verdict_to_limit_a_lead() -> None:
+    first, second = np.repeat([0, 1], 20), np.repeat([1, 2], 20)
+    for lost, limited in ((0.7, False), (1.2, True)):
+        p = np.repeat([1 - 0.2 / 20, 1 - lost / 20], 20)
+        ratings = bradley_terry(Matches(tuple("abc"), first, second, p, np.arange(40))).ratings
+        assert (ratings["c"] - ratings["b"]).has_limits == (True, limited)
+        assert (ratings["b"] - ratings["a"]).has_limits == (True, False)
+
+
 def test_nobody_saw_which_of_two_that_lost_everything_is_worse() -> None:
     second = np.repeat([1, 2], [800, 5])
     c = Matches(("best", "often", "seldom"), np.zeros(805, int), second, np.zeros(805), np.arange(805))

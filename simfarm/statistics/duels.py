@@ -63,7 +63,7 @@ def duels(matches: Matches, *, level: float = 0.95) -> Duels:
 
 
 def _own_p(cells: Cells) -> Array:
-    """The p (pairs,) of "neither beats the other" for each pair alone; 1 where it met on under two instructions."""
+    """The p (pairs,) of "neither beats the other", pair by pair; 1 where the two met on fewer than two instructions."""
     p = np.empty(len(cells.first))
     step = max(1, _VERDICTS_AT_ONCE // cells.n_clusters)
     for start in range(0, len(p), step):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simfarm.statistics.estimate import Array
-from simfarm.statistics.logistic import Fit, Rows, chances, reached
+from simfarm.statistics.logistic import Fit, Rows, chances, points, reached
 
 __all__ = ["endless"]
 
@@ -37,7 +37,8 @@ def endless(rows: Rows, n_models: int, fit: Fit, unit: float) -> Array:
     rises = rows.won @ below + lost @ above < unit
     falls = rows.won @ above + lost @ below < unit
     silent = (rows.x[:, rises | falls] != 0).any(axis=1)
-    limited = _limited(_points(rows, n_models, ~silent), unit)
+    heard = Rows(rows.pair[~silent], rows.weight[~silent], rows.won[~silent], rows.x[~silent])
+    limited = _limited(points(heard, n_models), unit)
     ahead = chances(rows, n_models, fit.params) > 0.5
     foretold = bool(rows.x.shape[1]) and float(np.where(ahead, lost, rows.won).sum()) < unit
     if foretold or (limited.all() and not (rises | falls).any()):
@@ -50,16 +51,6 @@ def endless(rows: Rows, n_models: int, fit: Fit, unit: float) -> Array:
     found[:n_models, : of_models.shape[1]] = of_models - of_models.mean(axis=0)
     found[n_models:, of_models.shape[1] :] = of_slopes
     return np.asarray(found[:, (found != 0).any(axis=0)], dtype=np.float64)
-
-
-def _points(rows: Rows, n_models: int, kept: NDArray[np.bool_]) -> Array:
-    """The points that each model (row) took from each other one (column) in the rows that are `kept`."""
-    pair, won, weight = rows.pair[kept], rows.won[kept], rows.weight[kept]
-    square = (n_models, n_models)
-    took: Array = np.bincount(pair, won, n_models**2).astype(np.float64).reshape(square).T
-    took = took + np.bincount(pair, weight - won, n_models**2).reshape(square)
-    np.fill_diagonal(took, 0)
-    return took
 
 
 def _limited(took: Array, least: float) -> NDArray[np.bool_]:
