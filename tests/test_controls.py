@@ -16,6 +16,7 @@ from simfarm.data.covariates import Covariates
 from simfarm.data.frames import frame_verdicts
 from simfarm.data.reading import Columns
 from simfarm.errors import InputError
+from simfarm.judges import load_judge
 from simfarm.ranking import Ratings, control_names, controlled_win_rates, inspection, rate_models
 from simfarm.statistics.bradley_terry import ELO_SCALE
 from simfarm.statistics.style import StyleDifferences
@@ -225,6 +226,7 @@ def test_numbers_of_both_output_files_are_covariates_where_the_judge_is_asked_fi
     assert made["latency_1"].tolist() == [row["latency"] for row in files[1]]
     assert made["latency_2"].tolist() == made["latency"].tolist() == [row["latency"] for row in files[0]]
     assert not {"note_1", "kept_1"} & {*made}
+    assert {*made["judge_order"]} == {load_judge("longest").order}
     asked = simfarm.evaluate(files[0], baseline=files[1], judge="longest", control="latency")
     pd.testing.assert_frame_equal(asked, simfarm.evaluate(made, control="latency"))
     with pytest.raises(InputError, match="no style feature 'note'"):

@@ -126,6 +126,8 @@ def test_the_order_that_the_file_records_wins_over_the_majority() -> None:
     # beside older rows that record nothing, each is what it says; and the others' majority is theirs alone
     both = units(*star(("x", 10, 40), judge_order="both"), *star(("y", 0, 30)), *star(("z", 9, 11)))
     assert both.table.groupby("model")["p"].count().to_dict() == {"x": 10, "y": 30, "z": 20}
+    few = units(*star(("x", 30, 0), judge_order="both"), *star(("y", 3, 6)))
+    assert few.table.groupby("model")["p"].count().to_dict() == {"x": 30, "y": 9}
 
 
 def test_one_orders_rows_of_a_judge_that_asks_both_count_and_are_told_of() -> None:

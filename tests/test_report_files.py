@@ -136,6 +136,13 @@ def test_doubts_about_labels_are_said_however_the_board_is_shown(
     assert all(f"; {NAME.splitlines()[0]}" in line and "two)" in line for line in told)
 
 
+def test_labels_drawn_at_random_are_doubted_by_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    drawn = np.random.default_rng(0).permutation(60)[:40]
+    write_rows("labels.jsonl", [rows("two", 0.6, 2)[i] for i in sorted(drawn)])
+    assert main(["evaluate", "v.jsonl", "--human", "labels.jsonl"]) == 0
+    assert "random sample" not in capsys.readouterr().err
+
+
 def test_a_label_of_nothing_judged_is_named_as_its_user_would(capsys: pytest.CaptureFixture[str]) -> None:
     stray = [row | {"instruction": "Never judged?"} for row in rows("two", 0.6, 4)[:1]]
     write_rows("labels.jsonl", [*rows("two", 0.6, 4)[:40], *stray])
