@@ -7,9 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from simfarm.statistics.estimate import Estimate, intervals
 
 __all__ = ["FIGURES", "Figure", "Kind", "Limits", "Row", "Value", "known", "with_limits"]
+
+_MANY = 2000
+"""Clusters from which it pays to look at distinct values."""
 
 Kind = Literal["people", "longest", "judge"]
 Unit = Literal["percent", "points", "number", "dollars", "seconds"]
@@ -66,12 +71,20 @@ class Row:
 def with_limits(rows: Sequence[Row], level: float) -> list[Row]:
     """The rows with the limits of all their figures at `level`, found together: plain means cost a tenth so."""
     named = [(k, name, v) for k, row in enumerate(rows) for name in row.figures if (v := row.get(name)) is not None]
-    estimates = [v for _, _, v in named if isinstance(v, Estimate)]
+    estimates = [_counted(v) for _, _, v in named if isinstance(v, Estimate)]
     found = iter(intervals(estimates, level))
     limits: list[dict[str, tuple[float, float]]] = [{} for _ in rows]
     for k, name, value in named:
         limits[k][name] = next(found) if isinstance(value, Estimate) else (value.low, value.high)
     return [replace(row, limits=own) for row, own in zip(rows, limits, strict=True)]
+
+
+def _counted(estimate: Estimate) -> Estimate:
+    """The estimate; a mean over very many clusters as a ratio, whose limits are the same and looked for among the
+    distinct values alone, of which hard verdicts have three."""
+    if estimate.bounds is None or estimate.weights is not None or estimate.n_clusters < _MANY:
+        return estimate
+    return replace(estimate, weights=np.ones(estimate.n_clusters))
 
 
 def known(value: Value) -> bool:

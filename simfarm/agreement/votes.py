@@ -119,7 +119,6 @@ def votes_of(verdicts: Verdicts, labels: Verdicts | None = None, *, allow_mixed:
     named = None if labels is None else _by_person(labels)
     for annotator, part in verdicts.by_annotator():
         judge_hash_of(part, annotator, allow_mixed)
-    made = matched(verdicts, named)
     judges = tuple(verdicts.annotators())
     people = () if named is None else tuple(named.annotators())
     if both := sorted(set(judges) & set(people)):
@@ -127,6 +126,8 @@ def votes_of(verdicts: Verdicts, labels: Verdicts | None = None, *, allow_mixed:
             f"{both[0]!r} is an annotator of the annotations and of the labels; is it a judge or a person? Leave its "
             "rows out of one of the two, or rename it there"
         )
+    made = matched(verdicts, named)
+    del verdicts, labels, named  # a million rows of each, which are together in `made`
     items = _items(made)
     votes, notes = _numbered(_votes(made, [*judges, *people]), made)
     return Votes(items, votes, judges, people, made.by, (*_said(made, items), *notes))

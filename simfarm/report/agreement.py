@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from simfarm.agreement.card import ReportCard
+    from simfarm.data.frames import Verdicts
 
 __all__ = ["card_of", "card_sheet"]
 
@@ -88,17 +89,17 @@ def card_of(
     from simfarm.data.sources import called
 
     looked = Inspection(features=("lists", "bold"), calls=True)
-    read = []
+    read: list[Verdicts | None] = []
     for sources, what in ((annotations, "verdicts"), (human, "labels")):
         found = read_for_evaluation(sources, None, looked) if sources else None
         if sources and found is None:
             raise InputError(f"{called(sources[0])}: holds no {what} (column 'preference'); is it the right file?")
         read.append(None if found is None else found[0])
-    verdicts, labels = read
-    if verdicts is None:
+    if read[0] is None:
         raise InputError("there is no input; name an annotation file")
-    votes = votes_of(verdicts, labels, allow_mixed=mix_judges)
-    del verdicts, labels, read, found
+    del found
+    # nobody else holds the rows, so that they go as soon as they are votes
+    votes = votes_of(read.pop(0), read.pop(), allow_mixed=mix_judges)  # type: ignore[arg-type]
     return report_card(votes, level=level, compat=compat, own=own)
 
 

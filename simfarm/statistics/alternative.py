@@ -129,7 +129,7 @@ def discoveries(p: Array, rate: float) -> NDArray[np.bool_]:
 def _first(item: Codes, vote: Array, rater: Codes, judged: Array) -> tuple[Codes, Array, Codes]:
     """The first vote of each person on each item that the judge judged."""
     cast = np.flatnonzero(~np.isnan(vote) & ~np.isnan(judged[item]))
-    _, first = np.unique(np.stack([rater[cast], item[cast]]), axis=1, return_index=True)
+    _, first = np.unique(rater[cast] * (1 + item.max(initial=0)) + item[cast], return_index=True)
     kept = cast[first]
     return item[kept], vote[kept], rater[kept]
 

@@ -22,6 +22,9 @@ __all__ = ["Alike", "alike", "kendall", "rate_table", "rates", "spearman"]
 _DRAWS = 1000
 _GROUPS = 500
 """Clusters beyond this many are resampled in groups of equal size: a mean over many does not mind."""
+_SURE = 1.96
+_AT_ONCE = 1 << 20
+"""Pairs of models in a block of draws."""
 _ALIKE = 9
 """Decimals beyond which rates are equal: what differs there is one rate, summed in two orders."""
 
@@ -66,9 +69,12 @@ def alike(one: Array, other: Array, met: Array, level: float = 0.95, seed: int =
     # noise once more, and twice more, than the estimates have
     more = [drawn[0], tuple(x + y - mean for x, y, mean in zip(*drawn, (a, b), strict=True))]
     limits = []
-    for correlation in (spearman, kendall):
-        noisy = [np.array([correlation(x, y) for x, y in zip(*pair, strict=True)]) for pair in more]
-        limits.append(_limits(correlation(a, b), noisy, level))
+    values = _correlations(a[None], b[None])
+    noisy = [_correlations(*pair) for pair in more]
+    for k in range(2):
+        limits.append(_limits(float(values[k, 0]), [found[k] for found in noisy], level))
+    value, low, high = limits[1]
+    limits[1] = (value, low, max(high, _most_alike(a, b, drawn[0])))
     return Alike(limits[0], limits[1], _error(one - other, met, a - b, level, rng), n)
 
 
@@ -77,10 +83,7 @@ def _grouped(tables: list[Array]) -> list[Array]:
     if n <= _GROUPS:
         return tables
     group = np.random.default_rng(0).permutation(np.arange(n) % _GROUPS)
-    made = [np.zeros((_GROUPS, table.shape[1])) for table in tables]
-    for sums, table in zip(made, tables, strict=True):
-        np.add.at(sums, group, table)
-    return made
+    return [np.column_stack([np.bincount(group, column, _GROUPS) for column in table.T]) for table in tables]
 
 
 def _drawn(one: Array, other: Array, met: Array, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -110,6 +113,17 @@ def _limits(value: float, noisy: list[Array], level: float) -> tuple[float, floa
     )
 
 
+def _most_alike(a: Array, b: Array, drawn: tuple[Array, Array]) -> float:
+    """Kendall's τ were all pairs of models alike but those that the two tell apart in opposite orders: models that
+    neither could order lower a τ of estimates however alike the true rankings are."""
+    i, j = np.triu_indices(len(a), 1)
+    sure = []
+    for rate, more in zip((a, b), drawn, strict=True):
+        gap, spread = rate[i] - rate[j], np.nanstd(more[:, i] - more[:, j], axis=0)
+        sure.append(np.sign(gap) * (np.abs(gap) > _SURE * spread))
+    return 1 - 2 * float((sure[0] * sure[1] < 0).mean()) if len(i) else np.nan
+
+
 def _error(
     gap: Array, met: Array, difference: Array, level: float, rng: np.random.Generator
 ) -> tuple[float, float, float]:
@@ -129,26 +143,29 @@ def _error(
 
 def spearman(a: Array, b: Array) -> float:
     """Spearman's ρ with middle ranks; NaN below three models, or where all of one side are equal."""
-    if len(a) < 3:
-        return np.nan
-    one, other = (_ranks(x) for x in (a, b))
-    one, other = one - one.mean(), other - other.mean()
-    scale = float(np.sqrt((one @ one) * (other @ other)))
-    return float(one @ other) / scale if scale > 0 else np.nan
+    return float(_correlations(a[None], b[None])[0, 0])
 
 
 def kendall(a: Array, b: Array) -> float:
     """Kendall's τ-b; NaN below three models, or where all of one side are equal."""
-    if len(a) < 3:
-        return np.nan
-    i, j = np.triu_indices(len(a), 1)
-    one, other = (np.sign(np.round(x, _ALIKE)[i] - np.round(x, _ALIKE)[j]) for x in (a, b))
-    scale = float(np.sqrt(np.abs(one).sum() * np.abs(other).sum()))
-    return float(one @ other) / scale if scale > 0 else np.nan
+    return float(_correlations(a[None], b[None])[1, 0])
 
 
-def _ranks(x: Array) -> Array:
-    _, place, count = np.unique(np.round(x, _ALIKE), return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    middle: Array = last - (count - 1) / 2
-    return middle[place]
+def _correlations(a: Array, b: Array) -> Array:
+    """(ρ, τ-b) of each row of rates (draws × models), 2 × draws, both from which of two models is ahead: a middle rank
+    is half the sum of that over the other models."""
+    draws, models = a.shape
+    found = np.full((2, draws), np.nan)
+    step = max(1, _AT_ONCE // max(1, models * models))
+    for low in range(0, draws if models > 2 else 0, step):
+        rows = slice(low, low + step)
+        one, other = (np.sign(np.round(x[:, :, None] - x[:, None, :], _ALIKE)) for x in (a[rows], b[rows]))
+        ranks = one.sum(axis=2), other.sum(axis=2)
+        found[0, rows] = _cosine(*ranks)
+        found[1, rows] = _cosine(one.reshape(len(one), -1), other.reshape(len(one), -1))
+    return found
+
+
+def _cosine(x: Array, y: Array) -> Array:
+    scale = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
+    return np.divide((x * y).sum(axis=1), scale, out=np.full(len(x), np.nan), where=scale > 0)

@@ -1,0 +1,138 @@
+"""`simfarm agreement`: what a user sees, and ten inputs that are refused in one line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simfarm.cli import main
+
+ROWS = [
+    {
+        "instruction": f"question {k}",
+        "output_1": f"short {k}",
+        "output_2": f"an answer to {k} that is longer by more than thirty characters",
+        "generator_1": "base",
+        "generator_2": "new",
+        "preference": 2.0 if k % 3 else 1.0,
+    }
+    for k in range(30)
+]
+
+
+def _file(path: Path, rows: list[dict[str, Any]], **more: Any) -> str:
+    path.write_text("\n".join(json.dumps(row | more) for row in rows), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """verdicts.jsonl by `mine`, and labels.jsonl by two people who see the pairs the other way round."""
+    monkeypatch.chdir(tmp_path)
+    judged = [row | ({"preference": 3 - float(row["preference"])} if k % 5 == 0 else {}) for k, row in enumerate(ROWS)]
+    _file(tmp_path / "verdicts.jsonl", judged, annotator="mine")
+    turned = [
+        {
+            "instruction": row["instruction"],
+            "output_1": row["output_2"],
+            "output_2": row["output_1"],
+            "preference": 3 - float(row["preference"]),
+            "person": person,
+        }
+        for row in ROWS
+        for person in ("Ann", "Bob")
+    ]
+    _file(tmp_path / "labels.jsonl", turned)
+    return tmp_path
+
+
+def test_a_card_is_lines_with_what_to_do_at_the_end(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["agreement", "verdicts.jsonl", "--human", "labels.jsonl", "-o", "card.csv"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("mine · 30 comparisons, 30 with labels by 2 people")
+    agreement = next(line for line in out.splitlines() if "agreement with people" in line)
+    assert agreement.split()[3] == "80.0"
+    assert agreement.split()[-2:] == ["100.0", "66.7"]
+    assert "60 labels of 60 show their outputs the other way round" in err
+    assert out.rindex("what to do") > out.rindex("not known: price")
+    assert "not known: whether it may replace a person (0 people have 30 votes" not in out
+    with open("card.csv", encoding="utf-8") as file:
+        rows = {row["rater"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["people", "longest", "mine"]
+    assert float(rows["mine"]["agreement"]) == pytest.approx(80)
+
+
+def test_several_judges_are_rows_and_files_have_everything(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for k, name in enumerate(("a", "b", "c")):
+        _file(files / f"{name}.jsonl", ROWS[k:], annotator=name)
+    assert main(["agreement", "a.jsonl", "b.jsonl", "c.jsonl", "--human", "labels.jsonl", "-o", "card.md"]) == 0
+    out, _ = capsys.readouterr()
+    heads = [line.split()[0] for line in out.splitlines() if line[:1] in "abc" and len(line.split()) > 5]
+    assert heads[:3] == ["a", "b", "c"]
+    assert "is one judge better than another?" in out
+    assert "below\\_ceiling" in (files / "card.md").read_text("utf-8")
+    assert main(["agreement", "a.jsonl", "b.jsonl", "--human", "labels.jsonl", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert [one["rater"] for one in record["raters"]] == ["people", "longest", "a", "b"]
+    assert record["pairs"][0]["n_comparisons"] == 29
+
+
+def test_labels_may_lie_in_several_files(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = (files / "labels.jsonl").read_text("utf-8").splitlines()
+    for k in range(2):
+        (files / f"part{k}.jsonl").write_text("\n".join(lines[k::2]), encoding="utf-8")
+    assert main(["agreement", "verdicts.jsonl", "--human", "part0.jsonl", "part1.jsonl", "--json"]) == 0
+    parts = json.loads(capsys.readouterr().out)
+    assert main(["agreement", "verdicts.jsonl", "--human", "labels.jsonl", "--json"]) == 0
+    assert parts["raters"] == json.loads(capsys.readouterr().out)["raters"]
+
+
+LABEL = {"instruction": "question 1", "preference": 2.0, "person": "Ann"}
+BAD: dict[str, tuple[list[dict[str, Any]], list[str], str]] = {
+    "no shared instruction": ([LABEL | {"instruction": "another"}], [], "share no instruction, by id or text"),
+    "no shared comparison": (
+        [LABEL | {"output_1": "x", "output_2": "y"}],
+        [],
+        "share instructions but no comparison, by the outputs' texts",
+    ),
+    "two labels of one person": (
+        [LABEL, LABEL | {"preference": 1.0}],
+        [],
+        "'Ann' gave 1 comparison two different labels (first: 'question 1')",
+    ),
+    "no preference": ([{"instruction": "question 1", "label": 2}], [], "holds no labels (column 'preference')"),
+    "coded 0 to 1": ([LABEL | {"preference": 0.7}], [], "add 1 to the column"),
+    "a label that is none": ([LABEL | {"preference": "left"}], [], "unknown preference 'left'"),
+    "a person who is a judge": ([LABEL | {"person": "mine"}], [], "is it a judge or a person?"),
+    "an unknown format": ([LABEL], ["-o", "card.txt"], "written as .csv, .json or .md"),
+    "over its own input": ([LABEL], ["-o", "labels.json"], "is an input as well"),
+    "no such judge": ([LABEL], ["--own", "yours=new"], "'yours' is no annotator; there are mine"),
+    "no such generator": ([LABEL], ["--own", "mine=other"], "'other' is no generator; there are base, new"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_does_not_fit_is_refused_in_one_line(files: Path, capsys: pytest.CaptureFixture[str], case: str) -> None:
+    rows, options, said = BAD[case]
+    name = "labels.json" if "labels.json" in options else "bad.jsonl"
+    if name == "labels.json":
+        Path(name).write_text(json.dumps(rows), encoding="utf-8")
+    else:
+        _file(files / name, rows)
+    assert main(["agreement", "verdicts.jsonl", "--human", name, *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_labels_of_one_model_among_several_need_its_name(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = [row | {"generator_2": "newer", "output_2": f"another {k}"} for k, row in enumerate(ROWS)]
+    _file(files / "two.jsonl", [*ROWS, *more], annotator="mine")
+    _file(files / "bad.jsonl", [LABEL])
+    assert main(["agreement", "two.jsonl", "--human", "bad.jsonl"]) == 2
+    assert "the labels lack generator_1 and generator_2 to tell them apart" in capsys.readouterr().err
