@@ -165,6 +165,15 @@ def test_two_readers_differ_paired() -> None:
         assert abs((b - a).value) < 4 * apart
 
 
+def test_a_vote_said_twice_is_one_vote() -> None:
+    x, votes = _planted(np.random.default_rng(9), 80, np.array([1.0, 0.3]))
+    once, twice = _fitted(x, votes), _fitted(x, np.column_stack([votes, votes]))
+    for a, b in zip(once, twice, strict=True):
+        # the prior looks at how much votes agree, and those two do
+        assert a.value == pytest.approx(b.value, abs=0.02)
+        assert a.interval() == pytest.approx(b.interval(), abs=0.04)
+
+
 def test_independent_columns() -> None:
     random = np.random.default_rng(0)
     a, b = random.standard_normal((2, 50))
@@ -340,6 +349,20 @@ def test_a_baseline_is_output_1_whichever_side_it_is_written_on(rows: tuple[pd.D
     assert one["output_2"].value > 1
     for name in ("length", "output_2"):
         assert abs(one[name].value) == pytest.approx(abs(other[name].value), abs=1e-4)
+
+
+def test_people_and_judge_are_weighed_on_what_both_have(rows: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    judged, labelled = rows
+    some = labelled[labelled["instruction"].isin(judged["instruction"].head(100))]
+    itself = judged.head(40).assign(output_2=judged["output_1"].head(40), generator_1="m", generator_2="m")
+    together = pd.concat([judged.assign(generator_1="base", generator_2="m"), itself.assign(preference=1.5)])
+    (one,) = simfarm.dissect(together, human=some, control="length,numbers").rewards
+    (alone,) = simfarm.dissect(judged.head(100), human=some, control="length,numbers").rewards
+    assert (one.n_comparisons, one.n_labels) == (100, 300)
+    assert one.judge["length"].value == pytest.approx(alone.judge["length"].value, abs=1e-6)
+    # one generator's output against itself was not judged
+    (whole,) = simfarm.dissect(together, control="length,numbers").rewards
+    assert whole.n_comparisons == 240
 
 
 def test_generators_are_held_equal(rows: tuple[pd.DataFrame, pd.DataFrame]) -> None:
