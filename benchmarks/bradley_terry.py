@@ -22,6 +22,7 @@ import resource
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -154,17 +155,24 @@ def rare(carriers: int, rng: np.random.Generator) -> tuple[Matches, StyleDiffere
     )
 
 
-def soft(p: float, n_clusters: int, rng: np.random.Generator) -> Matches:
-    """Two models, verdicts that are Beta with mean `p`, near one end most of the time."""
-    drawn = rng.beta(4 * p, 4 * (1 - p), n_clusters)
-    return Matches(("a", "b"), np.zeros(n_clusters, int), np.ones(n_clusters, int), drawn, np.arange(n_clusters))
+def soft(theta: np.ndarray, n_clusters: int, rng: np.random.Generator) -> Matches:
+    """Every pair once an instruction, verdicts that are Beta with the planted mean: near one end most of the time."""
+    first, second = (np.tile(side, n_clusters) for side in np.triu_indices(len(theta), 1))
+    chance = np.clip(expit(theta[second] - theta[first]), 1e-12, 1 - 1e-12)
+    p = rng.beta(4 * chance, 4 * (1 - chance))
+    return Matches(
+        tuple("abcde")[: len(theta)], first, second, p, np.repeat(np.arange(n_clusters), len(p) // n_clusters)
+    )
 
 
-def small(replicates: int, seed: int) -> dict[str, dict[str, float]]:
-    """Coverage and median width (Elo, or logits of a slope) where few clusters decide, or hardly a verdict is lost."""
-    found: dict[str, list[tuple[float, float, float]]] = {}
+Found = dict[str, list[tuple[float, float, float]]]
+
+
+def uneven(replicates: int, seed: int, sizes: Sequence[int] = (10, 20, 30, 60)) -> Found:
+    """Few clusters, of even sizes or of sizes with a heavy tail."""
+    found: Found = {}
     gap = ELO_SCALE * float(STRENGTHS[5] - STRENGTHS[1])
-    for n_clusters in (10, 20, 30, 60):
+    for n_clusters in sizes:
         rng = np.random.default_rng([seed, n_clusters])
         for _ in range(replicates):
             for name, c in (
@@ -177,7 +185,13 @@ def small(replicates: int, seed: int) -> dict[str, dict[str, float]]:
                     continue  # some models did not meet
                 if len(ratings) == 6:
                     found.setdefault(name, []).append((*(ratings["f"] - ratings["b"]).interval(), gap))
-    for carriers in (1, 2, 3, 5, 20):
+    return found
+
+
+def carried(replicates: int, seed: int, numbers: Sequence[int] = (1, 2, 3, 5, 20)) -> Found:
+    """A feature that few instructions carry."""
+    found: Found = {}
+    for carriers in numbers:
         rng, name = np.random.default_rng([seed, carriers]), f"bold, carried by {carriers}"
         for _ in range(replicates):
             c, style = rare(carriers, rng)
@@ -185,14 +199,35 @@ def small(replicates: int, seed: int) -> dict[str, dict[str, float]]:
             found.setdefault(f"{name}: rate", []).append((*rates.controlled["a"].interval(), float(expit(0.3))))
             truth = 0.7 * float(style.spread[1])
             found.setdefault(f"{name}: slope", []).append((*rates.slopes["bold"].interval(), truth))
-    for p in (0.9, 0.97, 0.99, 0.999):
-        for n_clusters in (10, 20, 60):
-            rng = np.random.default_rng([seed, int(1000 * p), n_clusters])
-            for _ in range(replicates):
-                ratings = bradley_terry(soft(p, n_clusters, rng)).ratings
-                true = ELO_SCALE * float(np.log(p / (1 - p)))
-                name = f"soft verdicts of mean {p}, {n_clusters}"
-                found.setdefault(name, []).append((*(ratings["b"] - ratings["a"]).interval(), true))
+    return found
+
+
+def near(replicates: int, seed: int, means: Sequence[float] = (0.9, 0.97, 0.99, 0.999, 0.9999)) -> Found:
+    """Near separation: two models, five of which one is far ahead, and a ladder of five."""
+    found: Found = {}
+    for p in means:
+        step = float(np.log(p / (1 - p)))
+        kinds = {"two": [0, step], "one ahead of four": [0, 0.3, -0.4, 0.1, step], "ladder": step * np.arange(5)}
+        for kind, strengths in kinds.items():
+            theta = np.array(strengths)
+            true = 1000 + ELO_SCALE * (theta - theta.mean())
+            for n_clusters in (5, 20, 100):
+                rng = np.random.default_rng([seed, int(10_000 * p), n_clusters, len(kind)])
+                name = f"soft verdicts of mean {p}, {kind}, {n_clusters}"
+                for _ in range(replicates):
+                    ratings = list(bradley_terry(soft(theta, n_clusters, rng)).ratings.values())
+                    pairs = {"first and last": (-1, 0), "neighbours": (1, 0), "two first": (-1, -2)}
+                    for pair, (a, b) in pairs.items() if len(theta) > 2 else [("difference", (1, 0))]:
+                        gap = (ratings[a] - ratings[b]).interval()
+                        found.setdefault(f"{name}: {pair}", []).append((*gap, float(true[a] - true[b])))
+                    found.setdefault(f"{name}: best rating", []).append((*ratings[-1].interval(), float(true[-1])))
+                    found.setdefault(f"{name}: worst rating", []).append((*ratings[0].interval(), float(true[0])))
+    return found
+
+
+def small(replicates: int, seed: int) -> dict[str, dict[str, float]]:
+    """Coverage and median width (Elo, or logits of a slope) where few clusters decide, or hardly a verdict is lost."""
+    found = uneven(replicates, seed) | carried(replicates, seed) | near(replicates, seed)
     return {name: _summary(np.array(rows)) for name, rows in found.items()}
 
 
@@ -201,7 +236,8 @@ def _summary(rows: np.ndarray) -> dict[str, float]:
     if not len(low):
         return {"coverage": float("nan"), "width": float("nan"), "n": 0}
     held = float(((low <= true) & (true <= high)).mean())
-    return {"coverage": held, "width": float(np.median(high - low)), "n": len(low)}
+    limited = float((np.isfinite(low) & np.isfinite(high)).mean())
+    return {"coverage": held, "width": float(np.median(high - low)), "limited": limited, "n": len(low)}
 
 
 def many(n: int, seed: int = 0, n_models: int = 50, per_cluster: int = 10) -> Matches:

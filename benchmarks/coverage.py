@@ -8,8 +8,6 @@ the infinite population that the verdicts are drawn from. Near-duplicates: two m
 instructions are the population, and samples are drawn from them with and without replacement.
 Beside the interval of `mean_estimate`: the t interval on the logit scale that simfarm had before (Wilson's with n = G
 where nothing varies), AlpacaEval's mean ± 1.96 standard errors and, for hard verdicts, statsmodels' Wilson interval.
-Joint length control (`--joint-replicates`): θ of 20 models is fixed; instructions, lengths and slopes are drawn anew in
-each replicate; the truth for model m is the mean over the population of σ(θ_m + γ).
 """
 
 from __future__ import annotations
@@ -23,7 +21,6 @@ import pandas as pd
 from scipy.special import expit, logit, ndtri, roots_hermitenorm, stdtrit
 
 from simfarm.statistics.bounded import mean_intervals
-from simfarm.statistics.length_control import fit_joint
 
 NODES, WEIGHTS = roots_hermitenorm(200)
 RATES = (0.02, 0.05, 0.1, 0.3, 0.5)
@@ -230,47 +227,6 @@ def real(data: Path, replicates: int, rng: np.random.Generator) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def plant_panel(
-    n_models: int, n_clusters: int, rng: np.random.Generator, *, soft: bool = False
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(p, delta, truth): a panel like AlpacaEval's, s_γ = 1.5, slopes N(2, 0.45²), true win rates from 7 to 73 %
-    (from 12 % with few instructions, so that every model wins somewhere and has a finite effect)."""
-    theta = np.linspace(logit(0.03 if n_clusters > 400 else 0.06), logit(0.80), n_models)
-    gamma = 1.5 * rng.standard_normal((n_clusters, 1))
-    slope = 2 + 0.45 * rng.standard_normal(n_models)
-    delta = np.linspace(-600, 150, n_models) + 500 * rng.standard_normal((n_clusters, n_models))
-    chance = expit(theta + gamma + slope * np.tanh(delta / delta.std(axis=0, ddof=1)))
-    p = rng.binomial(1, chance).astype(float)
-    if soft:
-        p = rng.beta(0.3 * chance + 1e-3, 0.3 * (1 - chance) + 1e-3)
-    return p, delta, population_mean(theta, 1.5)
-
-
-def joint_coverage(
-    n_models: int, n_clusters: int, replicates: int, rng: np.random.Generator, *, soft: bool = False
-) -> dict[str, float]:
-    """Coverage over models and replicates of the win rates, of all paired differences of neighbours, of the slope."""
-    hits, pairs, slopes, ratios = [], [], [], []
-    for _ in range(replicates):
-        p, delta, truth = plant_panel(n_models, n_clusters, rng, soft=soft)
-        fitted = fit_joint(p, delta)
-        for m, estimate in enumerate(fitted.estimates):
-            low, high = estimate.interval(0.95)
-            hits.append(low <= truth[m] <= high)
-            ratios.append((estimate.value - truth[m]) / estimate.standard_error)
-            if m:
-                low, high = (estimate - fitted.estimates[m - 1]).interval(0.95)
-                pairs.append(low <= truth[m] - truth[m - 1] <= high)
-        low, high = fitted.pooled.interval(0.95)
-        slopes.append(low <= 2 <= high)
-    return {
-        "joint": float(np.mean(hits)),
-        "joint_difference": float(np.mean(pairs)),
-        "joint_slope": float(np.mean(slopes)),
-        "joint_bias_in_se": float(np.mean(ratios)),
-    }
-
-
 def line(cells: list[object]) -> str:
     """A row of a Markdown table."""
     return "| " + " | ".join(f"{c:.3f}" if isinstance(c, float) else str(c) for c in cells) + " |\n"
@@ -315,7 +271,6 @@ def real_page(found: pd.DataFrame) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replicates", type=int, default=8000, help="of each planted cell (default 8000)")
-    parser.add_argument("--joint-replicates", type=int, default=0, help="of each joint case (default none)")
     parser.add_argument("--data", type=Path, default=Path("../shared/data/alpaca_eval_2"), help="AlpacaEval's verdicts")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("-o", "--output", type=Path, help="write the tables as Markdown")
@@ -333,12 +288,6 @@ def main() -> None:
         page += real_page(real(options.data, max(1, options.replicates // 2), rng))
     else:
         print(f"{options.data}: no preferences.parquet, so nothing is drawn from real verdicts")
-    if options.joint_replicates:
-        page += "\n## Joint length control\n\n"
-        for n_models, n_clusters, is_soft in ((20, 805, False), (20, 200, False), (32, 805, False), (20, 805, True)):
-            result = joint_coverage(n_models, n_clusters, options.joint_replicates, rng, soft=is_soft)
-            shown = ", ".join(f"{k} {v:.3f}" for k, v in result.items())
-            page += f"- {'soft' if is_soft else 'hard'}, {n_models} models, {n_clusters} instructions: {shown}\n"
     print(page)
     if options.output:
         options.output.write_text(page, encoding="utf-8")

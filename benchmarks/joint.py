@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from simfarm.statistics.length_control import fit_joint, length_feature
 
 CONSTANT = "NullModel"
 SPREAD, SLOPE, SLOPE_SPREAD = 1.2, 1.5, 0.5
+LENGTH_SD = math.hypot(300, 350)
 
 
 def inside(estimates: list[Estimate], truth: np.ndarray) -> float:
@@ -54,39 +57,97 @@ def real_panels(
     return lines
 
 
-def planted(models: int, clusters: int, correlation: float, replicates: int, seed: int) -> dict[str, float]:
-    """Coverage of hard verdicts' rates and slope; γ correlates with the panel's mean feature."""
-    rng, nodes = np.random.default_rng(seed), roots_hermitenorm(60)
-    theta = np.linspace(-2.5, 1, models)
-    truth = expit(theta[:, None] + SPREAD * nodes[0]) @ nodes[1] / nodes[1].sum()
-    rates, slopes = [], []
-    while len(rates) < replicates:
-        common = 300 * rng.standard_normal((clusters, 1))
-        delta = np.linspace(-600, 100, models) + common + 350 * rng.standard_normal((clusters, models))
-        x = length_feature(delta)
-        z = x.mean(axis=1, keepdims=True)
-        own = np.sqrt(1 - correlation**2) * rng.standard_normal((clusters, 1))
-        gamma = SPREAD * (correlation * (z - z.mean()) / z.std() + own)
-        slope = SLOPE + SLOPE_SPREAD * rng.standard_normal(models)
-        p = rng.binomial(1, expit(theta + gamma + slope * x)).astype(float)
-        if (p.mean(axis=0) % 1 == 0).any():
-            continue
-        fit = fit_joint(p, delta)
-        rates.append(inside(fit.estimates, truth))
-        slopes.append(inside([fit.pooled], np.array([SLOPE])))
-    error = float(np.std(rates) / np.sqrt(replicates))
-    return {
-        "models": models,
-        "instructions": clusters,
-        "correlation": correlation,
-        "replicates": replicates,
-        "rates": float(np.mean(rates)),
-        "rates_error": error,
-        "slope": float(np.mean(slopes)),
+@dataclass(frozen=True)
+class Cell:
+    """A planted case: `soft` verdicts are Beta(.3 μ, .3 (1 − μ)) about their chance μ, `graded` ones
+    Beta(3 μ, 3 (1 − μ)), `hard` ones 0 or 1; where the panel is long, instructions are easier, by `correlation`."""
+
+    verdicts: str
+    models: int
+    instructions: int
+    correlation: float
+
+
+CERTAINTY = {"soft": 0.3, "graded": 3.0}
+CELLS = [
+    *(Cell("hard", m, g, c) for m in (3, 5, 10, 33, 2, 20) for g in (60, 200) for c in (0.0, 0.3)),
+    *(Cell("soft", m, g, c) for m in (3, 5, 10, 33, 2, 20) for g in (60, 200) for c in (0.0, 0.3)),
+    *(Cell("hard", m, 805, c) for m in (3, 10, 2, 33) for c in (0.0, 0.3)),
+    *(Cell("graded", m, g, 0.3) for m in (3, 10, 33) for g in (60, 200)),
+]
+
+
+class Plant:
+    """A cell's population: its true rates, and panels drawn from it."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.theta = np.linspace(-2.5, 1, cell.models)
+        z = np.tanh(self.lengths(200_000, np.random.default_rng(0)) / LENGTH_SD).mean(axis=1)
+        self.moments = z.mean(), z.std()
+        self.own = SPREAD * np.sqrt(1 - cell.correlation**2)
+        nodes, weights = roots_hermitenorm(60)
+        common = SPREAD * cell.correlation * np.quantile((z - z.mean()) / z.std(), (np.arange(400) + 0.5) / 400)
+        chance = expit(self.theta[:, None, None] + common[:, None] + self.own * nodes) @ weights / weights.sum()
+        self.truth = chance.mean(axis=1)
+
+    def lengths(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Differences in characters (n × models), of spread `LENGTH_SD`."""
+        m = self.cell.models
+        common = 300 * rng.standard_normal((n, 1))
+        return np.linspace(-600, 100, m) + common + 350 * rng.standard_normal((n, m))
+
+    def panel(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """(p, Δ), in which every model has won and lost something."""
+        cell = self.cell
+        while True:
+            delta = self.lengths(cell.instructions, rng)
+            z = np.tanh(delta / LENGTH_SD).mean(axis=1, keepdims=True)
+            gamma = SPREAD * cell.correlation * (z - self.moments[0]) / self.moments[1]
+            gamma = gamma + self.own * rng.standard_normal(z.shape)
+            slope = SLOPE + SLOPE_SPREAD * rng.standard_normal(cell.models)
+            chance = expit(self.theta + gamma + slope * length_feature(delta))
+            if cell.verdicts == "hard":
+                p = rng.binomial(1, chance).astype(float)
+            else:
+                certainty = CERTAINTY[cell.verdicts]
+                p = rng.beta(certainty * chance + 1e-3, certainty * (1 - chance) + 1e-3)
+            if ((p.mean(axis=0) > 0) & (p.mean(axis=0) < 1)).all():
+                return p, delta
+
+
+def held(plant: Plant, seed: int, replicate: int) -> np.ndarray:
+    """Whether each model's interval holds its true rate, and, last, the slope's holds the true one."""
+    fit = fit_joint(*plant.panel(np.random.default_rng([seed, replicate])))
+    truth = np.append(plant.truth, SLOPE)
+    limits = np.array([e.interval() for e in (*fit.estimates, fit.pooled)])
+    return (limits[:, 0] <= truth) & (truth <= limits[:, 1])
+
+
+def coverage(cell: Cell, found: np.ndarray) -> dict[str, float | str]:
+    """A line of the table from `held` of each replicate; models of one panel share a draw, so errors are of panels."""
+    n, rates = len(found), found[:, :-1].mean(axis=1)
+    error = rates.std(ddof=1) / np.sqrt(n) if n > 1 else math.nan
+    slope = float(found[:, -1].mean())
+    return asdict(cell) | {
+        "replicates": n,
+        "rates": float(rates.mean()),
+        "rates_error": float(error),
+        "worst_model": float(found[:, :-1].mean(axis=0).min()),
+        "slope": slope,
+        "slope_error": math.sqrt(slope * (1 - slope) / n),
     }
 
 
-def table(lines: list[dict[str, float]]) -> str:
+def measured(cell: Cell, replicates: int, seed: int) -> dict[str, float | str]:
+    """The line of a cell."""
+    plant = Plant(cell)
+    line = coverage(cell, np.array([held(plant, seed, replicate) for replicate in range(replicates)]))
+    print(*line.values(), flush=True)
+    return line
+
+
+def table(lines: list[dict[str, float]] | list[dict[str, float | str]]) -> str:
     """A Markdown table."""
     head = list(lines[0])
     rows = [[f"{line[k]:.3f}" if isinstance(line[k], float) else str(line[k]) for k in head] for line in lines]
@@ -97,6 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/alpaca_eval_2"))
     parser.add_argument("--replicates", type=int, default=60, help="random panels of the smallest size (default 60)")
+    parser.add_argument("--planted", type=int, default=1000, help="replicates of each planted cell (default 1000)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("-o", "--output", type=Path, help="write the figures as .json and .md")
     options = parser.parse_args()
@@ -126,17 +188,13 @@ def main() -> None:
         "whole": [whole],
         "panels": real_panels(p[panel], delta[panel], target, sizes, options.seed),
         "kept": real_panels(p[kept], delta[kept], target, {k: v for k, v in sizes.items() if k < 20}, options.seed),
-        "planted": [
-            planted(m, g, c, max(1, int(n * 3 / m)), options.seed)
-            for m, g in ((2, 805), (3, 805), (10, 805), (3, 60), (10, 60))
-            for c in (0.0, 0.3)
-        ],
+        "planted": [measured(cell, options.planted, options.seed) for cell in CELLS],
     }
     titles = {
         "whole": "All models, the constant one apart: points to the published rate",
         "panels": "Random panels of all models",
         "kept": "Random panels of the models on which no constant was chosen",
-        "planted": "Planted panels: coverage of 95 % intervals, hard verdicts",
+        "planted": "Planted panels: coverage of 95 % intervals",
     }
     text = "# `joint` length control\n\n" + "\n".join(f"## {titles[k]}\n\n{table(v)}" for k, v in figures.items())
     print(text)

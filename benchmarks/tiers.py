@@ -6,15 +6,17 @@ Shapes: eight models of one true win rate, four with verdicts of one shape and f
 shapes), every instruction drawn anew. Panels: every instruction is judged in 2 orders with 3 repeats each; it has its
 own difficulty (shared by all models), each model its own luck with it, the order adds or takes 0.5 logits, and repeats
 are draws from one chance, so the six verdicts of a cluster are nearly one. Overlap: each model of a panel of equals has
-answered 60 % of the instructions, drawn at random. Family-wise error: the share of replicates in which any two models
-of equal truth are parted, or an unequal pair the wrong way round. Ranks together: the share in which the rank intervals
-of all models hold the true ranks.
+answered 60 % of the instructions, drawn at random. Length-controlled: twenty models of one length-controlled rate and
+of raw rates that lengths move apart, fitted by `joint`, hard and soft verdicts. Family-wise error: the share of
+replicates in which any two models of equal truth are parted, or an unequal pair the wrong way round. Ranks together:
+the share in which the rank intervals of all models hold the true ranks.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from coverage import SHAPES
 from scipy.special import expit, roots_hermitenorm
 
 from simfarm.statistics.estimate import Estimate, mean_estimate
+from simfarm.statistics.length_control import fit_joint, length_feature
 from simfarm.statistics.tiers import tiers
 
 DIFFICULTY, LUCK, ORDER = 1.2, 0.8, np.array([0.5, -0.5])
@@ -127,6 +130,33 @@ def panels_page(replicates: int, rng: np.random.Generator) -> str:
     return page
 
 
+def controlled(models: int, n: int, soft: bool, rng: np.random.Generator) -> list[Estimate]:
+    """The length-controlled rates of a panel of equals (at one length 44 % each), with the means that they adjust."""
+    while True:
+        common, own = rng.standard_normal((n, 1)), rng.standard_normal((n, models))
+        delta = np.linspace(-600, 300, models) + 300 * common + 350 * own
+        slope = 1.5 + 0.5 * rng.standard_normal(models)
+        chance = expit(-0.3 + DIFFICULTY * rng.standard_normal((n, 1)) + slope * length_feature(delta))
+        p = rng.beta(0.3 * chance, 0.3 * (1 - chance)) if soft else rng.binomial(1, chance).astype(float)
+        if ((p.mean(axis=0) > 0) & (p.mean(axis=0) < 1)).all():
+            fitted = zip(fit_joint(p, delta).estimates, p.T, strict=True)
+            return [replace(e, plain=mean_estimate(verdicts, np.arange(n))) for e, verdicts in fitted]
+
+
+def controlled_page(replicates: int, seed: int) -> str:
+    """How often any two of twenty models of one length-controlled rate are parted."""
+    page = "| verdicts | models | instructions | panels | family-wise error |\n|---|---|---|---|---|\n"
+    for soft in (False, True):
+        for n in (60, 200):
+            parted = []
+            for k in range(replicates):
+                panel = controlled(20, n, soft, np.random.default_rng([seed, k, n, soft]))
+                parted.append((tiers(panel, replicates=1000, seed=k).tier > 1).any())
+            page += f"| {'soft' if soft else 'hard'} | 20 | {n} | {replicates} | {np.mean(parted):.3f} |\n"
+            print(page.splitlines()[-1], flush=True)
+    return page
+
+
 def speed_page(rng: np.random.Generator) -> str:
     """Median of five runs on soft verdicts."""
     page = "| models | instructions | seconds |\n|---|---|---|\n"
@@ -144,7 +174,9 @@ def speed_page(rng: np.random.Generator) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--replicates", type=int, default=2000, help="of each case (panels: a quarter)")
+    parser.add_argument(
+        "--replicates", type=int, default=2000, help="of each case (panels: a quarter; length-controlled: a tenth)"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("-o", "--output", type=Path, help="write the tables as Markdown")
     options = parser.parse_args()
@@ -154,6 +186,7 @@ def main() -> None:
     page += f" error of a share near .05 is {error:.4f}, in panels twice that.\n\n"
     page += "## Equals of two shapes\n\n" + shapes_page(options.replicates, rng)
     page += "\n## Panels with a shared difficulty\n\n" + panels_page(max(1, options.replicates // 4), rng)
+    page += "\n## Length-controlled rates\n\n" + controlled_page(max(1, options.replicates // 10), options.seed)
     page += "\n## Seconds for all pairs\n\n" + speed_page(rng)
     if options.output:
         options.output.write_text(page, encoding="utf-8")

@@ -47,3 +47,5 @@ done
 simfarm annotate outputs/{qwen2.5-coder-1.5b,restater,smollm2-135m-concise,smollm2-135m-verbose}.json \
   --baseline outputs/smollm2-135m.json --judge pairwise-decision --model embedded \
   -o recordings/pairwise-decision.jsonl.zst
+
+python simulate_labels.py outputs smollm2-135m labels.jsonl

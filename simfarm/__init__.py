@@ -10,7 +10,8 @@ from simfarm.version import __version__ as __version__
 if TYPE_CHECKING:
     from simfarm.agreement.card import ReportCard
     from simfarm.api.asking import annotate, generate, select
-    from simfarm.api.files import read, write
+    from simfarm.api.dissecting import dissect
+    from simfarm.api.files import convert, read, write
     from simfarm.api.ranks import compare, evaluate, evaluation, rejudge
     from simfarm.api.trust import report_card
     from simfarm.backends import open_model
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "annotate": "api.asking",
     "compare": "api.ranks",
+    "dissect": "api.dissecting",
     "evaluate": "api.ranks",
     "generate": "api.asking",
     "evaluation": "api.ranks",
@@ -35,6 +37,7 @@ _HOMES = {
     "ProviderError": "errors",
     "SimfarmError": "errors",
     "SimfarmWarning": "errors",
+    "convert": "api.files",
     "read": "api.files",
     "write": "api.files",
     "Judge": "judges",
@@ -65,6 +68,8 @@ __all__ = [
     "SimfarmWarning",
     "annotate",
     "compare",
+    "convert",
+    "dissect",
     "evaluate",
     "evaluation",
     "generate",

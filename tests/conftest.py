@@ -1,8 +1,13 @@
 """Fixtures shared by all tests."""
 
+import os
 from pathlib import Path
 
+import certifi
 import pytest
+
+# before anything imports NumPy: on small matrices the threads of its BLAS spend ten times the work in waiting
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parents[1]
 SLOW = frozenset((Path(__file__).parent / "slow.txt").read_text(encoding="utf-8").split())
@@ -36,9 +41,19 @@ def shared_data() -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of one certificate: every client reads the whole of its own, for servers that speak no TLS."""
+    end = "-----END CERTIFICATE-----\n"
+    bundle = tmp_path_factory.mktemp("certificates") / "bundle.pem"
+    bundle.write_text(Path(certifi.where()).read_text("utf-8").partition(end)[0] + end, "utf-8")
+    return bundle
+
+
 @pytest.fixture(autouse=True)
-def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_authority: Path) -> None:
     """No test writes to the user's own store or reads the user's keys."""
     monkeypatch.setenv("SIMFARM_STORE", str(tmp_path / "store.sqlite"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(one_authority))
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)

@@ -205,8 +205,9 @@ def test_a_full_disk_under_the_store_ends_the_run(server: Loopback, folder: Path
 
 @pytest.mark.parametrize("what", ["later", "garbage", "folder"])
 def test_a_store_that_cannot_be_used_is_refused_before_the_first_call(
-    server: Loopback, folder: Path, what: str
+    server: Loopback, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], what: str
 ) -> None:
+    monkeypatch.chdir(folder)
     store = folder / "store.sqlite"
     if what == "later":
         ended(started(folder, server, *ANNOTATE, "--limit", "1", stdout=subprocess.DEVNULL))
@@ -218,7 +219,8 @@ def test_a_store_that_cannot_be_used_is_refused_before_the_first_call(
         store.mkdir()
     before = server.received
     for verb in (ANNOTATE, GENERATE):
-        status, told = ended(started(folder, server, *verb, "-o", "out.jsonl"))
+        status = main([*verb, "-o", "out.jsonl", "--base-url", f"{server.url}/v1"])
+        told = capsys.readouterr().err
         assert (status, len(told.splitlines())) == (2, 1), told
         assert "name another" in told
     assert server.received == before

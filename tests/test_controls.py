@@ -16,6 +16,7 @@ from simfarm.data.covariates import Covariates
 from simfarm.data.frames import frame_verdicts
 from simfarm.data.reading import Columns
 from simfarm.errors import InputError
+from simfarm.judges import load_judge
 from simfarm.ranking import Ratings, control_names, controlled_win_rates, inspection, rate_models
 from simfarm.statistics.bradley_terry import ELO_SCALE
 from simfarm.statistics.style import StyleDifferences
@@ -209,6 +210,27 @@ def test_terminal_json_and_csv_have_the_slopes(
     assert {"style_slope_shown_first", "style_slope_shown_first_low", "style_slope_latency_high"} <= set(table.columns)
     assert main(["evaluate", "v.jsonl", "--control", "latency,order,length", "--json"]) == 0
     assert list(json.loads(capsys.readouterr().out)["slopes"]) == ["shown_first", "length", "latency"]
+
+
+def test_numbers_of_both_output_files_are_covariates_where_the_judge_is_asked_first() -> None:
+    rng = np.random.default_rng(11)
+    files = [
+        [
+            {"instruction": f"q{i}", "output": "x" * int(rng.integers(1, 40)), "generator": name, "note": "n"}
+            | {"latency": float(rng.normal()), "kept": True}
+            for i in range(40)
+        ]
+        for name in ("mine", "base")
+    ]
+    made = simfarm.annotate(files[0], baseline=files[1], judge="longest")
+    assert made["latency_1"].tolist() == [row["latency"] for row in files[1]]
+    assert made["latency_2"].tolist() == made["latency"].tolist() == [row["latency"] for row in files[0]]
+    assert not {"note_1", "kept_1"} & {*made}
+    assert {*made["judge_order"]} == {load_judge("longest").order}
+    asked = simfarm.evaluate(files[0], baseline=files[1], judge="longest", control="latency")
+    pd.testing.assert_frame_equal(asked, simfarm.evaluate(made, control="latency"))
+    with pytest.raises(InputError, match="no style feature 'note'"):
+        simfarm.evaluate(files[0], baseline=files[1], judge="longest", control="note")
 
 
 def without(column: str) -> Callable[[pd.DataFrame], pd.DataFrame]:

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scripts import run_here
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "decisions.py"
 HUMAN = Path(__file__).parents[2] / "shared" / "data" / "human"
 
 
 def _run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    return run_here(SCRIPT, *map(str, arguments))
 
 
 @pytest.fixture
@@ -49,7 +49,9 @@ def test_a_rule_is_measured_beside_longest_and_people(human: Path) -> None:
     assert (first[2], first[8], first[9][:5]) == ("40", "–", "0.000")
     assert "over-confident" in page
     assert "longest on tiny: ECE 0." in page
-    assert _run(*asked, "--dry-run").stdout.count("no model is asked: $0.00") == 2
+    command = [sys.executable, str(SCRIPT), *map(str, asked), "--dry-run"]
+    dry = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    assert dry.stdout.count("no model is asked: $0.00") == 2
 
 
 def test_recorded_verdicts_are_measured_against_people_or_another_judge(human: Path) -> None:

@@ -201,7 +201,7 @@ async def test_a_server_that_answers_again_within_the_time_loses_no_row(
     engine: Open, server: Loopback, told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     monkeypatch.setattr(patience, "QUIET", 0.1)
-    async with engine(concurrency=8, timeout=0.6 if fault == "hang" else 9.0) as one:
+    async with engine(concurrency=8, timeout=2.5 if fault == "hang" else 9.0) as one:
         await answers(one, range(20))
         server.plan.refuse = lambda call: fault
         running = asyncio.ensure_future(answers(one, range(20, 300)))

@@ -87,6 +87,55 @@ def test_a_circle_gives_the_even_lottery(capsys: pytest.CaptureFixture[str]) -> 
     found = evaluated(capsys, "r.jsonl", "--rank", "lottery")
     assert found["lottery"] == pytest.approx({"rock": 1 / 3, "paper": 1 / 3, "scissors": 1 / 3, "weak": 0}, abs=1e-6)
     assert any("no model beats every other one" in line for line in found["remarks"])
+    assert {m["model"]: (m["tier"], m["rank_low"], m["rank_high"]) for m in found["models"]} == {
+        **dict.fromkeys(("rock", "paper", "scissors"), (1, 1, 3)),
+        "weak": (2, 4, 4),
+    }
+    assert any("paper, rock, scissors beat one another in a circle" in line for line in found["remarks"])
+
+
+def test_a_winner_by_the_lottery_that_ratings_put_second_is_of_tier_1(capsys: pytest.CaptureFixture[str]) -> None:
+    rates = {("a", "b"): 0.7, ("a", "c"): 0.7, ("a", "d"): 0.7, ("b", "c"): 0.95, ("b", "d"): 0.95, ("c", "d"): 0.9}
+    rows = [
+        {"instruction": f"Question {i}?", "generator_1": one, "generator_2": two, "output_1": "x", "output_2": "y"}
+        | {"preference": 1 if (i + 0.5) / 100 < rate else 2}
+        for i in range(100)
+        for (one, two), rate in rates.items()
+    ]
+    write_rows("r.jsonl", rows)
+    by_rating = evaluated(capsys, "r.jsonl", "--rank", "bradley-terry")["models"]
+    assert [m["model"] for m in by_rating][:2] == ["b", "a"]
+    models = evaluated(capsys, "r.jsonl", "--rank", "lottery")["models"]
+    assert [(m["model"], m["rating"], m["tier"], m["rank_low"], m["rank_high"]) for m in models] == [
+        ("a", 1, 1, 1, 1),
+        ("b", 0, 2, 2, 2),
+        ("c", 0, 3, 3, 3),
+        ("d", 0, 4, 4, 4),
+    ]
+
+
+def test_a_lead_without_a_limit_is_said_to_be_at_least_so_much(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"instruction": f"Question {i}?", "generator_1": one, "generator_2": two, "output_1": "x", "output_2": "y"}
+        | {"preference": 1.9999 if two == "best" else 1.0001}
+        for i in range(20)
+        for one, two in [("best", "worse") if i % 2 else ("worse", "best")]
+    ]
+    write_rows("r.jsonl", rows)
+    best, worse = evaluated(capsys, "r.jsonl", "--rank", "bradley-terry")["models"]
+    assert (best["rating_high"], best["rating_se"], worse["rating_low"]) == (None, None, None)
+    assert worse["rating_high"] < 1000 < best["rating_low"]
+    assert main(["evaluate", "r.jsonl", "--rank", "bradley-terry"]) == 0
+    shown = capsys.readouterr()
+    assert "–∞" in shown.out
+    assert "−∞–" in shown.out
+    assert "no verdict says how large" in shown.err
+    assert main(["compare", "r.jsonl", "best", "worse"]) == 0
+    assert "best − worse = +685.9 Elo points (95 %: at least +90.9," in capsys.readouterr().out
+    assert main(["compare", "r.jsonl", "worse", "best", "--json"]) == 0
+    gap = json.loads(capsys.readouterr().out)["differences"][0]
+    assert (gap["low"], gap["real"], gap["win_rate_low"]) == (None, True, 0)
+    assert gap["high"] == pytest.approx(-90.9, abs=0.1)
 
 
 def test_style_control_takes_a_planted_love_of_length_out(capsys: pytest.CaptureFixture[str]) -> None:
@@ -237,6 +286,15 @@ def test_compare_looks_at_shared_instructions_alone(capsys: pytest.CaptureFixtur
     assert "a − b = +0.0 points" in (told := capsys.readouterr().out)
     assert "40 instructions): the difference may be chance on these, but one of the two was judged on 140" in told
     assert "no texts" not in told
+    # length is held equal over all instructions, which is another question
+    for row in rows:
+        row["output_2"] = "y" * (1 + int(row["instruction"].split()[-1]) * 7 % 5)
+    write_rows("v.jsonl", rows)
+    assert main(["compare", "v.jsonl", "a", "b"]) == 0
+    told = capsys.readouterr().out
+    assert "40 instructions): the difference may be chance on these" in told
+    assert ", on all 240 instructions; the raw one is of the 40 that both answered\n" in told
+    assert "won–lost–tied" not in told
     write_rows("apart.jsonl", rows[:200])
     assert main(["compare", "apart.jsonl", "a", "b"]) == 2
     assert "share 0 instructions" in capsys.readouterr().err
@@ -374,6 +432,17 @@ def test_known_flips_are_undone_on_the_board(capsys: pytest.CaptureFixture[str])
     assert found["breakdown"] == []
     assert any("corrected for 25 % of the verdicts" in line for line in found["notes"])
     assert any(line.startswith("bad: corrected beyond 0 or 100") for line in found["notes"])
+    gap = simfarm.compare("v.jsonl", "good", "bad", length_control="none")["value"][0]
+    assert main(["compare", "v.jsonl", "good", "bad", "--flip-rate", "0.25", "--json"]) == 0
+    [difference] = json.loads(capsys.readouterr().out)["differences"]
+    assert difference["value"] == pytest.approx(2 * gap)
+    assert simfarm.compare("v.jsonl", "good", "bad", flip_rate=0.25).to_dict("records") == [difference]
+    # nothing flipped is nothing to correct, nor to say
+    assert evaluated(capsys, "v.jsonl", "--flip-rate", "0") == evaluated(capsys, "v.jsonl")
+    write_rows("r.jsonl", round_robin({"a": 1.0, "b": 0.0, "c": -1.0}, n=20))
+    for ranked, remedy in (([], "give --baseline\n"), (["--rank", "bradley-terry"], "give --rank win-rate\n")):
+        assert main(["evaluate", "r.jsonl", "--flip-rate", "0.1", *ranked]) == 2
+        assert capsys.readouterr().err.endswith(f"--flip-rate needs win rates over a baseline; {remedy}")
     for more, told in (
         (["--flip-rate", "0.45"], "bad: a win rate of 0.200 cannot come from labels of which 0.45 are flipped"),
         (["--flip-rate", "0.1", "--length-control", "joint"], "leave --length-control out"),

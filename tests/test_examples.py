@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -84,3 +86,14 @@ def test_one_recorded_judge_is_badly_biased_to_a_position() -> None:
     assert shown["m-or-M"][1] < 0.15
     assert 0.3 < shown["pairwise-letter"][1] < 0.6
     assert min(count for *_, count in shown.values()) > 440
+
+
+def test_the_labels_are_those_of_their_script(tmp_path: Path) -> None:
+    remade = tmp_path / "labels.jsonl"
+    command = [sys.executable, str(EXAMPLES / "simulate_labels.py"), str(EXAMPLES / "outputs"), "smollm2-135m"]
+    subprocess.run([*command, str(remade)], check=True)
+    assert remade.read_text("utf-8") == (EXAMPLES / "labels.jsonl").read_text("utf-8")
+    names = pd.Series([row["annotator"] for row in read(remade)])
+    assert len(names) == 240
+    assert set(names.value_counts()) == {48}
+    assert names.str.startswith("simulated-").all()

@@ -203,6 +203,7 @@ def test_judges_know_no_models_and_no_runs() -> None:
 def test_who_gave_a_verdict_and_whether_it_was_turned_stand_in_a_row_that_has_them() -> None:
     plain = Annotation(PAIRS[0], "judge", 1.0, "verdict")
     assert not {"person", "is_noised"} & plain.row().keys()
+    assert plain.row()["judge_order"] is None
     row = replace(plain, person="person-7", is_noised=False).row()
     assert (row["person"], row["is_noised"]) == ("person-7", False)
     assert [name for name in row if name not in plain.row()] == ["person", "is_noised"]

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tables import boards_of
+from tables import boards_of, verdicts_of
 
 from simfarm.errors import InputError
-from simfarm.ranking import COLUMNS, paired_difference
+from simfarm.ranking import COLUMNS, paired_difference, rate_models
 
 
 def planted(n_models: int = 3, n: int = 40, seed: int = 0) -> pd.DataFrame:
@@ -275,6 +275,29 @@ def test_what_the_orders_did_stands_beside_the_board() -> None:
     [once] = boards_of(rows.assign(order="12"))
     assert (once.counts["order_reversals"], once.counts["n_half_asked"]) == (None, 0)
     assert not any("order" in n for n in once.notes)
+
+
+def test_comparisons_of_one_order_among_those_of_both_are_told_of() -> None:
+    rows = planted(2, 100)
+    first, second = rows.assign(order="12"), rows.assign(order="21")
+    said = {}
+    for n in (5, 45):
+        [board] = boards_of(pd.concat([first, second[second["instruction"].isin(rows["instruction"].unique()[:n])]]))
+        assert board.table["n_total"].tolist() == [100, 100]
+        told = f"{2 * n} of 200 comparisons were asked in both orders, the others in one, where "
+        said[n] = [any(line.startswith(told) for line in lines) for lines in (board.notes, board.warnings[:1])]
+    assert said == {5: [True, False], 45: [False, True]}
+    mine = rows["generator_2"].unique()[0]
+    [apart] = boards_of(pd.concat([first, second[second["generator_2"] == mine]]))
+    other = next(m for m in rows["generator_2"].unique() if m != mine)
+    assert f"100 of 200 comparisons were asked in both orders, the others (of {other}) in one" in apart.warnings[0]
+    [halves] = boards_of(first.assign(judge_order="both"))
+    assert "the judge asks both orders, and the file has one alone of 200 comparisons" in halves.warnings[0]
+    [unfinished] = boards_of(pd.concat([first, second.head(90)]).assign(judge_order="both"))
+    assert unfinished.warnings[0].startswith("55 % of the comparisons are left out: 110 comparisons were asked in one")
+    [graph] = rate_models(verdicts_of(pd.concat([first, second.head(90)]).assign(judge_order="both")), "bradley-terry")
+    assert graph.warnings[0] == unfinished.warnings[0]
+    assert not any("without a verdict" in line for line in graph.warnings)
 
 
 def test_exactly_one_half_is_a_draw_and_a_narrow_win_a_win() -> None:

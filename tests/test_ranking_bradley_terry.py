@@ -11,9 +11,10 @@ from scipy.special import expit
 
 from simfarm.errors import InputError
 from simfarm.ranking import Matches, bradley_terry
-from simfarm.statistics import leverage, logistic
+from simfarm.statistics import leverage, logistic, separation
 from simfarm.statistics.bradley_terry import ELO_SCALE
 from simfarm.statistics.estimate import Estimate
+from simfarm.statistics.tiers import tiers
 
 STRENGTHS = np.array([-0.8, -0.3, 0.0, 0.2, 0.4, 0.5])
 SLOPES = np.array([0.4, -0.2])
@@ -165,6 +166,96 @@ def test_a_group_that_hardly_lost_to_another_is_near_separation_too() -> None:
     fitted = bradley_terry(Matches(tuple("abcdef"), first, second, p, np.arange(len(p))))
     assert fitted.prior
     assert (fitted.ratings["f"] - fitted.ratings["a"]).standard_error > 40
+
+
+def _all_pairs(theta: np.ndarray, n_clusters: int, rng: np.random.Generator) -> Matches:
+    """Every pair once an instruction, verdicts that are Beta with the planted mean."""
+    first, second = (np.tile(side, n_clusters) for side in np.triu_indices(len(theta), 1))
+    chance = expit(theta[second] - theta[first])
+    p = rng.beta(4 * chance, 4 * (1 - chance))
+    return Matches(
+        tuple("abcde")[: len(theta)], first, second, p, np.repeat(np.arange(n_clusters), len(p) // n_clusters)
+    )
+
+
+@pytest.mark.parametrize("n_clusters", [5, 20, 100])
+@pytest.mark.parametrize("strengths", [[0, 9.2], [0, 0.3, -0.4, 0.1, 9.2], [0, 4.6, 9.2, 13.8, 18.4]])
+def test_leads_that_no_verdict_limits_are_held(strengths: list[float], n_clusters: int) -> None:
+    theta, rng, hits = np.array(strengths), np.random.default_rng(n_clusters), []
+    rating = 1000 + ELO_SCALE * (theta - theta.mean())
+    for _ in range(40):
+        found = list(bradley_terry(_all_pairs(theta, n_clusters, rng)).ratings.values())
+        gaps = [found[-1] - found[0], found[-1] - found[-2], found[1] - found[0], found[0], found[-1]]
+        truth = [rating[-1] - rating[0], rating[-1] - rating[-2], rating[1] - rating[0], rating[0], rating[-1]]
+        limits = [gap.interval() for gap in gaps]
+        hits.append([low <= true <= high for (low, high), true in zip(limits, truth, strict=True)])
+        assert all(gap.value < high for gap, (_, high) in zip(gaps, limits, strict=True))
+    assert np.mean(hits, axis=0).min() >= 0.9
+
+
+def test_a_lead_without_a_limit_is_at_least_so_much_and_subtracts() -> None:
+    # a and c are even, b never took a point from a nor d from c: how b and d compare, nobody saw
+    first, second = np.repeat([0, 0, 2], 20), np.repeat([1, 2, 3], 20)
+    p = np.concatenate([np.zeros(20), np.tile([0.0, 1.0], 10), np.zeros(20)])
+    ratings = bradley_terry(Matches(tuple("abcd"), first, second, p, np.arange(60))).ratings
+    low, high = (ratings["a"] - ratings["b"]).interval()
+    assert (low > 50, high) == (True, np.inf)
+    assert (ratings["b"] - ratings["a"]).interval() == (-np.inf, -low)
+    assert (ratings["a"] - ratings["b"]).p_value() < 0.05
+    assert (ratings["a"] - ratings["b"]).p_value(1e5) == 1
+    assert np.isfinite((ratings["a"] - ratings["c"]).interval()).all()
+    assert (ratings["b"] - ratings["d"]).interval() == (-np.inf, np.inf)
+    assert (ratings["b"] - ratings["d"]).p_value(50) == (ratings["b"] - ratings["d"]).p_value(-50) == 1
+    assert ratings["a"].interval()[1] == np.inf
+    assert ratings["b"].interval() == (-np.inf, np.inf)
+
+
+def test_where_the_prior_acts_it_takes_a_whole_verdict_to_limit_a_lead() -> None:
+    first, second = np.repeat([0, 1], 20), np.repeat([1, 2], 20)
+    for lost, limited in ((0.7, False), (1.2, True)):
+        p = np.repeat([1 - 0.2 / 20, 1 - lost / 20], 20)
+        ratings = bradley_terry(Matches(tuple("abc"), first, second, p, np.arange(40))).ratings
+        assert (ratings["c"] - ratings["b"]).has_limits == (True, limited)
+        assert (ratings["b"] - ratings["a"]).has_limits == (True, False)
+
+
+def test_nobody_saw_which_of_two_that_lost_everything_is_worse() -> None:
+    second = np.repeat([1, 2], [800, 5])
+    c = Matches(("best", "often", "seldom"), np.zeros(805, int), second, np.zeros(805), np.arange(805))
+    ratings = bradley_terry(c).ratings
+    assert ratings["seldom"].value > ratings["often"].value + 400
+    assert tiers(list(ratings.values())).p_values[1, 2] == 1
+
+
+def test_who_is_limited_is_told_by_every_division_of_the_models() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        n = int(rng.integers(2, 7))
+        took = rng.choice([0, 0, 0.1, 0.4, 0.6, 1.2], (n, n))
+        np.fill_diagonal(took, 0)
+        limited = separation._limited(took, 1.0)
+        sides = (np.arange(2**n)[:, None] >> np.arange(n)) % 2 == 1
+        across = np.array([took[np.ix_(~side, side)].sum() for side in sides])
+        for a in range(n):
+            for b in set(range(n)) - {a}:
+                least = across[sides[:, a] & ~sides[:, b]].min()
+                assert limited[a, b] == (least >= 1 - 1e-9)
+
+
+def test_what_foretells_every_verdict_leaves_nothing_limited() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((40, 1))
+    c = Matches(
+        ("a", "b"), np.zeros(40, int), np.ones(40, int), (x[:, 0] > 0.3).astype(float), np.arange(40),
+        features=x, feature_names=("length",),
+    )  # fmt: skip
+    fitted = bradley_terry(c)
+    assert fitted.slopes["length"].interval() == (-np.inf, np.inf)
+    assert (fitted.ratings["b"] - fitted.ratings["a"]).interval() == (-np.inf, np.inf)
+    won = bradley_terry(replace(c, p=np.ones(40)))
+    assert won.slopes["length"].interval() == (-np.inf, np.inf)
+    low, high = (won.ratings["b"] - won.ratings["a"]).interval()
+    assert (low > 0, high) == (True, np.inf)
 
 
 def test_three_clusters_beside_many_have_the_freedom_of_three() -> None:
@@ -394,8 +485,11 @@ def test_a_judge_that_always_names_the_first_shown_needs_the_prior_for_the_order
     )
     fitted = bradley_terry(c)
     assert fitted.prior
-    assert fitted.slopes["shown_first"].interval()[0] > 0
-    assert (fitted.ratings["a"] - fitted.ratings["b"]).value == pytest.approx(0, abs=1e-6)
+    low, high = fitted.slopes["shown_first"].interval()
+    assert (low > 0, high) == (True, np.inf)
+    gap = fitted.ratings["a"] - fitted.ratings["b"]
+    assert gap.value == pytest.approx(0, abs=1e-6)
+    assert gap.interval() == (-np.inf, np.inf)
 
 
 def test_a_disconnected_graph_names_its_parts() -> None:

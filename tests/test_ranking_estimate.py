@@ -114,6 +114,16 @@ def test_p_is_below_one_minus_level_just_where_the_interval_leaves_the_null_out(
                 assert estimate.p_value(beyond) < 1 - level < estimate.p_value(limit - sign * 1e-3)
 
 
+def test_p_of_a_null_close_to_the_mean_is_no_rounding() -> None:
+    """The mean is here the one with half a verdict at the far end; what is beyond it has p = 1."""
+    x = np.concatenate([np.full(60, 0.9), np.full(40, 0.99), np.full(5, 0.2)])[None, :]
+    mean = x.sum() / (x.size + 0.5)
+    near = [mean_p_values(x, mean * (1 - gap))[0] for gap in (1e-4, 1e-5, 1e-6, 1e-7)]
+    assert np.ptp(near) < 0.005
+    assert near[-1] == pytest.approx(0.9057, abs=1e-4)  # twice the tail of a sixth of the skewness
+    assert mean_p_values(x, mean * (1 + 1e-9))[0] == 1
+
+
 @pytest.mark.parametrize(("value", "other"), [(0.0, 1.0), (1.0, 0.0)])
 def test_unanimous_verdicts_keep_their_end_and_leave_room_at_the_other(value: float, other: float) -> None:
     for n, room in ((2, 0.5), (3, 0.5), (30, 0.06), (805, 0.002)):

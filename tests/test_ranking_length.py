@@ -14,7 +14,7 @@ from tables import boards_of
 
 from simfarm.errors import InputError
 from simfarm.ranking import alpaca_eval
-from simfarm.ranking.lengths import _joint
+from simfarm.ranking.lengths import _joint, _joint_lines, _slope
 from simfarm.statistics.length_control import SMALL_PANEL_PRIOR_SD, _fit, fit_joint, length_feature
 from simfarm.statistics.marginal import Panel, State
 
@@ -124,6 +124,16 @@ def test_a_fit_that_did_not_converge_is_said_on_the_board(monkeypatch: pytest.Mo
     assert not any(said in line for line in boards_of(slim(2, 60), length_control=["joint"])[0].warnings)
     monkeypatch.setattr("simfarm.statistics.length_control._MAX_STEPS", 2)
     assert any(said in line for line in boards_of(slim(2, 60), length_control=["joint"])[0].warnings)
+
+
+def test_two_instructions_or_verdicts_all_alike_have_no_slope() -> None:
+    rng = np.random.default_rng(0)
+    for n, p in ((2, rng.uniform(0.2, 0.8, (2, 3))), (40, np.full((40, 3), 0.5)), (3, rng.uniform(0.2, 0.8, (3, 3)))):
+        joint = fit_joint(p, 200 * rng.standard_normal((n, 3)))
+        slope = _slope(joint, 0.95)
+        assert (slope is not None) == (n == 3)
+        told = any("length slope: too few" in note for note in _joint_lines(joint, slope)[1])
+        assert told == (slope is None and joint.slopes.any())
 
 
 def test_instructions_that_are_harder_where_answers_are_long_do_not_pass_for_a_love_of_length() -> None:

@@ -1,5 +1,6 @@
 """--panel: the same judge's verdicts on other models make length control of one model possible, off the board."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def test_a_flagged_model_is_no_panel(capsys: pytest.CaptureFixture[str]) -> None
             assert any("flagged: null" in line for line in aside["warnings"]) is (len(others) == 2)
     write_rows("panel.jsonl", constant.to_dict("records"))
     assert main(["evaluate", "v.jsonl", "--panel", "panel.jsonl"]) == 2
-    assert "or are flagged" in capsys.readouterr().err
+    assert "--panel has no model to hold length equal with (flagged: null); give" in capsys.readouterr().err
 
 
 def test_a_panel_makes_length_control_of_one_model(capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,8 +131,13 @@ REFUSED = [
     (verdicts("x", length_1=None, length_2=None), [], "has neither outputs nor length_1 and length_2"),
     (verdicts("mine"), [], "has no model that is not on the board already"),
     (verdicts("x", preference=None), [], "has no verdict on another model"),
-    (verdicts("x", preference=2), [], "won or lost everything"),
-    ([*verdicts("x"), *verdicts("x", judge="k")], [], "holds verdicts by 2 annotators (j, k)"),
+    (verdicts("x", "y", preference=2), [], "hold length equal with (x, y won or lost everything); give verdicts on"),
+    ([*verdicts("x", judge="k"), *verdicts("x", judge="l")], [], "was judged by 'k', 'l', the board by 'j'"),
+    (
+        [*verdicts("x"), *verdicts("y", judge_hash="b")],
+        [],
+        "the judge hash 'hash of j', 'b', the board 'hash of j'",
+    ),
     (verdicts("x"), ["--length-control", "none"], "--panel is for --length-control joint"),
     (verdicts("x"), ["--length-control", "alpaca-eval-2"], "--panel is for --length-control joint"),
     (verdicts("x"), ["--add-to", "kept"], "leave --panel out"),
@@ -157,7 +163,49 @@ def test_a_judge_without_a_panel_costs_no_others_length_control(capsys: pytest.C
     ours, theirs = board(capsys, "--panel", "panel.jsonl")["boards"]
     assert ours["models"][0]["length_controlled_winrate"] is not None
     assert theirs["models"][0]["length_controlled_winrate"] is None
-    assert any(line.startswith("no length control for k: --panel was judged by 'j'") for line in theirs["warnings"])
+    assert any(line.startswith("the panel is not used for k: --panel was judged by 'j'") for line in theirs["warnings"])
+    # nor the length control that needs no panel
+    write_rows("v.jsonl", [*verdicts("mine"), *verdicts("mine", "a", "b", judge="k")])
+    theirs = board(capsys, "--panel", "panel.jsonl")["boards"][1]
+    assert theirs["panel_size"] == 3
+    assert all(model["length_controlled_winrate"] is not None for model in theirs["models"])
+
+
+def test_of_a_panel_by_two_judges_each_board_has_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    alone = board(capsys, "--panel", "panel.jsonl")
+    others = verdicts("x", "y", judge="k")
+    write_rows("panel.jsonl", [*verdicts("x", "y", "z"), *others])
+    assert board(capsys, "--panel", "panel.jsonl")["models"] == alone["models"]
+    write_rows("v.jsonl", [*verdicts("mine"), *verdicts("mine", judge="k")])
+    sizes = {found["annotator"]: found["panel_size"] for found in board(capsys, "--panel", "panel.jsonl")["boards"]}
+    assert sizes == {"j": 4, "k": 3}
+
+
+@pytest.mark.parametrize("judges", [["j"], ["j", "k"]])
+def test_a_panel_that_no_board_can_use_ends_it_however_many_there_are(
+    judges: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rows("v.jsonl", [row for judge in judges for row in verdicts("mine", "a", judge=judge)])
+    write_rows("panel.jsonl", verdicts("x", judge="other"))
+    assert main(["evaluate", "v.jsonl", "--panel", "panel.jsonl"]) == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert "was judged by 'other', the board by 'j'" in told.err
+    assert ("none of 2 annotators can use --panel" in told.err) is (len(judges) == 2)
+
+
+def test_a_panel_comes_from_standard_input_and_from_the_hub(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = board(capsys, "--panel", "panel.jsonl")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(Path("panel.jsonl").read_bytes())))
+    assert board(capsys, "--panel", "-")["models"] == found["models"]
+    datasets = pytest.importorskip("datasets")
+    rows = datasets.Dataset.from_list(verdicts("mine", "x", "y", "z"))
+    asked = []
+    monkeypatch.setattr(datasets, "load_dataset", lambda *given, **more: asked.append((given, more)) or rows)
+    assert board(capsys, "--panel", "hf://owner/panel:train")["models"] == found["models"]
+    assert asked[0][0][0] == "owner/panel"
 
 
 def test_alpaca_evals_instructions_have_their_own_length_control(

@@ -102,6 +102,7 @@ def test_a_model_that_never_lost_is_treated_as_in_memory(tmp_path: Path) -> None
     for name, expected in whole.ratings.items():
         assert many.estimates[name].value == pytest.approx(expected.value, abs=1e-6)
         assert many.estimates[name].standard_error == pytest.approx(expected.standard_error, rel=1e-6)
+        assert many.estimates[name].has_limits == expected.has_limits == (name == MODELS[7], name != MODELS[7])
 
 
 def test_an_instruction_in_two_files_is_refused(tmp_path: Path) -> None:

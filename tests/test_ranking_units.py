@@ -45,7 +45,7 @@ def test_two_orders_are_one_unit_and_reversals_are_told_from_ties() -> None:
         row("failed", 1.0, order="21"),
     )
     np.testing.assert_allclose(result.table["p"], [0.5, 0.9, 0.7, 0.35, 0.5, np.nan])
-    assert result.orders == Orders(reversals=1 / 5, tie_changes=2 / 5, half_asked=0)
+    assert result.orders == Orders(reversals=1 / 5, tie_changes=2 / 5, twice_asked=6)
 
 
 def test_a_failed_order_leaves_no_verdict_and_is_counted_as_a_call() -> None:
@@ -80,13 +80,61 @@ def test_orders_of_two_repeats_are_no_pair() -> None:
         row("b", 2.0, order="12", repeat=1),
     )
     np.testing.assert_array_equal(result.table["p"], [np.nan, 0.5])
-    assert result.orders == Orders(reversals=1.0, tie_changes=0.0, half_asked=1)
+    assert result.orders == Orders(reversals=1.0, tie_changes=0.0, half_asked=1, twice_asked=1)
 
 
 def test_one_order_a_comparison_is_whole_where_the_judge_asks_but_one() -> None:
     result = units(row("a", 2.0, order="12"), row("b", 1.0, order="21"))
     assert result.table["p"].tolist() == [1.0, 0.0]
-    assert result.orders == Orders(reversals=None, tie_changes=None, half_asked=0)
+    assert result.orders == Orders(once_asked=2)
+
+
+def star(*models: tuple[str, int, int], **more: Any) -> list[dict[str, Any]]:
+    """Of each (model, comparisons in both orders, in one)."""
+    return [
+        row(f"q{i}", 2.0, generator_2=model, order=order, **more)
+        for model, both, once in models
+        for i in range(both + once)
+        for order in ("12", "21")[: 1 + (i < both)]
+    ]
+
+
+def test_the_majority_is_told_by_model_where_there_are_comparisons_enough_to_tell() -> None:
+    """A model that was asked in one order beside three in both, or the other way round, keeps its verdicts."""
+    apart = units(*star(("x", 30, 0), ("y", 30, 0), ("once", 0, 20)))
+    assert not apart.table["p"].isna().any()
+    assert apart.orders == Orders(0.0, 0.0, 0, 20, 60, ("b", "once"))
+    mixed = units(*star(("x", 0, 30), ("y", 0, 30), ("both", 18, 2)))
+    assert mixed.table.groupby("model")["p"].count().to_dict() == {"both": 18, "x": 30, "y": 30}
+    assert (mixed.orders.half_asked, mixed.orders.once_asked, mixed.orders.once_by) == (2, 60, ("b", "x", "y"))
+    # nine say less than all do; in either place of the file
+    few = star(("x", 30, 0), ("few", 4, 5))
+    few[-3:] = [
+        r | {"generator_1": "few", "generator_2": "b", "output_1": "mine", "output_2": "base"} for r in few[-3:]
+    ]
+    assert units(*few, baseline="b").orders.half_asked == 5
+    assert units(*star(("x", 30, 0), ("ten", 4, 6))).orders.half_asked == 0
+
+
+def test_the_order_that_the_file_records_wins_over_the_majority() -> None:
+    unfinished = units(*star(("x", 45, 55), judge_order="both"))
+    assert int(unfinished.table["p"].notna().sum()) == 45
+    assert (unfinished.orders.half_asked, unfinished.orders.once_asked) == (55, 0)
+    kept = units(*star(("x", 60, 40), judge_order="hashed"))
+    assert not kept.table["p"].isna().any()
+    assert (kept.orders.once_asked, kept.orders.once_by) == (40, ("b", "x"))
+    # beside older rows that record nothing, each is what it says; and the others' majority is theirs alone
+    both = units(*star(("x", 10, 40), judge_order="both"), *star(("y", 0, 30)), *star(("z", 9, 11)))
+    assert both.table.groupby("model")["p"].count().to_dict() == {"x": 10, "y": 30, "z": 20}
+    few = units(*star(("x", 30, 0), judge_order="both"), *star(("y", 3, 6)))
+    assert few.table.groupby("model")["p"].count().to_dict() == {"x": 30, "y": 9}
+
+
+def test_one_orders_rows_of_a_judge_that_asks_both_count_and_are_told_of() -> None:
+    """An empty board helps nobody who looks at one order alone."""
+    result = units(*star(("x", 0, 12), judge_order="both"))
+    assert not result.table["p"].isna().any()
+    assert result.orders == Orders(once_asked=12, halves_kept=12)
 
 
 def test_repeats_are_averaged_and_a_broken_repeat_is_left_out() -> None:

@@ -152,6 +152,8 @@ def test_columns_of_an_output_go_along_except_how_it_was_made() -> None:
     (pair,) = pair_with_baseline([two], [one])
     assert pair.extra == {
         "weight": 2,
+        "weight_1": 1,
+        "weight_2": 2,
         "mine": True,
         "model_1": "m",
         "model_2": "m",

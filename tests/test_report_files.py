@@ -131,4 +131,31 @@ def test_doubts_about_labels_are_said_however_the_board_is_shown(
     more: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["evaluate", "v.jsonl", "--human", "labels.jsonl", *more]) == 0
-    assert "warning: the labels do not look like a random sample" in capsys.readouterr().err
+    told = [line for line in capsys.readouterr().err.splitlines() if "random sample" in line]
+    assert [line.partition(" what ")[0] for line in told] == ["warning: the labels do not look like a random sample of"]
+    assert all(f"; {NAME.splitlines()[0]}" in line and "two)" in line for line in told)
+
+
+def test_labels_drawn_at_random_are_doubted_by_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    drawn = np.random.default_rng(0).permutation(60)[:40]
+    write_rows("labels.jsonl", [rows("two", 0.6, 2)[i] for i in sorted(drawn)])
+    assert main(["evaluate", "v.jsonl", "--human", "labels.jsonl"]) == 0
+    assert "random sample" not in capsys.readouterr().err
+
+
+def test_a_label_of_nothing_judged_is_named_as_its_user_would(capsys: pytest.CaptureFixture[str]) -> None:
+    stray = [row | {"instruction": "Never judged?"} for row in rows("two", 0.6, 4)[:1]]
+    write_rows("labels.jsonl", [*rows("two", 0.6, 4)[:40], *stray])
+    assert main(["evaluate", "v.jsonl", "--human", "labels.jsonl"]) == 2
+    assert "1 of 41 labels are for comparisons that were not judged (first: two on 'Never judged?')" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_limit_that_is_nothing_but_arithmetic_is_nothing_on_a_page(capsys: pytest.CaptureFixture[str]) -> None:
+    pair = {"generator_1": "base", "generator_2": "m", "output_1": "x", "output_2": "y", "preference": 2}
+    write_rows("v.jsonl", [pair | {"instruction": str(i)} for i in range(2)])
+    assert main(["evaluate", "v.jsonl", "--length-control", "none", "--level", "0.9999", "-o", "o.md", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["models"][0]
+    assert 0 < found["win_rate_low"] < 1e-9
+    assert "e-" not in Path("o.md").read_text()

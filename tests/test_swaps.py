@@ -20,11 +20,11 @@ def means(*calls: tuple[int, int, str, float], n: int = 1) -> tuple[list[float],
 def test_a_question_that_lost_an_order_leaves_its_comparison_to_the_others() -> None:
     nan = float("nan")
     whole = [(0, 0, "12", 1.0), (0, 0, "21", 0.5)]
-    assert means(*whole, (0, 1, "12", 0.0), (0, 1, "21", nan)) == ([0.75], Orders(0.0, 1.0, 0))
-    assert means(*whole, (0, 1, "12", 0.0)) == ([0.75], Orders(0.0, 1.0, 0))
+    assert means(*whole, (0, 1, "12", 0.0), (0, 1, "21", nan)) == ([0.75], Orders(0.0, 1.0, twice_asked=1))
+    assert means(*whole, (0, 1, "12", 0.0)) == ([0.75], Orders(0.0, 1.0, twice_asked=1))
     (first, second), orders = means(*whole, (1, 0, "21", 0.0), n=2)
     assert (first, np.isnan(second), orders.half_asked) == (0.75, True, 1)
-    assert means((0, 0, "12", 1.0), (0, 1, "12", 0.0)) == ([0.5], Orders())
+    assert means((0, 0, "12", 1.0), (0, 1, "12", 0.0)) == ([0.5], Orders(once_asked=1))
     assert np.isnan(means(n=1)[0]).all()
 
 
@@ -41,7 +41,7 @@ def test_one_comparison_asked_twice_does_not_empty_two_hundred() -> None:
     once = [(k, 0, "12", float(k % 5 < 3)) for k in range(200)]
     found, orders = means(*once, (1, 0, "21", 0.0), n=200)
     assert found == [p if k != 1 else 0.5 for k, (_, _, _, p) in enumerate(once)]
-    assert (orders.half_asked, orders.reversals) == (0, 1.0)
+    assert (orders.half_asked, orders.reversals, orders.once_asked, orders.twice_asked) == (0, 1.0, 199, 1)
     # half of them in both orders: whoever asks so means both
     twice = [(k, 0, "21", 1.0) for k in range(100)]
     found, orders = means(*once, *twice, n=200)

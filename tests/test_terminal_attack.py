@@ -151,6 +151,7 @@ def test_no_verb_lets_a_hostile_text_through(tmp_path: Path) -> None:
             ["compare", made["first"], "one" + NAME, NAME, "--baseline", base, "--json"],
             ["rejudge", made["first"], made["second"], "--baseline", base],
             ["rejudge", made["first"], made["second"], "--baseline", base, "--json"],
+            ["dissect", made["first"], "--control", "length", "--by", "category"],
             ["show", made["first"], "-n", "3"],
             ["show", made["first"], "-n", "3", "--status", "unparseable", "--full"],
             ["show", made["first"], "-n", "2", "--json"],

@@ -146,7 +146,7 @@ def _by_person(labels: Verdicts) -> Verdicts:
 
 
 _SIDED = ("generator", "length")
-_PLAIN = ("dataset", "category", "instruction_id", "instruction_sha256")
+_PLAIN = ("dataset", "category", "instruction_id", "instruction_sha256", "instruction_start", "messages_start")
 
 
 def _items(made: Matched) -> pd.DataFrame:

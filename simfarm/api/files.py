@@ -6,13 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from simfarm.api.calls import nearest_named
+from simfarm.api.calls import nearest_named, tell_all
+from simfarm.data.conversion import Conversion
 from simfarm.data.files import Row, write_rows
 from simfarm.data.inputs import named_rows
 from simfarm.data.sources import Source, Sources, is_table, listed, opened, table_rows
 from simfarm.errors import InputError
 
-__all__ = ["read", "write"]
+__all__ = ["convert", "read", "write"]
 
 
 @nearest_named
@@ -25,6 +26,29 @@ def read(inputs: Sources, *, columns: Mapping[str, str] | None = None) -> list[R
     """
     with opened(inputs, columns=columns) as (sources, _):
         return [row for position, source in enumerate(sources, 1) for row in named_rows(source, position)[1]]
+
+
+@nearest_named
+def convert(
+    inputs: Sources,
+    to: str = "simfarm",
+    *,
+    annotator: str | None = None,
+    generator: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> list[Row]:
+    """The rows of files or tables of any format that simfarm reads, in the format `to`; `write` writes them.
+
+    `to` is `simfarm`, `alpaca-eval`, `arena-hard`, `mt-bench-pair`, `mt-bench-single`, `lmarena`, `trl`, `rewardbench`
+    or `annotated-pairs` (whose one row is the whole object). `annotator` and `generator` name who judged and who
+    answered in rows that do not say it. What the format cannot hold is left out, and said. Raises `InputError` for what
+    cannot be read, for an unknown format, and where nothing would be left.
+    """
+    with opened(inputs, columns=columns) as (sources, _):
+        conversion = Conversion.of(sources, to, annotator, generator)
+        rows = list(conversion.rows())
+    tell_all(conversion.said())
+    return rows
 
 
 @nearest_named

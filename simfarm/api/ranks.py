@@ -184,13 +184,15 @@ def compare(
     level: float = 0.95,
     mix_judges: bool = False,
     columns: Mapping[str, str] | None = None,
+    flip_rate: float | None = None,
 ) -> pd.DataFrame:
     """Is the difference of two models real? One row for each annotator, raw and under each length control.
 
     `inputs` are annotations, `a` and `b` generators in them (or the baseline). The columns are those of
     `simfarm.ranking.Difference`: the difference in points with its interval, p, and whether it is `real` at `level`.
     Where the inputs have no single baseline the rows are `by` Bradley-Terry (Elo points, and the expected win rate of
-    `a` over `b`) and, where the two met, head to head. Raises `InputError` for bad input.
+    `a` over `b`) and, where the two met, head to head. `flip_rate` is the share of verdicts known to be flipped by
+    chance, undone in win rates over a baseline. Raises `InputError` for bad input.
     """
     import pandas as pd
 
@@ -199,7 +201,12 @@ def compare(
     from simfarm.report.ranking import RankingOptions
 
     options = RankingOptions.of(
-        length_control=length_control, lc_data=lc_data, panel=panel, level=level, mix_judges=mix_judges
+        length_control=length_control,
+        lc_data=lc_data,
+        panel=panel,
+        level=level,
+        mix_judges=mix_judges,
+        flip_rate=flip_rate,
     )
     with opened(inputs, baseline, panel, columns=columns) as (sources, (base, aside)):
         found = compared(*annotations_in(sources, base), replace(options, panel=aside), a, b)

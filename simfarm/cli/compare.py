@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 
-from simfarm.cli.options import INPUT_HELP, add_ranking
+from simfarm.cli.options import INPUT_HELP, add_options, add_ranking
 from simfarm.report.terminal import answer_json, answer_lines, say
+from simfarm.settings.options import BY_NAME
 
 __all__ = ["add_arguments", "run"]
 
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help=f"annotations: {INPUT_HELP}")
     parser.add_argument("a", metavar="A", help="a generator in the files")
     parser.add_argument("b", metavar="B", help="the generator it is compared with")
-    add_ranking(parser)
+    add_options(add_ranking(parser), [BY_NAME["flip_rate"]])
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -30,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.report.evaluation import annotations_in
     from simfarm.report.ranking import RankingOptions
 
-    names = ("length_control", "lc_data", "panel", "level", "mix_judges")
+    names = ("length_control", "lc_data", "panel", "level", "mix_judges", "flip_rate")
     options = RankingOptions.of(**{name: getattr(arguments, name) for name in names})
     beside = (arguments.baseline, arguments.panel)
     with opened(arguments.inputs, *beside, columns=arguments.columns) as (inputs, (baseline, panel)):

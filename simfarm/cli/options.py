@@ -24,7 +24,7 @@ __all__ = [
     "whole",
 ]
 
-INPUT_HELP = ".json, .jsonl, .csv, .parquet (texts also .gz, .zst), a folder, a glob, hf://…, or - for stdin"
+INPUT_HELP = ".json, .jsonl, .csv, .parquet (texts also .gz, .zst), .eval, a folder, a glob, hf://…, or - for stdin"
 
 
 def add_options(

@@ -12,6 +12,8 @@ from simfarm.cli import (
     annotate,
     compare,
     completion,
+    convert,
+    dissect,
     doctor,
     evaluate,
     generate,
@@ -45,11 +47,13 @@ _VERBS = {
     },
     "trust": {
         "agreement": (agreement, "how far can a judge be trusted? its report card, beside people"),
+        "dissect": (dissect, "what do people and judges reward, and where do judges fail?"),
     },
     "look": {
         "show": (show, "read verdicts as a person does"),
     },
     "keep": {
+        "convert": (convert, "files of others into ours, and ours into theirs"),
         "doctor": (doctor, "what a run needs, and whether it is there: key, model, price …"),
         "store": (store, "the answers already paid for: where, how many, prune"),
         "setup-local": (setup_local, "fetch the embedded model, once"),

@@ -1,4 +1,4 @@
-"""Where files and tables come in: their columns under our names (`--columns`).
+"""Where files and tables come in: their columns under our names (`--columns`), others' formats as ours.
 
 The one place in which that happens, between the readers of files, who know nothing of columns, and the records, who
 know only ours. Rows stream through it: a block in, a block out.
@@ -6,22 +6,29 @@ know only ours. Rows stream through it: a block in, a block out.
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from simfarm.data.formats import Left, found
 from simfarm.data.parsing import Row
-from simfarm.data.reading import Columns, iter_columns, iter_rows
+from simfarm.data.reading import Columns, columns_of, iter_columns, iter_rows
 from simfarm.data.sources import is_path, table_rows
 from simfarm.errors import InputError
 from simfarm.settings import spelled
 
-__all__ = ["File", "Renaming", "columns_in", "our_rows", "rows_in", "under"]
+if TYPE_CHECKING:
+    from simfarm.data.formats import Format
+
+__all__ = ["File", "Renaming", "columns_in", "our_rows", "rows_in", "table_columns", "under"]
 
 _HEAD = 100
 """Rows that tell which columns there are."""
+
+_BATCH = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,10 @@ class Renaming:
                 whose = ("our", "their")[place]
                 raise InputError(f"{spelled('columns')} has {whose} column {twice!r} twice; leave one out")
         return cls(dict(pairs)) if pairs else None
+
+    def fits(self, present: Collection[str]) -> bool:
+        """Whether a file has one of the names of each pair."""
+        return all(theirs in present or ours in present for ours, theirs in self.columns.items())
 
     def names(self, present: Collection[str], source: str) -> dict[str, str]:
         """Their names with ours, of those that are `present`. Raises `InputError` for one that is not, unless the file
@@ -85,35 +96,93 @@ def _renamed(rows: Iterable[Row], names: Mapping[str, str], source: str) -> Iter
         yield made
 
 
-def our_rows(rows: Iterable[Row], source: str, renaming: Renaming | None = None) -> Iterator[Row]:
-    """The rows of a file or table as ours; `source` is what messages call it."""
+def _translated(rows: Iterator[Row], source: str, form: Format, left: Left) -> Iterator[Row]:
+    """The rows of another's format as ours; what is left out is said at the end, unless somebody counts it."""
+
+    def counted() -> Iterator[Row]:
+        for row in rows:
+            left.read += 1
+            yield row
+
+    assert form.read is not None
+    yield from form.read(counted(), source, left)
+    if not left.told and left.counts:
+        logging.getLogger("simfarm").warning("%s: left out: %s", source, left.said())
+
+
+def our_rows(
+    rows: Iterable[Row], source: str, renaming: Renaming | None = None, left: Left | None = None
+) -> Iterator[Row]:
+    """The rows of a file or table as ours, under our names, whoever's format they are in; `source` is what messages
+    call it. What our rows cannot be is left out and counted, in `left` or in a warning of the logger `simfarm`.
+
+    Raises `InputError` for columns that are not there, for those of two formats, and for a row that is not as the rows
+    before it.
+    """
     rows = iter(rows)
-    if renaming is None:
-        return rows
     first = list(islice(rows, _HEAD))
-    return _renamed(chain(first, rows), renaming.names(_present(first), source), source)
+    present, rows = _present(first), chain(first, rows)
+    early = renaming is not None and renaming.fits(present)
+    names = renaming.names(present, source) if renaming is not None and early else {}
+    if names:
+        rows = _renamed(rows, names, source)
+    form = _form(first, present, names, source)
+    if form is not None:
+        left = left or Left()
+        left.form = form.name
+        rows = _translated(rows, source, form, left)
+    if renaming is not None and not early:
+        # the columns of a format that was read, or none at all
+        first = list(islice(rows, _HEAD))
+        rows = _renamed(chain(first, rows), renaming.names(_present(first), source), source)
+    return rows
+
+
+def _form(rows: Sequence[Row], present: Iterable[str], names: Mapping[str, str], source: str) -> Format | None:
+    """The format of rows that have the columns `present`, some of which have other `names` by now."""
+    ours = [[names.get(name, name) for name in columns] for columns in (present, *rows[:1])]
+    return found(ours[0], source, *ours[1:])
 
 
 def _present(rows: Iterable[Row]) -> list[str]:
     return list({name: None for row in rows for name in row})
 
 
-def rows_in(source: str | os.PathLike[str], name: str) -> Iterator[Row]:
-    """The rows of a file as ours. Raises `InputError` as `iter_rows`."""
-    return our_rows(iter_rows(source), name, getattr(source, "renaming", None))
+def rows_in(source: str | os.PathLike[str], name: str, left: Left | None = None) -> Iterator[Row]:
+    """The rows of a file as ours. Raises `InputError` as `iter_rows` and `our_rows`."""
+    return our_rows(iter_rows(source), name, _renaming(source), left)
+
+
+def _renaming(source: object) -> Renaming | None:
+    return source.renaming if isinstance(source, File) else None
 
 
 def columns_in(source: str | os.PathLike[str], wanted: frozenset[str], name: str) -> Iterator[Columns]:
     """The same by column, of the `wanted` ones those that are there."""
-    renaming: Renaming | None = getattr(source, "renaming", None)
-    if renaming is None:
-        yield from iter_columns(source, wanted)
+    renaming = _renaming(source)
+    first = list(islice(iter_rows(source), _HEAD))
+    present = _present(first)
+    names = renaming.names(present, name) if renaming is not None and renaming.fits(present) else {}
+    if _form(first, present, names, name) or (renaming is not None and not names):
+        yield from _gathered(rows_in(source, name), wanted)
         return
-    names = renaming.names(_present(islice(iter_rows(source), _HEAD)), name)
     # of the same class: it may want more than it lists
     for part in iter_columns(source, type(wanted)([*wanted, *names])):
         values = {names.get(column, column): of_column for column, of_column in part.values.items()}
         yield Columns(values, part.length)
+
+
+def _gathered(rows: Iterator[Row], wanted: frozenset[str]) -> Iterator[Columns]:
+    while batch := list(islice(rows, _BATCH)):
+        yield columns_of(batch, wanted)
+
+
+def table_columns(table: Any, wanted: frozenset[str], name: str) -> Iterator[Columns] | None:
+    """The columns of a table that is in another's format, None for one that is in ours."""
+    columns = getattr(table, "columns", ())
+    if found([*map(str, columns)], name) is None:
+        return None
+    return _gathered(our_rows(table_rows(table, name), name), wanted)
 
 
 def under(source: Any, name: str, renaming: Renaming) -> Any:
@@ -121,7 +190,8 @@ def under(source: Any, name: str, renaming: Renaming) -> Any:
     anything else becomes a list of rows."""
     if is_path(source):
         return File(os.fspath(source), renaming)
-    table = source
-    if hasattr(table, "iloc") and hasattr(table, "columns"):
-        return table.rename(columns=renaming.names([*map(str, table.columns)], name))
-    return list(our_rows(table_rows(table, name), name, renaming))
+    if hasattr(source, "iloc") and hasattr(source, "columns"):
+        present = [*map(str, source.columns)]
+        if renaming.fits(present) and found(present, name) is None:
+            return source.rename(columns=renaming.names(present, name))
+    return list(our_rows(table_rows(source, name), name, renaming))

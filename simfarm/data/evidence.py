@@ -21,16 +21,27 @@ from simfarm.data.covariates import Covariates
 from simfarm.data.inspection import Flag, Inspection
 from simfarm.data.numbers import Floats, as_numbers
 from simfarm.data.reading import Columns
-from simfarm.text.marks import counts
+from simfarm.text.properties import COPYING, copied, measures
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["KEPT_DIGITS", "READ", "Floats", "Gathered", "Texts", "categories", "message_text", "text_digest", "wanted"]
+__all__ = [
+    "KEPT_DIGITS",
+    "READ",
+    "SHOWN",
+    "Floats",
+    "Gathered",
+    "Texts",
+    "categories",
+    "message_text",
+    "text_digest",
+    "wanted",
+]
 
 _SHARED = (
     *("instruction_id", "dataset", "category", "generator_1", "generator_2", "annotator", "status", "order"),
-    *("repeat", "sample", "judge_hash", "model", "finish_reason_1", "finish_reason_2"),
+    *("repeat", "sample", "judge_hash", "judge_order", "model", "finish_reason_1", "finish_reason_2"),
 )
 _NUMBERS = ("preference", "length_1", "length_2")
 _ASKED = ("instruction", "messages")
@@ -58,7 +69,7 @@ def wanted(inspection: Inspection | None) -> frozenset[str]:
     return _WithPairs(read) if inspection.covariates else read
 
 
-_SHOWN = 40
+SHOWN = 40
 """Characters of an instruction that a message quotes."""
 
 Whole = NDArray[np.int64]
@@ -73,7 +84,9 @@ class Texts:
         self._digests: list[str | None] = []
         self._starts: list[str | None] = []
         self._watch = inspection.watch
-        self.features = tuple(name for name in inspection.features if name != "length")
+        self.features = tuple(name for name in inspection.features if name not in ("length", COPYING))
+        self.copying = COPYING in inspection.features
+        self._shown = None if inspection.instructions else SHOWN
         self.covariates = inspection.covariates
         self.calls = inspection.calls
         self._styles: dict[int, Sequence[float]] = {0: [math.nan] * len(self.features)}
@@ -88,7 +101,7 @@ class Texts:
         if code is None:
             code = self._asked[key] = len(self._digests)
             self._digests.append(text_digest(stripped))
-            self._starts.append(stripped[:_SHOWN])
+            self._starts.append(stripped[: self._shown])
         return code
 
     def digests(self, codes: Codes) -> NDArray[Any]:
@@ -96,7 +109,7 @@ class Texts:
         return np.array([*self._digests, None], dtype=object)[codes]
 
     def starts(self, codes: Codes) -> NDArray[Any]:
-        """The first characters of what has these numbers, None for -1."""
+        """The first characters of what has these numbers (all, where `Inspection.instructions`), None for -1."""
         return np.array([*self._starts, None], dtype=object)[codes]
 
     def answered(self, generator: str, cluster: Hashable, text: str | None, where: Any) -> int:
@@ -107,15 +120,22 @@ class Texts:
             self._watch.see(generator, cluster, text, where)
         key = hash(text) or 1
         if self.features and key not in self._styles:
-            self._styles[key] = counts(text, self.features)
+            self._styles[key] = measures(text, self.features)
         return key
+
+    def copies(self, texts: list[str | None] | None, asked: list[str | None]) -> Floats:
+        """How much each output copies its instruction, NaN where one of them is missing or nobody looks for it."""
+        if texts is None or not self.copying:
+            return np.full(len(asked), math.nan)
+        pairs = zip(texts, asked, strict=True)
+        return np.array([math.nan if text is None or of is None else copied(text, of) for text, of in pairs])
 
     def flags(self) -> Mapping[str, tuple[Flag, ...]]:
         """What the outputs showed to who watched."""
         return {} if self._watch is None else self._watch.flags()
 
     def styles(self, hashes: Whole) -> Floats:
-        """The style counts (n × features) of the outputs that have these hashes, NaN for 0."""
+        """The measures (n × features) of the outputs that have these hashes, NaN for 0."""
         return np.array([self._styles[key] for key in hashes.tolist()], dtype=float).reshape(-1, len(self.features))
 
 
@@ -135,6 +155,7 @@ class Gathered:
         self.covariates = Covariates(texts.covariates)
         self._asked: dict[str, list[Codes]] = {name: [] for name in _ASKED}
         self._hashes: dict[str, list[Whole]] = {"1": [], "2": []}
+        self._copied: dict[str, list[Floats]] = {"1": [], "2": []}
 
     def add(self, columns: Columns) -> None:
         """The next rows of the file."""
@@ -149,14 +170,18 @@ class Gathered:
             if name in _TAKEN and odd is not None and self.odd_taken is None:
                 self.odd_taken = (self.length + odd[0], name, odd[1])
             parts.append(numbers)
+        asked: list[str | None] = [None] * n
         for name in _ASKED:
             texts = _as_texts(values.get(name), message_text if name == "messages" else str)
+            if texts is not None and self._texts.copying:
+                asked = [a or b for a, b in zip(asked, texts, strict=True)]
             codes = np.full(n, -1) if texts is None else np.fromiter(map(self._texts.asked, texts), np.int32, n)
             self._asked[name].append(codes.astype(np.int32))
         clusters: list[Hashable] = []
         where: list[Any] = []
         for side in ("1", "2"):
             texts = _as_texts(values.get(f"output_{side}"), str)
+            self._copied[side].append(self._texts.copies(texts, asked))
             if texts is None:
                 self._hashes[side].append(np.zeros(n, dtype=np.int64))
                 continue
@@ -203,6 +228,8 @@ class Gathered:
             columns[f"{name}_sha256"] = pd.Series(self._texts.digests(codes), dtype=object)
             columns[f"{name}_start"] = pd.Series(self._texts.starts(codes), dtype=object)
         columns |= {f"output_{side}_hash": np.concatenate(hashes) for side, hashes in self._hashes.items()}
+        if self._texts.copying:
+            columns |= {f"style_{COPYING}_{side}": np.concatenate(parts) for side, parts in self._copied.items()}
         return pd.DataFrame(columns)
 
 

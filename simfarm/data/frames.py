@@ -54,11 +54,11 @@ class Verdicts:
       length_1, length_2                                characters; NaN where neither length nor text is known
       output_1_hash, output_2_hash                      tell texts apart within this process; 0 for no text
       cluster                                           a code for the instruction (see `identity.cluster_codes`)
-    and, where a file has them, instruction_id, dataset, category, model, finish_reason_1, finish_reason_2, of the
-    instruction and the messages `instruction_sha256` and `instruction_start`, of features that were inspected
-    `style_FEATURE_1` and `style_FEATURE_2`, of covariates `covariate_NAME_1` and
-    `covariate_NAME_2`, and where calls are looked at `person`, `price` and `seconds`. `flags` says what was found in
-    each generator's texts, if there were any.
+    and, where a file has them, instruction_id, dataset, category, model, judge_order, finish_reason_1,
+    finish_reason_2, of the instruction and the messages `instruction_sha256` and `instruction_start`, of features that
+    were inspected `style_FEATURE_1` and `style_FEATURE_2`, of covariates `covariate_NAME_1` and `covariate_NAME_2`, and
+    where calls are looked at `person`, `price` and `seconds`. `flags` says what was found in each generator's texts, if
+    there were any.
     """
 
     table: pd.DataFrame

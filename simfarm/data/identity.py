@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from simfarm.data.evidence import text_digest
+from simfarm.data.evidence import SHOWN, text_digest
 from simfarm.errors import InputError
 
 __all__ = ["Codes", "cluster_codes", "comparison_codes", "identifiers", "lacking", "row_codes"]
@@ -110,7 +110,7 @@ def _refuse_shared_ids(table: pd.DataFrame, cluster: Codes) -> None:
         if again.any():
             second = int(places[again][0])
             pair = (int(places[cluster[places] == cluster[second]][0]), second)
-            one, other = (str(table[f"{column}_start"].iloc[place]) for place in pair)
+            one, other = (str(table[f"{column}_start"].iloc[place])[:SHOWN] for place in pair)
             raise InputError(
                 f"instruction_id {str(table['instruction_id'].iloc[second])!r} stands for two different "
                 f"instructions, {one!r} and {other!r}; drop the column "

@@ -12,7 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simfarm.data.entrance import columns_in, rows_in
+from simfarm.data.entrance import columns_in, our_rows, rows_in, table_columns
 from simfarm.data.files import MANIFEST, Row
 from simfarm.data.pairing import pair_with_baseline, split_baseline
 from simfarm.data.reading import Columns
@@ -40,7 +40,11 @@ __all__ = ["Source", "comparisons_for", "instructions_for", "named_rows", "read_
 def named_rows(source: Source, position: int = 1, role: str = "table") -> tuple[str, list[Row]]:
     """(name for messages, rows) of a path or a table, which is called by its `role` and `position`."""
     name = called(source, position, role)
-    return name, list(rows_in(source, name)) if is_path(source) else table_rows(source, name)
+    return name, list(_rows(source, name))
+
+
+def _rows(source: Source, name: str) -> Iterator[Row]:
+    return rows_in(source, name) if is_path(source) else our_rows(table_rows(source, name), name)
 
 
 class _Rows(Iterator[Row]):
@@ -48,7 +52,7 @@ class _Rows(Iterator[Row]):
 
     def __init__(self, source: Source, position: int = 1, role: str = "table") -> None:
         self.name = called(source, position, role)
-        rows = rows_in(source, self.name) if is_path(source) else iter(table_rows(source, self.name))
+        rows = _rows(source, self.name)
         self.first = list(islice(rows, 100))
         self._rows = chain(self.first, rows)
 
@@ -228,5 +232,6 @@ def _named_columns(source: Source, position: int, inspection: Inspection | None)
 
     name = called(source, position)
     if not is_path(source):
-        return name, frame_columns(frame_of(source, name), name, inspection)
+        frame = frame_of(source, name)
+        return name, table_columns(frame, wanted(inspection), name) or frame_columns(frame, name, inspection)
     return name, columns_in(source, wanted(inspection), name)

@@ -36,11 +36,13 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What texts leave behind beside their length and hash: the flags of `watch`, and a count of each of `features`
-    (names of `text.marks`). `covariates` are the names whose columns NAME_1 and NAME_2 are read too. `calls` keeps of
-    every row who made it and what it took (`person`, `price`, `seconds`), where the file says."""
+    """What texts leave behind beside their length and hash: the flags of `watch`, and a measure of each of `features`
+    (names of `text.properties`). `covariates` are the names whose columns NAME_1 and NAME_2 are read too. `calls` keeps
+    of every row who made it and what it took (`person`, `price`, `seconds`), where the file says. `instructions` keeps
+    these whole, once each."""
 
     watch: Watcher | None = None
     features: tuple[str, ...] = ()
     covariates: tuple[str, ...] = ()
     calls: bool = False
+    instructions: bool = False

@@ -118,8 +118,15 @@ _LEFT_OUT = {"engine", "sampling", "system", "thinking"}
 """Columns of an output that stay in its own file: how it was made would be repeated in every row it is judged in."""
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _compare(baseline: Output, output: Output) -> Comparison:
     extra: dict[str, Any] = {k: v for k, v in output.extra.items() if k not in _RESERVED and k not in _LEFT_OUT}
+    for name in [k for k in extra if _is_number(extra[k]) and _is_number(baseline.extra.get(k))]:
+        # what was measured of both is a covariate
+        extra |= {f"{name}_1": baseline.extra[name], f"{name}_2": extra[name]}
     for side, record in (("1", baseline), ("2", output)):
         extra |= {f"{k}_{side}": v for k, v in record.extra.items() if k in _RESERVED - _LEFT_OUT and v is not None}
     if output.sample:

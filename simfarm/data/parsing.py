@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import orjson
 
+from simfarm.data.envelopes import streamed, unwrapped
 from simfarm.data.unquoted import unquoted_columns
 from simfarm.errors import InputError
 
@@ -163,7 +164,8 @@ def _json_rows(window: _Window, name: str) -> Iterator[Row]:
         # an array of any size under its one key
         wrapped = _WRAPPED.match(window.text, window.at)
         if wrapped is None:
-            raise
+            yield from streamed(window, name, ROW_LIMIT)
+            return
         window.at = wrapped.end() - 1
         yield from window.array()
         window.close()
@@ -172,7 +174,7 @@ def _json_rows(window: _Window, name: str) -> Iterator[Row]:
         raise InputError(f"{name}: holds a single value, not an array of rows")
     if not window.peek():
         (only, *more) = value.values() or [None]
-        rows = only if isinstance(only, list) and not more else [value]
+        rows = only if isinstance(only, list) and not more else unwrapped(value) or [value]
         yield from (_object(row, name, f"row {number}") for number, row in enumerate(rows, 1))
         return
     number = 1
@@ -187,11 +189,13 @@ class _Cut(InputError):
 
 
 class _Window:
-    """The piece of a JSON text that is being decoded; `at` is the place of what comes next in `text`."""
+    """The piece of a JSON text that is being decoded; `at` is the place of what comes next in `text`, `passed` counts
+    the characters before it."""
 
     def __init__(self, texts: Iterator[str], name: str) -> None:
         self.text = ""
         self.at = 0
+        self.passed = 0
         self._lines = 0
         self._texts = texts
         self._name = name
@@ -200,6 +204,7 @@ class _Window:
         """Drop what is decoded and at least double what is not, so that a long row costs twice its length at most."""
         rest = self.text[self.at :]
         self._lines += self.text.count("\n", 0, self.at)
+        self.passed += self.at
         parts, size = [rest], 0
         while size <= len(rest) and (new := next(self._texts, "")):
             parts.append(new)

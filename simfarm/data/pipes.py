@@ -102,6 +102,8 @@ def sniffed(head: bytes, name: str) -> str:
         raise InputError(f"{name}: has no rows; was the command that writes it stopped?")
     if head.startswith(b"PAR1"):
         return ".parquet"
+    if head.startswith(b"PK\x03\x04"):
+        return ".eval"
     compression = compression_of(head)
     text = next(unpacked(iter([head]), name, compression), b"")
     if b"\0" in text:

@@ -35,6 +35,7 @@ Source: TypeAlias = Union[str, "os.PathLike[str]", Readable]
 
 _TEXT_FORMATS = {".json", ".jsonl", ".csv"}
 _COMPRESSIONS = {".gz", ".zst"}
+_LOG = ".eval"
 _FORMATS = ".json, .jsonl, .csv (each also .gz or .zst), .parquet or hf://owner/name:split"
 _SMALL = 1_000_000
 _ROWS = 1024
@@ -123,6 +124,8 @@ def files_of(folder: str | os.PathLike[str]) -> list[str]:
 def _is_of_rows(path: Path) -> bool:
     if path.name == MANIFEST or path.is_dir():
         return False
+    if path.suffix == _LOG:
+        return True
     try:
         format_of(path.name)
     except InputError:
@@ -186,11 +189,13 @@ def _file_parts(name: str, wanted: Collection[str] | None) -> Iterator[Part]:
         with _opened(name) as stream:
             yield from _stream_parts(stream, name, wanted)
         return
-    kind, compression = format_of(name)
+    kind, compression = (_LOG, "") if path.suffix == _LOG else format_of(name)
     if not path.exists():
         raise InputError(f"{name}: no such file")
     with _opened(name) as stream:
-        if kind == ".parquet":
+        if kind == _LOG:
+            yield from _log_parts(stream, name)
+        elif kind == ".parquet":
             yield from _parquet_parts(stream, name, wanted)
         else:
             yield from _text_parts(kind, decoded(unpacked(blocks(stream, name), name, compression), name), name, wanted)
@@ -207,11 +212,11 @@ def _stream_parts(stream: Readable, name: str, wanted: Collection[str] | None) -
     """The parts of a stream, by what its first bytes are."""
     data = blocks(stream, name)
     head = next(data, b"")
-    if head.startswith(b"PAR1"):
+    if head.startswith((b"PAR1", b"PK\x03\x04")):
         with tempfile.TemporaryFile() as file:
             shutil.copyfileobj(_Pieces(chain([head], data)), file)
             file.seek(0)
-            yield from _parquet_parts(file, name, wanted)
+            yield from _parquet_parts(file, name, wanted) if head.startswith(b"PAR1") else _log_parts(file, name)
         return
     data = unpacked(chain([head], data), name, compression_of(head))
     head = next(data, b"")
@@ -238,6 +243,12 @@ def _text_parts(kind: str, texts: Iterator[str], name: str, wanted: Collection[s
         return
     for columns, n in csv_columns(texts, name, wanted):
         yield Columns(columns, n)
+
+
+def _log_parts(file: Any, name: str) -> Iterator[list[Row]]:
+    from simfarm.data.archives import log_rows
+
+    return ([row] for row in log_rows(file, name))
 
 
 def _parquet_parts(file: Any, name: str, wanted: Collection[str] | None) -> Iterator[Columns]:

@@ -93,7 +93,8 @@ Record = TypeVar("Record", bound=Comparison | Instruction)
 @dataclass(frozen=True, slots=True)
 class Annotation:
     """One call's result. `preference` is the file's number (1.0 output_1, 2.0 output_2, 1.5 tie, None no verdict);
-    `status` is verdict, unparseable or error; `order` is "12" (output_1 shown first) or "21", None without a call.
+    `status` is verdict, unparseable or error; `order` is "12" (output_1 shown first) or "21", None without a call;
+    `judge_order` is which of them the judge asks (`both`, `hashed` …), so that half of a swap is known for one.
     `price` is in US dollars, `seconds` the provider's wall time; both None where unknown. Tokens, price and seconds are
     those of all questions asked for it, repairs and earlier attempts too; `calls` counts them, and is in no file.
     `person` is who gave the verdict where one of a crowd did, `is_noised` whether it was turned into another than was
@@ -111,6 +112,7 @@ class Annotation:
     raw_completion: Any = None
     error: str | None = None
     judge_hash: str | None = None
+    judge_order: str | None = None
     model: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -143,6 +145,7 @@ class Annotation:
             "raw_completion": self.raw_completion,
             "error": self.error,
             "judge_hash": self.judge_hash,
+            "judge_order": self.judge_order,
             "model": self.model,
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,

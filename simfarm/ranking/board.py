@@ -19,7 +19,7 @@ from simfarm.ranking.each import each_or_else, warned
 from simfarm.ranking.flips import unflipped
 from simfarm.ranking.guard import watch as guard
 from simfarm.ranking.lengths import LENGTH_CONTROLS, Slope, equal_length
-from simfarm.ranking.panel import joined_panel, panel_table
+from simfarm.ranking.panel import Panel, panels
 from simfarm.ranking.remarks import remarks, unnamed
 from simfarm.ranking.table import COLUMNS, PLACES, barely_met, best_first, board_table, plain, records, tiered
 from simfarm.ranking.units import Units, find_baseline, units_of
@@ -27,6 +27,7 @@ from simfarm.ranking.winrate import breakdown, win_rates
 from simfarm.statistics.estimate import Estimate
 from simfarm.statistics.marginal import SMALL_PANEL
 from simfarm.statistics.tiers import power
+from simfarm.text.words import named
 
 __all__ = ["COLUMNS", "Board", "boards"]
 
@@ -102,8 +103,9 @@ def boards(
     `length_control` names definitions from `LENGTH_CONTROLS`; the first fills `length_controlled_winrate`, others get a
     column of their own; empty or "none" means none. `lc_data` is the folder of AlpacaEval's two files for
     `alpaca-eval-2`. `panel` has the same judge's verdicts on other models, which `joint` is fitted with; they are
-    on no board. An annotator that mixes two judges has a board without models that says so, where there are others.
-    `flip_rate` is the share of verdicts flipped by chance, which is undone in the win rates; no length control has it.
+    on no board, and an annotator that cannot use them has a warning, where others can. An annotator that mixes two
+    judges has a board without models that says so, where there are others. `flip_rate` is the share of verdicts flipped
+    by chance, which is undone in the win rates; no length control has it.
     Raises `InputError` for anything that would make a number mean something else than its name.
     """
     controls = [name for name in dict.fromkeys(length_control) if name != "none"]
@@ -121,18 +123,20 @@ def boards(
     _require_met(verdicts.table, reference)
     published = alpaca_eval.load_data(lc_data) if "alpaca-eval-2" in controls else None
     raised = guard.flags_of(verdicts)
-    joined = None if panel is None else joined_panel(verdicts, panel)
+    units = [u for u in judged if isinstance(u, Units)]
+    beside: list[Panel] = [(None, [])] * len(units)
+    if panel is not None:
+        beside = panels(verdicts, panel, units, allow_mixed=allow_mixed)
 
-    def controlled(u: Units) -> Board:
-        aside, doubts = (None, []) if joined is None else panel_table(joined, u, allow_mixed=allow_mixed)
-        board = _board(u, raised, controls, published, level=level, aside=aside, flip_rate=flip_rate)
-        return replace(board, warnings=(*board.warnings, *doubts))
+    def controlled(u: Units, panel: Panel) -> Board:
+        board = _board(u, raised, controls, published, level=level, aside=panel[0], flip_rate=flip_rate)
+        return replace(board, warnings=(*board.warnings, *panel[1]))
 
     ranked = each_or_else(
-        ((u.annotator, u) for u in judged if isinstance(u, Units)),
-        lambda _, u: controlled(u),
-        lambda name, u, why: warned(
-            _board(u, raised, [], None, level=level, flip_rate=flip_rate), f"no length control for {name}: {why}"
+        ((u.annotator, (u, panel)) for u, panel in zip(units, beside, strict=True)),
+        lambda _, one: controlled(*one),
+        lambda name, one, why: warned(
+            _board(one[0], raised, [], None, level=level, flip_rate=flip_rate), f"no length control for {name}: {why}"
         ),
     )
     in_order = iter(ranked)
@@ -169,7 +173,7 @@ def _require_met(data: pd.DataFrame, baseline: str) -> None:
     lost = sorted({*pd.unique(first), *pd.unique(second)} - met - {baseline}, key=str)
     if lost:
         raise InputError(
-            f"{', '.join(map(str, lost[:4]))} was never compared with the baseline {baseline}; "
+            f"{named([*map(str, lost)])} was never compared with the baseline {baseline}; "
             "annotate those pairs, or rank all models together by --rank bradley-terry"
         )
 
@@ -212,7 +216,7 @@ def _board(
         level=level,
         headline=headline,
         table=tiered(lines, first if leads else estimates, level),
-        breakdown=breakdown(table if flip_rate is None else table.iloc[:0], level, ranked),
+        breakdown=breakdown(table.iloc[:0] if flip_rate else table, level, ranked),
         estimates=estimates,
         lc_estimates=equal.estimates,
         slope=equal.slope,

@@ -23,11 +23,15 @@ Made = TypeVar("Made")
 
 
 def each_or_else(
-    parts: Iterable[tuple[str, Of]], make: Callable[[str, Of], Made], otherwise: Callable[[str, Of, str], Made]
+    parts: Iterable[tuple[str, Of]],
+    make: Callable[[str, Of], Made],
+    otherwise: Callable[[str, Of, str], Made],
+    can: str = "can be estimated",
 ) -> list[Made]:
     """`make(annotator, part)` for each annotator; where that is an `InputError`, `otherwise` of it and the reason.
 
-    Raises the `InputError` where no annotator has a result; with several annotators it is the first one's.
+    Raises the `InputError` where no annotator has a result; with several annotators it is the first one's, of which
+    none `can`.
     """
     results: list[Made] = []
     reasons: list[tuple[str, InputError]] = []
@@ -41,9 +45,7 @@ def each_or_else(
         annotator, first = reasons[0]
         if len(results) == 1:
             raise first
-        raise InputError(
-            f"none of {plural(len(results), 'annotator')} can be estimated; {annotator}: {first}"
-        ) from first
+        raise InputError(f"none of {plural(len(results), 'annotator')} {can}; {annotator}: {first}") from first
     return results
 
 

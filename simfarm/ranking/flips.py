@@ -12,11 +12,11 @@ __all__ = ["unflipped"]
 
 
 def unflipped(estimates: Mapping[str, Estimate], flip: float | None) -> tuple[dict[str, Estimate], list[str]]:
-    """(the rates without flips, the lines that say so); as they are where `flip` is None.
+    """(the rates without flips, the lines that say so); as they are where `flip` is None or 0.
 
     Raises `InputError` for a rate that verdicts of which a share `flip` was turned round cannot have.
     """
-    if flip is None:
+    if not flip:
         return dict(estimates), []
     undone = {}
     for model, estimate in estimates.items():

@@ -14,12 +14,13 @@ from simfarm.settings import spelled
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.length_control import JointFit, fit_joint
 from simfarm.statistics.marginal import SMALL_PANEL
-from simfarm.text.words import plural
+from simfarm.text.words import named, plural
 
 __all__ = ["LENGTH_CONTROLS", "EqualLength", "Slope", "equal_length"]
 
 LENGTH_CONTROLS = ("joint", "alpaca-eval-2")
 THIN_SIDE = 0.10
+_NO_WIDTH = 1e-6
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,7 @@ def _what_helps(model: str, table: pd.DataFrame) -> str:
 
 
 def _held_with(models: Sequence[str]) -> str:
-    shown = ", ".join(models[:4]) + (f" and {len(models) - 4} more" if len(models) > 4 else "")
-    return f"length is held equal with {plural(len(models), 'model')} of the panel, not on this board: {shown}"
+    return f"length is held equal with {plural(len(models), 'model')} of the panel, not on this board: {named(models)}"
 
 
 def _extreme(p: Array) -> bool:
@@ -216,13 +216,17 @@ def _joint_lines(joint: JointFit, slope: Slope | None) -> tuple[list[str], list[
         )
     if slope is not None and slope.n_models < SMALL_PANEL:
         notes.append(f"length slope estimated from {plural(slope.n_models, 'model')}; its interval is approximate")
+    if slope is None and joint.slopes.any():
+        notes.append("length slope: too few instructions, or verdicts too much alike, to estimate")
     return warnings, notes
 
 
 def _slope(joint: JointFit, level: float) -> Slope | None:
-    """The pooled slope for readers; None where one instruction alone, or no two lengths, say nothing of it."""
+    """The pooled slope for readers; None where two instructions, verdicts all alike, or no two lengths say nothing of
+    it: no interval of two holds the truth, and where nothing varies an interval has no width."""
     low, high = joint.pooled.interval(level)
     error = joint.pooled.standard_error
-    if not (math.isfinite(error) and joint.slopes.any()):
+    few = max(e.n_clusters for e in joint.estimates) < 3
+    if few or not (math.isfinite(error) and joint.slopes.any()) or high - low < _NO_WIDTH:
         return None
     return Slope(joint.pooled.value, error, low, high, joint.spread_slope, len(joint.slopes))

@@ -6,30 +6,42 @@ the same instructions can, and such files are often at hand; their models stand 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from simfarm.data.frames import Verdicts, together
 from simfarm.errors import InputError
+from simfarm.ranking.each import each_or_else
 from simfarm.ranking.guard import watch as guard
 from simfarm.ranking.units import Units, units_of
 from simfarm.settings import spelled
-from simfarm.text.words import plural
+from simfarm.text.words import named, plural
 
-__all__ = ["joined_panel", "panel_table"]
+__all__ = ["Panel", "panels"]
+
+Panel = tuple[pd.DataFrame | None, list[str]]
+"""(the rows of a panel's models as in `Units.table`, None where it cannot be used; what is to be said of it)."""
 
 
-def joined_panel(verdicts: Verdicts, panel: Verdicts) -> Verdicts:
+def panels(verdicts: Verdicts, panel: Verdicts, units: Sequence[Units], *, allow_mixed: bool = False) -> list[Panel]:
+    """What the panel says beside the `units` of each annotator of `verdicts`: the rows by the same one, who has a
+    warning where they are of no use. Raises `InputError` where they are of use to nobody."""
+    joined = _joined(verdicts, panel)
+    return each_or_else(
+        ((one.annotator, one) for one in units),
+        lambda _, one: _table(joined, one, allow_mixed),
+        lambda name, _, why: (None, [f"the panel is not used for {name}: {why}"]),
+        f"can use {spelled('panel')}",
+    )
+
+
+def _joined(verdicts: Verdicts, panel: Verdicts) -> Verdicts:
     """The panel's verdicts on the instructions of `verdicts`, under their numbers (`cluster`).
 
-    Raises `InputError` for several annotators, and where no instruction is shared.
+    Raises `InputError` where no instruction is shared.
     """
-    names = panel.annotators()
-    if len(names) > 1:
-        raise InputError(
-            f"{spelled('panel')} holds verdicts by {plural(len(names), 'annotator')} ({', '.join(names[:4])}); give a "
-            "file of the one that judged the board"
-        )
     both = together(verdicts, panel).table["cluster"].to_numpy()
     ours, theirs = both[: len(verdicts.table)], both[len(verdicts.table) :]
     number = np.full(int(both.max()) + 1, -1, dtype=np.int64)
@@ -43,29 +55,30 @@ def joined_panel(verdicts: Verdicts, panel: Verdicts) -> Verdicts:
     return Verdicts(table, panel.flags)
 
 
-def panel_table(panel: Verdicts, units: Units, *, allow_mixed: bool = False) -> tuple[pd.DataFrame, list[str]]:
-    """(the panel's rows as in `Units.table`, warnings) beside one annotator's `units`; `panel` is from `joined_panel`.
+def _table(panel: Verdicts, units: Units, allow_mixed: bool) -> Panel:
+    """What the panel, as `_joined` gives it, says beside one annotator's `units`.
 
     Left out are models of the board, those that won or lost everything (no finite effect), and flagged ones. Raises
     `InputError` for another judge or baseline, and where no model with verdicts and lengths is left.
     """
-    where, [annotator] = spelled("panel"), panel.annotators()
-    if annotator != units.annotator:
+    where, annotator = spelled("panel"), units.annotator
+    rows = panel.table[(panel.table["annotator"] == annotator).to_numpy()]
+    if rows.empty:
+        judges = named([repr(name) for name in panel.annotators()])
         raise InputError(
-            f"{where} was judged by {annotator!r}, the board by {units.annotator!r}; annotate its "
-            "models with that judge"
+            f"{where} was judged by {judges}, the board by {annotator!r}; annotate its models with that judge"
         )
-    rows = panel.table
     if not ((rows["generator_1"] == units.baseline) | (rows["generator_2"] == units.baseline)).any():
         raise InputError(
             f"{where} compares no model with the baseline {units.baseline}; annotate its models against that one"
         )
-    theirs = units_of(rows, annotator, units.baseline, allow_mixed=allow_mixed)
-    if theirs.judge_hash != units.judge_hash and not allow_mixed:
+    hashes = [*map(str, pd.unique(rows["judge_hash"]))]
+    if hashes != [units.judge_hash] and not allow_mixed:
         raise InputError(
-            f"{where} has the judge hash {theirs.judge_hash!r}, the board {units.judge_hash!r}; annotate its models "
-            f"with the board's judge, or give {spelled('mix_judges')}"
+            f"{where} has the judge hash {named([*map(repr, hashes)])}, the board {units.judge_hash!r}; annotate its "
+            f"models with the board's judge, or give {spelled('mix_judges')}"
         )
+    theirs = units_of(rows, annotator, units.baseline, allow_mixed=allow_mixed)
     others = theirs.table[~theirs.table["model"].isin([*units.table["model"].unique(), units.baseline])]
     if others.empty:
         raise InputError(f"{where} has no model that is not on the board already; give verdicts on other models")
@@ -77,12 +90,13 @@ def panel_table(panel: Verdicts, units: Units, *, allow_mixed: bool = False) -> 
         raise InputError(f"{where} has neither outputs nor length_1 and length_2; give a file with one of them")
     flagged = {m for m, flags in panel.flags.items() if any(flag in guard.MEANINGS for flag in flags)}
     middling = told.groupby("model", observed=True)["p"].agg(lambda p: not ((p == 0).all() or (p == 1).all()))
-    used = told[told["model"].isin(set(middling.index[middling]) - flagged)]
+    there = {str(m) for m in told["model"].unique()}
+    out, extreme = sorted(flagged & there), sorted(there - {*map(str, middling.index[middling])} - flagged)
+    used = told[~told["model"].isin([*out, *extreme])]
     if used.empty:
-        raise InputError(f"the models of {where} won or lost everything, or are flagged; give verdicts on others")
-    warnings = []
-    if out := sorted(flagged & {str(m) for m in told["model"].unique()}):
-        warnings.append(f"left out of the panel, flagged: {', '.join(out)}")
+        why = [f"{named(extreme)} won or lost everything"] * bool(extreme) + [f"flagged: {named(out)}"] * bool(out)
+        raise InputError(f"{where} has no model to hold length equal with ({'; '.join(why)}); give verdicts on others")
+    warnings = [f"left out of the panel, flagged: {named(out)}"] if out else []
     n_shared, n_own = used["cluster"].nunique(), units.table["cluster"].nunique()
     if 2 * n_shared < n_own:
         warnings.append(

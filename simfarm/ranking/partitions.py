@@ -21,6 +21,7 @@ from simfarm.statistics.bradley_terry import SHOWN_FIRST, elo_scale
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.leverage import Pulls, pulls
 from simfarm.statistics.logistic import Codes, Fit, Rows, fit_rows, require_connected, unseen
+from simfarm.statistics.separation import endless
 from simfarm.text.words import plural
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class PartitionedRanking:
     """What `BradleyTerry` says, with covariances in place of influences.
 
     `names` are the models, then `shown_first` where the files have an order. `values` are ratings on the Elo scale
-    (mean 1000), then the slope in logits; `covariance` is theirs, `freedom` the degrees of freedom of each.
+    (mean 1000), then the slope in logits; `covariance` is theirs, `freedom` the degrees of freedom of each, `endless`
+    the terms (C for each) of what no verdict limits, as in `Estimate`.
     """
 
     models: tuple[str, ...]
@@ -44,6 +46,7 @@ class PartitionedRanking:
     values: Array
     covariance: Array
     freedom: Array
+    endless: Array
     n_comparisons: int
     n_clusters: int
     prior: bool
@@ -60,7 +63,13 @@ class PartitionedRanking:
         nothing, ids = np.broadcast_to(0.0, self.n_clusters), np.arange(self.n_clusters)
         return {
             name: Estimate(
-                float(self.values[k]), nothing, ids, rate=False, shared=root[k], freedom=float(self.freedom[k])
+                float(self.values[k]),
+                nothing,
+                ids,
+                rate=False,
+                shared=root[k],
+                freedom=float(self.freedom[k]),
+                endless=self.endless[k],
             )
             for k, name in enumerate(self.names)
         }
@@ -114,7 +123,8 @@ def _rank(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> Partitione
     names = (SHOWN_FIRST,) if "order" in columns else ()
     n = int(table["n"].sum())
     unit = float(table["weight"].sum()) / n
-    fit = fit_rows(Rows(pair, table["weight"], table["won"], x), n_models, names, unit=unit)
+    sums = Rows(pair, table["weight"], table["won"], x)
+    fit = fit_rows(sums, n_models, names, unit=unit)
     connection.execute("CREATE TABLE models (name VARCHAR, code BIGINT)")
     connection.executemany("INSERT INTO models VALUES (?, ?)", [[name, k] for name, k in code.items()])
     n_clusters = _n_clusters(connection, paths, columns)
@@ -140,6 +150,7 @@ def _rank(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> Partitione
         values=values,
         covariance=covariance * np.outer(scale, scale),
         freedom=Pulls(product, shares, squares, n_large).freedom(n_clusters),
+        endless=endless(sums, n_models, fit, unit),
         n_comparisons=n,
         n_clusters=n_clusters,
         prior=fit.prior > 0,

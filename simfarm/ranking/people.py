@@ -39,7 +39,7 @@ def calibrated_win_rates(verdicts: Verdicts, labels: Verdicts, board: Board) -> 
     judged = units[board.annotator]
     people = units["people"]
     keys = [list(zip(t["cluster"], t["model"], strict=True)) for t in (judged, people)]
-    aligned = align_labels(keys[0], keys[1], people["p"].to_numpy())
+    aligned = align_labels(keys[0], keys[1], people["p"].to_numpy(), _called(everybody.table, keys[1]))
     hashes = sorted(own.table["judge_hash"].astype(str).unique())
     rates = {}
     few = {}
@@ -49,7 +49,7 @@ def calibrated_win_rates(verdicts: Verdicts, labels: Verdicts, board: Board) -> 
             few[str(model)] = n_labels
             continue
         length = (part["length"] - part["length_baseline"]).to_numpy(dtype=float)
-        features = {} if np.isnan(length).any() else {"length difference": length}
+        features = {} if np.isnan(length).any() else {"the difference in length": length}
         rates[str(model)] = calibrate(
             part["p"].to_numpy(), part["label"].to_numpy(), part["cluster"].to_numpy(), hashes, features
         )
@@ -59,17 +59,27 @@ def calibrated_win_rates(verdicts: Verdicts, labels: Verdicts, board: Board) -> 
     return rates
 
 
-def align_labels(comparisons: Sequence[Hashable], keys: Sequence[Hashable], labels: Array) -> Array:
+def _called(table: pd.DataFrame, keys: Sequence[tuple[int, str]]) -> list[str]:
+    """What a reader calls (cluster, model): the model, and the instruction's beginning or its id."""
+    names = next(c for c in ("instruction_start", "messages_start", "instruction_id") if c in table)
+    known = table.dropna(subset=[names]).drop_duplicates("cluster").set_index("cluster")[names]
+    return [f"{model} on {known.get(cluster, 'an instruction without a name')!r}" for cluster, model in keys]
+
+
+def align_labels(
+    comparisons: Sequence[Hashable], keys: Sequence[Hashable], labels: Array, names: Sequence[str] | None = None
+) -> Array:
     """Mean label of each comparison (NaN without one), from labels under the same keys, several to a key allowed.
+    `names` are what the message calls the keys.
 
     Raises `InputError` for a label whose key is no comparison's: a label lost by a typing error is a biased sample.
     """
     place = {key: i for i, key in enumerate(comparisons)}
-    unknown = [key for key in keys if key not in place]
+    unknown = [names[i] if names else repr(key) for i, key in enumerate(keys) if key not in place]
     if unknown:
         raise InputError(
             f"{len(unknown)} of {plural(len(keys), 'label')} are for comparisons that were not judged (first: "
-            f"{unknown[0]!r}); give labels of these comparisons, or annotate the missing ones"
+            f"{unknown[0]}); give labels of these comparisons, or annotate the missing ones"
         )
     where = np.array([place[key] for key in keys], dtype=np.int64)
     known = ~np.isnan(labels)

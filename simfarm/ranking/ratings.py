@@ -6,7 +6,7 @@ the raw ratings stand beside the controlled ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,16 +17,18 @@ from simfarm.data.frames import Verdicts
 from simfarm.errors import InputError
 from simfarm.ranking.each import each_or_else
 from simfarm.ranking.position import first_shown, position_warnings
+from simfarm.ranking.remarks import order_lines
 from simfarm.ranking.style import Calls, calls_of, style_of
 from simfarm.ranking.units import averaged, judge_hash_of
 from simfarm.statistics.bradley_terry import BradleyTerry, Matches, bradley_terry
-from simfarm.statistics.estimate import Array, Estimate
+from simfarm.statistics.duels import Duels, duels
+from simfarm.statistics.estimate import Array, Estimate, intervals
 from simfarm.statistics.logistic import Codes
 from simfarm.statistics.lottery import CyclicTriads, cyclic_triads, lottery, pair_rates, regularised_winner
 from simfarm.statistics.style import StyleDifferences, controlled_bradley_terry
-from simfarm.statistics.tiers import tiers
+from simfarm.statistics.tiers import Tiers, tiers
 from simfarm.text.marks import ORDER, control_names
-from simfarm.text.words import plural
+from simfarm.text.words import named, plural
 
 __all__ = ["RATING_COLUMNS", "Ratings", "rate_models"]
 
@@ -45,12 +47,20 @@ RATING_COLUMNS = (
 )
 
 
+_PRIOR = (
+    "of some leads no verdict says how large they may be (∞): a weak prior keeps the ratings finite, and against an "
+    "average that such a model is part of the others have no lower limit; add instructions, or compare two models"
+)
+
+
 @dataclass(frozen=True)
 class Ratings:
     """One annotator's ratings. `table` has `RATING_COLUMNS` (with style control also `rating_raw`), best first.
 
     `rating` is Elo for bradley-terry and the weight for lottery, which has no standard error: low and high are missing.
-    `rank_low` and `rank_high` are the ranks by Bradley-Terry that the same comparisons leave which make the tiers.
+    A limit of a rating is infinite where no verdict limits a lead (`BradleyTerry`), and its standard error is missing.
+    `rank_low` and `rank_high` are the ranks that the comparisons leave which make the tiers: of ratings those of
+    `tiers`, beside a lottery those of `duels`, head to head.
     `lottery` is model -> weight where that was asked for, with `tau` the column `regularised_weight` that of the Nash
     winner held near the even mixture; `slopes` are in logits for one spread of a feature. An
     annotator that could not be rated, beside others that could, has no models, and `warnings` say why."""
@@ -116,36 +126,34 @@ def _rated(
     tau: float | None,
     level: float,
 ) -> Ratings:
-    head, p, _ = averaged(part)
+    head, p, orders = averaged(part)
     known = ~np.isnan(p)
-    warnings = [f"{plural(int((~known).sum()), 'comparison')} without a verdict left out"] if not known.all() else []
+    lost = int((~known).sum()) - orders.half_asked
     if not known.all():
         head, p = head[known], p[known]
     if head.empty:
         raise InputError(
             f"annotator {annotator!r} has no verdict at all; run annotate again to ask for the missing ones"
         )
-    names, first, second = _coded(head["generator_1"], head["generator_2"])
-    used = np.flatnonzero(first != second)
-    matches = Matches(
-        models=names,
-        model_1=first[used],
-        model_2=second[used],
-        p=p[used],
-        cluster=head["cluster"].to_numpy()[used],
-    )
+    matches, used = _matches(head, p)
+    names = matches.models
     style = None if control is None else style_of(head.iloc[used], control)
     ordered = control is not None and ORDER in control_names(control)
     calls = calls_of(part, np.flatnonzero(known)[used]) if ordered else None
     raw, fitted, slopes = _fit(matches, style, calls)
-    notes = _notes(matches, fitted, style, level)
+    warnings, notes = order_lines(orders, names)
+    notes += _notes(matches, fitted, style, level)
     weights: Array | None = None
+    places: Tiers | Duels
     if rank == "lottery":
         weights, told = _lottery(matches, tau)
-        notes += told
+        places = duels(matches, level=level)
+        notes += [*told, *_places_told(places, names)]
+    else:
+        places = tiers(list(fitted.ratings.values()), level=level)
     if len(names) > 2:
         notes += _circles(matches, raw)
-    table = _table(matches, fitted, raw if style else None, weights, level)
+    table = _table(matches, fitted, raw if style else None, weights=weights, places=places, level=level)
     if tau is not None:
         held = dict(zip(names, regularised_winner(pair_rates(matches), tau), strict=True))
         table = table.assign(regularised_weight=table["model"].map(held).astype(float))
@@ -162,8 +170,9 @@ def _rated(
         notes=tuple(notes),
         warnings=(
             *warnings,
-            *position_warnings(first_shown(part)),
-            *(["verdicts without any doubt: a weak prior keeps ratings finite"] if fitted.prior else []),
+            *([f"{plural(lost, 'comparison')} without a verdict left out"] if lost else []),
+            *position_warnings(first_shown(part), orders.reversals),
+            *([_PRIOR] if fitted.prior and weights is None else []),
         ),
     )
 
@@ -183,6 +192,28 @@ def _lottery(matches: Matches, tau: float | None) -> tuple[Array, list[str]]:
             "it is the lottery, where large all weights are even"
         )
     return drawn.weights, notes
+
+
+def _places_told(places: Duels, names: Sequence[str]) -> list[str]:
+    notes = ["tiers and ranks are head to head: who beats whom where the two met"]
+    for circle in places.circles:
+        who = named([names[k] for k in circle], 6)
+        notes.append(f"{who} beat one another in a circle: there is no order among them, and they share their tier")
+    return notes
+
+
+def _matches(head: pd.DataFrame, p: Array) -> tuple[Matches, Codes]:
+    """(the comparisons of two models as matches, which rows those are); a model beside itself is none."""
+    names, first, second = _coded(head["generator_1"], head["generator_2"])
+    used = np.flatnonzero(first != second)
+    matches = Matches(
+        models=names,
+        model_1=first[used],
+        model_2=second[used],
+        p=p[used],
+        cluster=head["cluster"].to_numpy()[used],
+    )
+    return matches, used
 
 
 def _coded(first: pd.Series[Any], second: pd.Series[Any]) -> tuple[tuple[str, ...], Codes, Codes]:
@@ -251,7 +282,9 @@ def _table(
     matches: Matches,
     fitted: BradleyTerry,
     raw: BradleyTerry | None,
+    *,
     weights: Array | None,
+    places: Tiers | Duels,
     level: float,
 ) -> pd.DataFrame:
     models = list(matches.models)
@@ -259,19 +292,19 @@ def _table(
     met = np.bincount(np.concatenate([matches.model_1, matches.model_2]), minlength=len(models))
     lines: dict[str, Any] = {"model": models}
     if weights is None:
-        bounds = [e.interval(level) for e in estimates]
-        lines |= {"rating": [e.value for e in estimates], "rating_se": [e.standard_error for e in estimates]}
-        lines |= {"rating_low": [b[0] for b in bounds], "rating_high": [b[1] for b in bounds]}
+        bounds = np.array(intervals(estimates, level))
+        errors = np.where(np.isfinite(bounds).all(axis=1), [e.standard_error for e in estimates], np.nan)
+        lines |= {"rating": [e.value for e in estimates], "rating_se": errors}
+        lines |= {"rating_low": bounds[:, 0], "rating_high": bounds[:, 1]}
     else:
         lines |= {"rating": weights, "rating_se": np.nan, "rating_low": np.nan, "rating_high": np.nan}
-    places = tiers(estimates, level=level)
     lines |= {"tier": places.tier, "rank_low": places.ranks[:, 0], "rank_high": places.ranks[:, 1], "n_total": met}
     if raw is not None:
         lines["rating_raw"] = [raw.ratings[m].value for m in models]
-    table = pd.DataFrame(lines)
-    # equal weights of a lottery stand in the order of their Bradley-Terry ratings
-    strength = pd.Series([e.value for e in estimates])
-    order = pd.DataFrame({"rating": table["rating"], "strength": strength, "model": table["model"]}).sort_values(
-        ["rating", "strength", "model"], ascending=[False, False, True]
+    # models without weight stand by their tiers, equals by their Bradley-Terry ratings
+    order = pd.DataFrame(lines).assign(
+        tier=0 if weights is None else places.tier, strength=[e.value for e in estimates]
     )
-    return table.loc[order.index].reset_index(drop=True)
+    ascending = {"rating": False, "tier": True, "strength": False, "model": True}
+    order = order.sort_values(list(ascending), ascending=list(ascending.values()))
+    return pd.DataFrame(lines).loc[order.index].reset_index(drop=True)

@@ -17,8 +17,7 @@ from simfarm.data.evidence import READ
 from simfarm.data.frames import Verdicts, read_verdicts, together
 from simfarm.data.reading import iter_columns
 from simfarm.errors import InputError
-from simfarm.ranking.units import averaged, judge_hash_of, orders_asked
-from simfarm.statistics.swaps import asks_both
+from simfarm.ranking.units import averaged, both_wanted, judge_hash_of, orders_asked
 
 __all__ = ["regrouped"]
 
@@ -45,10 +44,10 @@ def regrouped(files: Sequence[str], folder: Path, groups: int = 16) -> list[str]
         if len(judges) > 1:
             raise InputError(f"the files hold {len(judges)} judges ({sorted(judges)[:4]}); rank the parts of one")
         asked.append(orders_asked(data))
-    both_wanted = asks_both(asked)  # told by all groups: one alone may hold only what was asked twice
+    wanted = both_wanted(asked)  # told by all groups: one alone may hold only what was asked twice
     for k, parts in enumerate(dealt):
         if parts:
-            head, p, _ = averaged(_group(parts), both_wanted)
+            head, p, _ = averaged(_group(parts), wanted)
             # as text: columns of categories with other categories cannot be compared
             models = {f"model_{side}": head[f"generator_{side}"].astype(str) for side in ("1", "2")}
             ranked = pd.DataFrame(models | {"p": p})

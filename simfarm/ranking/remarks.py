@@ -8,15 +8,16 @@ from simfarm.data.inspection import Flag
 from simfarm.ranking.guard import watch as guard
 from simfarm.ranking.position import position_warnings
 from simfarm.ranking.units import Units
+from simfarm.settings import spelled
 from simfarm.statistics.estimate import Estimate
 from simfarm.statistics.swaps import Orders
-from simfarm.text.words import plural
+from simfarm.text.words import named, plural
 
-__all__ = ["UNCHECKED", "remarks", "unnamed"]
+__all__ = ["UNCHECKED", "order_lines", "remarks", "unnamed"]
 
 UNCHECKED = "the file has no texts: constant outputs and outputs that address the judge were not checked"
 MANY = 0.10
-"""The share of comparisons above which leaving them out may change what the board says."""
+"""The share of comparisons above which leaving them out, or asking them otherwise, may change what the board says."""
 UNNAMED = ("output_1", "output_2")
 """What stands for a model where the file has no generator columns."""
 
@@ -55,7 +56,7 @@ def remarks(
     if units.cut_off_outputs:
         which = plural(units.cut_off_outputs, "comparison has", "comparisons have")
         notes.append(f"{which} an output cut off by its token limit")
-    first, told = _order_lines(units.orders, len(units.table))
+    first, told = order_lines(units.orders, [m for m in estimates if m != units.baseline], units.baseline)
     warnings[:0] = first
     notes += told
     if any(guard.NOT_CHECKED in raised.get(m, ()) for m in estimates):
@@ -63,19 +64,34 @@ def remarks(
     return warnings, notes
 
 
-def _order_lines(orders: Orders, n: int) -> tuple[list[str], list[str]]:
-    """(warnings, notes) about the orders of `n` comparisons."""
+def order_lines(orders: Orders, models: Collection[str], baseline: str | None = None) -> tuple[list[str], list[str]]:
+    """(warnings, notes) about the orders in which the comparisons of `models` (with the `baseline`) were asked."""
     warnings, notes = [], []
     if orders.reversals is not None and orders.tie_changes is not None:
         notes.append(
             f"asked in both orders, the judge reverses itself in {100 * orders.reversals:.1f} % of the comparisons and "
             f"turns a tie into a choice or back in {100 * orders.tie_changes:.1f} %"
         )
-    if half := orders.half_asked:
-        which = f"{plural(half, 'comparison was', 'comparisons were')} asked in one order only, others in both"
-        line = f"{which}: no verdict; run annotate again to ask for the missing order"
-        if half > MANY * n:
-            warnings.append(f"{100 * half / n:.0f} % of the comparisons are left out: {line}")
+    half, once, twice = orders.half_asked, orders.once_asked, orders.twice_asked
+    if half:
+        which = f"{plural(half, 'comparison was', 'comparisons were')} asked in one order only"
+        line = f"{which}, where both belong together: no verdict; run annotate again to ask for the missing order"
+        share = half / (half + once + twice)
+        if share > MANY:
+            warnings.append(f"{100 * share:.0f} % of the comparisons are left out: {line}")
         else:
             notes.append(line)
+    if once and twice:
+        whose = [name for name in orders.once_by if name != baseline]
+        of = "" if {*models} <= {*whose} else f" (of {named(whose)})"
+        line = (
+            f"{twice:,} of {plural(once + twice, 'comparison')} were asked in both orders, the others{of} in one, "
+            f"where the judge's habits of place are not averaged out; ask all in both ({spelled('order', 'both')})"
+        )
+        (warnings if min(once, twice) > MANY * (once + twice) else notes).append(line)
+    if orders.halves_kept:
+        warnings.append(
+            f"the judge asks both orders, and the file has one alone of {plural(orders.halves_kept, 'comparison')}: "
+            "they count, with whatever the judge thinks of the place; add the rows of the other order"
+        )
     return warnings, notes

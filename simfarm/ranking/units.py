@@ -6,8 +6,8 @@ A row is one call. Two orders and several repeats of one comparison are averaged
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,12 @@ from simfarm.data.identity import Codes, comparison_codes, lacking, row_codes
 from simfarm.errors import InputError
 from simfarm.ranking.position import first_shown
 from simfarm.statistics.estimate import Array
-from simfarm.statistics.swaps import Orders, order_counts, swap_means
+from simfarm.statistics.swaps import Orders, asked_orders, asks_both, swap_means
 
 __all__ = [
     "Units",
     "averaged",
+    "both_wanted",
     "find_baseline",
     "judge_hash_of",
     "orders_asked",
@@ -32,6 +33,9 @@ __all__ = [
 ]
 
 GROUPS = ("dataset", "category")
+
+Pair = tuple[str, str]
+"""Two generators, in the order of their names: in either place."""
 
 
 @dataclass(frozen=True)
@@ -120,13 +124,13 @@ def _turned(column: pd.Series[Any], other: pd.Series[Any], flipped: NDArray[np.b
     return np.where(flipped, other, column) if flipped.any() else column.values
 
 
-def averaged(part: pd.DataFrame, both_wanted: bool | None = None) -> tuple[pd.DataFrame, Array, Orders]:
+def averaged(part: pd.DataFrame, wanted: Mapping[Pair, bool] | None = None) -> tuple[pd.DataFrame, Array, Orders]:
     """(one row of each comparison, its p averaged over the calls, what its orders did) of one annotator's rows (of
-    `Verdicts.table`). p is how strongly output_2 is preferred, NaN without a verdict. `both_wanted` is for rows that
-    are a part of all: whether the judge is to ask both orders (see `swap_means`)."""
+    `Verdicts.table`). p is how strongly output_2 is preferred, NaN without a verdict. `wanted` is for rows that are a
+    part of all: whose comparisons are to be asked in both orders where no row says so (`both_wanted`)."""
     slim = lacking(part)
     comparison = comparison_codes(part, slim)
-    p, orders = _average_calls(part, comparison, both_wanted)
+    p, orders = _average_calls(part, comparison, wanted)
     if len(p) == len(part):
         return part, p, orders
     last = np.argsort(slim, kind="stable")[::-1]
@@ -153,9 +157,73 @@ def judge_hash_of(part: pd.DataFrame, annotator: str, allow_mixed: bool) -> str:
     return str(hashes[0]) if len(hashes) == 1 else "mixed"
 
 
-def orders_asked(part: pd.DataFrame) -> tuple[int, int]:
-    """(comparisons that were asked, those asked in both orders) among one annotator's rows (of `Verdicts.table`)."""
-    return order_counts(*_questions(part, comparison_codes(part, lacking(part))))
+def orders_asked(part: pd.DataFrame) -> dict[Pair, tuple[int, int]]:
+    """(comparisons that were asked, those asked in both orders) of each pair of models, among one annotator's rows (of
+    `Verdicts.table`)."""
+    comparison = comparison_codes(part, lacking(part))
+    n = _number(comparison)
+    pairs, of = _pairs(part, comparison, n)
+    return _counted(pairs, of, asked_orders(*_questions(part, comparison), n))
+
+
+def both_wanted(asked: Iterable[Mapping[Pair, tuple[int, int]]]) -> dict[Pair, bool]:
+    """Whether each pair's comparisons are to be asked in both orders, told by what was asked (`asks_both`), in all
+    parts together (`orders_asked` of each)."""
+    total: dict[Pair, tuple[int, int]] = {}
+    for part in asked:
+        for pair, (each, twice) in part.items():
+            known = total.get(pair, (0, 0))
+            total[pair] = known[0] + each, known[1] + twice
+    told = asks_both([each for each, _ in total.values()], [twice for _, twice in total.values()])
+    return dict(zip(total, map(bool, told), strict=True))
+
+
+def _number(comparison: Codes) -> int:
+    return int(comparison.max()) + 1 if len(comparison) else 0
+
+
+def _pairs(part: pd.DataFrame, comparison: Codes, n: int) -> tuple[list[Pair], Codes]:
+    """(the pairs of models, which of them each of `n` comparisons is of)."""
+    row = np.empty(n, dtype=np.int64)
+    row[comparison] = np.arange(len(comparison))
+    sides = [part[f"generator_{side}"].iloc[row] for side in ("1", "2")]
+    codes, names = pd.factorize(np.concatenate([side.astype(object).to_numpy() for side in sides]))
+    rank = np.argsort(np.argsort(names.astype(str)))[codes].reshape(2, -1)
+    listed = sorted(map(str, names))
+    both, of = np.unique(rank.min(axis=0) * len(listed) + rank.max(axis=0), return_inverse=True)
+    return [(listed[int(k) // len(listed)], listed[int(k) % len(listed)]) for k in both], of
+
+
+def _counted(pairs: Sequence[Pair], of: Codes, orders: Codes) -> dict[Pair, tuple[int, int]]:
+    """(comparisons that were asked, those asked in both orders) of each pair."""
+    each, twice = (np.bincount(of[orders >= k], minlength=len(pairs)) for k in (1, 2))
+    return {pair: (int(each[k]), int(twice[k])) for k, pair in enumerate(pairs)}
+
+
+def _wanted(
+    part: pd.DataFrame, comparison: Codes, orders: Codes, told: Mapping[Pair, bool] | None
+) -> tuple[NDArray[np.bool_], tuple[str, ...], int]:
+    """(whether each comparison is to be asked in both orders; whose were asked in one of those that count, where others
+    were asked in both; how many halves count, because the file has one order alone).
+
+    A row's `judge_order` says it, else the majority. Whoever keeps one order's rows of a judge that asks both means to
+    look at them.
+    """
+    n = len(orders)
+    recorded = np.zeros((2, n), dtype=bool)
+    if "judge_order" in part:
+        judge = part["judge_order"]
+        for k, rows in enumerate((judge.notna(), judge == "both")):
+            recorded[k, comparison[rows.to_numpy()]] = True
+    if told is None and not (orders == 2).any():
+        return np.zeros(n, dtype=bool), (), int((recorded[1] & (orders == 1)).sum())
+    if not (orders == 1).any():
+        return np.ones(n, dtype=bool), (), 0
+    pairs, of = _pairs(part, comparison, n)
+    by_pair = both_wanted([_counted(pairs, of, np.where(recorded[0], 0, orders))]) if told is None else told
+    wanted = np.where(recorded[0], recorded[1], np.array([by_pair[pair] for pair in pairs])[of])
+    once = np.unique(of[(orders == 1) & ~wanted])
+    return wanted, tuple(sorted({name for k in once for name in pairs[k]})), 0
 
 
 def _questions(
@@ -168,16 +236,18 @@ def _questions(
     return question, of_question, ((part["order"] == "12").to_numpy(), (part["order"] == "21").to_numpy())
 
 
-def _average_calls(part: pd.DataFrame, comparison: Codes, both_wanted: bool | None) -> tuple[Array, Orders]:
+def _average_calls(part: pd.DataFrame, comparison: Codes, told: Mapping[Pair, bool] | None) -> tuple[Array, Orders]:
     """p of each comparison (mean over its complete repeats, NaN without any), and what the orders did to it."""
-    n = int(comparison.max()) + 1 if len(comparison) else 0
+    n = _number(comparison)
     p = part["preference"].to_numpy() - 1
     if n == len(part) and part["order"].isna().all():
         values = np.full(n, np.nan)
         values[comparison] = p
         return values, Orders()
     question, of_question, asked = _questions(part, comparison)
-    return swap_means(question, of_question, p, asked, n, both_wanted=both_wanted)
+    wanted, once_by, halves = _wanted(part, comparison, asked_orders(question, of_question, asked, n), told)
+    values, orders = swap_means(question, of_question, p, asked, n, both_wanted=wanted)
+    return values, replace(orders, once_by=once_by, halves_kept=halves)
 
 
 def _cut_off(head: pd.DataFrame) -> int:

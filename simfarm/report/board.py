@@ -38,10 +38,11 @@ _RATES = {
 """Of each rate that a board may have: its heading, and the columns of its standard error and limits."""
 
 
-def remarks(board: Board) -> list[str]:
-    """What stands below the table: the embedded judge's confession first, then the board's own notes."""
+def remarks(board: Board, *, counts: bool = True) -> list[str]:
+    """What stands below the table: the embedded judge's confession first, then the board's own notes; where no `counts`
+    are shown, nothing of them."""
     lines = list(board.notes)
-    if (board.table["win_rate"] - board.table["discrete_win_rate"]).abs().max() >= SOFT:
+    if counts and (board.table["win_rate"] - board.table["discrete_win_rate"]).abs().max() >= SOFT:
         lines.append(
             "won–lost–tied counts comparisons by the side that is ahead, the win rate is the mean preference over "
             "instructions: the two can differ"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simfarm.ranking import Board, Difference, Ratings, differences, rate_models, rated_differences
 from simfarm.report.board import remarks
 from simfarm.report.evaluation import ranked_boards
-from simfarm.text.words import plural
+from simfarm.text.words import limits, plural
 
 if TYPE_CHECKING:
     from simfarm.data.frames import Verdicts
@@ -45,8 +45,9 @@ class Compared:
         """A sentence for each difference, and what stands below a board, by annotator."""
         lines = []
         for side in self.sides:
-            own = [_sentence(one, self.level) for one in self.differences if one.annotator == side.annotator]
-            beside = remarks(side) if isinstance(side, Board) else side.notes
+            found = [one for one in self.differences if one.annotator == side.annotator]
+            own = [_sentence(one, self.level, found[0].n_instructions) for one in found]
+            beside = remarks(side, counts=False) if isinstance(side, Board) else side.notes
             lines += [f"judge {side.annotator}:", *own, *beside] if own else []
         return lines
 
@@ -67,14 +68,15 @@ def compared(verdicts: Verdicts, baseline: str | None, options: RankingOptions, 
     return Compared(a, b, options.level, tuple(found), sides)
 
 
-def _sentence(one: Difference, level: float) -> str:
-    """The difference in words."""
+def _sentence(one: Difference, level: float, of_raw: int | None) -> str:
+    """The difference in words; `of_raw` instructions stand behind the raw one of the same annotator."""
     name, unit = _WHAT.get(one.by, ("win rate", "points"))
     if one.length_control:
         name = f"length-controlled ({one.length_control})"
-    limits = f"{100 * level:g} %: {one.low:+.1f} to {one.high:+.1f}"
+    interval = f"{100 * level:g} %: {limits(one.low, one.high)}"
     count = plural(one.n_instructions, "instruction")
-    line = f"{name}: {one.a} − {one.b} = {one.value:+.1f} {unit} ({limits}, p = {one.p_value:.2g}, {count})"
+    p = f"p = {one.p_value:.2g}" if not one.p_value < 1e-16 else "p < 1e-16"
+    line = f"{name}: {one.a} − {one.b} = {one.value:+.1f} {unit} ({interval}, {p}, {count})"
     if one.by == "bradley-terry":
         line += (
             f", an expected win rate of {one.win_rate:.1f} % ({one.win_rate_low:.1f} to {one.win_rate_high:.1f}) for "
@@ -84,4 +86,6 @@ def _sentence(one: Difference, level: float) -> str:
     most = max((n for n in (one.n_a, one.n_b) if n is not None), default=0)
     if one.length_control is None and 2 * one.n_instructions < most:
         line += f" on these, but one of the two was judged on {most}: annotate both on the same"
+    if one.length_control is not None and one.n_instructions != of_raw:
+        line += f", on all {count}; the raw one is of the {of_raw} that both answered"
     return line

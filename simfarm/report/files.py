@@ -98,4 +98,7 @@ def _markdown(sheet: Sheet) -> str:
 
 
 def _cell(value: Any) -> str:
-    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    """A value in Markdown; what is 0 but for the arithmetic is 0 to a reader."""
+    if isinstance(value, float):
+        return f"{value if abs(value) > 1e-9 else 0.0:.4g}"
+    return "–" if value is None else str(value)

@@ -37,7 +37,7 @@ __all__ = ["check_kept", "join_kept", "keep", "slim"]
 
 _SLIM = (
     "instruction_id", "dataset", "category", "generator_1", "generator_2", "length_1", "length_2", "annotator",
-    "preference", "status", "order", "repeat", "judge_hash",
+    "preference", "status", "order", "repeat", "judge_hash", "judge_order",
 )  # fmt: skip
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from simfarm.ranking import Board, Calibrated, ControlledWinRates
 from simfarm.report.published import place_among
+from simfarm.statistics.calibration import ALARM
+from simfarm.text.words import named
 
 if TYPE_CHECKING:
     from simfarm.report.tables import Part
@@ -34,7 +36,18 @@ class RankedBoard:
     @property
     def doubts(self) -> list[str]:
         """What the rates that people would give are warned of, which is no fault of the board's."""
-        return [line for one in self.people.values() for line in one.warnings]
+        by_check: dict[str, list[tuple[float, str]]] = {}
+        for model, one in self.people.items():
+            for check, p in one.sampling.items():
+                if p < ALARM:
+                    by_check.setdefault(check, []).append((p, model))
+        if not by_check:
+            return []
+        told = (f"{c} (p = {min(found)[0]:.1g}; {named([m for _, m in found])})" for c, found in by_check.items())
+        return [
+            f"the labels do not look like a random sample of what {self.annotator} judged: {', '.join(told)}; if they "
+            "are not one, the rates that people would give are biased: label comparisons drawn at random"
+        ]
 
     def warned(self, line: str) -> RankedBoard:
         """The same with one more warning of the board."""

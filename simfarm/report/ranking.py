@@ -72,6 +72,8 @@ class RankingOptions:
         for name in named:
             check({"length_control": name})
         check({"level": level, "rank": rank, "flip_rate": more.get("flip_rate"), "tau": more.get("tau")})
+        # nothing flipped is nothing to correct
+        more["flip_rate"] = more.get("flip_rate") or None
         folder = None if lc_data is None else Path(lc_data)
         options = cls(
             length_control=named, lc_data=folder, level=level, rank=rank, control=control, board=board, **more
@@ -109,10 +111,8 @@ class RankingOptions:
         given = [name for name in OVER_BASELINE if was_given(name, getattr(self, name))]
         if rank in ("bradley-terry", "lottery"):
             if given:
-                raise InputError(
-                    f"{spelled(given[0])} needs win rates over a baseline; give {spelled('baseline')} or "
-                    f"{spelled('rank', 'win-rate')}"
-                )
+                remedy = spelled("baseline") if self.rank is None else spelled("rank", "win-rate")
+                raise InputError(f"{spelled(given[0])} needs win rates over a baseline; give {remedy}")
             if self.control is not None and rank == "lottery":
                 raise InputError(f"a lottery takes no covariates; drop {spelled('control')}, or rank by bradley-terry")
         self._refuse_beside_flips(given)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simfarm.ranking import Calibrated
 from simfarm.ranking.table import plain
 from simfarm.text.marks import ORDER, SHOWN_FIRST
-from simfarm.text.words import plural
+from simfarm.text.words import limits, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,11 +87,11 @@ def slope_lines(slopes: Mapping[str, Estimate], level: float) -> list[str]:
             )
             continue
         low, high = slope.interval(level)
-        limits = f"{100 * level:g} %: {low:+.2f} to {high:+.2f}"
+        interval = f"{100 * level:g} %: {limits(low, high, '+.2f')}"
         if first:
-            lines.append(f"shown first {slope.value:+.2f} ({limits}) logits for the output that was shown first")
+            lines.append(f"shown first {slope.value:+.2f} ({interval}) logits for the output that was shown first")
         else:
-            lines.append(f"slope of {name} {slope.value:+.2f} ({limits}) logits for one spread of it")
+            lines.append(f"slope of {name} {slope.value:+.2f} ({interval}) logits for one spread of it")
     return lines
 
 
@@ -109,7 +109,7 @@ def rates_lines(ranked: RankedBoard) -> list[str]:
             lines.append(f"{model}: {plural(one.left_out, 'label is', 'labels are')} left out, without a verdict")
     if ranked.people:
         judge = next(iter(ranked.people.values())).judge_hash
-        lines.append(f"calibrated for judge {judge}; another judge needs labels of its own")
+        lines.append(f"calibrated for {ranked.annotator} (judge hash {judge}); another judge needs labels of its own")
     return lines
 
 

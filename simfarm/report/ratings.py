@@ -32,9 +32,8 @@ def _part(ratings: Ratings) -> Part:
     headings += [] if ratings.tau is None else [f"τ {ratings.tau:g}"]
     rows = []
     for row in ratings.table.to_dict("records"):
-        rating = (
-            f"{row['rating']:.0f} {row['rating_low']:4.0f}–{row['rating_high']:.0f}" if elo else f"{row['rating']:.3f}"
-        )
+        low, high = (f"{row[end]:.0f}".replace("-", "−").replace("inf", "∞") for end in ("rating_low", "rating_high"))
+        rating = f"{row['rating']:.0f} {low:>4}–{high}" if elo else f"{row['rating']:.3f}"
         raw = [f"{row['rating_raw']:.0f}"] if controlled else []
         raw += [] if ratings.tau is None else [f"{row['regularised_weight']:.3f}"]
         rank = f"{row['rank_low']}–{row['rank_high']}"

@@ -33,6 +33,8 @@ NAMES = (
     "judge",
     "first",
     "second",
+    "property",
+    "who",
 )
 """Headings of columns that stand to the left and may be cut; all others are numbers and stand to the right."""
 

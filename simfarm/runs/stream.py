@@ -92,8 +92,8 @@ def _drained(stream: AsyncGenerator[T]) -> Generator[T]:
 def frozen() -> Iterator[None]:
     """While the block runs, what was there before is left out of every garbage collection: the SDKs' modules hold
     objects by the hundred thousand, and a run saves a tenth. For who owns the process, the command line and a worker:
-    in somebody else's, whose objects they are, it is not a run's to decide."""
-    gc.collect()
+    in somebody else's, whose objects they are, it is not a run's to decide. What is garbage by then stays until the
+    end: to look for it among so many takes a tenth of a second, as long as a small run does."""
     gc.freeze()
     try:
         yield

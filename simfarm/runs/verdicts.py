@@ -209,6 +209,7 @@ def _annotation(
         raw_completion=None if not raws else raws[0] if len(raws) == 1 else raws,
         error=verdict.problem if verdict.p_second is None else None,
         judge_hash=judge.hash,
+        judge_order=judge.order,
         model=given[-1].model if given else None,
         **(took or {}),
     )
@@ -228,6 +229,7 @@ def _failed(call: Call, error: str, took: Mapping[str, Any]) -> Annotation:
         repeat=call.repeat,
         error=error,
         judge_hash=call.member.judge.hash,
+        judge_order=call.member.judge.order,
         **took,
     )
 

@@ -86,9 +86,10 @@ PRICE = Kind(
 )
 LEVEL = Kind(
     float,
-    lambda value: _is_number(value) and 0.5 <= value < 1,
-    "from 0.5 to below 1, for example 0.95",
-    "a level from 0.5 to below 1, for example 0.95",
+    # beyond, a limit rests on what no sample can show, and a heading would round it to 100 %
+    lambda value: _is_number(value) and 0.5 <= value <= 0.9999,
+    "from 0.5 to 0.9999, for example 0.95",
+    "a level from 0.5 to 0.9999, for example 0.95",
 )
 FLIP = Kind(
     float,

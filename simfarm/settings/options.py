@@ -32,8 +32,10 @@ __all__ = [
     "BRIDGE",
     "BY_NAME",
     "CHOICE",
+    "CONVERT",
     "CURVE",
     "DATA",
+    "DISSECT",
     "GENERATED",
     "INPUT",
     "INTERVALS",
@@ -120,6 +122,21 @@ INPUT = (
 )
 """What the columns of input files are called."""
 
+CONVERT = (
+    Option(
+        "to",
+        "the format: simfarm (default), alpaca-eval, arena-hard, mt-bench-pair, mt-bench-single, lmarena, trl, "
+        "rewardbench, annotated-pairs",
+        TEXT,
+        "FORMAT",
+        "simfarm",
+        flag="--as",
+    ),
+    Option("annotator", "who judged, in rows that do not say it", TEXT, "NAME"),
+    Option("generator", "who answered, in rows that do not say it", TEXT, "NAME"),
+)
+"""What files are turned into."""
+
 RUN = (
     Option("concurrency", "calls in flight at most (default 64, local models their own)", WHOLE, "N"),
     Option("rpm", "requests a minute at most", NUMBER, "N"),
@@ -195,6 +212,22 @@ AGREEMENT = (
 )
 """What a report card means by agreement, and by a judge's own outputs."""
 
+DISSECT = (
+    Option(
+        "control",
+        "the properties to weigh (default: all that the files tell): length, lists, bold, hedges, numbers, copying …, "
+        "markdown, order, generators, or NAME (columns NAME_1, NAME_2)",
+        TEXT,
+        "NAMES",
+    ),
+    Option(
+        "by",
+        "which slices a judge or a model fails on: of a column category (or dataset), or topics of the instructions",
+        one_of("category", "instructions"),
+    ),
+)
+"""What preferences are taken apart by."""
+
 GENERATED = (
     Option("generator", "the name outputs are filed under (default: the model's)", TEXT, "NAME"),
     Option("system", "a system message before every instruction", TEXT, "TEXT"),
@@ -259,7 +292,7 @@ JUDGING = (*JUDGE, *DATA, *RUN, *RETRY)
 
 BY_NAME = {
     option.name: option
-    for group in (SAMPLING, GENERATED, CURVE, CHOICE, METHOD, AGREEMENT, BRIDGE, INPUT, RANKING, JUDGING)
+    for group in (CONVERT, SAMPLING, GENERATED, CURVE, CHOICE, METHOD, AGREEMENT, BRIDGE, INPUT, RANKING, JUDGING)
     for option in group
 }
 """Every option; of two with one name the judge's."""

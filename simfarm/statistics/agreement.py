@@ -21,6 +21,7 @@ __all__ = [
     "agreement_with_votes",
     "leave_one_out",
     "modes",
+    "most_disagreement",
     "pairwise_agreement",
     "side_counts",
     "sides",
@@ -66,7 +67,17 @@ def pairwise_agreement(item: Codes, vote: Array, cluster: Codes, *, by: Literal[
     pairs = votes * (votes - 1)
     alike = (counts * (counts - 1)).sum(axis=1)
     whole = np.where(pairs > 0, 1.0 if by == "item" else pairs, np.nan)
-    return ratio_estimate(alike / np.where(pairs > 0, pairs, np.nan) * whole, whole, cluster)
+    agreed = alike / np.where(pairs > 0, pairs, np.nan) * whole
+    return ratio_estimate(agreed, whole, cluster, (1 - most_disagreement(counts), 1.0))
+
+
+def most_disagreement(counts: Array) -> float:
+    """The largest share of pairs that may disagree on one item (`counts` n × 3): votes split evenly over the sides that
+    are in use. Of twenty votes that is about half, not all, and an unseen item is no worse."""
+    votes = counts.sum(axis=1)
+    m = float(votes[votes > 1].mean()) if (votes > 1).any() else 2.0
+    k = min(m, 3 if counts[:, 1].any() else 2)
+    return min(1.0, m * (1 - 1 / k) / (m - 1))
 
 
 def leave_one_out(item: Codes, vote: Array, cluster: Codes) -> Estimate:

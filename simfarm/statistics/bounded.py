@@ -26,10 +26,15 @@ Array = NDArray[np.float64]
 
 _UNSEEN = 0.5
 """The weight of the far end, in verdicts."""
-_LOWEST, _HIGHEST, _HALVINGS = -20.0, 690.0, 20
-"""Where log(−λ) is looked for, the largest verdict being 1, and how often that is halved: to .0007, where all is so
-nearly straight that two steps along the chord leave 1e-10."""
-_AT_ONCE = 1 << 17
+_LOWEST, _HIGHEST, _CLOSE = -20.0, 690.0, 1e-7
+"""Where log(−λ) is looked for, the largest verdict being 1; and the step from which on secants leave 1e-11."""
+_STEPS, _HALVED_FROM = 70, 15
+_WORTH_A_COPY = 0.6
+"""Where fewer of the rows are still looked for, they go on alone."""
+_FLAT = 1e-3
+"""The r below which log(q/r)/r is rounding: its limit stands in."""
+_NOUGHT = 1e-300
+_AT_ONCE = 1 << 16
 """Most verdicts in one array: a few such stay in the processor's cache."""
 
 
@@ -38,8 +43,9 @@ def mean_intervals(x: Array, level: float, low: float = 0.0, high: float = 1.0) 
 
     A NaN in `x` is a cluster that the row has not; a row with fewer than two values has NaN for limits.
     """
-    unit, chance = _unit(x, low, high), (1 - level) / 2
-    below, above = _in_blocks(_lowest, unit, chance), _in_blocks(_lowest, 1 - unit, chance)
+    chance = (1 - level) / 2
+    below = _in_blocks(lambda some, each: _lowest(_unit(some, low, high), each), x, chance)
+    above = _in_blocks(lambda some, each: _lowest(1 - _unit(some, low, high), each), x, chance)
     lower: Array = low + (high - low) * below
     upper: Array = high - (high - low) * above
     return lower, upper
@@ -48,10 +54,8 @@ def mean_intervals(x: Array, level: float, low: float = 0.0, high: float = 1.0) 
 def mean_p_values(x: Array, null: float | Array, low: float = 0.0, high: float = 1.0) -> Array:
     """Two-sided p (B,) of "the mean is `null`" (one, or (B,)) for each row of `x`, as in `mean_intervals`: below
     1 − level just where the interval at that level leaves `null` out."""
-    unit, at = _unit(x, low, high), (null - low) / (high - low)
-    above = _means(unit) >= at
-    turned = np.where(above[:, None], unit, 1 - unit)
-    return _in_blocks(_p_values, turned, np.where(above, at, 1 - at))
+    at = (null - low) / (high - low)
+    return _in_blocks(lambda some, each: _p_values(*_turned(_unit(some, low, high), each)), x, at)
 
 
 def _unit(x: Array, low: float, high: float) -> Array:
@@ -59,11 +63,15 @@ def _unit(x: Array, low: float, high: float) -> Array:
     return np.asarray(np.clip((x - low) / (high - low), 0.0, 1.0), dtype=np.float64)
 
 
-def _means(x: Array) -> Array:
-    known = ~np.isnan(x)
-    total = np.where(known, x, 0.0).sum(axis=1)
-    means: Array = np.divide(total, known.sum(axis=1), out=np.full(len(x), np.nan), where=known.any(axis=1))
-    return means
+def _turned(unit: Array, null: Array) -> tuple[Array, Array]:
+    """The rows and their nulls, seen from the other end where the mean is below the null."""
+    sums = unit.sum(axis=1)
+    n = np.full(len(unit), unit.shape[1])
+    if np.isnan(sums).any():
+        sums, n = np.nansum(unit, axis=1), (~np.isnan(unit)).sum(axis=1)
+    below = sums < null * n
+    unit[below] = 1 - unit[below]
+    return unit, np.where(below, 1 - null, null)
 
 
 def _in_blocks(make: Callable[[Array, Array], Array], x: Array, with_each: float | Array) -> Array:
@@ -81,20 +89,30 @@ class _Tilted:
     """Rows of verdicts (B × G, the largest of each 1) under weights proportional to w/(1 − λx), λ < 0.
 
     `missing` cells (a count for each row) are zeros in `x` that the unseen verdict's weight, which is at 0 as well, is
-    lessened by: so no sum needs a mask. `top` is what the rows were divided by.
+    lessened by: so no sum needs a mask. `top` is what the rows were divided by; `mean` and `variance` are at λ = 0.
     """
 
     x: Array
     missing: Array
     top: Array
+    mean: Array
+    variance: Array
 
     @classmethod
     def of(cls, x: Array) -> _Tilted:
-        known = ~np.isnan(x)
-        zeros = np.where(known, x, 0.0)
-        top = zeros.max(axis=1, initial=0.0)
+        missing = np.zeros(len(x))
+        if np.isnan(x.sum(axis=1)).any():
+            unknown = np.isnan(x)
+            x, missing = np.where(unknown, 0.0, x), unknown.sum(axis=1).astype(np.float64)
+        top = x.max(axis=1, initial=0.0)
         top = np.where(top > 0, top, 1.0)
-        return cls(zeros / top[:, None], (~known).sum(axis=1).astype(np.float64), top)
+        x = x / top[:, None]
+        weight = x.shape[1] - missing + _UNSEEN
+        mean = x.sum(axis=1) / weight
+        return cls(x, missing, top, mean, np.maximum(np.einsum("bg,bg->b", x, x) / weight - mean**2, 0.0))
+
+    def of_rows(self, these: NDArray[np.bool_]) -> _Tilted:
+        return _Tilted(self.x[these], self.missing[these], self.top[these], self.mean[these], self.variance[these])
 
     @property
     def n_known(self) -> Array:
@@ -112,23 +130,80 @@ class _Tilted:
         loss = (self.n_known + _UNSEEN) * np.log(c) + np.log(spread).sum(axis=1)
         r = -np.sqrt(2 * np.maximum(loss, 0.0))
         curved = ((1 / (spread * c[:, None]) - 1) ** 2).sum(axis=1) + (_UNSEEN - self.missing) * (1 / c - 1) ** 2
-        some = (r < -1e-5) & (curved > 0)
-        ratio = np.divide(np.sqrt(np.maximum(curved, 0.0)), -r, out=np.ones_like(r), where=some)
-        return np.where(some, np.minimum(r + np.log(ratio) / np.where(some, r, 1.0), 0.0), 0.0), t
+        ratio = np.divide(np.sqrt(np.maximum(curved, 0.0)), -r, out=np.ones_like(r), where=r < 0)
+        shift = np.divide(_log(ratio), r, out=np.zeros_like(r), where=r < 0)
+        flat = r > -_FLAT
+        if flat.any():
+            shift[flat] = self.of_rows(flat).skew() / 6
+        return np.minimum(r + shift, 0.0), t
 
-    def searched(self, gap: Callable[[Array], Array]) -> Array:
-        """The tilt λ (B,) at which `gap`, which falls as −λ grows, is 0: by halving log(−λ), then along the chord."""
-        near, far = np.full(len(self.x), _LOWEST), np.full(len(self.x), _HIGHEST)
-        for _ in range(_HALVINGS):
-            middle = (near + far) / 2
-            beyond = gap(-np.exp(middle)) < 0
-            near, far = np.where(beyond, near, middle), np.where(beyond, middle, far)
-        start = gap(-np.exp(near))
-        fall = start - gap(-np.exp(far))
-        for_one = np.divide(far - near, fall, out=np.zeros_like(fall), where=fall > 0)
-        at = np.clip(near + start * for_one, near, far)
-        tilt: Array = -np.exp(np.clip(at + gap(-np.exp(at)) * for_one, near, far))
+    def skew(self) -> Array:
+        """Skewness (B,) of the weights' sum at λ = 0: six times what r* − r goes to as r does to 0."""
+        aside = self.x - self.mean[:, None]
+        rest = _UNSEEN - self.missing
+        third = 2 * (np.einsum("bg,bg,bg->b", aside, aside, aside) - rest * self.mean**3)
+        second = (self.n_known + _UNSEEN) * self.variance
+        skewed: Array = np.divide(third, second**1.5, out=np.zeros_like(third), where=second > 0)
+        return skewed
+
+    def depth(self, tilt: Array) -> tuple[Array, None]:
+        """log −r* (B,) at `tilt`, of slope 1 where the tilt is small; the slope is left to secants."""
+        return _log(-self.root(tilt)[0]), None
+
+    def fall(self, tilt: Array) -> tuple[Array, Array]:
+        """log(mean/t − 1) (B,) at `tilt`, which has slope 1 where the tilt is small and where it is large, and that
+        slope."""
+        share = tilt[:, None] * self.x
+        np.subtract(1, share, out=share)
+        np.divide(1, share, out=share)
+        once, whole = share.sum(axis=1), self.n_known + _UNSEEN
+        c = (once + _UNSEEN - self.missing) / whole
+        t = np.maximum((c - 1) / (tilt * c), _NOUGHT)
+        bent = (np.einsum("bg,bg->b", share, share) - once) / whole
+        ahead = np.maximum(self.mean - t, _NOUGHT)
+        slope = (1 + bent / np.maximum(c * (1 - c), _NOUGHT)) * self.mean / ahead
+        return _log(ahead / t), slope
+
+    def searched(self, height: Height, wanted: Array, start: Array) -> Array:
+        """The tilt λ (B,) at which `height`, which rises with −λ, is `wanted`; a NaN there is not looked for.
+
+        By Newton's steps of log(−λ) from `start`, or secants where the height does not tell its slope: both heights are
+        so nearly straight that five or six do. They stay in a bracket, which is halved from the fifteenth step on.
+        """
+        rows, left, going = self, np.arange(len(wanted)), ~np.isnan(wanted)
+        at = np.where(going, np.clip(start, _LOWEST, _HIGHEST), 0.0)
+        found, low, high = at.copy(), np.full_like(at, _LOWEST), np.full_like(at, _HIGHEST)
+        before, gap_before, slope = at, np.zeros_like(at), np.ones_like(at)
+        for turn in range(_STEPS):
+            if going.mean() < _WORTH_A_COPY:
+                rows, left, at = rows.of_rows(going), left[going], at[going]
+                low, high, before, gap_before, slope = (a[going] for a in (low, high, before, gap_before, slope))
+                going = going[going]
+            if not len(left):
+                break
+            reached, rise = height(rows, -np.exp(at))
+            gap = reached - wanted[left]
+            low, high = np.where(gap < 0, at, low), np.where(gap < 0, high, at)
+            if rise is None:
+                rise = np.divide(gap - gap_before, at - before, out=np.zeros_like(at), where=at != before)
+            slope = np.where(rise > 0, rise, slope)
+            to = np.clip(at - gap / slope, _LOWEST, _HIGHEST)
+            halved = (to < low) | (to > high) | (turn >= _HALVED_FROM)
+            before, gap_before = at, gap
+            at = np.where(going, np.where(halved, (low + high) / 2, to), at)
+            going = going & (np.abs(at - before) > _CLOSE)
+            found[left] = at
+        tilt: Array = -np.exp(found)
         return tilt
+
+
+Height = Callable[[_Tilted, Array], tuple[Array, Array | None]]
+
+
+def _log(x: Array) -> Array:
+    """log x, and something very low where x is not above 0."""
+    logs: Array = np.log(np.maximum(x, _NOUGHT))
+    return logs
 
 
 def _lowest(x: Array, chance: Array) -> Array:
@@ -136,8 +211,10 @@ def _lowest(x: Array, chance: Array) -> Array:
     rows = _Tilted.of(x)
     few = rows.n_known < 2
     target = stdtrit(np.where(few, 1.0, rows.n_known - 1), chance)
-    limit = rows.top * rows.root(rows.searched(lambda tilt: rows.root(tilt)[0] - target))[1]
-    nothing = (rows.x == 0).all(axis=1)
+    nothing = rows.mean == 0
+    wanted = np.where(few | nothing, np.nan, _log(-target))
+    near = wanted - 0.5 * _log((rows.n_known + _UNSEEN) * rows.variance)
+    limit = rows.top * rows.root(rows.searched(_Tilted.depth, wanted, near))[1]
     return np.where(few, np.nan, np.where(nothing, 0.0, limit))
 
 
@@ -145,7 +222,10 @@ def _p_values(x: Array, null: Array) -> Array:
     """Two-sided p (B,) of rows whose mean is not below `null` (B,)."""
     rows = _Tilted.of(x)
     few, at = rows.n_known < 2, null / rows.top
-    tilt = rows.searched(lambda tilt: rows.level(tilt)[2] - at)
-    tail = stdtr(np.where(few, 1.0, rows.n_known - 1), rows.root(tilt)[0])
+    inside = ~few & (at > 0) & (rows.mean > 0)
+    wanted = np.where(inside, _log(rows.mean / np.where(inside, at, 1.0) - 1), np.nan)
+    tilt = rows.searched(_Tilted.fall, wanted, wanted + _log(rows.mean) - _log(rows.variance))
+    root = np.where(inside & (at < rows.mean), rows.root(tilt)[0], 0.0)
+    tail = stdtr(np.where(few, 1.0, rows.n_known - 1), root)
     beyond = np.where((rows.x > 0).any(axis=1) | (at < 0), 0.0, 1.0)  # of a mean at its end, or past it
     return np.where(few, np.nan, np.where(at > 0, np.minimum(1.0, 2 * tail), beyond))

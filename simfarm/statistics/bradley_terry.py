@@ -15,6 +15,7 @@ from simfarm.errors import InputError
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.leverage import Pulls, pulls
 from simfarm.statistics.logistic import Codes, Fit, Rows, fit_rows, require_connected, unseen
+from simfarm.statistics.separation import endless
 from simfarm.text.marks import ORDER, SHOWN_FIRST
 from simfarm.text.words import plural
 
@@ -102,7 +103,8 @@ class BradleyTerry:
     `ratings` and `slopes` keep one influence per cluster, so `a - b` is the paired difference. A rating on its own is
     "against the average of this panel". `slopes` are in logits: of `shown_first` (how much being shown first helps) and
     of each feature, one spread of it. `prior` says that the weak prior of `fit_rows` was needed (a model won or lost
-    everything): the ratings concerned would be infinite without it, and their intervals are the fitted model's own.
+    everything, or nearly): leads that no verdict limits have a number by it, but no limit (`Estimate.endless`).
+    Against an average that such a model is part of, the others have none on the other side.
     """
 
     ratings: dict[str, Estimate]
@@ -137,8 +139,11 @@ def bradley_terry(matches: Matches, *, drop_ties: bool = False, unit: float | No
     if used.features is not None:
         plain = np.concatenate([fit.params, np.zeros(used.features.shape[1])])
         fit = fit_rows(rows, n_models, called, unit=unit, start=plain)
-    shared = unseen(fit, n_models, sums.pair, sums.weight, unit)
-    estimates = _estimates(fit, _pulls(rows, n_models, fit, cluster, len(ids)), shared, ids, n_models)
+    terms = (
+        unseen(fit, n_models, sums.pair, sums.weight, unit),
+        endless(sums if used.features is None else rows, n_models, fit, unit),
+    )
+    estimates = _estimates(fit, _pulls(rows, n_models, fit, cluster, len(ids)), terms, ids, n_models)
     return BradleyTerry(
         ratings=dict(zip(used.models, estimates[:n_models], strict=True)),
         slopes=dict(zip(names, estimates[n_models:], strict=True)),
@@ -174,15 +179,24 @@ def _pulls(rows: Rows, n_models: int, fit: Fit, cluster: Codes, n_clusters: int)
     return Pulls(changes, shares, squares, n_large)
 
 
-def _estimates(fit: Fit, found: Pulls, shared: Array, ids: Codes, n_models: int) -> list[Estimate]:
+def _estimates(fit: Fit, found: Pulls, terms: tuple[Array, Array], ids: Codes, n_models: int) -> list[Estimate]:
+    """The params as estimates; `terms` are those of `unseen` and of `endless`."""
     values, scale = elo_scale(fit, n_models)
     changes = found.changes
     changes *= len(ids) * scale[:, None]
     if fit.prior:
         changes -= changes.mean(axis=1, keepdims=True)  # the prior's pull is no cluster's
-    shared, freedom = scale[:, None] * shared, found.freedom(len(ids))
+    shared, freedom = scale[:, None] * terms[0], found.freedom(len(ids))
     return [
-        Estimate(float(values[k]), changes[k], ids, rate=False, shared=shared[k], freedom=float(freedom[k]))
+        Estimate(
+            float(values[k]),
+            changes[k],
+            ids,
+            rate=False,
+            shared=shared[k],
+            freedom=float(freedom[k]),
+            endless=terms[1][k],
+        )
         for k in range(len(values))
     ]
 

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from simfarm.errors import InputError
-from simfarm.statistics.agreement import side_counts, sides
+from simfarm.statistics.agreement import most_disagreement, side_counts, sides
 from simfarm.statistics.estimate import Array, Estimate, ratio_estimate
 from simfarm.statistics.logistic import Codes
 
@@ -48,7 +48,7 @@ def fleiss_kappa(item: Codes, vote: Array, cluster: Codes) -> Estimate:
     shares = counts / m
     p = shares.mean(axis=0) if len(shares) else np.zeros(3)
     seen = 1 - (counts * (counts - 1)).sum(axis=1) / (m * (m - 1))
-    return _coefficient(seen, 1 + p @ p - 2 * shares @ p, cluster, _most(counts)[1])
+    return _coefficient(seen, 1 + p @ p - 2 * shares @ p, cluster, most_disagreement(counts))
 
 
 def gwet_ac1(item: Codes, vote: Array, cluster: Codes) -> Estimate:
@@ -64,7 +64,8 @@ def gwet_ac1(item: Codes, vote: Array, cluster: Codes) -> Estimate:
     shares = np.divide(counts, votes[:, None], out=np.zeros_like(counts), where=votes[:, None] > 0)
     pi = shares[any_vote].mean(axis=0) if any_vote.any() else np.zeros(3)
     spread = 3 if counts[:, 1].any() else 2
-    seen, most = _most(counts)
+    pairs = np.maximum(votes * (votes - 1), 1)
+    seen = 1 - (counts * (counts - 1)).sum(axis=1) / pairs
     # D_e = 1 − Σ π(1 − π)/(K − 1), an item's pull on it −Σ (1 − 2π)(share − π)/(K − 1)
     chance = float(pi @ (1 - pi)) / (spread - 1)
     pull = -((shares - pi) @ (1 - 2 * pi)) / (spread - 1)
@@ -74,7 +75,7 @@ def gwet_ac1(item: Codes, vote: Array, cluster: Codes) -> Estimate:
     if not k:
         parts = np.full(len(parts), np.nan)
     used = any_vote
-    return _coefficient(parts[used] * k, wholes[used] * k, cluster[used], most)
+    return _coefficient(parts[used] * k, wholes[used] * k, cluster[used], most_disagreement(counts))
 
 
 def krippendorff_alpha(item: Codes, vote: Array, cluster: Codes, metric: Metric = "nominal") -> Estimate:
@@ -94,7 +95,7 @@ def krippendorff_alpha(item: Codes, vote: Array, cluster: Codes, metric: Metric 
         seen = (votes**2 - (counts**2).sum(axis=1)) / (votes - 1)
         expected = (size**2 - float(totals @ totals)) / max(size - 1, 1)
         pull = 2 * (counts @ (size - totals)) / max(size - 1, 1) - votes * expected / max(size, 1)
-        return _coefficient(seen, pull, cluster, float(votes.mean() if len(votes) else 1) * _most(counts)[1])
+        return _coefficient(seen, pull, cluster, float(votes.mean() if len(votes) else 1) * most_disagreement(counts))
     kept = ~np.isnan(vote) & several[item]
     return _alpha_of_numbers(item[kept], vote[kept], cluster, metric == "ordinal")
 
@@ -123,20 +124,9 @@ def _alpha_of_numbers(item: Codes, vote: Array, cluster: Codes, ranked: bool) ->
         above = np.cumsum(at[:, ::-1], axis=1)[:, ::-1] - at / 2
         above -= (above @ totals)[:, None] / size
         seen, pull = (x + np.bincount(item, y[level], minlength=n) for x, y in zip((seen, pull), above, strict=True))
-    furthest = float(np.ptp(scale)) ** 2 if size else 1.0
-    most = furthest * float(votes[used].mean() if used.any() else 1)
+    m = float(votes[used].mean()) if used.any() else 2.0
+    most = float(np.ptp(scale)) ** 2 * m**2 / (2 * (m - 1)) if size else 1.0  # half of the votes at either end
     return _coefficient(seen[used], pull[used], cluster[used], most)
-
-
-def _most(counts: Array) -> tuple[Array, float]:
-    """(the share of an item's pairs of votes that disagree, the largest it could be where votes are split evenly)."""
-    votes = counts.sum(axis=1)
-    pairs = np.maximum(votes * (votes - 1), 1)
-    seen = 1 - (counts * (counts - 1)).sum(axis=1) / pairs
-    k = 3 if counts[:, 1].any() else 2
-    m = float(votes[votes > 1].mean()) if (votes > 1).any() else 2.0
-    even = m * (1 - 1 / k) / (m - 1)
-    return np.where(votes > 1, seen, 0.0), min(1.0, even)
 
 
 def _coefficient(seen: Array, expected: Array, cluster: Codes, most: float) -> Estimate:

@@ -20,6 +20,10 @@ from simfarm.statistics.weighted import Weighted
 __all__ = ["Array", "Estimate", "intervals", "mean_behind", "mean_estimate", "ratio_estimate"]
 
 
+_SOME = 1e-9
+"""More than what rounding leaves of terms that cancel."""
+
+
 def _no_terms() -> Array:
     return np.zeros(0)
 
@@ -42,6 +46,9 @@ class Estimate:
     such a value adjusts (the raw rate behind a length-controlled one): what a sample has not seen of it is not seen of
     the value either, so that the value's interval is never narrower than the mean's, moved there, and its p never
     smaller.
+
+    `endless` names what may be infinite (a lead that no verdict limits) by how much of it the value holds; it subtracts
+    as `shared` does. With any of it above 0 the value has no upper limit, with any below 0 no lower one.
     """
 
     value: float
@@ -54,11 +61,17 @@ class Estimate:
     freedom: float = math.nan
     shared_freedom: float = math.nan
     plain: Estimate | None = None
+    endless: Array = field(default_factory=_no_terms)
 
     @property
     def n_clusters(self) -> int:
         """How many independent units stand behind the value."""
         return len(self.influence)
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether the value is a plain mean over the clusters of bounded numbers."""
+        return self.bounds is not None and self.weights is None
 
     @property
     def degrees_of_freedom(self) -> float:
@@ -89,9 +102,14 @@ class Estimate:
         rate.
 
         At zero variance the sandwich of a rate that is no mean knows nothing: Wilson's interval with n = G stands in.
-        (NaN, NaN) below two clusters.
+        A limit that there is not (`endless`) is infinite, of a rate 0 or 1. (NaN, NaN) below two clusters.
         """
         return self._not_within(None if self.plain is None else self.plain.interval(level), self._interval(level))
+
+    @property
+    def has_limits(self) -> tuple[bool, bool]:
+        """Whether there is a lower limit, and an upper one."""
+        return not (self.endless < -_SOME).any(), not (self.endless > _SOME).any()
 
     def _interval(self, level: float) -> tuple[float, float]:
         """The interval by what the value itself knows."""
@@ -100,12 +118,18 @@ class Estimate:
             return math.nan, math.nan
         if self.bounds is not None:
             return self._bounded_interval(level, self.bounds)
+        low, high = self._by_t(level)
+        least, most = (0.0, 1.0) if self.rate else (-math.inf, math.inf)
+        has_low, has_high = self.has_limits
+        return low if has_low else least, high if has_high else most
+
+    def _by_t(self, level: float) -> tuple[float, float]:
         error = self.standard_error
         quantile = float(stdtrit(self.degrees_of_freedom, 0.5 + level / 2))
         if not self.rate:
             return self.value - quantile * error, self.value + quantile * error
         if error < 1e-12 or not 0 < self.value < 1:
-            return _wilson(self.value, n, level)
+            return _wilson(self.value, self.n_clusters, level)
         centre = _logit(self.value)
         half = quantile * error / (self.value * (1 - self.value))
         return _sigmoid(centre - half), _sigmoid(centre + half)
@@ -131,7 +155,7 @@ class Estimate:
 
     def p_value(self, null: float = 0.0) -> float:
         """Two-sided p of value = null: below 1 − level where the interval of a mean leaves `null` out, else a t test,
-        or the p of the mean it adjusts where that is larger. NaN below two clusters."""
+        or the p of the mean it adjusts where that is larger; 1 on a side without a limit. NaN below two clusters."""
         if self.plain is not None and self.plain.n_clusters > 1:
             return max(
                 replace(self, plain=None).p_value(null), self.plain.p_value(null - self.value + self.plain.value)
@@ -143,8 +167,9 @@ class Estimate:
             return Weighted(self.value, self.influence, self.weights, *self.bounds).p_value(null)
         if self.bounds is not None and self.bounds[0] < self.bounds[1]:
             return float(mean_p_values(self._values, null, *self.bounds)[0])
-        if error == 0:
-            return 1.0 if self.value == null else 0.0
+        limited = self.has_limits[0 if null < self.value else 1]
+        if error == 0 or not limited:
+            return 0.0 if limited and self.value != null else 1.0
         return float(2 * stdtr(self.degrees_of_freedom, -abs(self.value - null) / error))
 
     def on(self, clusters: NDArray[np.int64]) -> Estimate:
@@ -176,24 +201,22 @@ class Estimate:
                 n, whole = side.n_clusters, len(clusters)
                 influence[at] += sign * math.sqrt(whole * (whole - 1) / (n * max(1, n - 1))) * side.influence
                 known[k, at] = True
-        shared = np.zeros(max(len(self.shared), len(other.shared)))
-        shared[: len(self.shared)] += self.shared
-        shared[: len(other.shared)] -= other.shared
         bounds, freedom = None, min(self._own_freedom, other._own_freedom)
         if not known.all():
             freedom = _satterthwaite(influence, known, (self, other))
-        elif self.bounds is not None and other.bounds is not None and self.weights is None and other.weights is None:
+        elif self.is_mean and other.is_mean and self.bounds is not None and other.bounds is not None:
             bounds = (self.bounds[0] - other.bounds[1], self.bounds[1] - other.bounds[0])
         return Estimate(
             value=self.value - other.value,
             influence=influence,
             clusters=clusters,
             rate=False,
-            shared=shared,
+            shared=_less(self.shared, other.shared),
             bounds=bounds,
             freedom=freedom,
             shared_freedom=float(np.fmin(self.shared_freedom, other.shared_freedom)),
             plain=None if bounds is not None else _plain_difference(self, other),
+            endless=_less(self.endless, other.endless),
         )
 
 
@@ -232,7 +255,8 @@ def ratio_estimate(
     value, mean = float(parts.sum()) / total, total / len(ids)
     influence, weights = (parts - value * wholes) / mean, wholes / mean
     even = bool(np.ptp(weights) < 1e-12)
-    return Estimate(value, influence, ids, bounds == (0.0, 1.0), bounds=bounds, weights=None if even else weights)
+    rate = bounds[0] >= 0 and bounds[1] <= 1
+    return Estimate(value, influence, ids, rate, bounds=bounds, weights=None if even else weights)
 
 
 def intervals(estimates: Sequence[Estimate], level: float = 0.95) -> list[tuple[float, float]]:
@@ -240,7 +264,7 @@ def intervals(estimates: Sequence[Estimate], level: float = 0.95) -> list[tuple[
     found: dict[int, tuple[float, float]] = {}
     means: dict[tuple[float, float], list[int]] = {}
     for k, e in enumerate(estimates):
-        if e.bounds is not None and e.weights is None and e.bounds[0] < e.bounds[1] and e.n_clusters > 1:
+        if e.is_mean and e.bounds is not None and e.bounds[0] < e.bounds[1] and e.n_clusters > 1:
             means.setdefault(e.bounds, []).append(k)
         elif e.plain is None:
             found[k] = e.interval(level)
@@ -274,7 +298,7 @@ def _satterthwaite(influence: Array, known: NDArray[np.bool_], sides: tuple[Esti
 
 def mean_behind(estimate: Estimate) -> Estimate | None:
     """The plain mean that an estimate is or adjusts, if any."""
-    return estimate if estimate.bounds is not None and estimate.weights is None else estimate.plain
+    return estimate if estimate.is_mean else estimate.plain
 
 
 def _plain_difference(one: Estimate, other: Estimate) -> Estimate | None:
@@ -283,6 +307,14 @@ def _plain_difference(one: Estimate, other: Estimate) -> Estimate | None:
         return None
     shared = np.intersect1d(a.clusters, b.clusters)
     return a.on(shared) - b.on(shared) if len(shared) > 1 else None
+
+
+def _less(one: Array, other: Array) -> Array:
+    """Terms of which the same position means the same source, subtracted; those that are not there are 0."""
+    left = np.zeros(max(len(one), len(other)))
+    left[: len(one)] += one
+    left[: len(other)] -= other
+    return left
 
 
 def _logit(p: float) -> float:

@@ -24,9 +24,9 @@ def flip_corrected(win_rate: Estimate, flip: float, flip_error: float = 0.0) -> 
 
     Of a mean of bounded verdicts the corrected ones are a mean too, between −e/(1 − 2e) and (1 − e)/(1 − 2e): the
     limits are those of the raw rate, taken through the same line. The result is no `rate`, and may fall a little
-    outside [0, 1], which must not be cut before two models are subtracted; with a `flip_error` its interval is the
-    plain one, right because p lies inside [e, 1 − e], away from the ends. Raises `InputError`
-    for e outside [0, 0.5), or a p that no e-noisy annotator can have.
+    outside [0, 1], which must not be cut before two models are subtracted. With a `flip_error` it is no mean of
+    verdicts any more, and its interval that of t on the plain scale, for a p well inside [e, 1 − e]. Raises
+    `InputError` for e outside [0, 0.5), or a p that no e-noisy annotator can have.
     """
     if not 0 <= flip < 0.5:
         raise InputError(f"a flip rate of {flip} leaves nothing to correct; it must be at least 0 and below 0.5")

@@ -243,20 +243,21 @@ def _likely_spread(current: Pass, state: State, prior: float) -> float:
     """
     values, ones, target = _slope_likelihood(current, state)
 
-    def loglik_of(spread: float) -> float:
-        shrink = 1 / (1 + spread**2 * values)
-        precision = float((ones**2 * values * shrink).sum()) + prior**-2
-        moment = float((ones * target * shrink).sum())
-        quadratic = float((target**2 * shrink).sum()) * spread**2 + moment**2 / precision
-        loglik = 0.5 * (quadratic + float(np.log(shrink).sum()) - math.log(precision))
+    def loglik_of(spread: Array) -> Array:
+        shrink = 1 / (1 + spread[:, None] ** 2 * values)
+        precision = shrink @ (ones**2 * values) + prior**-2
+        quadratic = shrink @ target**2 * spread**2 + (shrink @ (ones * target)) ** 2 / precision
+        loglik: Array = 0.5 * (quadratic + np.log(shrink).sum(axis=1) - np.log(precision))
         if prior < math.inf:
-            loglik += math.log(spread) - 0.5 * (spread / _SPREAD_MODE) ** 2
+            loglik += np.log(spread) - 0.5 * (spread / _SPREAD_MODE) ** 2
         return loglik
 
     grid = np.linspace(math.log(_MIN_SPREAD), math.log(_MAX_SPREAD), 60)
-    best = int(np.argmax([loglik_of(math.exp(s)) for s in grid]))
+    best = int(np.argmax(loglik_of(np.exp(grid))))
     ends = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    found = minimize_scalar(lambda s: -loglik_of(math.exp(s)), bounds=ends, method="bounded", options={"xatol": 1e-8})
+    found = minimize_scalar(
+        lambda s: -loglik_of(np.exp([s]))[0], bounds=ends, method="bounded", options={"xatol": 1e-8}
+    )
     return math.exp(float(found.x))
 
 

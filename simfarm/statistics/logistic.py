@@ -23,6 +23,8 @@ __all__ = [
     "cluster_sums",
     "fit_rows",
     "named_parts",
+    "points",
+    "reached",
     "require_connected",
     "unseen",
 ]
@@ -81,13 +83,13 @@ def fit_rows(
     the strengths or from one another; `names` are theirs.
     """
     start = np.zeros(n_models + rows.x.shape[1]) if start is None else start
-    prior = unit
-    if not _separated(rows, n_models):
+    prior, took = unit, points(rows, n_models)
+    if not _separated(took):
         if rows.x.shape[1]:
             _require_identified(_penalised(rows, n_models, np.zeros_like(start), 0.0).information, n_models, names)
         fit = _newton(rows, n_models, start, 0.0)
         if fit is not None:
-            prior = unit - _least_taken(rows, n_models, fit.params) / _UNSEEN
+            prior = unit - _least_taken(rows, took, fit.params) / _UNSEEN
             if prior <= 0:
                 return fit
     fit = _newton(rows, n_models, np.zeros_like(start), prior)
@@ -96,16 +98,21 @@ def fit_rows(
     return fit
 
 
-def _least_taken(rows: Rows, n_models: int, params: Array) -> float:
+def points(rows: Rows, n_models: int) -> Array:
+    """The points (M × M) that each model (row) took from each other one (column)."""
+    square = (n_models, n_models)
+    took: Array = np.bincount(rows.pair, rows.won, n_models**2).astype(np.float64).reshape(square).T
+    took = took + np.bincount(rows.pair, rows.weight - rows.won, n_models**2).reshape(square)
+    np.fill_diagonal(took, 0)
+    return took
+
+
+def _least_taken(rows: Rows, took: Array, params: Array) -> float:
     """The points that the weaker side took, at the cut of the ratings (or of the verdicts, where there are covariates)
     that comes nearest to separation."""
-    cells = n_models**2
-    won = np.bincount(rows.pair, rows.won, minlength=cells).reshape(n_models, n_models)
-    lost = np.bincount(rows.pair, rows.weight - rows.won, minlength=cells).reshape(n_models, n_models)
+    n_models = len(took)
     order = np.argsort(params[:n_models])
-    took = (won.T + lost)[np.ix_(order, order)]
-    np.fill_diagonal(took, 0)
-    below = took.cumsum(axis=0).cumsum(axis=1)
+    below = took[np.ix_(order, order)].cumsum(axis=0).cumsum(axis=1)
     least = float((below[:-1, -1] - np.diagonal(below)[:-1]).min())
     against = 0.0
     for low in range(0, len(rows.pair) if rows.x.shape[1] else 0, _BLOCK):
@@ -175,7 +182,7 @@ def require_connected(pair: Codes, models: tuple[str, ...]) -> None:
     graph[first, second] = graph[second, first] = True
     part, n_parts = np.full(len(models), -1), 0
     while (part < 0).any():
-        part[_reached(graph, int((part < 0).argmax()))] = n_parts
+        part[reached(graph, int((part < 0).argmax()))] = n_parts
         n_parts += 1
     if n_parts > 1:
         raise InputError(
@@ -184,7 +191,7 @@ def require_connected(pair: Codes, models: tuple[str, ...]) -> None:
         )
 
 
-def _reached(graph: NDArray[np.bool_], start: int) -> NDArray[np.bool_]:
+def reached(graph: NDArray[np.bool_], start: int) -> NDArray[np.bool_]:
     """The models that the graph (M × M, from the row's to the column's) leads to from `start`, itself among them."""
     seen: NDArray[np.bool_] = np.arange(len(graph)) == start
     new = seen
@@ -305,18 +312,10 @@ def _strength_differences(params: Array, n_models: int) -> Array:
     return table
 
 
-def _separated(rows: Rows, n_models: int) -> bool:
+def _separated(took: Array) -> bool:
     """Whether some models took every point from the others: the graph of "took something from" is not one circuit."""
-    least = 1e-12 * float(rows.weight.max())
-    if (rows.won > least).all() and (rows.weight - rows.won > least).all():
-        return False
-    cells = n_models**2
-    weight = np.bincount(rows.pair, rows.weight, minlength=cells)
-    won = np.bincount(rows.pair, rows.won, minlength=cells).reshape(n_models, n_models)
-    lost = weight.reshape(n_models, n_models) - won
-    least = 1e-12 * float(weight.max())
-    took_something = np.maximum(won.T, lost) > least
-    return not (_reached(took_something, 0).all() and _reached(took_something.T, 0).all())
+    took_something = took > 1e-12 * float(took.max())
+    return not (reached(took_something, 0).all() and reached(took_something.T, 0).all())
 
 
 def _require_identified(information: Array, n_models: int, names: tuple[str, ...]) -> None:

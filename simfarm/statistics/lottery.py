@@ -19,7 +19,16 @@ from simfarm.statistics.bradley_terry import BradleyTerry, Matches, bradley_terr
 from simfarm.statistics.estimate import Array
 from simfarm.text.words import plural
 
-__all__ = ["CyclicTriads", "Lottery", "cyclic_triads", "lottery", "maximal_lottery", "pair_rates", "regularised_winner"]
+__all__ = [
+    "Cells",
+    "CyclicTriads",
+    "Lottery",
+    "cyclic_triads",
+    "lottery",
+    "maximal_lottery",
+    "pair_rates",
+    "regularised_winner",
+]
 
 _ZERO = 1e-9
 """Below this a weight or a margin is rounding."""
@@ -178,7 +187,7 @@ def lottery(matches: Matches, *, replicates: int = 500, seed: int = 0) -> Lotter
     bootstrap draws exponential weights (Rubin 1981), so that no pair vanishes from a sample. Raises `InputError` where
     a pair never met: a lottery takes no transitivity for granted, so it cannot fill the gap; Bradley-Terry can.
     """
-    cells = _Cells.of(matches)
+    cells = Cells.of(matches)
     n = len(matches.models)
     rates = cells.rates(np.ones((1, cells.n_clusters)))[0]
     missing = np.argwhere(np.isnan(rates) & ~np.eye(n, dtype=bool))
@@ -204,7 +213,7 @@ def lottery(matches: Matches, *, replicates: int = 500, seed: int = 0) -> Lotter
 
 def pair_rates(matches: Matches) -> Array:
     """How often i is preferred to j (M × M): mean over the instructions they met on; NaN where they never met."""
-    cells = _Cells.of(matches)
+    cells = Cells.of(matches)
     return np.asarray(cells.rates(np.ones((1, cells.n_clusters)))[0], dtype=np.float64)
 
 
@@ -218,7 +227,7 @@ def cyclic_triads(
     noise with the covariance that the clusters show (Gaussian weights on their deviations from the pairs' rates).
     Pairs that never met, or that tie exactly, are in no circle. Raises `InputError` where Bradley-Terry does.
     """
-    cells = _Cells.of(matches)
+    cells = Cells.of(matches)
     n = len(matches.models)
     rates = cells.rates(np.ones((1, cells.n_clusters)))[0]
     met = ~np.isnan(rates) & ~np.eye(n, dtype=bool)
@@ -246,7 +255,7 @@ def _circles(rates: Array) -> float:
 
 
 @dataclass(frozen=True)
-class _Cells:
+class Cells:
     """One value for each (cluster, unordered pair) that occurs: mean preference for the pair's lower-numbered model."""
 
     n_models: int
@@ -260,7 +269,7 @@ class _Cells:
         return int(self.met.shape[1])
 
     @classmethod
-    def of(cls, matches: Matches) -> _Cells:
+    def of(cls, matches: Matches) -> Cells:
         n = len(matches.models)
         keep = matches.model_1 != matches.model_2
         if matches.weight is not None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -287,8 +288,15 @@ def _products(panel: Panel, rows: slice, lines: Array, of_spread: Array) -> Arra
     return np.asarray(total.reshape(size + 1, size + 1)[:size, :size], dtype=np.float64)
 
 
+@cache
+def _nodes(n: int) -> tuple[Array, Array]:
+    """n nodes and their weights for a standard normal, which sum to 1."""
+    nodes, weights = roots_hermitenorm(n)
+    return nodes, weights / weights.sum()
+
+
 def _blocks(panel: Panel, state: State, near: Array | None) -> Iterator[_Block]:
-    nodes = roots_hermitenorm(_NODES_SMALL if panel.n_models < _TINY else _NODES)
+    nodes = _nodes(_NODES_SMALL if panel.n_models < _TINY else _NODES)
     theta, slope = np.append(state.theta, 0.0), np.append(state.slope, 0.0)
     width = panel.model.shape[1] if panel.sparse else panel.n_models
     step = max(1, _BLOCK // (len(nodes[0]) * (2 * width + 2)))
@@ -322,7 +330,7 @@ def _quadrature(
     mu, loss = _chances(fixed[:, None, :] + gamma[:, :, None], weight[:, None, :])
     joint = won[:, None] * gamma + (y * fixed).sum(axis=1)[:, None] - loss
     joint += -0.5 * (gamma / spread) ** 2 - math.log(spread) + 0.5 * nodes**2
-    joint += np.log(width)[:, None] + np.log(node_weights / node_weights.sum())
+    joint += np.log(width)[:, None] + np.log(node_weights)
     top = joint.max(axis=1)
     posterior = np.exp(joint - top[:, None])
     total = posterior.sum(axis=1)

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit
 
 from simfarm.errors import InputError
@@ -27,6 +28,7 @@ __all__ = [
     "StyleDifferences",
     "controlled_bradley_terry",
     "controlled_win_rates",
+    "frequent",
     "style_differences",
 ]
 
@@ -183,16 +185,28 @@ def _as_rate(gap: Estimate) -> Estimate:
     """An Elo difference as the chance of winning, with its errors (delta method)."""
     rate = float(expit(gap.value / ELO_SCALE))
     slope = rate * (1 - rate) / ELO_SCALE
-    return Estimate(rate, slope * gap.influence, gap.clusters, shared=slope * gap.shared, freedom=gap.freedom)
+    return Estimate(
+        rate,
+        slope * gap.influence,
+        gap.clusters,
+        shared=slope * gap.shared,
+        freedom=gap.freedom,
+        endless=gap.endless,
+    )
+
+
+def frequent(x: Array, weight: Array, cluster: Codes) -> NDArray[np.bool_]:
+    """Which columns of x (n × K) instructions enough carry: (Σ t)² / Σ t², t an instruction's Σ weight · x²."""
+    _, code = np.unique(cluster, return_inverse=True)
+    carried = np.stack([np.bincount(code, weight * column**2) for column in x.T])
+    squares = (carried**2).sum(axis=1)
+    kept: NDArray[np.bool_] = (carried.sum(axis=1) ** 2 >= _FEWEST * squares) & (squares > 0)
+    return kept
 
 
 def _frequent(style: StyleDifferences, weight: Array, cluster: Codes) -> StyleDifferences:
-    """The features that are carried by instructions enough: (Σ t)² / Σ t², t an instruction's Σ weight · x²."""
-    _, code = np.unique(cluster, return_inverse=True)
-    carried = np.stack([np.bincount(code, weight * column**2) for column in style.x.T])
-    squares = (carried**2).sum(axis=1)
-    kept = carried.sum(axis=1) ** 2 >= _FEWEST * squares
-    kept &= squares > 0
+    """The features that instructions enough carry."""
+    kept = frequent(style.x, weight, cluster)
     if kept.all():
         return style
     names = tuple(name for name, keep in zip(style.names, kept, strict=True) if keep)

@@ -2,13 +2,12 @@
 
 Two orders and several repeats of one question are not independent evidence, so they are averaged before anything is
 counted. A question that was to be asked in both orders and lost one of them has no answer at all: what is left is
-exactly the position bias that asking twice was meant to remove. Whether it was to be is told by the majority: one
-comparison that somebody asked the other way too does not make halves of two hundred others.
+exactly the position bias that asking twice was meant to remove. Whether it was to be, the file says, or else the
+majority: one comparison that somebody asked the other way too does not make halves of two hundred others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +16,10 @@ from numpy.typing import NDArray
 from simfarm.statistics.estimate import Array
 from simfarm.statistics.logistic import Codes
 
-__all__ = ["Orders", "asks_both", "order_counts", "swap_means"]
+__all__ = ["Orders", "asked_orders", "asks_both", "swap_means"]
+
+TELLING = 10
+"""Comparisons of one pair of models below which the majority of them all tells more than their own."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,19 @@ class Orders:
 
     Of the questions answered in both orders, `reversals` is the share whose two verdicts name different winners and
     `tie_changes` the share where one is a tie and the other is not: to waver at a tie is not to contradict oneself.
-    None where no question was answered in both. `half_asked` counts comparisons asked in one order only where most
-    were asked in both; they have no verdict.
+    None where no question was answered in both. `half_asked` counts comparisons asked in one order only that were to be
+    asked in both; they have no verdict. Those that count were asked in one order (`once_asked`) or in both
+    (`twice_asked`); where there are both kinds, `once_by` names the models of the former. `halves_kept` are those that
+    were to be asked in both of a file that has one order alone, and count.
     """
 
     reversals: float | None = None
     tie_changes: float | None = None
     half_asked: int = 0
+    once_asked: int = 0
+    twice_asked: int = 0
+    once_by: tuple[str, ...] = ()
+    halves_kept: int = 0
 
 
 def swap_means(
@@ -42,45 +50,54 @@ def swap_means(
     asked: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     n: int,
     *,
-    both_wanted: bool | None = None,
+    both_wanted: NDArray[np.bool_] | None = None,
 ) -> tuple[Array, Orders]:
     """(p of each of `n` comparisons, NaN without a verdict; what the orders did), from one judge's calls.
 
     Each call has `p` (NaN without a verdict) and the number of its `question`, which is one repeat of a comparison;
     `asked` says which calls showed output_1 first, and which output_2 (a tie without a call neither). `comparison` has
     one number for each question. A question's p is the mean of its two orders where it was asked in both; asked in one,
-    it has none where both are wanted (by default where `asks_both` of these calls), and else what that order says. A
-    comparison's is the mean of its questions that have one.
+    it has none where `both_wanted` of its comparison (by default of all, where `asks_both` of these calls), and else
+    what that order says. A comparison's is the mean of its questions that have one.
     """
     either, both = _called(question, len(comparison), asked)
+    orders = asked_orders(question, comparison, asked, n)
     if both_wanted is None:
-        both_wanted = asks_both([_asked(comparison, either, both)])
-    values, orders = _group_means(question, p, len(comparison)), Orders()
-    if both.any():
+        both_wanted = np.repeat(asks_both(*([int((orders >= k).sum())] for k in (1, 2))), n)
+    values, reversals, tie_changes = _group_means(question, p, len(comparison)), None, None
+    whole = np.where(both_wanted[comparison], either, both)
+    if whole.any():
         first, second = (_group_means(question[rows], p[rows], len(comparison)) for rows in asked)
-        values = np.where(either if both_wanted else both, (first + second) / 2, values)
+        values = np.where(whole, (first + second) / 2, values)
         sides = np.sign(np.column_stack([first, second])[~np.isnan(first + second)] - 0.5)
-        half_asked = len(np.setdiff1d(comparison[either], comparison[both])) if both_wanted else 0
-        orders = Orders(half_asked=half_asked)
         if len(sides):
-            reversed_, changed = sides.prod(axis=1) < 0, (sides == 0).sum(axis=1) == 1
-            orders = Orders(float(reversed_.mean()), float(changed.mean()), half_asked)
+            reversals = float((sides.prod(axis=1) < 0).mean())
+            tie_changes = float(((sides == 0).sum(axis=1) == 1).mean())
+    once = orders == 1
+    half, alone, twice = (int(kind.sum()) for kind in (once & both_wanted, once & ~both_wanted, orders == 2))
+    told = Orders(reversals, tie_changes, half_asked=half, once_asked=alone, twice_asked=twice)
     complete = ~np.isnan(values)
-    return _group_means(comparison[complete], values[complete], n), orders
+    return _group_means(comparison[complete], values[complete], n), told
 
 
-def order_counts(
-    question: Codes, comparison: Codes, asked: tuple[NDArray[np.bool_], NDArray[np.bool_]]
-) -> tuple[int, int]:
-    """(comparisons that were asked, those asked in both orders) among calls as `swap_means` takes them."""
-    return _asked(comparison, *_called(question, len(comparison), asked))
+def asked_orders(
+    question: Codes, comparison: Codes, asked: tuple[NDArray[np.bool_], NDArray[np.bool_]], n: int
+) -> Codes:
+    """In how many orders (0, 1 or 2) each of `n` comparisons was asked within one question, of calls as `swap_means`
+    takes them."""
+    orders = np.zeros(n, dtype=np.int64)
+    for called in _called(question, len(comparison), asked):
+        orders += np.bincount(comparison[called], minlength=n) > 0
+    return orders
 
 
-def asks_both(counts: Iterable[tuple[int, int]]) -> bool:
-    """Whether both orders were to be asked: at least half of the comparisons that were asked were asked in both.
-    `counts` are those of `order_counts`, of all parts that one judge's calls lie in."""
-    parts = list(counts)
-    return 2 * sum(both for _, both in parts) >= max(1, sum(asked for asked, _ in parts))
+def asks_both(asked: Codes | list[int], both: Codes | list[int]) -> NDArray[np.bool_]:
+    """Whether the comparisons of each pair of models were to be asked in both orders: where at least half of those that
+    were `asked` were asked in `both`. Of fewer than `TELLING` the majority of all pairs decides, which is one judge's.
+    """
+    each, twice = np.asarray(asked, dtype=np.int64), np.asarray(both, dtype=np.int64)
+    of_all = 2 * twice.sum() >= max(1, each.sum())
+    return np.where(each >= TELLING, 2 * twice >= each, of_all)
 
 
 def _called(
@@ -89,10 +106,6 @@ def _called(
     """Which of `n` questions were asked in either order, and which in both."""
     called = [np.bincount(question[rows], minlength=n) > 0 for rows in asked]
     return called[0] | called[1], called[0] & called[1]
-
-
-def _asked(comparison: Codes, either: NDArray[np.bool_], both: NDArray[np.bool_]) -> tuple[int, int]:
-    return len(np.unique(comparison[either])), len(np.unique(comparison[both]))
 
 
 def _group_means(group: Codes, values: Array, n: int) -> Array:

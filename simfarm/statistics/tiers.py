@@ -18,6 +18,7 @@ from scipy.special import ndtri, stdtr, stdtrit
 from simfarm.errors import InputError
 from simfarm.statistics.bounded import mean_p_values
 from simfarm.statistics.estimate import Array, Estimate, mean_behind
+from simfarm.statistics.levels import levels
 from simfarm.text.words import plural
 
 __all__ = ["Power", "Tiers", "power", "shared_clusters", "tiers"]
@@ -27,7 +28,7 @@ Codes = NDArray[np.int64]
 _REPLICATES_AT_ONCE = 64
 _PAIRS_AT_ONCE = 1 << 11
 """A block of both is a megabyte: it stays in the processor's cache."""
-_VERDICTS_AT_ONCE = 1 << 20
+_VERDICTS_AT_ONCE = 1 << 17
 _NOTHING = 1e-12
 """What rounding makes of a standard error of 0."""
 
@@ -56,14 +57,14 @@ def tiers(estimates: Sequence[Estimate], *, level: float = 0.95, replicates: int
     """Tiers of M estimates of one kind (higher is better) with family-wise error at most 1 − `level`.
 
     Each pair first has the p that `compare` prints for it: of the paired difference on the clusters both have where
-    the estimates are plain means (`mean_p_values`), else of the t test of `a - b`. What two models share least is so
-    little that its p is 1: fewer than two clusters. The p of all pairs, as normal quantiles, are then held against the
-    largest of as many normals that vary together as the differences do (Gaussian weights on the influences;
-    Chernozhukov, Chetverikov, Kato 2013: a normal with the influences' covariance, so that M numbers a replicate are
-    enough). A |t| would not do in place of the p: each pair has a standard error of its own, and the largest picks
-    those that came out small. Pairs are rejected step-down (Romano and Wolf 2005), which loses no error control and
-    finds more. Raises `InputError` for fewer than two estimates, a missing value, or an estimate over fewer than two
-    clusters.
+    the estimates are plain means (`mean_p_values`), else of the t test of `a - b`, or of the means that the two adjust
+    where that is larger. Fewer than two clusters in common are so little that the p is 1. The p of all pairs, as
+    normal quantiles, are then held against the largest of as many normals that vary together as the differences do
+    (Gaussian weights on the influences; Chernozhukov, Chetverikov, Kato 2013: a normal with the influences' covariance,
+    so that M numbers a replicate are enough). A |t| would not do in place of the p: each pair has a standard error of
+    its own, and the largest picks those that came out small. Pairs are rejected step-down (Romano and Wolf 2005), which
+    loses no error control and finds more. Raises `InputError` for fewer than two estimates, a missing value, or an
+    estimate over fewer than two clusters.
     """
     _require_usable(estimates)
     if not 0 < level < 1:
@@ -79,7 +80,7 @@ def tiers(estimates: Sequence[Estimate], *, level: float = 0.95, replicates: int
     ahead = pairs.difference > 0
     for worse, best, these in ((pairs.second, pairs.first, ahead), (pairs.first, pairs.second, ~ahead)):
         better[worse[shown & these], best[shown & these]] = True
-    return Tiers(*_levels(better), p_values)
+    return Tiers(*levels(better), p_values)
 
 
 def shared_clusters(estimates: Sequence[Estimate]) -> Codes:
@@ -109,7 +110,7 @@ def _pairs(estimates: Sequence[Estimate], root: Array) -> _Pairs:
     behind = [mean_behind(e) for e in estimates]
     ends = np.array([(math.nan, math.nan) if e is None or e.bounds is None else e.bounds for e in behind])
     bounds = np.stack([ends[first, 0] - ends[second, 1], ends[first, 1] - ends[second, 0]], axis=1)
-    plain = np.array([e.bounds is not None for e in estimates])
+    plain = np.array([e.is_mean for e in estimates])
     means = plain[first] & plain[second]
     difference, p, common = np.empty(len(first)), np.empty(len(first)), np.ones(len(first))
     difference[means], p[means] = _mean_pairs(_values(estimates), first[means], second[means], bounds[means])
@@ -148,7 +149,8 @@ def _mean_pairs(
         for start in range(0, len(alike), step):
             part = alike[start : start + step]
             gaps = values[first[part]] - values[second[part]]
-            difference[part] = np.nanmean(gaps, axis=1)
+            sums = gaps.sum(axis=1)
+            difference[part] = np.nanmean(gaps, axis=1) if np.isnan(sums).any() else sums / gaps.shape[1]
             if low < high:
                 null = 0.0 if moved is None else difference[part] - moved[part]
                 p[part] = mean_p_values(gaps, null, low, high)
@@ -158,7 +160,7 @@ def _mean_pairs(
 def _t_pairs(
     estimates: Sequence[Estimate], counts: Codes, root: Array, first: Codes, second: Codes
 ) -> tuple[Array, Array]:
-    """(difference, p) of pairs by the t test of `a - b`; where its error is nought, the sign test of its clusters."""
+    """(difference, p) of pairs by the t test of `a - b`; of n clusters without any error 2 · ½ⁿ, as if all were won."""
     value = np.array([e.value for e in estimates])
     difference = value[first] - value[second]
     size = np.diag(counts)
@@ -175,7 +177,11 @@ def _t_pairs(
         )
     flat = error <= _NOTHING
     p = 2 * stdtr(freedom, -np.abs(difference) / np.where(flat, 1.0, error))
-    return difference, np.where(flat, np.where(np.abs(difference) > _NOTHING, 2.0 * 0.5**n, 1.0), p)
+    p = np.where(flat, np.where(np.abs(difference) > _NOTHING, 2.0 * 0.5**n, 1.0), p)
+    if any(len(e.endless) for e in estimates):
+        limits = [(estimates[a] - estimates[b]).has_limits for a, b in zip(first, second, strict=True)]
+        p[~np.where(difference > 0, *np.array(limits, dtype=bool).reshape(-1, 2).T)] = 1.0
+    return difference, p
 
 
 def _adjusted(pairs: _Pairs, root: Array, replicates: int, seed: int) -> Array:
@@ -253,7 +259,7 @@ def power(estimates: Sequence[Estimate], points: float = 0.02, *, level: float =
     middle = by_error[(len(by_error) - 1) // 2]
     one, other = estimates[int(first[middle])], estimates[int(second[middle])]
     shared = np.intersect1d(one.clusters, other.clusters)
-    means = one.bounds is not None and other.bounds is not None and len(shared) > 1
+    means = one.is_mean and other.is_mean and len(shared) > 1
     pair = one.on(shared) - other.on(shared) if means else one - other
     plan = _Plan.of(pair, level, chance)
     have, gap = pair.n_clusters, 1.0
@@ -329,21 +335,3 @@ def _covariance_root(estimates: Sequence[Estimate]) -> Array:
         terms[row, np.searchsorted(clusters, e.clusters)] = e.influence / math.sqrt(e.n_clusters * (e.n_clusters - 1))
         terms[row, len(clusters) : len(clusters) + len(e.shared)] = e.shared
     return np.asarray(np.linalg.qr(terms.T, mode="r"), dtype=np.float64).T
-
-
-def _levels(better: NDArray[np.bool_]) -> tuple[Codes, Codes]:
-    """(1 + the longest chain of models shown to be better, one above the other; the ranks that leaves, M × 2), where
-    `better[m, k]` says that k is shown to be better than m."""
-    above = better.copy()
-    for _ in range(max(1, math.ceil(math.log2(len(above))))):
-        wider = above | (above.astype(np.float32) @ above.astype(np.float32) > 0)
-        if (wider == above).all():
-            break
-        above = wider
-    above &= ~above.T
-    n_above = above.sum(axis=1)
-    tier = np.ones(len(above), dtype=np.int64)
-    for m in np.argsort(n_above, kind="stable"):
-        if n_above[m]:
-            tier[m] = 1 + tier[above[m]].max()
-    return tier, np.stack([1 + n_above, len(above) - above.sum(axis=0)], axis=1)

@@ -20,7 +20,7 @@ from scipy.special import stdtr, stdtrit
 
 from simfarm.statistics.bounded import Array
 
-__all__ = ["Weighted"]
+__all__ = ["Weighted", "tail_root"]
 
 _UNSEEN = 0.5
 """The weight of the far end, in verdicts, as in `bounded`."""
@@ -77,44 +77,46 @@ class Weighted:
 
     def _root(self, t: float) -> float:
         """r* ≤ 0, whose normal tail is the chance that the ratio is below `t` ≤ value."""
-        d, count = self._distinct(t)
-        if d.min() >= 0:
-            return -np.inf
-        if (count * d).sum() <= 0:
-            return 0.0
-        tilt = self._tilt(d, count)
-        spread = 1 - tilt * d
-        loss = float((count * np.log(spread)).sum())
-        r = -np.sqrt(2 * max(loss, 0.0))
-        if r > -1e-5:
-            return 0.0
-        q = tilt * np.sqrt(float((count * (d / spread) ** 2).sum()))
-        return min(0.0, float(r + np.log(q / r) / r))
-
-    @staticmethod
-    def _tilt(d: Array, count: Array) -> float:
-        """The λ < 0 under whose weights count/(1 − λd) the mean of `d` is 0: by Newton's steps, halved at the ends."""
-        end = 1 / float(d.min())
-        near, far = 0.0, end
-        tilt = max(-float((count * d).sum()) / float((count * d * d).sum()), end / 2)
-        for _ in range(_STEPS):
-            pull = d / (1 - tilt * d)
-            gap, slope = float((count * pull).sum()), float((count * pull * pull).sum())
-            near, far = (tilt, far) if gap > 0 else (near, tilt)
-            room = 1 - tilt / end  # times which the gap has no pole, and is nearly straight
-            before, tilt = tilt, tilt - gap * room / (slope * room - gap / end)
-            if not far < tilt < near:
-                tilt = (near + far) / 2
-            if abs(tilt - before) <= 1e-9 * abs(tilt):
-                break
-        return tilt
+        kinds, count = self._kinds
+        return tail_root(kinds.real + (self.value - t) * kinds.imag, count, self.low - t)
 
     @cached_property
-    def _kinds(self) -> tuple[NDArray[np.complex128], NDArray[np.int64]]:
+    def _kinds(self) -> tuple[NDArray[np.complex128], Array]:
         """The distinct clusters, influence + i·weight, and how many of each: hard verdicts have a handful."""
-        return np.unique(self.influence + 1j * self.weights, return_counts=True)
+        kinds, count = np.unique(self.influence + 1j * self.weights, return_counts=True)
+        return kinds, count.astype(np.float64)
 
-    def _distinct(self, t: float) -> tuple[Array, Array]:
-        """part − t·whole of every kind of cluster, the unseen one last, and how many there are of each."""
-        kinds, count = self._kinds
-        return np.append(kinds.real + (self.value - t) * kinds.imag, self.low - t), np.append(count, _UNSEEN)
+
+def tail_root(pulls: Array, count: Array, unseen: float) -> float:
+    """r* ≤ 0, whose normal tail is the chance that Σ gᵢ·pullᵢ < 0, where `count` clusters have each of `pulls` (K,) and
+    half a verdict has the pull `unseen`; 0 where the sum of all is not above 0, −∞ where no pull is below 0."""
+    d, count = np.append(pulls, unseen), np.append(count, _UNSEEN)
+    if d.min() >= 0:
+        return -np.inf
+    if (count * d).sum() <= 0:
+        return 0.0
+    tilt = _tilt(d, count)
+    spread = 1 - tilt * d
+    r = -np.sqrt(2 * max(float((count * np.log(spread)).sum()), 0.0))
+    if r > -1e-5:
+        return 0.0
+    q = tilt * np.sqrt(float((count * (d / spread) ** 2).sum()))
+    return min(0.0, float(r + np.log(q / r) / r))
+
+
+def _tilt(d: Array, count: Array) -> float:
+    """The λ < 0 under whose weights count/(1 − λd) the mean of `d` is 0: by Newton's steps, halved at the ends."""
+    end = 1 / float(d.min())
+    near, far = 0.0, end
+    tilt = max(-float((count * d).sum()) / float((count * d * d).sum()), end / 2)
+    for _ in range(_STEPS):
+        pull = d / (1 - tilt * d)
+        gap, slope = float((count * pull).sum()), float((count * pull * pull).sum())
+        near, far = (tilt, far) if gap > 0 else (near, tilt)
+        room = 1 - tilt / end  # times which the gap has no pole, and is nearly straight
+        before, tilt = tilt, tilt - gap * room / (slope * room - gap / end)
+        if not far < tilt < near:
+            tilt = (near + far) / 2
+        if abs(tilt - before) <= 1e-9 * abs(tilt):
+            break
+    return tilt

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from simfarm.errors import InputError
 
-__all__ = ["FEATURES", "GROUPS", "ORDER", "SHOWN_FIRST", "control_names", "counts", "covariate_names"]
+__all__ = ["FEATURES", "GROUPS", "ORDER", "SHOWN_FIRST", "control_names", "counts", "covariate_names", "prose"]
 
 FEATURES = ("length", "headers", "lists", "bold", "code")
 GROUPS = {"markdown": ("headers", "lists", "bold", "code"), "style": FEATURES}
@@ -57,12 +57,10 @@ def counts(text: str, names: Sequence[str] = FEATURES) -> list[int]:
     What stands inside a code block is code: its `# comment` is no header and its `- x` no list item. A fence that is
     never closed (an answer cut off) is one block to the end.
     """
-    fences = 0
+    outside, fences = _FENCE.subn("\n", text)
+    return [len(text) if n == "length" else fences if n == "code" else len(_MARKS[n].findall(outside)) for n in names]
 
-    def count_fence(_: re.Match[str]) -> str:
-        nonlocal fences
-        fences += 1
-        return "\n"
 
-    prose = _FENCE.sub(count_fence, text)
-    return [len(text) if n == "length" else fences if n == "code" else len(_MARKS[n].findall(prose)) for n in names]
+def prose(text: str) -> str:
+    """A text without its code blocks."""
+    return _FENCE.sub("\n", text)

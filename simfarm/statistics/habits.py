@@ -1,0 +1,131 @@
+"""What a judge prefers whatever is better: the output it saw first, the longer one, the one with a list.
+
+A habit is a share of preferences and means nothing alone: people prefer longer answers too, and rightly where they say
+more. So each is given beside people's own share, and length also within what people said (`longer_given`). A tie is
+half a preference for either. Arguments are those of `simfarm.statistics.agreement`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simfarm.errors import InputError
+from simfarm.statistics.agreement import sides, vote_mean
+from simfarm.statistics.estimate import Array, Estimate, ratio_estimate
+from simfarm.statistics.logistic import Codes
+
+__all__ = [
+    "NOTABLE_LENGTH",
+    "LongerGiven",
+    "Swaps",
+    "first_shown",
+    "longer",
+    "longer_given",
+    "preference_for",
+    "swaps",
+]
+
+NOTABLE_LENGTH = 30
+"""Characters that two lengths must differ by, and more, for one output to be the longer: AlpacaEval's."""
+
+
+@dataclass(frozen=True)
+class LongerGiven:
+    """How often a judge prefers the longer output where people prefer the longer, and where they prefer the shorter.
+
+    `bias` is the first plus the second minus 1: 0 for a judge that errs as often towards either, 1 for `longest`. It is
+    what equal opportunity means for length (Saito et al. 2023, Verbosity bias in preference labeling by large language
+    models): being right as often where the shorter is better.
+    """
+
+    longer: Estimate
+    shorter: Estimate
+    bias: Estimate
+
+
+@dataclass(frozen=True)
+class Swaps:
+    """What the two orders of one comparison did: `same` side both times, `reversed` to the other side, or `tie` in one
+    only; shares of the comparisons that have a verdict in both orders, which sum to 1."""
+
+    same: Estimate
+    reversed: Estimate
+    tie: Estimate
+
+
+def longer(length_1: Array, length_2: Array) -> Codes:
+    """Which output (n,) is notably longer: 1 for output_2, −1 for output_1, 0 for neither."""
+    difference = length_2 - length_1
+    return np.where(np.abs(difference) > NOTABLE_LENGTH, np.sign(difference), 0).astype(np.int64)
+
+
+def preference_for(item: Codes, vote: Array, which: Codes, cluster: Codes, *, ties: bool = True) -> Estimate:
+    """How often votes prefer the output that has something the other has not: P(longer), P(list), P(bold).
+
+    `which` has 1 for an item where output_2 alone has it, −1 for output_1, 0 where neither or both have: these do not
+    count. A vote weighs one. Without `ties` it is the share of the votes that took a side. AlpacaEval's shares take
+    one vote an item, and a tie for output_2.
+    """
+    has = which[item]
+    return _share(item, np.where(has > 0, vote, 1 - vote), has != 0, cluster, ties)
+
+
+def first_shown(item: Codes, vote: Array, swapped: Array, cluster: Codes, *, ties: bool = True) -> Estimate:
+    """P(first): how often the output that was shown first is preferred, over calls of known order.
+
+    `swapped` (n,) is 1 where output_2 was shown first, 0 where output_1, NaN where unknown. Half means no habit only
+    where each comparison was shown in both orders, or in one drawn by lot. Without `ties` it is the share of the calls
+    that took a side.
+    """
+    return _share(item, np.where(swapped > 0.5, vote, 1 - vote), ~np.isnan(swapped), cluster, ties)
+
+
+def _share(item: Codes, preferred: Array, counts: NDArray[np.bool_], cluster: Codes, ties: bool) -> Estimate:
+    """The mean of `preferred` over votes that count; of its sides alone without `ties`."""
+    if not ties:
+        counts = counts & (sides(preferred) != 1)
+        preferred = np.where(np.isnan(preferred), np.nan, (preferred > 0.5).astype(np.float64))
+    return vote_mean(np.where(counts, preferred, np.nan), item, cluster, by="vote")
+
+
+def swaps(as_given: Array, swapped: Array, cluster: Codes) -> Swaps:
+    """How two verdicts on each item (n,), of output_1 shown first and of output_2 shown first, go together.
+
+    Both are preferences for output_2, NaN where there is none. A reversal contradicts itself; between a tie and a side
+    it only wavers, and judges that allow ties do that far more often.
+    """
+    one, two = sides(as_given), sides(swapped)
+    both = (one >= 0) & (two >= 0)
+    kinds = (one == two, np.abs(one - two) == 2, np.abs(one - two) == 1)
+    ones = np.ones(len(cluster))
+    found = [ratio_estimate(np.where(both, kind, np.nan), ones, cluster) for kind in kinds]
+    return Swaps(*found)
+
+
+def longer_given(judged: Array, item: Codes, vote: Array, which: Codes, cluster: Codes) -> LongerGiven:
+    """A judge's preference for the longer output by what each person's vote preferred; `which` is that of `longer`.
+
+    A vote weighs one; ties of people and items without a longer output do not count, a judge's tie counts a half.
+    """
+    if len(judged) != len(cluster):
+        raise InputError(f"there are {len(judged)} verdicts for {len(cluster)} items; give one each, or NaN")
+    has, said = which[item], judged[item]
+    toward = np.where(has > 0, said, 1 - said)
+    people = np.where(has > 0, vote, 1 - vote)
+    known = (has != 0) & ~np.isnan(said) & (sides(vote) != 1) & (sides(vote) >= 0)
+    one, other = (
+        vote_mean(np.where(known & chosen, toward, np.nan), item, cluster, by="vote")
+        for chosen in (people > 0.5, people < 0.5)
+    )
+    total = one - _turned(other)
+    return LongerGiven(one, other, total)
+
+
+def _turned(share: Estimate) -> Estimate:
+    """One minus a share."""
+    return Estimate(
+        1 - share.value, -share.influence, share.clusters, share.rate, bounds=share.bounds, weights=share.weights
+    )

@@ -1,0 +1,451 @@
+"""What people and judges reward: properties of texts, their weights, topics, and slices that a judge fails on."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+from scipy.stats import false_discovery_control
+
+import simfarm
+from simfarm.agreement.topics import topics
+from simfarm.cli import main
+from simfarm.data.frames import frame_verdicts
+from simfarm.data.inspection import Inspection
+from simfarm.errors import InputError
+from simfarm.statistics.discoveries import false_discovery_rates, lower_groups
+from simfarm.statistics.rewards import independent, property_weights
+from simfarm.text.properties import PROPERTIES, copied, lexicon, measures, property_names
+
+# --- properties of texts
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("hedges", "Perhaps it’s worth noting that it may rain; i think so.", 4),
+        ("hedges", "In May the mayor was Maya.", 1),  # the month too: the list is of words, not of meanings
+        ("hedges", "It is so.", 0),
+        ("hedges", "```\nmaybe = 1\n```\nDone.", 0),
+        ("numbers", "3 of 1,000 at 12:30 cost $4.50 in 2024; B2 and x86 are names", 5),
+        ("numbers", "none", 0),
+        ("refusals", "I’m sorry, but I cannot\nassist with that. As an AI, I must decline.", 1),
+        ("refusals", "Sure, here it is.", 0),
+        ("sentiment", "A good and helpful answer.", 2 / 3),
+        ("sentiment", "This is not good.", -0.5),
+        ("sentiment", "A terrible, wrong and useless answer.", -3 / 4),
+        ("sentiment", "The table has four legs.", 0),
+        ("lists", "- one\n- two", 2),
+        ("length", "four", 4),
+    ],
+)
+def test_measures(name: str, text: str, value: float) -> None:
+    assert measures(text, (name,)) == [pytest.approx(value)]
+
+
+def test_measures_keep_the_order_of_their_names() -> None:
+    text = "Maybe 7.\n\n- a\n- b"
+    assert measures(text, ("numbers", "lists", "hedges")) == [1, 2, 1]
+
+
+def test_copied_is_a_share_of_runs() -> None:
+    asked = "Write a poem about the sea and the sky"
+    assert copied("write a poem about the sea and the sky", asked) == 1
+    assert copied("Write a poem about a cat", asked) == pytest.approx(1 / 3)
+    assert copied("the sea", asked) == 0
+    assert copied("", asked) == 0
+
+
+def test_lexicon_says_nothing_twice() -> None:
+    words = lexicon()
+    assert not words.good & words.bad
+    assert all(word == word.lower() for group in (words.good, words.bad, words.common) for word in group)
+
+
+def test_property_names() -> None:
+    assert property_names("speed,Bold,order,length") == ("length", "bold", "order", "speed")
+    assert property_names("all,generators") == (*PROPERTIES, "generators")
+    assert property_names("markdown") == ("headers", "lists", "bold", "code")
+    with pytest.raises(InputError, match="empty name"):
+        property_names("length,,bold")
+
+
+def test_properties_are_read_with_the_texts() -> None:
+    asked = "Name the four largest cities of France"
+    rows = pd.DataFrame(
+        {
+            "instruction": [asked, "Other"],
+            "output_1": [asked, "Perhaps 1"],
+            "output_2": ["Paris, Lyon", None],
+            "annotator": "j",
+            "preference": [1, 2],
+        }
+    )
+    table = frame_verdicts(rows, "rows", Inspection(features=PROPERTIES, instructions=True)).table
+    assert table["style_copying_1"].tolist() == [1, 0]
+    assert table["style_copying_2"].tolist()[0] == 0
+    assert np.isnan(table["style_copying_2"].tolist()[1])
+    assert table["style_hedges_1"].tolist() == [0, 1]
+    assert table["instruction_start"].tolist() == [asked, "Other"]
+    plain = frame_verdicts(rows.assign(instruction="x" * 90), "rows").table
+    assert plain["instruction_start"].str.len().max() == 40
+    assert "style_copying_1" not in plain
+
+
+# --- weights
+
+
+def test_one_sign_is_the_closed_form() -> None:
+    # with x = ±1 Jeffreys' prior is half a verdict for either side
+    p = np.array([1.0] * 9 + [0.0])
+    sign = np.array([1.0, -1.0] * 5)
+    (weight,) = property_weights(sign[:, None], np.where(sign > 0, p, 1 - p), np.ones(10), np.arange(10))
+    assert weight.value == pytest.approx(np.log(9.5 / 1.5), abs=1e-5)
+
+
+def test_separated_verdicts_have_a_finite_weight_and_a_wide_interval() -> None:
+    x = np.linspace(-1, 1, 20)
+    (weight,) = property_weights(x[:, None], (x > 0) * 1.0, np.ones(20), np.arange(20))
+    low, high = weight.interval()
+    assert 2 < weight.value < 20
+    assert low < weight.value < high
+
+
+def _planted(random: np.random.Generator, n: int, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(x, votes of four people on each, who lean alike)."""
+    x = random.standard_normal((n, len(weights)))
+    x[:, -1] *= random.random(n) < 0.15
+    from scipy.special import ndtr
+
+    noise = np.sqrt(0.4) * random.standard_normal((n, 1)) + np.sqrt(0.6) * random.standard_normal((n, 4))
+    return x, (ndtr(noise) < expit(x @ weights)[:, None]) * 1.0
+
+
+def _fitted(x: np.ndarray, votes: np.ndarray):
+    item = np.repeat(np.arange(len(x)), votes.shape[1])
+    return property_weights(x[item], votes.ravel(), np.full(len(item), 1 / votes.shape[1]), item)
+
+
+def test_weights_twin() -> None:
+    import statsmodels.api as sm
+
+    x, votes = _planted(np.random.default_rng(5), 3000, np.array([1.0, -0.4, 0.5]))
+    item = np.repeat(np.arange(len(x)), 4)
+    twin = sm.GLM(votes.ravel(), x[item], family=sm.families.Binomial()).fit(
+        cov_type="cluster", cov_kwds={"groups": item}
+    )
+    ours = _fitted(x, votes)
+    assert [e.value for e in ours] == pytest.approx(twin.params, abs=0.006)
+    assert [e.standard_error for e in ours] == pytest.approx(twin.bse, rel=0.03)
+
+
+def test_weights_cover_in_small_samples() -> None:
+    truth = np.array([1.2, -0.5, 0.8])
+    random = np.random.default_rng(11)
+    held, values = [], []
+    for _ in range(250):
+        found = _fitted(*_planted(random, 60, truth))
+        limits = np.array([e.interval() for e in found])
+        held.append((limits[:, 0] <= truth) & (truth <= limits[:, 1]))
+        values.append([e.value for e in found])
+    assert (np.abs(np.mean(held, axis=0) - 0.95) < 0.04).all(), np.mean(held, axis=0)
+    # plain maximum likelihood is .08 too large here, with Jeffreys' whole prior .12 too small
+    assert np.mean(values, axis=0)[:2] == pytest.approx(truth[:2], abs=0.06)
+
+
+def test_two_readers_differ_paired() -> None:
+    x, votes = _planted(np.random.default_rng(3), 400, np.array([1.0, 0.3]))
+    people, judge = _fitted(x, votes[:, :2]), _fitted(x, votes[:, 2:])
+    for a, b in zip(people, judge, strict=True):
+        apart = np.hypot(a.standard_error, b.standard_error)
+        assert (b - a).standard_error < 0.9 * apart
+        assert abs((b - a).value) < 4 * apart
+
+
+def test_a_vote_said_twice_is_one_vote() -> None:
+    x, votes = _planted(np.random.default_rng(9), 80, np.array([1.0, 0.3]))
+    once, twice = _fitted(x, votes), _fitted(x, np.column_stack([votes, votes]))
+    for a, b in zip(once, twice, strict=True):
+        # the prior looks at how much votes agree, and those two do
+        assert a.value == pytest.approx(b.value, abs=0.02)
+        assert a.interval() == pytest.approx(b.interval(), abs=0.04)
+
+
+def test_independent_columns() -> None:
+    random = np.random.default_rng(0)
+    a, b = random.standard_normal((2, 50))
+    assert independent(np.column_stack([a, b, a + 2 * b, np.zeros(50), a**2])) == [0, 1, 4]
+
+
+# --- discoveries
+
+
+def test_false_discovery_rates_twin() -> None:
+    p = np.random.default_rng(1).random(30) ** 3
+    assert false_discovery_rates(p) == pytest.approx(false_discovery_control(p))
+    some = np.append(p, np.nan)
+    assert np.isnan(false_discovery_rates(some)[-1])
+    assert false_discovery_rates(some)[:-1] == pytest.approx(false_discovery_control(p))
+
+
+def _halves(random: np.random.Generator, bad: float) -> np.ndarray:
+    group = np.repeat(np.arange(12), 40)
+    values = (random.random(len(group)) < np.where(group == 3, bad, 0.7)) * 1.0
+    return false_discovery_rates(lower_groups(values, group, random.random(len(group)) < 0.5))
+
+
+def test_a_bad_slice_is_found_and_no_other() -> None:
+    random = np.random.default_rng(8)
+    found = np.array([_halves(random, 0.2) <= 0.1 for _ in range(20)])
+    assert found[:, 3].mean() >= 0.9
+    false = found.sum(axis=1) - found[:, 3]
+    assert np.mean(false / np.maximum(1, found.sum(axis=1))) <= 0.1
+    none = np.array([(_halves(random, 0.7) <= 0.1).any() for _ in range(20)])
+    assert none.mean() <= 0.25
+
+
+def test_a_group_of_few_is_not_tested() -> None:
+    values = np.append(np.zeros(8), np.ones(92))
+    group = np.append(np.zeros(8, dtype=int), np.ones(92, dtype=int))
+    first = np.arange(100) % 2 == 0
+    assert np.isnan(lower_groups(values, group, first)[0])
+
+
+# --- topics
+
+_WORDS = {
+    "cook": ["recipe", "oven", "butter", "flour", "sugar", "cake", "soup", "salt", "boil", "fry"],
+    "code": ["python", "function", "loop", "array", "string", "compile", "variable", "class", "bug", "test"],
+    "trip": ["hotel", "flight", "beach", "museum", "train", "ticket", "passport", "island", "tour", "city"],
+}
+
+
+def _instructions(each: int) -> tuple[list[str], list[str]]:
+    random = np.random.default_rng(2)
+    texts, kinds = [], []
+    for kind, words in _WORDS.items():
+        for _ in range(each):
+            texts.append("Please tell me about " + " ".join(random.choice(words, 5, replace=False)))
+            kinds.append(kind)
+    return texts, kinds
+
+
+def test_topics_are_those_of_the_words_in_any_order() -> None:
+    texts, kinds = _instructions(60)
+    found = topics(texts)
+    area = found.area[found.code]
+    together = pd.crosstab(pd.Series(area), pd.Series(kinds))
+    assert together.max(axis=1).sum() >= 0.95 * len(texts)
+    for name in found.names:
+        assert set(name.replace(" / ", ", ").split(", ")) <= {w for words in _WORDS.values() for w in words}
+    mixed = np.random.default_rng(4).permutation(len(texts))
+    again = topics([texts[i] for i in mixed])
+    assert [again.names[k] for k in again.code] == [found.names[found.code[i]] for i in mixed]
+
+
+def test_topics_refuse_few_and_take_texts_without_words() -> None:
+    with pytest.raises(InputError, match="39 instructions make no tree"):
+        topics(["a b c"] * 39)
+    found = topics(["1 + 1", "?", "2", ""] * 12)
+    assert len(found.code) == 48
+
+
+# --- the verb
+
+
+def _rows(n: int = 240, seed: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(a judge's verdicts that follow length, labels of three people who follow numbers) on the same outputs."""
+    random = np.random.default_rng(seed)
+    judged, labelled = [], []
+    texts, kinds = _instructions(n // 3)
+    for i in range(n):
+        words, numbers = random.integers(5, 60, 2), random.integers(0, 5, 2)
+        outputs = [("word " * w + "8 " * k).strip() for w, k in zip(words, numbers, strict=True)]
+        pair = {"instruction": f"{texts[i]} {i}", "output_1": outputs[0], "output_2": outputs[1], "category": kinds[i]}
+        longer = np.log(len(outputs[1]) / len(outputs[0]))
+        more = (numbers[1] - numbers[0]) / max(1, numbers.sum())
+        order = random.choice(["12", "21"])
+        eta = 1.5 * longer + (0.8 if order == "21" else -0.8)
+        judged.append(pair | {"annotator": "judge", "order": order, "preference": 1 + (random.random() < expit(eta))})
+        for person in "abc":
+            likes = 1 + (random.random() < expit(3 * more))
+            # c saw the pair the other way round
+            turned = {"output_1": outputs[1], "output_2": outputs[0]} if person == "c" else {}
+            labelled.append(pair | turned | {"annotator": person, "preference": 3 - likes if turned else likes})
+    return pd.DataFrame(judged), pd.DataFrame(labelled)
+
+
+@pytest.fixture(scope="module")
+def rows() -> tuple[pd.DataFrame, pd.DataFrame]:
+    return _rows()
+
+
+def test_dissect_tells_what_each_rewards(rows: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    judged, labelled = rows
+    found = simfarm.dissect(judged, human=labelled)
+    (one,) = found.rewards
+    assert (one.n_comparisons, one.n_labels) == (240, 720)
+    assert one.judge["length"].interval()[0] > 0.5
+    assert one.judge["shown_first"].interval()[0] > 0.1
+    assert one.people["numbers"].interval()[0] > 0.5
+    assert abs(one.people["length"].value) < 0.4
+    assert one.q["length"] <= 0.1
+    assert one.q["numbers"] <= 0.1
+    assert one.difference["numbers"].value < 0 < one.difference["length"].value
+    assert one.left_out["bold"] == "the outputs never differ in it"
+    table = found.table.set_index("property")
+    assert table.loc["log length", "judge_weight"] == one.judge["length"].value
+    assert table.loc["bold", "left_out"] == "the outputs never differ in it"
+    json.dumps(found.to_json())
+
+
+def test_swapping_every_pair_changes_nothing(rows: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    judged, _ = rows
+    swapped = judged.rename(columns={"output_1": "output_2", "output_2": "output_1"}).assign(
+        preference=3 - judged["preference"], order=judged["order"].map({"12": "21", "21": "12"})
+    )
+    one, other = (simfarm.dissect(frame).rewards[0].judge for frame in (judged, swapped))
+    for name in ("length", "numbers", "shown_first"):
+        assert one[name].value == pytest.approx(other[name].value, abs=1e-4)
+    assert one["output_2"].value == pytest.approx(-other["output_2"].value, abs=1e-4)
+
+
+def test_slim_files_have_length_alone_and_say_so(rows: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    judged, _ = rows
+    slim = pd.DataFrame(
+        {
+            "instruction_id": range(len(judged)),
+            "length_1": judged["output_1"].str.len(),
+            "length_2": judged["output_2"].str.len(),
+            "annotator": "judge",
+            "preference": judged["preference"],
+            "speed_1": 1.0,
+            "speed_2": judged["output_1"].str.len() / 100,
+        }
+    )
+    (one,) = simfarm.dissect(slim).rewards
+    assert set(one.spread) == {"length"}
+    assert one.left_out["hedges"] == "no texts"
+    assert not one.people
+    assert not one.difference
+    (own,) = simfarm.dissect(slim, control="length,speed").rewards
+    assert set(own.spread) == {"length", "speed"}
+    with pytest.raises(InputError, match="'hedges' needs texts"):
+        simfarm.dissect(slim, control="length,hedges")
+
+
+def test_a_baseline_is_output_1_whichever_side_it_is_written_on(rows: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    judged = rows[0].drop(columns="order").assign(generator_1="base", generator_2="model")
+    judged["preference"] = np.where(np.arange(len(judged)) % 10 < 8, 2, judged["preference"])
+    turned = judged.copy()
+    half = np.arange(len(judged)) % 2 == 0
+    for one, other in (("output_1", "output_2"), ("generator_1", "generator_2")):
+        turned.loc[half, [one, other]] = judged.loc[half, [other, one]].to_numpy()
+    turned.loc[half, "preference"] = 3 - judged.loc[half, "preference"]
+    one, other = (simfarm.dissect(frame).rewards[0].judge for frame in (judged, turned))
+    assert one["output_2"].value > 1
+    for name in ("length", "output_2"):
+        assert abs(one[name].value) == pytest.approx(abs(other[name].value), abs=1e-4)
+
+
+def test_people_and_judge_are_weighed_on_what_both_have(rows: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    judged, labelled = rows
+    some = labelled[labelled["instruction"].isin(judged["instruction"].head(100))]
+    itself = judged.head(40).assign(output_2=judged["output_1"].head(40), generator_1="m", generator_2="m")
+    together = pd.concat([judged.assign(generator_1="base", generator_2="m"), itself.assign(preference=1.5)])
+    (one,) = simfarm.dissect(together, human=some, control="length,numbers").rewards
+    (alone,) = simfarm.dissect(judged.head(100), human=some, control="length,numbers").rewards
+    assert (one.n_comparisons, one.n_labels) == (100, 300)
+    assert one.judge["length"].value == pytest.approx(alone.judge["length"].value, abs=1e-6)
+    # one generator's output against itself was not judged
+    (whole,) = simfarm.dissect(together, control="length,numbers").rewards
+    assert whole.n_comparisons == 240
+
+
+def test_generators_are_held_equal(rows: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    # "long" is preferred for who it is, and is the longer one: only with generators has length no weight
+    random = np.random.default_rng(6)
+    n = 300
+    names = np.array([random.choice(["long", "short", "other"], 2, replace=False) for _ in range(n)])
+    size = np.where(names == "long", 400, 100) * random.uniform(0.5, 2, (n, 2))
+    frame = pd.DataFrame(
+        {
+            "instruction_id": range(n),
+            "generator_1": names[:, 0],
+            "generator_2": names[:, 1],
+            "length_1": size[:, 0].round(),
+            "length_2": size[:, 1].round(),
+            "annotator": "j",
+        }
+    )
+    eta = 2.0 * ((names[:, 1] == "long") * 1.0 - (names[:, 0] == "long"))
+    frame["preference"] = 1 + (random.random(n) < expit(eta))
+    alone = simfarm.dissect(frame, control="length").rewards[0].judge["length"]
+    held = simfarm.dissect(frame, control="length,generators").rewards[0].judge["length"]
+    assert alone.interval()[0] > 0.5
+    assert held.interval()[0] < 0 < held.interval()[1]
+
+
+def test_a_failing_slice_is_named() -> None:
+    judged, labelled = _rows(360, seed=3)
+    # the judge says what people say, but for trips
+    means = (
+        labelled.assign(p=np.where(labelled["annotator"] == "c", 3 - labelled["preference"], labelled["preference"]))
+        .groupby("instruction", sort=False)["p"]
+        .mean()
+    )
+    people = means.round().reindex(judged["instruction"]).to_numpy()
+    judged["preference"] = np.where(judged["category"] == "trip", 3 - people, people)
+    found = simfarm.dissect(judged, human=labelled, by="category")
+    failing = found.slice_table.query("fails")
+    assert failing["slice"].tolist() == ["trip"]
+    assert failing["who"].tolist() == ["judge"]
+    assert failing["difference_high"].item() < -20
+    assert set(found.agreement["judge"]) == {"cook", "code", "trip"}
+    topical = simfarm.dissect(judged, human=labelled, by="instructions")
+    words = set(topical.slice_table.query("fails")["slice"])
+    assert words
+    assert all(set(name.replace(" / ", ", ").split(", ")) <= set(_WORDS["trip"]) for name in words)
+
+
+def test_bad_input_is_refused(rows: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    judged, labelled = rows
+    with pytest.raises(InputError, match="share no instruction"):
+        simfarm.dissect(judged, human=labelled.assign(instruction="else", output_1="x", output_2="y"))
+    with pytest.raises(InputError, match="too few for 4 weights"):
+        simfarm.dissect(judged.head(7), control="length,numbers,order")
+    with pytest.raises(InputError, match="names no property"):
+        simfarm.dissect(judged, control="order")
+    with pytest.raises(InputError, match="no property is left"):
+        simfarm.dissect(judged.assign(output_2=judged["output_1"]), control="length")
+    with pytest.raises(InputError, match="'category' or 'dataset'"):
+        simfarm.dissect(judged.drop(columns="category"), by="category")
+    with pytest.raises(InputError, match="generator_1 and generator_2"):
+        simfarm.dissect(judged, control="length,generators")
+    with pytest.raises(InputError, match="choose from category, instructions"):
+        simfarm.dissect(judged, by="topic")
+
+
+def test_the_verb(rows: tuple[pd.DataFrame, pd.DataFrame], tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    judged, labelled = rows
+    judged.to_json(tmp_path / "j.jsonl", orient="records", lines=True)
+    labelled.to_json(tmp_path / "h.jsonl", orient="records", lines=True)
+    files = [str(tmp_path / "j.jsonl"), "--human", str(tmp_path / "h.jsonl"), "--by", "category"]
+    assert main(["dissect", *files, "-o", str(tmp_path / "w.csv")]) == 0
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert lines[0] == "judge: what is rewarded · 240 comparisons, 240 instructions, 720 labels"
+    assert any(line.startswith("log length *") for line in lines)
+    assert any(line.startswith("not weighed: headers, lists, bold, code") for line in lines)
+    assert max(map(len, (line for line in lines if "[" in line))) <= 80
+    assert "labels of 720 show their outputs the other way round" in printed.err
+    assert "judge_weight" in pd.read_csv(tmp_path / "w.csv").columns
+    assert main(["dissect", *files, "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["judges"][0]["judge"] == "judge"
+    assert record["slices"]["by"] == "category"
+    assert main(["dissect", files[0], "--control", "length,speed"]) == 2
+    assert "speed" in capsys.readouterr().err
