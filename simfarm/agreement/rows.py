@@ -137,10 +137,8 @@ class Making:
         if not own:
             return {}, "no generator of its name; --own names it"
         index = pd.Index(self._generators)
-        one, other = (
-            index.get_indexer(self._votes.items[f"generator_{side}"].astype(str)).astype(np.int64)
-            for side in ("1", "2")
-        )
+        sides = (self._votes.items[f"generator_{side}"].astype(str).to_numpy() for side in ("1", "2"))
+        one, other = (index.get_indexer(pd.Index(side)).astype(np.int64) for side in sides)
         reference = self._people.mean if len(self._people.item) else self._others(name)
         named = (one >= 0) & (other >= 0)
         found = self_preference(
