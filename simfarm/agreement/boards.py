@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from simfarm.agreement.figures import Limits, Value
 from simfarm.agreement.votes import Votes
@@ -61,7 +62,7 @@ def contest_of(votes: Votes) -> tuple[Contest | None, str | None]:
     sides = [votes.items["generator_1"], votes.items["generator_2"]]
     named = (sides[0].notna() & sides[1].notna()).to_numpy()
     if not named.any():
-        return None, "no columns generator_1 and generator_2 say which models met"
+        return None, "no columns generator_1 and generator_2"
     one, other = (side.astype(object).where(named, None) for side in sides)
     names = pd.unique(pd.concat([one[named], other[named]]).astype(str))
     in_all = [name for name in names if ((one == name) | (other == name))[named].all()]
@@ -70,7 +71,8 @@ def contest_of(votes: Votes) -> tuple[Contest | None, str | None]:
         return None, "a ranking needs three models"
     # the baseline has the last place, which no ranking looks at
     index = pd.Index([*models, *in_all[:1]])
-    return Contest(*(index.get_indexer(side.astype(str)).astype(np.int64) for side in (one, other)), models), None
+    first, second = (index.get_indexer(side.astype(str)).astype(np.int64) for side in (one, other))
+    return Contest(first, second, models), None
 
 
 def _tables(contest: Contest, ps: list[Array], cluster: Codes) -> tuple[list[Array], Array, Codes]:
@@ -117,7 +119,7 @@ def instruction_sets(votes: Votes, judge: str, judged: Array, contest: Contest, 
     return made
 
 
-def _against_rest(won: Array, met: Array, inside: Array) -> float:
+def _against_rest(won: Array, met: Array, inside: NDArray[np.bool_]) -> float:
     """Spearman's ρ of the rates inside a set and outside it."""
     own = rates(won[inside], met[inside]), rates(won[~inside], met[~inside])
     both = ~np.isnan(own[0] + own[1])

@@ -22,7 +22,7 @@ def judge_calls(calls: pd.DataFrame, cluster: Codes) -> dict[str, Value]:
     one repeat together."""
     item, p = calls["item"].to_numpy(), calls["p"].to_numpy()
     made: dict[str, Value] = {
-        status: vote_mean((calls["status"] == status).to_numpy() + 0.0, item, cluster, by="vote")
+        status: vote_mean(np.asarray(calls["status"] == status, dtype=np.float64), item, cluster, by="vote")
         for status in ("unparseable", "error")
     }
     if calls["repeat"].nunique() > 1:
@@ -41,6 +41,6 @@ def judge_calls(calls: pd.DataFrame, cluster: Codes) -> dict[str, Value]:
 
 def _a_question(values: Array, question: Codes, cluster: Codes) -> Estimate:
     """The mean over questions of the sum of their calls, those with a call of unknown value left out."""
-    total = np.bincount(question, values, minlength=len(cluster))
+    total = np.bincount(question, values, minlength=len(cluster)).astype(np.float64)
     found = ratio_estimate(total, np.ones(len(total)), cluster)
     return replace(found, rate=False, bounds=None, weights=None)

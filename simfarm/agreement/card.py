@@ -19,6 +19,7 @@ from simfarm.agreement.boards import Contest, Sets, contest_of, instruction_sets
 from simfarm.agreement.calls import judge_calls
 from simfarm.agreement.figures import FIGURES, Figure, Row, Value, known, with_limits
 from simfarm.agreement.habits import favoured, judge_habits, own_outputs, people_habits, self_preference
+from simfarm.agreement.means import quotient
 from simfarm.agreement.pairs import Pair, compared
 from simfarm.agreement.slices import SLICED, Slice, Travel, slices_of, travels
 from simfarm.agreement.soft import judge_softness
@@ -182,11 +183,12 @@ def report_card(
     a judge's own, where that is not of its name. Raises `InputError` for an `own` that is no judge or no generator."""
     people = People.of(votes, Definitions.of(compat))
     made = _Making(votes, people, level, own or {})
-    judges = [made.judge(k) for k in range(len(votes.judges))]
+    judges = [row for k in range(len(votes.judges)) for row in with_limits([made.judge(k)], level)]
     slices = slices_of(made.fits, votes.items, votes.cluster) if len(people.item) else []
     beside = [*([made.people_row()] if len(people.item) else []), *([made.longest_row()] if made.has_lengths else [])]
+    beside = with_limits(beside, level)
     return ReportCard(
-        rows=tuple(with_limits([*beside, *judges], level)),
+        rows=(*beside, *judges),
         people=votes.people,
         pairs=tuple(compared(made.fits, votes.cluster, level)) if len(judges) > 1 else (),
         slices=tuple(slices),
@@ -205,8 +207,8 @@ class _Making:
         self._votes, self._people, self._level = votes, people, level
         self._habits = favoured(votes.items)
         items = votes.items
-        lengths = (items[name].to_numpy(float) for name in ("length_1", "length_2"))
-        self._long = longest(*lengths, people.definitions)
+        length_1, length_2 = (items[name].to_numpy(dtype=float) for name in ("length_1", "length_2"))
+        self._long = longest(length_1, length_2, people.definitions)
         self._contest: Contest | None
         self._contest, self._no_contest = contest_of(votes)
         self._own = own
@@ -282,7 +284,7 @@ class _Making:
         orders = {order: calls[(calls["order"] == order).to_numpy()] for order in ("12", "21")}
         if all(len(part) for part in orders.values()):
             for order, part in orders.items():
-                p = opinion(part.assign(order=pd.NA), len(self._votes.items))
+                p = opinion(part.assign(order=None), len(self._votes.items))
                 fit = fits(p, self._people, (part["item"].to_numpy(), part["p"].to_numpy()))
                 made[f"agreement_{order}"] = mean_over(fit, self._votes.cluster)
         return made
@@ -297,7 +299,7 @@ class _Making:
         models = [] if "model" not in calls else [str(m) for m in pd.unique(calls["model"].dropna())]
         own = [self._own[name]] if name in self._own else own_outputs(name, models, self._generators)
         if not own:
-            return {}, "no generator has the judge's name (--own JUDGE=GENERATOR names it)"
+            return {}, "no generator of its name; --own names it"
         items = self._votes.items
         one, other = (items[f"generator_{side}"].isin(own).to_numpy() for side in ("1", "2"))
         which = np.where(one == other, np.nan, other)
@@ -307,8 +309,7 @@ class _Making:
     def _others(self, name: str) -> Array:
         """The mean of the other judges' p."""
         others = self._votes.judged[[k for k, judge in enumerate(self._votes.judges) if judge != name]]
-        n = (~np.isnan(others)).sum(axis=0)
-        return np.divide(np.nansum(others, axis=0), n, out=np.full(len(n), np.nan), where=n > 0)
+        return quotient(np.nansum(others, axis=0), (~np.isnan(others)).sum(axis=0).astype(np.float64))
 
     def sets(self) -> list[Sets]:
         """Every set of instructions under every judge; without models there is none to rank."""
@@ -327,16 +328,14 @@ def _whys(figures: Mapping[str, Value], calls: pd.DataFrame) -> dict[str, str]:
     """Why there is no number, of what every judge could have."""
     orders = sorted(calls["order"].dropna().unique())
     reasons = {
-        "first": "the order in which outputs were shown is not recorded (column order)"
-        if not orders
-        else f"only order {orders[0]} was asked",
+        "first": "no column order" if not orders else f"only order {orders[0]} was asked",
         "reversals": "no comparison was asked in both orders",
         "retest": "nothing was asked twice in one order",
         "variance": "nothing was asked twice",
-        "longer": "no lengths or texts, or none that differ by 30 characters",
-        "lists": "no texts, or none with a list on one side alone",
-        "bold": "no texts, or none with bold text on one side alone",
-        "price_per_1000": "no prices (column price)",
-        "seconds_per_1000": "no times (column seconds)",
+        "longer": "no lengths, or none that differ by 30 characters",
+        "lists": "no texts with a list on one side alone",
+        "bold": "no texts with bold text on one side alone",
+        "price_per_1000": "no column price",
+        "seconds_per_1000": "no column seconds",
     }
     return {name: why for name, why in reasons.items() if name not in figures or not known(figures[name])}

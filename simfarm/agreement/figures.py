@@ -15,6 +15,8 @@ __all__ = ["FIGURES", "Figure", "Kind", "Limits", "Row", "Value", "known", "with
 
 _MANY = 2000
 """Clusters from which it pays to look at distinct values."""
+_TOO_MANY = 20_000
+"""Clusters beyond which a figure keeps its limits alone: influences of hundreds of figures would be a gigabyte."""
 
 Kind = Literal["people", "longest", "judge"]
 Unit = Literal["percent", "points", "number", "dollars", "seconds"]
@@ -74,9 +76,12 @@ def with_limits(rows: Sequence[Row], level: float) -> list[Row]:
     estimates = [_counted(v) for _, _, v in named if isinstance(v, Estimate)]
     found = iter(intervals(estimates, level))
     limits: list[dict[str, tuple[float, float]]] = [{} for _ in rows]
+    figures = [dict(row.figures) for row in rows]
     for k, name, value in named:
-        limits[k][name] = next(found) if isinstance(value, Estimate) else (value.low, value.high)
-    return [replace(row, limits=own) for row, own in zip(rows, limits, strict=True)]
+        low, high = limits[k][name] = next(found) if isinstance(value, Estimate) else (value.low, value.high)
+        if value.n_clusters > _TOO_MANY:
+            figures[k][name] = Limits(value.value, low, high, value.n_clusters)
+    return [replace(row, figures=f, limits=own) for row, f, own in zip(rows, figures, limits, strict=True)]
 
 
 def _counted(estimate: Estimate) -> Estimate:
@@ -122,13 +127,13 @@ HABITS = (
     Figure("reversals", "percent", "names another winner when swapped"),
     Figure("tie_changes", "percent", "ties in one order alone"),
     Figure("longer", "percent", "prefers the longer output"),
-    Figure("longer_excess", "points", "longer output, more than people do"),
-    Figure("longer_wrongly", "percent", "longer output, where people prefer the shorter"),
-    Figure("shorter_wrongly", "percent", "shorter output, where people prefer the longer"),
+    Figure("longer_excess", "points", "longer, more than people do"),
+    Figure("longer_wrongly", "percent", "longer, where people say shorter"),
+    Figure("shorter_wrongly", "percent", "shorter, where people say longer"),
     Figure("lists", "percent", "prefers the output with a list"),
     Figure("lists_excess", "points", "list, more than people do"),
     Figure("bold", "percent", "prefers the output with bold text"),
-    Figure("bold_excess", "points", "bold text, more than people do"),
+    Figure("bold_excess", "points", "bold, more than people do"),
     Figure("self_preference", "points", "prefers its own outputs, more than others do"),
 )
 CALLS = (

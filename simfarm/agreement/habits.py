@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from simfarm.agreement.figures import Value
+from simfarm.agreement.means import group_means
 from simfarm.agreement.trust import People, mean_over
 from simfarm.agreement.votes import questions
 from simfarm.data.identity import Codes
@@ -68,7 +69,7 @@ def judge_habits(judged: Array, calls: pd.DataFrame, people: People, habits: Map
     for name, which in habits.items():
         taken = _taken(judged, which)
         made[name] = mean_over(taken, cluster)
-        of_people = _mean_by_item(_taken(people.vote, which[people.item]), people.item, len(cluster))
+        of_people = group_means(_taken(people.vote, which[people.item]), people.item, len(cluster))
         made[f"{name}_excess"] = mean_over(taken - of_people, cluster, (-1.0, 1.0))
     if len(people.item):
         wanted = _taken(people.strict, habits["longer"])
@@ -78,22 +79,15 @@ def judge_habits(judged: Array, calls: pd.DataFrame, people: People, habits: Map
     return made
 
 
-def _mean_by_item(values: Array, item: Codes, n: int) -> Array:
-    some = ~np.isnan(values)
-    count = np.bincount(item[some], minlength=n)
-    total = np.bincount(item[some], values[some], minlength=n)
-    return np.divide(total, count, out=np.full(n, np.nan), where=count > 0)
-
-
 def _order(calls: pd.DataFrame, cluster: Codes) -> dict[str, Value]:
     """How often the output shown first is taken, the mean of both orders, and what swapping does to single verdicts."""
     p, item = calls["p"].to_numpy(), calls["item"].to_numpy()
     side = np.sign(p - 0.5) / 2 + 0.5
     question, of_question, asked = questions(calls)
-    first, second = (_mean_by_item(np.where(rows, 1 - side, np.nan), item, len(cluster)) for rows in asked)
+    first, second = (group_means(np.where(rows, 1 - side, np.nan), item, len(cluster)) for rows in asked)
     made: dict[str, Value] = {"first": _first(first, second, cluster)}
     n = len(of_question)
-    for_second = [_mean_by_item(np.where(rows, p, np.nan), question, n) for rows in asked]
+    for_second = [group_means(np.where(rows, p, np.nan), question, n) for rows in asked]
     turned = np.column_stack([np.sign(x - 0.5) for x in for_second]) if n else np.zeros((0, 2))
     both = ~np.isnan(turned).any(axis=1)
     reversed_ = np.where(both, turned.prod(axis=1) < 0, np.nan)
@@ -113,8 +107,8 @@ def _first(first: Array, second: Array, cluster: Codes) -> Estimate:
     if min(part.n_clusters for part in parts) < 2:
         return Estimate(np.nan, np.zeros(0), cluster[:0])
     gap = parts[0] - parts[1]
-    half = {"influence": gap.influence / 2, "shared": gap.shared / 2, "rate": True, "plain": None}
-    return replace(gap, value=(1 + gap.value) / 2, bounds=None, **half)
+    half = replace(gap, value=(1 + gap.value) / 2, influence=gap.influence / 2, shared=gap.shared / 2)
+    return replace(half, rate=True, bounds=None, plain=None)
 
 
 def own_outputs(judge: str, models: Sequence[str], generators: Sequence[str]) -> list[str]:

@@ -54,6 +54,8 @@ def matched(verdicts: Verdicts, labels: Verdicts | None) -> Matched:
         people = np.zeros(len(table), dtype=bool)
     else:
         table, people = _as_one(verdicts, labels)
+    alone = labels is None
+    del verdicts, labels
     by = next((name for name in SIDES if _known(table, name).all()), None)
     if by is None:
         item, turned = _by_instruction(table, people)
@@ -61,7 +63,7 @@ def matched(verdicts: Verdicts, labels: Verdicts | None) -> Matched:
     else:
         item, turned = _by_sides(table, by)
     made = Matched(table, people, item, turned, by)
-    if labels is not None:
+    if not alone:
         _require_shared(made)
     return made
 
@@ -108,16 +110,16 @@ def _with_datasets(parts: list[pd.DataFrame]) -> list[pd.DataFrame]:
     told = ["dataset" in part and part["dataset"].notna().any() for part in parts]
     if sum(told) != 1 or not all("instruction_id" in part for part in parts):
         return parts
-    known = parts[told.index(True)]
+    known = parts[int(told[1])]
     of_id = (
         known[["dataset"]].astype(object).assign(id=identifiers(known["instruction_id"]).astype(str)).drop_duplicates()
     )
     if of_id["id"].duplicated().any():
         return parts
     names = dict(zip(of_id["id"], of_id["dataset"], strict=True))
-    made = list(parts)
-    lacking = made[told.index(False)]
-    made[told.index(False)] = lacking.assign(dataset=identifiers(lacking["instruction_id"]).astype(str).map(names))
+    made, at = list(parts), int(told[0])
+    lacking = made[at]
+    made[at] = lacking.assign(dataset=identifiers(lacking["instruction_id"]).astype(str).map(names))
     return made
 
 
@@ -139,11 +141,11 @@ def _by_sides(table: pd.DataFrame, by: str) -> tuple[Codes, Mask]:
         [_both(table, "length_{}")] if by != "texts" and _known(table, "lengths").all() else [],
     ]
     n = len(table)
-    code = row_codes([column for found in columns for column in found])
+    code = row_codes([column for found in columns for column in found]).astype(np.int32)
+    del columns
     first, second = code[:n], code[n:]
-    low, high = np.minimum(first, second), np.maximum(first, second)
     sample = [table["sample"]] if _samples_told(table) else []
-    item = row_codes([table["cluster"], low, high, *sample])
+    item = row_codes([table["cluster"], np.minimum(first, second), np.maximum(first, second), *sample])
     lead = _leaders(item)
     return item, first != first[lead][item]
 

@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from simfarm.agreement.figures import Limits, Value, known
+from simfarm.agreement.means import group_means
 from simfarm.agreement.votes import Votes
 from simfarm.data.identity import Codes
 from simfarm.errors import InputError
@@ -113,9 +114,7 @@ class People:
     @cached_property
     def mean(self) -> Array:
         """The share of votes for output_2 (a tie counts a half), NaN without a label."""
-        n = np.bincount(self.item, minlength=len(self.cluster))
-        total = np.bincount(self.item, self.vote, minlength=len(self.cluster))
-        return np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0)
+        return group_means(self.vote, self.item, len(self.cluster))
 
     @cached_property
     def left_out(self) -> tuple[Array, Array]:
@@ -191,11 +190,7 @@ def fits(judged: Array, people: People, calls: tuple[Codes, Array]) -> Array:
     if not people.definitions.each_call:
         return fit(judged, people.credit)
     item, p = calls
-    each = fit(p, people.credit[item])
-    some = ~np.isnan(each)
-    n = np.bincount(item[some], minlength=len(judged))
-    total = np.bincount(item[some], each[some], minlength=len(judged))
-    return np.divide(total, n, out=np.full(len(judged), np.nan), where=n > 0)
+    return group_means(fit(p, people.credit[item]), item, len(judged))
 
 
 def beyond_chance(one: Array, other: Array, cluster: Codes) -> dict[str, Value]:

@@ -55,16 +55,16 @@ _NARROW = ("ties", "longer", "no reply", "too long", "κ", "$/1,000", "swapped",
 
 _ABSENT = {
     "agreement": "agreement, and all that needs people",
-    "winning_rate": "whether it may replace a person",
+    "winning_rate": "replacing people",
     "calibration_error": "calibration",
-    "spearman": "whether it ranks models as people do",
+    "spearman": "ranks of models",
     "self_preference": "self-preference",
-    "first": "what the place does",
-    "reversals": "what a swap does",
-    "retest": "what it says when asked again",
-    "longer": "what length does",
-    "lists": "what lists do",
-    "bold": "what bold text does",
+    "first": "position",
+    "reversals": "swaps",
+    "retest": "asking again",
+    "longer": "length",
+    "lists": "lists",
+    "bold": "bold text",
     "price_per_1000": "price",
     "seconds_per_1000": "time",
 }
@@ -145,14 +145,15 @@ def _whole(card: ReportCard, row: Row) -> Part:
     count = plural(row.n_comparisons, "comparison")
     people = plural(len(card.people), "person", "people")
     labelled = f", {row.n_labelled:,} with labels by {people}" if card.people else ""
-    remarks = [*_unknown(row), "", "what to do", *(f"  {line}" for line in card.advice[row.name] or ["nothing"])]
+    remarks = [*_unknown(row), "", "what to do", *(f"- {line}" for line in card.advice[row.name] or ["nothing"])]
     heading = f"judge ({100 * card.level:g} %)"
     return Part(f"{row.name} · {count}{labelled}", ["figure", heading, *heads], rows, remarks, heads[::-1])
 
 
 def _unknown(row: Row) -> list[str]:
     """What is not on the card, and why."""
-    return [f"not known: {_ABSENT[name]} ({why})" for name, why in row.why.items() if name in _ABSENT]
+    absent = [f"{_ABSENT[name]} ({why})" for name, why in row.why.items() if name in _ABSENT]
+    return [f"not known: {'; '.join(absent)}"] if absent else []
 
 
 def _all(card: ReportCard) -> Part:
@@ -186,7 +187,7 @@ def _summary(card: ReportCard) -> list[str]:
     if len({_on(card, row) for row in card.judges}) > 1:
         lines.append("not all judged the same comparisons (on): the pairs below are on shared ones")
     first = card.judges[0].name
-    return [*lines, "", f"what to do with {first}", *(f"  {line}" for line in card.advice[first] or ["nothing"])]
+    return [*lines, "", f"what to do with {first}", *(f"- {line}" for line in card.advice[first] or ["nothing"])]
 
 
 def _pairs(card: ReportCard, every: bool) -> list[Part]:
@@ -197,7 +198,7 @@ def _pairs(card: ReportCard, every: bool) -> list[Part]:
     for pair in card.pairs[:_ROWS]:
         low, high = (100 * x for x in pair.difference.interval(card.level))
         real = low * high > 0
-        needed = "–" if real else "∞" if math.isinf(pair.needed) else f"{pair.needed:,.0f}"
+        needed = "–" if real else "> 1,000,000" if pair.needed > 1e6 else f"{pair.needed:,.0f}"
         gap = f"{_number(100 * pair.difference.value, 1, '+')} ({_number(low, 1, '+')} to {_number(high, 1, '+')})"
         rows.append([pair.a, pair.b, gap, "yes" if real else "no", f"{pair.n_comparisons:,}", needed])
     headings = ["first", "second", "first − second", "real", "on", "needed"]

@@ -48,13 +48,14 @@ def rate_table(first: Codes, second: Codes, p: Array, cluster: Codes, n_models: 
     at = [place * n_models + side[known] for side in (first, second)]
     won = np.bincount(at[0], 1 - p[known], minlength=n) + np.bincount(at[1], p[known], minlength=n)
     met = np.bincount(at[0], minlength=n) + np.bincount(at[1], minlength=n)
-    return won.reshape(-1, n_models), met.reshape(-1, n_models).astype(np.float64)
+    return won.astype(np.float64).reshape(-1, n_models), met.astype(np.float64).reshape(-1, n_models)
 
 
 def rates(won: Array, met: Array) -> Array:
     """Each model's share of what it met, over the first axis; NaN where it met nothing."""
     total = met.sum(axis=0)
-    return np.divide(won.sum(axis=0), total, out=np.full(total.shape, np.nan), where=total > 0)
+    found: Array = np.divide(won.sum(axis=0), total, out=np.full(total.shape, np.nan), where=total > 0)
+    return found
 
 
 def alike(one: Array, other: Array, met: Array, level: float = 0.95, seed: int = 0) -> Alike:
@@ -91,11 +92,8 @@ def _drawn(one: Array, other: Array, met: Array, rng: np.random.Generator) -> tu
     n = len(met)
     weights = rng.multinomial(n, np.full(n, 1 / n), size=_DRAWS).astype(np.float64)
     total = weights @ met
-    whole = (total > 0).all(axis=1)
-    total = np.where(total > 0, total, 1)
-    made = [weights @ won / total for won in (one, other)]
-    made = [np.where(whole[:, None], rate, np.nan) for rate in made]
-    return made[0], made[1]
+    whole = np.where((total > 0).all(axis=1, keepdims=True), np.where(total > 0, total, 1), np.nan)
+    return weights @ one / whole, weights @ other / whole
 
 
 def _limits(value: float, noisy: list[Array], level: float) -> tuple[float, float, float]:
@@ -168,4 +166,5 @@ def _correlations(a: Array, b: Array) -> Array:
 
 def _cosine(x: Array, y: Array) -> Array:
     scale = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
-    return np.divide((x * y).sum(axis=1), scale, out=np.full(len(x), np.nan), where=scale > 0)
+    found: Array = np.divide((x * y).sum(axis=1), scale, out=np.full(len(x), np.nan), where=scale > 0)
+    return found

@@ -42,6 +42,8 @@ class Weighted:
     def interval(self, level: float) -> tuple[float, float]:
         """Two-sided limits at `level`."""
         turned = Weighted(-self.value, -self.influence, self.weights, -self.high, -self.low)
+        kinds, count = self._kinds
+        vars(turned)["_kinds"] = -kinds.conj(), count  # sorting a hundred thousand clusters costs more than all else
         return self._lowest((1 - level) / 2), -turned._lowest((1 - level) / 2)
 
     def p_value(self, null: float) -> float:
