@@ -145,6 +145,25 @@ def test_battles_of_several_turns_part_where_the_answers_do() -> None:
     assert (rows[3]["preference"], rows[3]["winner"]) == (1.5, "tie (bothbad)")
 
 
+def test_questions_that_part_after_the_same_answer_are_part_of_what_followed() -> None:
+    talks = [[user("Q?"), assistant("Same"), user(f"More {who}?"), assistant(f"More {who}")] for who in "AB"]
+    (made,) = simfarm.read([lmarena()[0] | {"conversation_a": talks[0], "conversation_b": talks[1]} | {"turn": 2}])
+    assert made["instruction"] == "Q?"
+    assert made["output_2"] == "Same\n\nUser: More B?\n\nAssistant: More B"
+
+
+def test_a_column_that_means_something_else_here_passes_under_another_name() -> None:
+    row = {"prompt": "Q?", "chosen": "a", "rejected": "b", "status": "reviewed", "input": 3, "dataset": "d"}
+    (made,) = simfarm.read([row])
+    assert (made["status"], made["their_status"], made["their_input"], made["dataset"]) == (
+        "verdict",
+        "reviewed",
+        3,
+        "d",
+    )
+    assert simfarm.convert([made], "trl") == [row]
+
+
 def test_a_vote_on_the_first_turn_saw_the_first_turn() -> None:
     """MT-bench's human judgments have both turns in every row."""
     talks = [[user("Q?"), assistant(f"{who}1"), user("More?"), assistant(f"{who}2")] for who in "AB"]
