@@ -216,12 +216,13 @@ def test_a_ranking_of_models_is_held_against_peoples() -> None:
     votes = [1.0 + (rng.random(6 * n) < rate) for _ in range(2)]
     card = simfarm.report_card(rows.assign(annotator="j", preference=votes[0]), human=rows.assign(preference=votes[1]))
     row = card.row("j")
-    assert value(card, "j", "spearman") == 1.0
-    assert value(card, "j", "kendall") == 1.0
-    assert row.limits["board_error"][0] == 0.0
+    for name in ("spearman", "kendall"):
+        assert value(card, "j", name) > 0.9
+        assert row.limits[name][0] > 0.5
+    assert row.limits["board_error"][0] < 0.03
     turned = rows.assign(annotator="j", preference=3 - votes[0])
     worst = simfarm.report_card(turned, human=rows.assign(preference=votes[1]))
-    assert value(worst, "j", "spearman") == -1.0
+    assert value(worst, "j", "spearman") < -0.9
     assert worst.row("j").limits["spearman"][1] < 0
 
 
@@ -249,9 +250,9 @@ def test_a_set_of_instructions_is_held_against_random_ones() -> None:
     rate = np.where(rows["dataset"] == "odd one", 1 - rate, rate)
     card = simfarm.report_card(rows.assign(annotator="j", preference=1.0 + (rng.random(len(rows)) < rate)))
     odd = next(one for one in card.sets if one.name == "odd one")
-    assert odd.news
-    assert odd.spearman < 0
-    assert (odd.n_instructions, odd.n_models) == (40, 8)
+    assert odd.found.news
+    assert odd.found.value < 0
+    assert (odd.found.n_in, odd.n_models) == (40, 8)
 
 
 def test_the_table_and_json_say_the_same(card: ReportCard) -> None:
@@ -340,6 +341,6 @@ def test_cross_annotations_have_the_intervals_of_the_field(shared_data: Path) ->
 def test_alpaca_evals_vicuna_part_is_no_news(shared_data: Path) -> None:
     card = simfarm.report_card(shared_data / "alpaca_eval_2" / "preferences.parquet")
     vicuna = next(one for one in card.sets if one.name == "vicuna")
-    assert vicuna.spearman == pytest.approx(0.894, abs=5e-4)
-    assert (vicuna.low, vicuna.high) == pytest.approx((0.847, 0.959), abs=0.01)
-    assert not vicuna.news
+    assert vicuna.found.value == pytest.approx(0.894, abs=5e-4)
+    assert (vicuna.found.low, vicuna.found.high) == pytest.approx((0.847, 0.959), abs=0.01)
+    assert not vicuna.found.news

@@ -126,8 +126,8 @@ def _itself(row: Row, people: Row | None) -> list[str]:
     own = row.get("self_preference")
     if own is None or not row.above("self_preference", 0):
         return []
-    than = "the other judges do" if people is None else "people do"
-    said = f"{_points(row, 'self_preference')} more than {than}"
+    than = "the other judges" if people is None else "people"
+    said = f"{_points(row, 'self_preference')} more than {than} do, other models' taken off"
     return [f"itself: it prefers its own outputs {said}: let another judge compare that model"]
 
 

@@ -128,13 +128,14 @@ HABITS = (
     Figure("tie_changes", "percent", "ties in one order alone"),
     Figure("longer", "percent", "prefers the longer output"),
     Figure("longer_excess", "points", "longer, more than people do"),
+    Figure("longer_rightly", "percent", "longer, where people say longer"),
     Figure("longer_wrongly", "percent", "longer, where people say shorter"),
-    Figure("shorter_wrongly", "percent", "shorter, where people say longer"),
+    Figure("length_bias", "points", "errs towards the longer"),
     Figure("lists", "percent", "prefers the output with a list"),
     Figure("lists_excess", "points", "list, more than people do"),
     Figure("bold", "percent", "prefers the output with bold text"),
     Figure("bold_excess", "points", "bold, more than people do"),
-    Figure("self_preference", "points", "prefers its own outputs, more than others do"),
+    Figure("self_preference", "points", "prefers its own outputs, beside people"),
 )
 CALLS = (
     Figure("retest", "percent", "same verdict when asked again"),

@@ -20,45 +20,34 @@ from simfarm.agreement.votes import questions
 from simfarm.data.identity import Codes
 from simfarm.statistics.agreement import sides, vote_mean
 from simfarm.statistics.estimate import Array, Estimate
+from simfarm.statistics.habits import longer, longer_given, preference_for, swaps
 
-__all__ = ["CLEARLY", "favoured", "judge_habits", "own_outputs", "people_habits", "self_preference"]
-
-CLEARLY = 30
-"""Characters by which lengths differ where one output is the longer (AlpacaEval's)."""
+__all__ = ["favoured", "judge_habits", "own_outputs", "people_habits"]
 
 
-def favoured(items: pd.DataFrame) -> dict[str, Array]:
-    """Of each habit the output that has it in each comparison: 1 for output_2, 0 for output_1, NaN where neither or
-    both have it, or it is not known."""
-    length = (items["length_2"] - items["length_1"]).to_numpy(dtype=float)
-    made = {"longer": np.where(np.abs(length) > CLEARLY, (length > 0) + 0.0, np.nan)}
+def favoured(items: pd.DataFrame) -> dict[str, Codes]:
+    """Of each habit the output that has it in each comparison: 1 for output_2, −1 for output_1, 0 where neither or both
+    have it, or it is not known."""
+    made = {"longer": longer(items["length_1"].to_numpy(dtype=float), items["length_2"].to_numpy(dtype=float))}
     for name in ("lists", "bold"):
         if f"style_{name}_1" in items:
-            has = [items[f"style_{name}_{side}"].to_numpy(dtype=float) for side in ("1", "2")]
-            one, other = (np.where(np.isnan(x), np.nan, (x > 0) + 0.0) for x in has)
-            made[name] = np.where(one == other, np.nan, np.where(np.isnan(one + other), np.nan, other))
+            one, other = (items[f"style_{name}_{side}"].to_numpy(dtype=float) for side in ("1", "2"))
+            known = ~np.isnan(one + other)
+            made[name] = np.where(known, (other > 0).astype(np.int64) - (one > 0), 0)
     return made
 
 
-def _taken(p: Array, which: Array) -> Array:
-    """Whether a verdict takes the output with the habit (1 or 0); NaN for ties, and where neither has it."""
-    side = np.where(np.isnan(p) | (p == 0.5), np.nan, (p > 0.5) + 0.0)
-    return np.where(np.isnan(side + which), np.nan, side == which)
-
-
-def people_habits(people: People, habits: Mapping[str, Array]) -> dict[str, Value]:
-    """People's, over their single votes, ties left out."""
+def people_habits(people: People, habits: Mapping[str, Codes]) -> dict[str, Value]:
+    """People's, over their single votes; ties left out of the habits."""
     item, vote, cluster = people.item, people.vote, people.cluster
     made: dict[str, Value] = {
-        "ties": vote_mean((sides(vote) == 1) + 0.0, item, cluster, by="vote"),
+        "ties": vote_mean(np.where(sides(vote) == 1, 1.0, 0.0), item, cluster, by="vote"),
         "output_1": vote_mean(1 - vote, item, cluster, by="vote"),
     }
-    return made | {
-        name: vote_mean(_taken(vote, which[item]), item, cluster, by="vote") for name, which in habits.items()
-    }
+    return made | {name: preference_for(item, vote, which, cluster, ties=False) for name, which in habits.items()}
 
 
-def judge_habits(judged: Array, calls: pd.DataFrame, people: People, habits: Mapping[str, Array]) -> dict[str, Value]:
+def judge_habits(judged: Array, calls: pd.DataFrame, people: People, habits: Mapping[str, Codes]) -> dict[str, Value]:
     """One judge's: `judged` is its p of each comparison, `calls` are its rows of `Votes.votes`."""
     cluster = people.cluster
     made: dict[str, Value] = {
@@ -66,17 +55,21 @@ def judge_habits(judged: Array, calls: pd.DataFrame, people: People, habits: Map
         "output_1": mean_over(1 - judged, cluster),
         **_order(calls, cluster),
     }
+    each = np.arange(len(judged))
     for name, which in habits.items():
-        taken = _taken(judged, which)
-        made[name] = mean_over(taken, cluster)
+        made[name] = preference_for(each, judged, which, cluster, ties=False)
         of_people = group_means(_taken(people.vote, which[people.item]), people.item, len(cluster))
-        made[f"{name}_excess"] = mean_over(taken - of_people, cluster, (-1.0, 1.0))
+        made[f"{name}_excess"] = mean_over(_taken(judged, which) - of_people, cluster, (-1.0, 1.0))
     if len(people.item):
-        wanted = _taken(people.strict, habits["longer"])
-        taken = _taken(judged, habits["longer"])
-        made["longer_wrongly"] = mean_over(np.where(wanted == 0, taken, np.nan), cluster)
-        made["shorter_wrongly"] = mean_over(np.where(wanted == 1, 1 - taken, np.nan), cluster)
+        given = longer_given(judged, people.item, people.vote, habits["longer"], cluster)
+        made |= {"longer_rightly": given.longer, "longer_wrongly": given.shorter, "length_bias": given.bias}
     return made
+
+
+def _taken(p: Array, which: Codes) -> Array:
+    """Whether a verdict takes the output with the habit (1 or 0); NaN for ties, and where neither has it."""
+    side = np.where(np.isnan(p) | (p == 0.5) | (which == 0), np.nan, p > 0.5)
+    return np.where(np.isnan(side), np.nan, side == (which > 0))
 
 
 def _order(calls: pd.DataFrame, cluster: Codes) -> dict[str, Value]:
@@ -88,12 +81,8 @@ def _order(calls: pd.DataFrame, cluster: Codes) -> dict[str, Value]:
     made: dict[str, Value] = {"first": _first(first, second, cluster)}
     n = len(of_question)
     for_second = [group_means(np.where(rows, p, np.nan), question, n) for rows in asked]
-    turned = np.column_stack([np.sign(x - 0.5) for x in for_second]) if n else np.zeros((0, 2))
-    both = ~np.isnan(turned).any(axis=1)
-    reversed_ = np.where(both, turned.prod(axis=1) < 0, np.nan)
-    changed = np.where(both, (turned == 0).sum(axis=1) == 1, np.nan)
-    made["reversals"] = vote_mean(reversed_, of_question, cluster)
-    made["tie_changes"] = vote_mean(changed, of_question, cluster)
+    changed = swaps(for_second[0], for_second[1], cluster[of_question])
+    made |= {"reversals": changed.reversed, "tie_changes": changed.tie}
     return made
 
 
@@ -120,11 +109,3 @@ def own_outputs(judge: str, models: Sequence[str], generators: Sequence[str]) ->
 
 def _bare(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower().rsplit("/", 1)[-1])
-
-
-def self_preference(own: Array, judged: Array, reference: Array, cluster: Codes) -> Estimate:
-    """How much more a judge prefers its own outputs than others do, on the same comparisons: a difference in
-    differences, of own and other outputs, and of this judge and the `reference` (people, or the mean of the other
-    judges). `own` is 1 where output_2 is its own and the other is not, 0 where output_1 is, else NaN."""
-    liked = np.where(own == 1, judged - reference, reference - judged)
-    return mean_over(np.where(np.isnan(own), np.nan, liked), cluster, (-1.0, 1.0))

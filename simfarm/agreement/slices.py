@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
 
 from simfarm.agreement.trust import mean_over
 from simfarm.data.identity import Codes
 from simfarm.statistics.estimate import Array, Estimate
-from simfarm.statistics.rankings import spearman
 
 __all__ = ["SLICED", "Slice", "Travel", "slices_of", "travels"]
 
@@ -81,6 +81,6 @@ def travels(slices: list[Slice]) -> list[Travel]:
         outside = inside - np.array([s.beside_rest.value for s in here])
         chosen, best = int(outside.argmax()), int(inside.argmax())
         loss = float(inside[best] - inside[chosen])
-        rho = spearman(outside, inside)
+        rho = float(spearmanr(outside, inside).statistic) if np.ptp(outside) > 0 < np.ptp(inside) else np.nan
         made.append(Travel(column, name, len(here), rho, here[chosen].judge, here[best].judge, loss))
     return made

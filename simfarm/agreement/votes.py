@@ -127,9 +127,9 @@ def votes_of(verdicts: Verdicts, labels: Verdicts | None = None, *, allow_mixed:
             "rows out of one of the two, or rename it there"
         )
     # nobody else holds the rows, so that a million of them go as soon as they are together
-    both = [verdicts, named]
+    rows: list[Any] = [verdicts, named]
     del verdicts, labels, named
-    made = matched(both.pop(0), both.pop())  # type: ignore[arg-type]
+    made = matched(rows.pop(0), rows.pop())
     items = _items(made)
     votes, notes = _numbered(_votes(made, [*judges, *people]), made)
     return Votes(items, votes, judges, people, made.by, (*_said(made, items), *notes))

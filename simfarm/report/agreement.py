@@ -186,6 +186,13 @@ def _summary(card: ReportCard) -> list[str]:
         lines.append(f"{beat} of {plural(len(judged), 'judge')} beat 'longest output wins' beyond noise")
     if len({_on(card, row) for row in card.judges}) > 1:
         lines.append("not all judged the same comparisons (on): the pairs below are on shared ones")
+    if card.panel is not None and not math.isnan(card.panel.value):
+        low, high = card.panel.interval(card.level)
+        of = "how far they are off" if card.people else "their verdicts"
+        lines.append(
+            f"by {of} these {plural(card.panel.n, 'judge')} are worth {_number(card.panel.value, 1)} independent ones "
+            f"({_number(low, 1)} to {_number(high, 1)})"
+        )
     first = card.judges[0].name
     return [*lines, "", f"what to do with {first}", *(f"- {line}" for line in card.advice[first] or ["nothing"])]
 
@@ -255,10 +262,10 @@ def _sets(card: ReportCard) -> list[Part]:
     rows = [
         [
             one.name,
-            f"{one.n_instructions:,}",
-            _number(one.spearman, 3),
-            f"{_number(one.low, 3)} to {_number(one.high, 3)}",
-            "yes" if one.news else "no",
+            f"{one.found.n_in:,}",
+            _number(one.found.value, 3),
+            f"{_number(one.found.low, 3)} to {_number(one.found.high, 3)}",
+            "yes" if one.found.news else "no",
         ]
         for one in card.sets
         if one.judge == first
