@@ -164,6 +164,6 @@ def calls_together(rows: Iterable[Row], also: Collection[str] = ()) -> Iterator[
     groups: dict[Hashable, list[Row]] = {}
     known = ("instruction_id", "dataset", "instruction", "messages", "generator_1", "generator_2", "sample")
     for row in rows:
-        key = [row.get(name) for name in (*known, "output_1", "output_2", "annotator", *also)]
+        key = [row.get(name) for name in (*known, "output_1", "output_2", "annotator", "person", *also)]
         groups.setdefault(json.dumps(key, default=str), []).append(row)
     yield from groups.values()
