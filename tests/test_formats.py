@@ -289,12 +289,13 @@ def test_lm_eval_gives_outputs_with_their_metrics(caplog: pytest.LogCaptureFixtu
     )
     assert made[0]["exact_match"] == 1.0
     assert "2 with the answers of filter 'strict-match' again; 1 with log likelihoods and no text" in caplog.text
-    for turned, text in ((3, "4"), (1, "A chat?")):
-        arguments = (
-            [['[{"role": "user", "content": "A chat?"}]', {"until": []}]] if turned == 1 else rows[0]["arguments"]
-        )
-        (one,) = simfarm.convert([lm_eval(["x"], arguments=arguments)], generator="m")
-        assert (one["generator"], text in one["instruction"] or turned == 3) == ("m", True)
+    chat = json.dumps([user("A chat?")])
+    for asked, text in (
+        ([[chat, {"until": []}]], "A chat?"),
+        ({"gen_args_0": {"arg_0": [chat], "arg_1": {}}}, "A chat?"),
+    ):
+        (one,) = simfarm.convert([lm_eval(["x"], arguments=asked)], generator="m")
+        assert (one["generator"], one["instruction"]) == ("m", text)
 
 
 def test_two_models_answers_in_lm_eval_are_judged_as_outputs() -> None:

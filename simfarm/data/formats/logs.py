@@ -51,11 +51,15 @@ def _asked(arguments: Any) -> Row:
     given = [*first.values()] if isinstance(first, Mapping) else first
     if not isinstance(given, list) or len(given) < 2 or not isinstance(given[1], Mapping):
         raise LeftOut("log likelihoods and no text")
-    if not isinstance(given[0], str):
+    asking = given[0]
+    if isinstance(asking, list) and len(asking) == 1:
+        # a chat as it is sent to a server: JSON text in a tuple of its own
+        asking = asking[0]
+    if not isinstance(asking, str):
         raise LeftOut("a prompt that is no text")
-    if given[0].lstrip().startswith('[{"role"'):
-        return asked(conversation(given[0], "arguments"))
-    return {"instruction": given[0]}
+    if asking.lstrip().startswith('[{"role"'):
+        return asked(conversation(asking, "arguments"))
+    return {"instruction": asking}
 
 
 def _answers(responses: Any) -> list[str]:
