@@ -12,6 +12,7 @@ from foreign import (
     LOG,
     WRITTEN,
     Row,
+    annotated_pairs,
     archive,
     arena_game,
     arena_hard,
@@ -450,6 +451,26 @@ def test_the_help_names_every_format_that_is_written() -> None:
     assert all(f"| `{name}` |" in page for name in NAMES)
 
 
+def test_convert_writes_as_the_command_does() -> None:
+    pairs = annotated_pairs()
+    assert simfarm.convert(written("pairs.json", pairs), "annotated-pairs", "back.json") == pairs
+    assert json.loads(Path("back.json").read_text()) == pairs[0]
+    with pytest.raises(InputError, match="is an input as well"):
+        simfarm.convert("pairs.json", "trl", "pairs.json")
+    simfarm.write("several.jsonl", pairs * 2)
+    assert len(simfarm.read("several.jsonl")) == 2 * len(simfarm.read(pairs)) == 8
+
+
+def test_what_was_left_out_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Outputs are looked at for verdicts, and read once more to be judged."""
+    rows = [lm_eval([f"{i}"], doc_id=i, arguments=[[f"Question {i}?", {"until": []}]]) for i in range(3)]
+    write_rows("samples_task_2026-01-31T10-00-00.jsonl", [*rows, lm_eval([], arguments=[["Q", "A"]])])
+    write_rows("base.json", [{"instruction": f"Question {i}?", "output": "x", "generator": "base"} for i in range(3)])
+    files = ["samples_task_2026-01-31T10-00-00.jsonl", "--baseline", "base.json", "--judge", "longest"]
+    assert main(["evaluate", *files]) == 0
+    assert capsys.readouterr().err.count("left out: 1 with log likelihoods and no text") == 1
+
+
 def test_who_judged_and_who_answered_can_be_said() -> None:
     (row,) = simfarm.convert([{"prompt": "Q?", "chosen": "a", "rejected": "b"}], annotator="me")
     assert row["annotator"] == "me"
@@ -498,6 +519,8 @@ def test_images_are_left_out_and_counted(caplog: pytest.LogCaptureFixture) -> No
     rows[0]["conversation_a"][0]["content"] = rows[0]["conversation_b"][0]["content"] = parts
     rows[1]["conversation_a"][0]["content"] = [{"type": "image", "image": "…"}, *parts]
     rows[2]["conversation_a"][1]["tool_calls"] = [{"name": "f"}]
+    assert simfarm.read([trl_texts()[0], trl_texts()[1] | {"images": ["…"]}])[-1]["id"] == 0
+    caplog.clear()
     made = simfarm.read(rows)
     assert [row["question_id"] for row in made] == ["hash0", "hash3"]
     assert made[0]["instruction"] == "Q0?"

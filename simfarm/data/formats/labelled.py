@@ -177,9 +177,9 @@ def _about_the_pair(
     if len(asked_so) > 1 and "preference" in asked_so:
         asked_so = ["preference"]
     if len(asked_so) > 1:
+        several = ", ".join(asked_so[:4])
         raise Unfit(
-            f"has several questions that could be about the two outputs ({', '.join(asked_so)}); keep one, or call it "
-            "'preference'"
+            f"has several questions that could be about the two outputs ({several}); keep one, or call it 'preference'"
         )
     if not asked_so and len(responses) != 1:
         raise LeftOut("no answer about the two outputs")

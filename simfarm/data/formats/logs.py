@@ -32,7 +32,7 @@ def _lm_eval(rows: Iterator[Row], source: str, left: Left) -> Iterator[Row]:
     def samples(row: Row) -> Iterator[Row]:
         filters[:] = filters or [row.get("filter")]
         if row.get("filter") != filters[0]:
-            raise LeftOut(f"the answers of filter {filters[0]!r} again")
+            raise LeftOut(f"the answers of filter {str(filters[0])[:40]!r} again")
         question = _asked(row["arguments"])
         for sample, text in enumerate(_answers(row["resps"])):
             made = {"instruction_id": row["doc_id"]} | question | {"output": text} | about
@@ -120,7 +120,7 @@ def _resolved(value: Any, attached: Mapping[str, Any]) -> Any:
     if isinstance(value, str) and value.startswith(_ATTACHED):
         key = value.removeprefix(_ATTACHED)
         if not isinstance(attached, Mapping) or key not in attached:
-            raise Unfit(f"refers to the attachment {key!r}, which the log does not have; is the file whole?")
+            raise Unfit(f"refers to the attachment {key[:40]!r}, which the log does not have; is the file whole?")
         return attached[key]
     if isinstance(value, Mapping):
         return {name: _resolved(one, attached) for name, one in value.items()}
