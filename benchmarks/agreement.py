@@ -1,24 +1,40 @@
-"""How often the 95 % intervals of agreement, κ, α and a judge's habits hold the truth, on planted data.
+"""How often the 95 % intervals of agreement, κ, α, a judge's habits and two boards' likeness hold the truth.
 
-    python benchmarks/agreement.py --replicates 1000 --sizes 50 100 300 1000
+    python benchmarks/agreement.py --replicates 1000 --sizes 50 100 300 1000 --speed -o page.md
 
 Planted (`PANELS`): people with error rates of their own see an item's better answer or err, ties among the verdicts,
 votes that are missing, near-perfect agreement, items in clusters that share their difficulty. People are the same in
-every replicate, items are drawn anew: so the truth is the same coefficient on 400,000 items.
+every replicate, items are drawn anew: so the truth is the same coefficient on 400,000 items. Judges (`JUDGES`) have
+planted habits: longer, their own model's, too sure. Boards: rates of models are drawn anew in every replicate, judge's
+and people's with a planted correlation, and verdicts share the instruction's difficulty.
+`--speed` times every figure on 100,000 items that 20 people voted on.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from scipy.special import expit, logit, ndtr
+from scipy.stats import kendalltau, spearmanr
 
 from simfarm.statistics.agreement import agreement_with_mode, agreement_with_votes, leave_one_out, pairwise_agreement
+from simfarm.statistics.alternative import alternative_annotator_test
+from simfarm.statistics.bias import judge_bias, vote_variance
+from simfarm.statistics.boards import board_agreement
 from simfarm.statistics.chance import cohen_kappa, fleiss_kappa, gwet_ac1, krippendorff_alpha
-from simfarm.statistics.estimate import Array, Estimate
+from simfarm.statistics.estimate import Array, Estimate, mean_estimate
+from simfarm.statistics.habits import longer_given, preference_for
+from simfarm.statistics.own import self_preference
+from simfarm.statistics.panels import effective_judges
+from simfarm.statistics.reliability import reliability
+from simfarm.statistics.temperature import temperature
 
 POPULATION = 400_000
 
@@ -94,41 +110,243 @@ FIGURES: dict[str, Callable[[Drawn], Estimate]] = {
 }
 
 
-def table(figures: dict[str, Callable[[Drawn], Estimate]], sizes: list[int], replicates: int, seed: int) -> None:
-    """Print, for each panel and size, how often each figure's interval holds the truth, and which end missed it."""
-    print("| panel | figure | truth | " + " | ".join(f"{n} items" for n in sizes) + " |")
-    print("|---|---|---:|" + "---:|" * len(sizes))
+@dataclass(frozen=True)
+class Judge:
+    """A judge beside three people: it adds `longer` to the longer output's chance and `own` to that of generator 0;
+    its preferences have the temperature `sure`, on logits of the given `spread`."""
+
+    name: str
+    longer: float = 0.0
+    own: float = 0.0
+    sure: float = 1.0
+    spread: float = 1.5
+
+
+JUDGES = (
+    Judge("fair", 0.0, 0.0, 1.0),
+    Judge("prefers longer, its own", 0.15, 0.15, 1.0),
+    Judge("far too sure", 0.0, 0.05, 3.0, 4.0),
+    Judge("too unsure", 0.1, 0.0, 0.5, 1.0),
+)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the judge said (hard and soft), people's mean, one person's vote, which output is longer, generators."""
+
+    hard: Array
+    soft: Array
+    label: Array
+    people: Array
+    which: np.ndarray
+    generators: tuple[np.ndarray, np.ndarray]
+
+    @property
+    def item(self) -> np.ndarray:
+        return np.arange(len(self.hard))
+
+
+def draw_judged(judge: Judge, n: int, rng: np.random.Generator) -> Judged:
+    """n items; people prefer longer outputs too, and the truth is in the chances, not in a few items."""
+    first = rng.integers(0, 5, n)
+    second = (first + rng.integers(1, 5, n)) % 5
+    which = rng.choice([-1, 0, 1], n, p=[0.45, 0.1, 0.45])
+    z = judge.spread * rng.standard_normal(n) + 0.5 * which
+    chance = expit(z / judge.sure)
+    habit = judge.longer * which + judge.own * ((second == 0).astype(float) - (first == 0))
+    # a habit is a share of the verdicts given over to it, so that no chance leaves [0, 1]
+    given = rng.random(n) < np.abs(habit)
+    hard = np.where(given, habit > 0, rng.random(n) < chance).astype(float)
+    people = rng.binomial(3, chance) / 3
+    label = (rng.random(n) < chance).astype(float)
+    return Judged(hard, expit(z), label, people, which, (first, second))
+
+
+def _error(d: Judged) -> tuple[float, float, float]:
+    found = reliability(d.soft, d.label, d.item)
+    return found.ece, *found.interval
+
+
+def _temperature(d: Judged) -> tuple[float, float, float]:
+    found = temperature(d.soft, d.label, d.item)
+    return found.value, found.low, found.high
+
+
+def _of(estimate: Estimate) -> tuple[float, float, float]:
+    return estimate.value, *estimate.interval()
+
+
+HABITS: dict[str, Callable[[Judged], tuple[float, float, float]]] = {
+    "P(longer)": lambda d: _of(preference_for(d.item, d.hard, d.which, d.item)),
+    "P(longer) beyond people": lambda d: _of(longer_given(d.hard, d.item, d.label, d.which, d.item).bias),
+    "self-preference": lambda d: _of(self_preference(d.hard, d.people, *d.generators, d.item, own=0)),
+    "calibration error": _error,
+    "temperature": _temperature,
+}
+
+
+def true_error(judge: Judge, drawn: Judged, sample: Judged) -> float:
+    """The calibration error of the whole population in the bins that a sample made."""
+    bins = reliability(sample.soft, sample.label, sample.item).bins
+    edges = [(one.high + after.low) / 2 for one, after in itertools.pairwise(bins)]
+    gap = expit(logit(drawn.soft) / judge.sure) - drawn.soft
+    return float(np.abs(np.bincount(np.searchsorted(edges, drawn.soft), gap)).sum() / len(gap))
+
+
+def table(figures: dict[str, Callable[[Drawn], Estimate]], sizes: list[int], replicates: int, seed: int) -> str:
+    """For each panel and size: how often each figure's interval holds the truth, and how often it is all below and all
+    above."""
+    page = heading("panel", "figure", sizes)
     for k, panel in enumerate(PANELS):
         rng = np.random.default_rng([seed, k])
         whole = draw(panel, POPULATION, rng)
         truth = {name: figure(whole).value for name, figure in figures.items()}
-        cells: dict[str, list[str]] = {name: [] for name in figures}
+        tallies = {(name, n): Tally() for name in figures for n in sizes}
         for n in sizes:
-            below, above, known = (dict.fromkeys(figures, 0) for _ in range(3))
             for _ in range(replicates):
                 drawn = draw(panel, n, rng)
                 for name, figure in figures.items():
-                    low, high = figure(drawn).interval()
-                    known[name] += not np.isnan(low)
-                    below[name] += high < truth[name]
-                    above[name] += low > truth[name]
-            for name in figures:
-                held = 1 - (below[name] + above[name]) / known[name]
-                cells[name].append(f"{held:.3f} ({below[name] / known[name]:.3f}, {above[name] / known[name]:.3f})")
-        for name, said in cells.items():
-            print(f"| {panel.name} | {name} | {truth[name]:.3f} | " + " | ".join(said) + " |", flush=True)
+                    tallies[name, n].add(*figure(drawn).interval(), truth[name])
+        part = [line(panel.name, name, truth[name], [tallies[name, n] for n in sizes]) for name in figures]
+        print("".join(part), flush=True)
+        page += "".join(part)
+    return page
+
+
+def habits_table(sizes: list[int], replicates: int, seed: int) -> str:
+    """The same of judges' habits."""
+    page = heading("judge", "figure", sizes)
+    for k, judge in enumerate(JUDGES):
+        rng = np.random.default_rng([seed, 100 + k])
+        whole = draw_judged(judge, POPULATION, rng)
+        truth = {name: HABITS[name](whole)[0] for name in list(HABITS)[:3]}
+        truth["temperature"] = judge.sure
+        tallies = {(name, n): Tally() for name in HABITS for n in sizes}
+        for n in sizes:
+            for _ in range(replicates):
+                drawn = draw_judged(judge, n, rng)
+                truth["calibration error"] = true_error(judge, whole, drawn)
+                for name, figure in HABITS.items():
+                    tallies[name, n].add(*figure(drawn)[1:], truth[name])
+        part = [line(judge.name, name, truth[name], [tallies[name, n] for n in sizes]) for name in HABITS]
+        print("".join(part), flush=True)
+        page += "".join(part)
+    return page
+
+
+def boards_table(replicates: int, seed: int) -> str:
+    """The same of two boards, by the number of models and of instructions."""
+    sizes = [50, 300]
+    page = heading("models, correlation", "figure", sizes)
+    rng = np.random.default_rng([seed, 200])
+    for m, rho in itertools.product((4, 8, 20), (0.3, 0.95)):
+        tallies = {(name, n): Tally() for name in ("spearman", "kendall", "mean_absolute_error") for n in sizes}
+        for n in sizes:
+            for _ in range(replicates):
+                z = rng.standard_normal((2, m))
+                rates = expit(0.8 * np.stack([z[0], rho * z[0] + np.sqrt(1 - rho**2) * z[1]]) - [[0.2], [0]])
+                luck = ndtr(0.5 * rng.standard_normal((n, 1)) + np.sqrt(0.75) * rng.standard_normal((n, 2 * m)))
+                wins = (luck < rates.ravel()).astype(float).T
+                board = [mean_estimate(column, np.arange(n)) for column in wins]
+                found = board_agreement(board[:m], board[m:])
+                truth = spearmanr(*rates).statistic, kendalltau(*rates).statistic, np.abs(rates[0] - rates[1]).mean()
+                for name, true in zip(("spearman", "kendall", "mean_absolute_error"), truth, strict=True):
+                    figure = getattr(found, name)
+                    tallies[name, n].add(figure.low, figure.high, float(true))
+        part = [line(f"{m}, {rho}", name, np.nan, [tallies[name, n] for n in sizes])
+                for name in ("spearman", "kendall", "mean_absolute_error")]  # fmt: skip
+        print("".join(part), flush=True)
+        page += "".join(part)
+    return page
+
+
+@dataclass
+class Tally:
+    """Intervals so far: all below the truth, all above it, and how many."""
+
+    below: int = 0
+    above: int = 0
+    n: int = 0
+
+    def add(self, low: float, high: float, truth: float) -> None:
+        if not np.isnan(low):
+            self.n += 1
+            self.below += high < truth - 1e-12
+            self.above += low > truth + 1e-12
+
+    def __str__(self) -> str:
+        n = max(1, self.n)
+        return f"{1 - (self.below + self.above) / n:.3f} ({self.below / n:.3f}, {self.above / n:.3f})"
+
+
+def heading(kind: str, figure: str, sizes: list[int]) -> str:
+    return (
+        f"| {kind} | {figure} | truth | "
+        + " | ".join(f"{n} items" for n in sizes)
+        + " |\n|---|---|---:|"
+        + ("---:|" * len(sizes) + "\n")
+    )
+
+
+def line(kind: str, figure: str, truth: float, tallies: list[Tally]) -> str:
+    shown = "varies" if np.isnan(truth) else f"{truth:.3f}"
+    return f"| {kind} | {figure} | {shown} | " + " | ".join(map(str, tallies)) + " |\n"
+
+
+def speed(seed: int) -> str:
+    """CPU seconds of each figure, interval included, on 100,000 items × 20 people, and the most memory held."""
+    rng = np.random.default_rng(seed)
+    panel = Panel("large", 20, 0.75, missing=0.2)
+    drawn, judged = draw(panel, 100_000, rng), draw_judged(JUDGES[1], 100_000, rng)
+    item, vote, cluster = drawn.rows
+    rater = np.tile(np.arange(20), 100_000)
+    todo: dict[str, Callable[[], object]] = {
+        name: lambda figure=figure: figure(drawn).interval() for name, figure in FIGURES.items()
+    }
+    todo |= {name: lambda figure=figure: figure(judged) for name, figure in HABITS.items()}
+    todo["bias"] = lambda: judge_bias(cluster, drawn.judged, item, vote, cluster).interval()
+    todo["variance"] = lambda: vote_variance(item, vote, cluster).interval()
+    todo["alternative annotator"] = lambda: alternative_annotator_test(drawn.judged, item, vote, rater, cluster)
+    todo["effective judges, 20"] = lambda: effective_judges(drawn.votes.T, cluster).interval()
+    page, total = "| figure | CPU seconds |\n|---|---:|\n", 0.0
+    for name, figure in todo.items():
+        start = time.process_time()
+        figure()
+        total += time.process_time() - start
+        page += f"| {name} | {time.process_time() - start:.2f} |\n"
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return page + f"| all | {total:.2f} |\n\n{held:.0f} MB\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--replicates", type=int, default=1000)
+    parser.add_argument("--replicates", type=int, default=1000, help="of each cell (default 1000; 0: none)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 300, 1000])
-    parser.add_argument("--figures", nargs="+", default=list(FIGURES))
+    parser.add_argument("--parts", nargs="+", default=["panels", "judges", "boards"])
+    parser.add_argument("--speed", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+    parser.add_argument("-o", "--output", type=Path, help="write the tables as Markdown")
+    options = parser.parse_args()
+    page = (
+        f"Made by `benchmarks/agreement.py --replicates {options.replicates} --seed {options.seed}`: coverage of 95 %"
+    )
+    page += " intervals (how often all below the truth, all above it); the Monte-Carlo error of a coverage near .95 is"
+    page += f" {np.sqrt(0.95 * 0.05 / max(1, options.replicates)):.4f}.\n"
     start = time.time()
-    table({name: FIGURES[name] for name in args.figures}, args.sizes, args.replicates, args.seed)
-    print(f"\n{args.replicates} replicates, {time.time() - start:.0f} s")
+    if options.speed:
+        page += "\n## 100,000 items, 20 people\n\n" + speed(options.seed)
+    parts = {
+        "judges": ("Judges with planted habits", lambda: habits_table(options.sizes, options.replicates, options.seed)),
+        "boards": ("Two boards", lambda: boards_table(options.replicates, options.seed)),
+        "panels": ("People and a judge", lambda: table(FIGURES, options.sizes, options.replicates, options.seed)),
+    }
+    for name, (title, make) in parts.items():
+        if name in options.parts and options.replicates:
+            page += f"\n## {title}\n\n{make()}"
+            print(f"{name}: {time.time() - start:.0f} s", flush=True)
+    print(page)
+    if options.output:
+        options.output.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -165,3 +165,9 @@ def test_an_own_covariate_may_be_called_otherwise(files: Path) -> None:
     columns = {"latency_1": "la", "latency_2": "lb"}
     said = simfarm.evaluation("c.jsonl", control="latency", rank="bradley-terry", columns=columns)
     assert any("latency" in repr(one) for one in said.ratings)
+    own = [
+        row | {"latency_1": row.pop("la"), "latency_2": row.pop("lb"), "better": row.pop("preference")} for row in rows
+    ]
+    Path("c.jsonl").write_text("\n".join(map(json.dumps, own)))
+    said = simfarm.evaluation("c.jsonl", control="latency", rank="bradley-terry", columns={"preference": "better"})
+    assert any("latency" in repr(one) for one in said.ratings)

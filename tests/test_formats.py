@@ -12,6 +12,7 @@ from foreign import (
     LOG,
     WRITTEN,
     Row,
+    annotated_pairs,
     archive,
     arena_game,
     arena_hard,
@@ -29,8 +30,10 @@ from foreign import (
 
 import simfarm
 from simfarm.cli import main
+from simfarm.data.conversion import NAMES
 from simfarm.data.files import read_rows, write_rows
 from simfarm.errors import InputError
+from simfarm.settings.options import BY_NAME
 
 pytestmark = pytest.mark.filterwarnings("ignore:judge.*reads no meaning")
 
@@ -68,7 +71,17 @@ def test_nothing_is_lost_on_the_way_through_our_rows(kind: str, suffix: str) -> 
 
 
 def verdicts(name: str) -> list[Row]:
-    kept = ("instruction", "output", "output_1", "output_2", "generator_1", "generator_2", "annotator", "preference")
+    kept = (
+        "instruction",
+        "output",
+        "output_1",
+        "output_2",
+        "generator_1",
+        "generator_2",
+        "annotator",
+        "person",
+        "preference",
+    )
     return [{key: row.get(key) for key in (*kept, "order", "status", "strength")} for row in simfarm.read(name)]
 
 
@@ -77,6 +90,33 @@ def verdicts(name: str) -> list[Row]:
 def test_tables_are_read_as_files_are(kind: str, table: Any) -> None:
     _, rows = WRITTEN[kind]
     assert verdicts(table(rows())) == verdicts(written("theirs.json", rows()))
+
+
+@pytest.mark.parametrize("kind", ["arena-hard", "mt-bench-pair", "lmarena", "trl chats", "rewardbench"])
+@pytest.mark.parametrize("form", ["nested", "csv"])
+def test_nested_columns_of_a_table_are_read(kind: str, form: str) -> None:
+    """Lists and objects in Parquet, where an absent key is null, and as JSON text in CSV."""
+    rows = WRITTEN[kind][1]()
+    if form == "csv":
+        write_rows("theirs.csv", rows)
+    else:
+        pd.DataFrame(rows).to_parquet("theirs.parquet")
+    name = "theirs.csv" if form == "csv" else "theirs.parquet"
+    assert verdicts(name) == verdicts(written("theirs.json", rows))
+
+
+def test_voters_are_one_crowd(capsys: pytest.CaptureFixture[str]) -> None:
+    """A board for each of a thousand voters is none."""
+    rows = [row | {"judge": f"user{i}"} for i, row in enumerate(lmarena() * 8)]
+    for i, row in enumerate(rows):
+        row["conversation_a"], row["conversation_b"] = ([user(f"Q{i}?"), assistant(who * (i % 5 + 1))] for who in "AB")
+    written("battles.jsonl", rows)
+    assert main(["evaluate", "battles.jsonl", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["annotator"] == "people"
+    assert main(["convert", "battles.jsonl", "--as", "lmarena", "-o", "back.jsonl"]) == 0
+    assert [row["judge"] for row in read_rows("back.jsonl")] == [f"user{i}" for i in range(32)]
+    judged = rows[0] | {"judge": ["gpt-4", "pair-v2"]}
+    assert simfarm.read([judged])[0]["annotator"] == "gpt-4"
 
 
 def test_arena_hard_is_in_both_orders_with_its_strength() -> None:
@@ -137,12 +177,31 @@ def test_grades_are_outputs_with_a_score() -> None:
 
 def test_battles_of_several_turns_part_where_the_answers_do() -> None:
     rows = simfarm.read(lmarena())
-    assert (rows[0]["instruction"], rows[0]["output_2"], rows[0]["annotator"]) == ("Q0?", "B 0", "arena_user_0")
+    assert (rows[0]["instruction"], rows[0]["output_2"], rows[0]["person"]) == ("Q0?", "B 0", "arena_user_0")
     assert rows[1]["instruction"] == "Q1?"
     assert rows[1]["output_1"] == "A 1\n\nUser: More?\n\nAssistant: more A"
     assert rows[2]["messages"] == [user("Q?"), assistant("Same"), user("More?")]
     assert (rows[2]["output_1"], rows[2]["preference"]) == ("more A", 1.5)
     assert (rows[3]["preference"], rows[3]["winner"]) == (1.5, "tie (bothbad)")
+
+
+def test_questions_that_part_after_the_same_answer_are_part_of_what_followed() -> None:
+    talks = [[user("Q?"), assistant("Same"), user(f"More {who}?"), assistant(f"More {who}")] for who in "AB"]
+    (made,) = simfarm.read([lmarena()[0] | {"conversation_a": talks[0], "conversation_b": talks[1]} | {"turn": 2}])
+    assert made["instruction"] == "Q?"
+    assert made["output_2"] == "Same\n\nUser: More B?\n\nAssistant: More B"
+
+
+def test_a_column_that_means_something_else_here_passes_under_another_name() -> None:
+    row = {"prompt": "Q?", "chosen": "a", "rejected": "b", "status": "reviewed", "input": 3, "dataset": "d"}
+    (made,) = simfarm.read([row])
+    assert (made["status"], made["their_status"], made["their_input"], made["dataset"]) == (
+        "verdict",
+        "reviewed",
+        3,
+        "d",
+    )
+    assert simfarm.convert([made], "trl") == [row]
 
 
 def test_a_vote_on_the_first_turn_saw_the_first_turn() -> None:
@@ -231,12 +290,24 @@ def test_lm_eval_gives_outputs_with_their_metrics(caplog: pytest.LogCaptureFixtu
     )
     assert made[0]["exact_match"] == 1.0
     assert "2 with the answers of filter 'strict-match' again; 1 with log likelihoods and no text" in caplog.text
-    for turned, text in ((3, "4"), (1, "A chat?")):
-        arguments = (
-            [['[{"role": "user", "content": "A chat?"}]', {"until": []}]] if turned == 1 else rows[0]["arguments"]
-        )
-        (one,) = simfarm.convert([lm_eval(["x"], arguments=arguments)], generator="m")
-        assert (one["generator"], text in one["instruction"] or turned == 3) == ("m", True)
+    chat = json.dumps([user("A chat?")])
+    for asked, text in (
+        ([[chat, {"until": []}]], "A chat?"),
+        ({"gen_args_0": {"arg_0": [chat], "arg_1": {}}}, "A chat?"),
+    ):
+        (one,) = simfarm.convert([lm_eval(["x"], arguments=asked)], generator="m")
+        assert (one["generator"], one["instruction"]) == ("m", text)
+
+
+def test_two_models_answers_in_lm_eval_are_judged_as_outputs() -> None:
+    for model in ("model-a", "model-b"):
+        Path(model).mkdir()
+        rows = [lm_eval([f"{model} {i}"], doc_id=i, arguments=[[f"Question {i}?", {"until": []}]]) for i in range(3)]
+        write_rows(f"{model}/samples_task_2026-01-31T10-00-00.jsonl", rows)
+    files = [f"model-{one}/samples_task_2026-01-31T10-00-00.jsonl" for one in "ab"]
+    assert main(["annotate", files[1], "--baseline", files[0], "--judge", "longest", "-o", "v.jsonl"]) == 0
+    made = [(row["generator_1"], row["generator_2"], row["dataset"]) for row in read_rows("v.jsonl")]
+    assert made == [("model-a", "model-b", "task")] * 3
 
 
 @pytest.mark.parametrize("form", ["deflated", "zstd", "pipe", "json"])
@@ -269,7 +340,7 @@ def test_label_studio_gives_a_label_for_each_annotation() -> None:
     rows = simfarm.read(
         [task({"selected": "left"}, {"selected": "right"}, None, {"choices": ["Tie"]}, {"choices": ["?"]})]
     )
-    assert [(row["annotator"], row["preference"], row["status"]) for row in rows] == [
+    assert [(row["person"], row["preference"], row["status"]) for row in rows] == [
         ("ann@example.com", 1, "verdict"),
         ("8", 2, "verdict"),
         ("9", None, "unparseable"),
@@ -287,7 +358,7 @@ def test_label_studio_in_rows() -> None:
         [row | dates | {"better": word} for word in ("left", {"selected": "right"}, "response_b", "none")]
     )
     assert [row["preference"] for row in rows] == [1, 2, 2, None]
-    assert (rows[0]["annotator"], rows[0]["output_2"], rows[0]["seconds"]) == ("4", "B", 2.5)
+    assert (rows[0]["person"], rows[0]["output_2"], rows[0]["seconds"]) == ("4", "B", 2.5)
 
 
 def test_a_project_that_calls_its_columns_otherwise_is_told_with_columns() -> None:
@@ -300,13 +371,13 @@ def test_a_project_that_calls_its_columns_otherwise_is_told_with_columns() -> No
 def test_argilla_gives_a_label_for_each_response() -> None:
     ranked = [{"value": "response-1", "rank": 2}, {"value": "response-2", "rank": 1}]
     rows = simfarm.read([record(preference=["response-1", "tie", ranked, "unsure"], comment=["good"])])
-    assert [(row["annotator"], row["preference"]) for row in rows] == [("u0", 1), ("u1", 1.5), ("u2", 2), ("u3", None)]
+    assert [(row["person"], row["preference"]) for row in rows] == [("u0", 1), ("u1", 1.5), ("u2", 2), ("u3", None)]
     assert (rows[0]["instruction"], rows[0]["output_1"], rows[0]["source"]) == ("Why?", "A", "x")
     flat = {"id": "r1", "status": "completed", "instruction": "Why?", "response-1": "A", "response-2": "B"}
     flat |= {"better.responses": ["response-2", "response-1"], "better.responses.users": ["u0", "u1"]}
     flat |= {"better.responses.status": ["submitted", "draft"]}
     (row,) = simfarm.read([flat])
-    assert (row["annotator"], row["preference"], row["output_2"]) == ("u0", 2, "B")
+    assert (row["person"], row["preference"], row["output_2"]) == ("u0", 2, "B")
 
 
 def test_two_questions_about_the_pair_are_not_one() -> None:
@@ -369,8 +440,35 @@ def test_convert_says_what_was_read_written_and_left_out(capsys: pytest.CaptureF
     ]
     assert main(["convert", "trl.jsonl", "--annotator", "me", "--columns", "dataset=language"]) == 0
     said = capsys.readouterr()
-    assert {json.loads(line)["annotator"] for line in said.out.splitlines()} == {"arena_user_0", "arena_user_1"}
+    assert {json.loads(line)["annotator"] for line in said.out.splitlines()} == {"people"}
     assert {json.loads(line)["dataset"] for line in said.out.splitlines()} == {"English"}
+
+
+def test_the_help_names_every_format_that_is_written() -> None:
+    listed = BY_NAME["to"].help.partition(": ")[2].replace(" (default)", "").split(", ")
+    assert listed == list(NAMES)
+    page = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}` |" in page for name in NAMES)
+
+
+def test_convert_writes_as_the_command_does() -> None:
+    pairs = annotated_pairs()
+    assert simfarm.convert(written("pairs.json", pairs), "annotated-pairs", "back.json") == pairs
+    assert json.loads(Path("back.json").read_text()) == pairs[0]
+    with pytest.raises(InputError, match="is an input as well"):
+        simfarm.convert("pairs.json", "trl", "pairs.json")
+    simfarm.write("several.jsonl", pairs * 2)
+    assert len(simfarm.read("several.jsonl")) == 2 * len(simfarm.read(pairs)) == 8
+
+
+def test_what_was_left_out_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Outputs are looked at for verdicts, and read once more to be judged."""
+    rows = [lm_eval([f"{i}"], doc_id=i, arguments=[[f"Question {i}?", {"until": []}]]) for i in range(3)]
+    write_rows("samples_task_2026-01-31T10-00-00.jsonl", [*rows, lm_eval([], arguments=[["Q", "A"]])])
+    write_rows("base.json", [{"instruction": f"Question {i}?", "output": "x", "generator": "base"} for i in range(3)])
+    files = ["samples_task_2026-01-31T10-00-00.jsonl", "--baseline", "base.json", "--judge", "longest"]
+    assert main(["evaluate", *files]) == 0
+    assert capsys.readouterr().err.count("left out: 1 with log likelihoods and no text") == 1
 
 
 def test_who_judged_and_who_answered_can_be_said() -> None:
@@ -421,6 +519,8 @@ def test_images_are_left_out_and_counted(caplog: pytest.LogCaptureFixture) -> No
     rows[0]["conversation_a"][0]["content"] = rows[0]["conversation_b"][0]["content"] = parts
     rows[1]["conversation_a"][0]["content"] = [{"type": "image", "image": "…"}, *parts]
     rows[2]["conversation_a"][1]["tool_calls"] = [{"name": "f"}]
+    assert simfarm.read([trl_texts()[0], trl_texts()[1] | {"images": ["…"]}])[-1]["id"] == 0
+    caplog.clear()
     made = simfarm.read(rows)
     assert [row["question_id"] for row in made] == ["hash0", "hash3"]
     assert made[0]["instruction"] == "Q0?"

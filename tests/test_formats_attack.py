@@ -101,7 +101,7 @@ BAD: dict[str, tuple[Callable[[], str], str]] = {
     ),
     "a grade that is a word": (
         lambda: rows_of("x.jsonl", mt_bench_single()[0] | {"score": "good"}),
-        "the score 'good'",
+        "row 1 has a str as its score",
     ),
     "a judge that is an object": (
         lambda: rows_of("x.jsonl", mt_bench_pairs()[0] | {"judge": {}}),

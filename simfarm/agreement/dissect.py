@@ -215,7 +215,8 @@ def _differences(items: pd.DataFrame, names: Sequence[str]) -> Array:
 def _turned(items: pd.DataFrame) -> Array:
     """−1 for comparisons that have output_2 where the others have the generator that is in all, else 1."""
     one, other = items["generator_1"].astype(object), items["generator_2"].astype(object)
-    for name in {one.iloc[0], other.iloc[0]}:
+    # of two that are in all, the one that is mostly output_1
+    for name in sorted((one.iloc[0], other.iloc[0]), key=lambda name: -int((one == name).sum())):
         if name is not None and ((one == name) | (other == name)).all():
             return np.where((one == name).to_numpy(), 1.0, -1.0)
     return np.ones(len(items))

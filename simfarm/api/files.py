@@ -8,7 +8,7 @@ from typing import Any
 
 from simfarm.api.calls import nearest_named, tell_all
 from simfarm.data.conversion import Conversion
-from simfarm.data.files import Row, write_rows
+from simfarm.data.files import Row, check_writable, write_rows
 from simfarm.data.inputs import named_rows
 from simfarm.data.sources import Source, Sources, is_table, listed, opened, table_rows
 from simfarm.errors import InputError
@@ -32,12 +32,13 @@ def read(inputs: Sources, *, columns: Mapping[str, str] | None = None) -> list[R
 def convert(
     inputs: Sources,
     to: str = "simfarm",
+    output: str | os.PathLike[str] | None = None,
     *,
     annotator: str | None = None,
     generator: str | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> list[Row]:
-    """The rows of files or tables of any format that simfarm reads, in the format `to`; `write` writes them.
+    """The rows of files or tables of any format that simfarm reads, in the format `to`; written to `output` too.
 
     `to` is `simfarm`, `alpaca-eval`, `arena-hard`, `mt-bench-pair`, `mt-bench-single`, `lmarena`, `trl`, `rewardbench`
     or `annotated-pairs` (whose one row is the whole object). `annotator` and `generator` name who judged and who
@@ -45,8 +46,12 @@ def convert(
     cannot be read, for an unknown format, and where nothing would be left.
     """
     with opened(inputs, columns=columns) as (sources, _):
+        if output is not None:
+            check_writable(output, sources)
         conversion = Conversion.of(sources, to, annotator, generator)
         rows = list(conversion.rows())
+        if output is not None:
+            conversion.write(output, rows)
     tell_all(conversion.said())
     return rows
 

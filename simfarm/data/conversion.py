@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
@@ -84,9 +84,9 @@ class Conversion:
         name = getattr(self, column)
         return row if name is None or row.get(column) is not None else row | {column: name}
 
-    def write(self, output: str | os.PathLike[str] | None) -> None:
-        """Writes the rows to a file, or as JSON lines to standard output."""
-        rows = self.rows()
+    def write(self, output: str | os.PathLike[str] | None, rows: Iterable[Row] | None = None) -> None:
+        """Writes the rows to a file, or as JSON lines to standard output; `rows` are those that are at hand."""
+        rows = self.rows() if rows is None else rows
         if self.to.whole and output is not None:
             name = os.fspath(output)
             kind, compression = format_of(name)

@@ -1,8 +1,10 @@
-"""Covariates of the user's own: a NAME whose columns NAME_1 and NAME_2 have a number in every row."""
+"""Covariates of the user's own: a NAME whose columns NAME_1 and NAME_2 have a number in every row, or by which a
+judge's `scores` mark both outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,13 +25,19 @@ class Covariates:
         self._numbers: dict[str, list[Floats]] = {f"{name}_{side}": [] for name in names for side in ("1", "2")}
         self._length = 0
         self._odd: tuple[int, str, Any] | None = None
+        self._scored: set[str] = set()
 
     def add(self, columns: Columns) -> None:
         """The next rows of the file."""
+        scores = _marks(columns.values.get("scores"), columns.length) if self._names else []
+        self._scored.update(*scores)
         for name, parts in self._numbers.items():
-            numbers, odd = as_numbers(columns.values.get(name), columns.length)
+            of_judge = name not in columns.values and name in self._scored
+            values = [marks.get(name) for marks in scores] if of_judge else columns.values.get(name)
+            numbers, odd = as_numbers(values, columns.length)
             parts.append(numbers)
-            wrong = ~np.isfinite(numbers)
+            # a judge that gave no verdict gave no scores either
+            wrong = np.isinf(numbers) if of_judge and odd is None else ~np.isfinite(numbers)
             if wrong.any() and (self._odd is None or self._length + int(wrong.argmax()) < self._odd[0]):
                 row = int(wrong.argmax())
                 cell = odd[1] if odd is not None and odd[0] == row else None if np.isnan(numbers[row]) else numbers[row]
@@ -39,7 +47,8 @@ class Covariates:
     def require(self, source: str, others: Collection[str]) -> None:
         """Raises `InputError` for one that is not among the columns `others` (those of the file that have no meaning of
         their own), or has no number in a row."""
-        pairs = sorted({name[:-2] for name in others if name.endswith("_1") and f"{name[:-1]}2" in others})
+        known = {*others, *self._scored}
+        pairs = sorted({name[:-2] for name in known if name.endswith("_1") and f"{name[:-1]}2" in known})
         for name in self._names:
             if name not in pairs:
                 own = f"and of the file's own {', '.join(pairs)}" if pairs else "and the file has none of its own"
@@ -58,3 +67,16 @@ class Covariates:
     def columns(self) -> dict[str, Floats]:
         """`covariate_NAME_1` and `covariate_NAME_2` of each."""
         return {f"covariate_{name}": np.concatenate(parts) for name, parts in self._numbers.items()}
+
+
+def _marks(cells: Any, length: int) -> list[Mapping[str, Any]]:
+    """The scores of each row by name, none where it has none; a format without objects holds them as JSON."""
+    values = cells.to_pylist() if hasattr(cells, "to_pylist") else cells or [None] * length
+    made: list[Mapping[str, Any]] = []
+    for value in values:
+        try:
+            read = json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            read = None
+        made.append(read if isinstance(read, Mapping) else {})
+    return made

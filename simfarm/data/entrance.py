@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+from simfarm.data.envelopes import unwrapped
 from simfarm.data.formats import Left, found
 from simfarm.data.parsing import Row
 from simfarm.data.reading import Columns, columns_of, iter_columns, iter_rows
@@ -105,8 +106,11 @@ def _translated(rows: Iterator[Row], source: str, form: Format, left: Left) -> I
             yield row
 
     assert form.read is not None
-    yield from form.read(counted(), source, left)
-    if not left.told and left.counts:
+    judged = False
+    for row in form.read(counted(), source, left):
+        judged = judged or "preference" in row
+        yield row
+    if left.counts and (judged if left.told is None else not left.told):
         logging.getLogger("simfarm").warning("%s: left out: %s", source, left.said())
 
 
@@ -119,7 +123,7 @@ def our_rows(
     Raises `InputError` for columns that are not there, for those of two formats, and for a row that is not as the rows
     before it.
     """
-    rows = iter(rows)
+    rows = _whole(iter(rows))
     first = list(islice(rows, _HEAD))
     present, rows = _present(first), chain(first, rows)
     early = renaming is not None and renaming.fits(present)
@@ -136,6 +140,12 @@ def our_rows(
         first = list(islice(rows, _HEAD))
         rows = _renamed(chain(first, rows), renaming.names(_present(first), source), source)
     return rows
+
+
+def _whole(rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows, those in the objects that hold a list of them one by one."""
+    for row in rows:
+        yield from unwrapped(row) or (row,)
 
 
 def _form(rows: Sequence[Row], present: Iterable[str], names: Mapping[str, str], source: str) -> Format | None:
@@ -160,11 +170,12 @@ def _renaming(source: object) -> Renaming | None:
 def columns_in(source: str | os.PathLike[str], wanted: frozenset[str], name: str) -> Iterator[Columns]:
     """The same by column, of the `wanted` ones those that are there."""
     renaming = _renaming(source)
-    first = list(islice(iter_rows(source), _HEAD))
+    first = list(islice(_whole(iter_rows(source)), _HEAD))
     present = _present(first)
     names = renaming.names(present, name) if renaming is not None and renaming.fits(present) else {}
     if _form(first, present, names, name) or (renaming is not None and not names):
-        yield from _gathered(rows_in(source, name), wanted)
+        # outputs are looked at for verdicts, and then read once more
+        yield from _gathered(rows_in(source, name, Left(told=None)), wanted)
         return
     # of the same class: it may want more than it lists
     for part in iter_columns(source, type(wanted)([*wanted, *names])):

@@ -66,7 +66,7 @@ def wanted(inspection: Inspection | None) -> frozenset[str]:
     if inspection is None:
         return READ
     read = READ | set(CALLS) if inspection.calls else READ
-    return _WithPairs(read) if inspection.covariates else read
+    return _WithPairs({*read, "scores"}) if inspection.covariates else read
 
 
 SHOWN = 40

@@ -3,8 +3,8 @@
 A board is a sample of verdicts, and noise makes two boards less alike than the rates behind them: a bootstrap adds that
 noise once more, and Fisher's z knows of the number of models only. So the rates behind are drawn instead: each model's
 two rates (judge's, people's) from a normal population of pairs whose spread and correlation are drawn too (Gibbs's
-sampler, correlations equally likely beforehand), given the observed rates and the covariance that all of them have
-through the instructions they share. The figures of the drawn rates are the interval.
+sampler; as vague beforehand as leaves them unbiased for few models), given the observed rates and the covariance that
+all of them have through the instructions they share. The figures of the drawn rates are the interval.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ MIN_MODELS = 3
 
 _CHAINS, _BURNT, _KEPT = 100, 30, 15
 """Gibbs chains, side by side; the steps of each that are forgotten, and those that are kept."""
+_SCALES, _SHARES = 20, 60
+"""Guesses at how large the noise is, and at its share in a difference."""
 _MANY = 60
 """Models beyond which a quarter of the chains do: a step costs their number cubed, and their spread is well known."""
 
@@ -113,7 +115,9 @@ def _rates_behind(seen: Array, root: Array, rng: np.random.Generator) -> Array:
         centre = theta.mean(axis=2, keepdims=True)
         centre = centre + np.linalg.cholesky(spread / m) @ rng.standard_normal((chains, 2, 1))
         left = theta - centre
-        spread = _inverse_wishart(left @ left.transpose(0, 2, 1) + floor, m + 3, rng)
+        spread = _inverse_wishart(
+            left @ left.transpose(0, 2, 1) + floor, m - 1, rng
+        )  # more, and few models seem more alike than they are
         # Matheron: a draw of rates and of errors, moved by what they miss of the data
         prior = centre + np.linalg.cholesky(spread) @ rng.standard_normal((chains, 2, m))
         missed = seen - prior - scale * (rng.standard_normal((chains, 2 * m)) @ short.T).reshape(chains, 2, m)
@@ -127,31 +131,37 @@ def _rates_behind(seen: Array, root: Array, rng: np.random.Generator) -> Array:
 
 
 def _gaps_behind(seen: Array, root: Array, rng: np.random.Generator) -> Array:
-    """Draws (D × M) of the differences of rates behind `seen` (2 × M); their spread over models is as likely to be
-    anything beforehand, so that boards which agree may agree to a hair."""
+    """Draws (D × M) of the differences of rates behind `seen` (2 × M), which are normal about a common one.
+
+    The share of noise in an observed difference is as likely to be anything between 0 and 1 beforehand (the uniform
+    shrinkage prior; Daniels 1999): a flat spread would make up an error where a few noisy boards agree.
+    """
     m = seen.shape[1]
-    chains = _CHAINS // (4 if m > _MANY else 1)
-    gaps, apart = seen[0] - seen[1], root[:m] - root[m:]
-    noise = apart @ apart.T
-    values, axes = np.linalg.eigh(noise)
-    short = axes * np.sqrt(np.maximum(values, 0))
+    draws = _CHAINS * _KEPT
+    apart = root[:m] - root[m:]
+    noise, axes = np.linalg.eigh(apart @ apart.T)
+    noise = np.maximum(noise, 0) + 1e-12
     freedom = max(1, int(np.count_nonzero(apart.any(axis=0))) - 1)
-    scale = np.sqrt(freedom / rng.chisquare(freedom, chains))[:, None]
-    theta = np.broadcast_to(gaps, (chains, m))
-    least = 1e-6 * max(float(np.diag(noise).mean()), 1e-12)
-    found = np.empty((_KEPT, chains, m))
-    for k in range(_BURNT + _KEPT):
-        # of a flat standard deviation and a flat mean: M − 2 degrees of freedom
-        left = ((theta - theta.mean(axis=1, keepdims=True)) ** 2).sum(axis=1, keepdims=True)
-        spread = left / rng.chisquare(m - 2, (chains, 1)) + least
-        centre = theta.mean(axis=1, keepdims=True) + np.sqrt(spread / m) * rng.standard_normal((chains, 1))
-        prior = centre + np.sqrt(spread) * rng.standard_normal((chains, m))
-        missed = gaps - prior - scale * (rng.standard_normal((chains, m)) @ short.T)
-        whole = spread[:, :, None] * np.eye(m) + scale[:, :, None] ** 2 * noise
-        theta = prior + spread * np.linalg.solve(whole, missed[:, :, None])[:, :, 0]
-        if k >= _BURNT:
-            found[k - _BURNT] = theta
-    return found.reshape(-1, m)
+    # S scales of the noise × B shares of it × M axes
+    scale = freedom / rng.chisquare(freedom, _SCALES)[:, None, None]
+    share = ((np.arange(_SHARES) + 0.5) / _SHARES)[None, :, None]
+    spread = scale * float(noise.mean()) * (1 - share) / share
+    precision = 1 / (scale * noise + spread)
+    gaps, ones = axes.T @ (seen[0] - seen[1]), axes.T @ np.ones(m)
+    known = (precision * ones**2).sum(axis=2)
+    middle = (precision * ones * gaps).sum(axis=2) / known
+    missed = gaps - middle[:, :, None] * ones
+    fit = (np.log(precision).sum(axis=2) - np.log(known) - (precision * missed**2).sum(axis=2)) / 2
+    chance = np.exp(fit - fit.max(axis=1, keepdims=True))
+    chance /= chance.sum(axis=1, keepdims=True)
+    s = rng.integers(_SCALES, size=draws)
+    b = (np.cumsum(chance, axis=1)[s] < rng.random((draws, 1))).sum(axis=1).clip(max=_SHARES - 1)
+    centre = (middle[s, b] + rng.standard_normal(draws) / np.sqrt(known[s, b]))[:, None] * ones
+    wide = spread[s, b]
+    drawn = centre + wide * precision[s, b] * (gaps - centre)
+    drawn += np.sqrt(wide * precision[s, b] * scale[s, 0] * noise) * rng.standard_normal((draws, m))
+    found: Array = drawn @ axes.T
+    return found
 
 
 def _inverse_wishart(scale: Array, freedom: float, rng: np.random.Generator) -> Array:

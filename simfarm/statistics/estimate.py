@@ -243,8 +243,10 @@ def ratio_estimate(
 ) -> Estimate:
     """Σ `part` / Σ `whole` over rows (n,) of `clusters`, whose sums are the units: a row weighs as much as its whole.
 
-    `bounds` are those of part / whole in one cluster. Where all clusters have the same whole it is the plain mean of
-    their ratios. NaN over no clusters where there is nothing to divide by. Rows with a NaN are left out.
+    `bounds` are those of part / whole in one row. Where all clusters have the same whole and one row each it is the
+    plain mean of their ratios. Of several rows in a cluster not all will be at the far end unless they share their
+    luck: what an unseen cluster may be is then drawn in to as many rows as count for one, by the design effect. NaN
+    over no clusters where there is nothing to divide by. Rows with a NaN are left out.
     """
     known = ~np.isnan(part) & ~np.isnan(whole)
     ids, position = np.unique(clusters[known], return_inverse=True)
@@ -253,10 +255,15 @@ def ratio_estimate(
     if not len(ids) or abs(total) < 1e-12:
         return Estimate(math.nan, np.zeros(0), ids[:0])
     value, mean = float(parts.sum()) / total, total / len(ids)
-    influence, weights = (parts - value * wholes) / mean, wholes / mean
-    even = bool(np.ptp(weights) < 1e-12)
-    rate = bounds[0] >= 0 and bounds[1] <= 1
-    return Estimate(value, influence, ids, rate, bounds=bounds, weights=None if even else weights)
+    pulls = parts - value * wholes
+    weights = wholes / mean
+    rate, rows = bounds[0] >= 0 and bounds[1] <= 1, len(position) / len(ids)
+    apart = float(((part[known] - value * whole[known]) ** 2).sum())
+    reach = min(1.0, max(1.0, float(pulls @ pulls) / apart) / rows) if apart > 1e-12 else 1.0
+    even = reach == 1 and bool(np.ptp(weights) < 1e-12)
+    if reach < 1:
+        bounds = value + reach * (bounds[0] - value), value + reach * (bounds[1] - value)
+    return Estimate(value, pulls / mean, ids, rate, bounds=bounds, weights=None if even else weights)
 
 
 def intervals(estimates: Sequence[Estimate], level: float = 0.95) -> list[tuple[float, float]]:

@@ -116,16 +116,20 @@ def longer_given(judged: Array, item: Codes, vote: Array, which: Codes, cluster:
     toward = np.where(has > 0, said, 1 - said)
     people = np.where(has > 0, vote, 1 - vote)
     known = (has != 0) & ~np.isnan(said) & (sides(vote) != 1) & (sides(vote) >= 0)
-    one, other = (
-        vote_mean(np.where(known & chosen, toward, np.nan), item, cluster, by="vote")
-        for chosen in (people > 0.5, people < 0.5)
-    )
-    total = one - _turned(other)
-    return LongerGiven(one, other, total)
+    chosen = [known & side for side in (people > 0.5, people < 0.5)]
+    one, other = (vote_mean(np.where(rows, toward, np.nan), item, cluster, by="vote") for rows in chosen)
+    return LongerGiven(one, other, _sum_less_one((one, other), [int(rows.sum()) for rows in chosen]))
 
 
-def _turned(share: Estimate) -> Estimate:
-    """One minus a share."""
-    return Estimate(
-        1 - share.value, -share.influence, share.clusters, share.rate, bounds=share.bounds, weights=share.weights
-    )
+def _sum_less_one(shares: tuple[Estimate, Estimate], votes: list[int]) -> Estimate:
+    """The sum of two shares, each of votes of its own, less 1: a mean over clusters to first order, in which one unseen
+    vote may be all that its own share has not seen. Where the shares do not vary it has a width all the same."""
+    if not all(votes):
+        return Estimate(np.nan, np.zeros(0), shares[0].clusters[:0], rate=False)
+    ids = np.union1d(shares[0].clusters, shares[1].clusters)
+    influence, down, up = np.zeros(len(ids)), 0.0, 0.0
+    for share, n in zip(shares, votes, strict=True):
+        influence[np.searchsorted(ids, share.clusters)] += share.influence * len(ids) / share.n_clusters
+        down, up = max(down, share.value * sum(votes) / n), max(up, (1 - share.value) * sum(votes) / n)
+    value = shares[0].value + shares[1].value - 1
+    return Estimate(value, influence, ids, rate=False, bounds=(value - down, value + up), weights=np.ones(len(ids)))

@@ -11,14 +11,17 @@ from typing import Any
 from simfarm.data.cells import stable_digest
 from simfarm.data.formats.chats import answer, asked_text, rest_of
 from simfarm.data.formats.format import Format, Left, LeftOut, Unfit, each, identity, named, passed, structure, unpassed
-from simfarm.data.formats.verdicts import preferred, side, verdict, word_of
+from simfarm.data.formats.verdicts import by_person, preferred, side, verdict, word_of
 from simfarm.data.meaning import TIE
 from simfarm.data.parsing import Row
 
 __all__ = ["ANNOTATED_PAIRS"]
 
 _WORDS = {"a": 1.0, "b": 2.0, "text_a": 1.0, "text_b": 2.0, "tie": 1.5}
-_OURS = ("comparison_id", "annotator_id", "annotator_type", "annotator_description", "no_pref_reason", "pairs_metadata")
+_OURS = (
+    *("comparison_id", "annotator_id", "annotator_type", "annotator_description", "no_pref_reason", "pairs_metadata"),
+    "person",
+)
 
 
 def _votes(row: Row) -> Iterator[Row]:
@@ -32,18 +35,11 @@ def _votes(row: Row) -> Iterator[Row]:
         who = annotators.get(key)
         known = who if isinstance(who, Mapping) else {}
         said = structure(vote, dict, "annotations")
-        name = known.get("name") or known.get("description") or key
-        yield (
-            about
-            | {
-                "annotator": str(name),
-                "annotator_id": key,
-                "annotator_type": known.get("type"),
-                "annotator_description": known.get("description"),
-            }
-            | verdict(word_of(said.get("pref"), _WORDS))
-            | {name: value for name, value in passed(said, ("pref",)).items() if value is not None}
-        )
+        name = str(known.get("name") or known.get("description") or key)
+        made = about | (by_person(name) if known.get("type") == "human" else {"annotator": name})
+        made |= {"annotator_id": key, "annotator_type": known.get("type")}
+        made |= {"annotator_description": known.get("description")} | verdict(word_of(said.get("pref"), _WORDS))
+        yield made | {name: value for name, value in passed(said, ("pref",)).items() if value is not None}
 
 
 def _pair(comparison: Mapping[str, Any]) -> Row:
@@ -98,15 +94,19 @@ def _write(rows: Iterator[Row], left: Left) -> Iterator[Row]:
 
 def _annotator_id(row: Mapping[str, Any]) -> str:
     known = row.get("annotator_id")
-    return str(known) if known else stable_digest(str(row.get("annotator") or "unknown")).hex()[:8]
+    return str(known) if known else stable_digest(_who(row)).hex()[:8]
 
 
 def _annotator(row: Mapping[str, Any]) -> Row:
-    name, description = row.get("annotator") or "unknown", row.get("annotator_description")
+    name, description = _who(row), row.get("annotator_description")
     made = {} if name in (description, row.get("annotator_id")) else {"name": name}
     if description is not None or "name" not in made:
         made["description"] = description or name
-    return made | {"type": row.get("annotator_type") or "unknown"}
+    return made | {"type": row.get("annotator_type") or ("unknown" if row.get("person") is None else "human")}
+
+
+def _who(row: Mapping[str, Any]) -> str:
+    return str(row.get("person") or row.get("annotator") or "unknown")
 
 
 def _their_pair(row: Mapping[str, Any]) -> Row:

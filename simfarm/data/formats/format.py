@@ -40,9 +40,10 @@ class Unfit(InputError):
 
 class Left:
     """What was left out of a file, why, and how often. `form` is the format that it was read as, empty for ours; where
-    somebody has `told` that they say it, nobody else does, and `read` counts their rows."""
+    somebody has `told` that they say it, nobody else does (None: nobody of what are no verdicts). `read` counts their
+    rows."""
 
-    def __init__(self, *, told: bool = False) -> None:
+    def __init__(self, *, told: bool | None = False) -> None:
         self.counts: Counter[str] = Counter()
         self.form = ""
         self.read = 0
@@ -164,6 +165,6 @@ def calls_together(rows: Iterable[Row], also: Collection[str] = ()) -> Iterator[
     groups: dict[Hashable, list[Row]] = {}
     known = ("instruction_id", "dataset", "instruction", "messages", "generator_1", "generator_2", "sample")
     for row in rows:
-        key = [row.get(name) for name in (*known, "output_1", "output_2", "annotator", *also)]
+        key = [row.get(name) for name in (*known, "output_1", "output_2", "annotator", "person", *also)]
         groups.setdefault(json.dumps(key, default=str), []).append(row)
     yield from groups.values()

@@ -14,7 +14,7 @@ from typing import Any
 
 from simfarm.data.formats.chats import asked, conversation
 from simfarm.data.formats.format import Format, LeftOut, Unfit, each, passed, structure
-from simfarm.data.formats.verdicts import verdict, word_of
+from simfarm.data.formats.verdicts import by_person, verdict, word_of
 from simfarm.data.parsing import Row
 
 __all__ = ["ARGILLA", "LABEL_STUDIO"]
@@ -74,7 +74,7 @@ def _tasks(row: Row) -> Iterator[Row]:
         if isinstance(who, Mapping):
             who = who.get("email") or who.get("id")
         found = [value for one in results if (value := word_of(_selected(one.get("value")), words)) is not None]
-        made |= {"annotator": "unknown" if who is None else str(who)}
+        made |= by_person(who)
         made |= verdict(found[0] if len({*found}) == 1 else None) | {"task_id": row.get("id")}
         yield made | ({} if annotation.get("lead_time") is None else {"seconds": annotation["lead_time"]})
 
@@ -110,9 +110,7 @@ def _short_task(row: Row) -> Iterator[Row]:
         if name not in beside and name in made and (value := word_of(_selected(word), words)) is not None
     }  # fmt: skip
     who = row["annotator"]
-    made |= {"annotator": "unknown" if who is None else str(who)} | verdict(
-        next(iter(found.values())) if len({*found.values()}) == 1 else None
-    )
+    made |= by_person(who) | verdict(next(iter(found.values())) if len({*found.values()}) == 1 else None)
     made |= {name: row[name] for name in ("id", "annotation_id") if row.get(name) is not None}
     yield made | ({} if row.get("lead_time") is None else {"seconds": row["lead_time"]})
 
@@ -145,7 +143,7 @@ def _records(row: Row) -> Iterator[Row]:
         if one.get("status") in ("draft", "discarded"):
             continue
         who = one.get("user_id")
-        label = {"annotator": "unknown" if who is None else str(who)} | verdict(_vote(one.get("value"), words, pair))
+        label = by_person(who) | verdict(_vote(one.get("value"), words, pair))
         yield made | label | passed(beside, ())
 
 
@@ -179,9 +177,9 @@ def _about_the_pair(
     if len(asked_so) > 1 and "preference" in asked_so:
         asked_so = ["preference"]
     if len(asked_so) > 1:
+        several = ", ".join(asked_so[:4])
         raise Unfit(
-            f"has several questions that could be about the two outputs ({', '.join(asked_so)}); keep one, or call it "
-            "'preference'"
+            f"has several questions that could be about the two outputs ({several}); keep one, or call it 'preference'"
         )
     if not asked_so and len(responses) != 1:
         raise LeftOut("no answer about the two outputs")

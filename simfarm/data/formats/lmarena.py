@@ -21,7 +21,7 @@ from simfarm.data.formats.format import (
     structure,
     unpassed,
 )
-from simfarm.data.formats.verdicts import preferred, three_way, verdict, word_of
+from simfarm.data.formats.verdicts import PEOPLE, by_person, preferred, three_way, verdict, word_of
 from simfarm.data.parsing import Row
 
 __all__ = ["LMARENA"]
@@ -44,8 +44,9 @@ def _battle(row: Row) -> Iterator[Row]:
     flags = "winner_model_a" in row
     winner = next((flag for flag in _FLAGS if row.get(flag) in (1, True, "1")), None) if flags else row.get("winner")
     about: Row = {"generator_1": named(row, "model_a"), "generator_2": named(row, "model_b")}
-    if row.get("judge") is not None:
-        about["annotator"] = named(row, "judge")
+    judge = row.get("judge")
+    # MT-bench names a model as a judge in a list, with its prompt
+    about |= {"annotator": str(judge[0])} if isinstance(judge, list) and judge else by_person(named(row, "judge"))
     about |= verdict(_FLAGS.get(winner or "") if flags else word_of(winner, _WINNERS))
     extras = passed(row, _USED | (_SHORT if flags else set()))
     if winner is not None and not flags:
@@ -79,6 +80,8 @@ def _both(row: Row) -> Iterator[list[Turn]]:
 def _first_turns(turns: list[Turn], count: Any) -> list[Turn]:
     """The conversation up to the answer that was voted on: a vote on the first of two turns saw no more."""
     asked_at = [place for place, turn in enumerate(turns) if turn["role"] == "user"]
+    if isinstance(count, str) and count.isdecimal():
+        count = int(count)
     return turns[: asked_at[count]] if isinstance(count, int) and 0 < count < len(asked_at) else turns
 
 
@@ -102,8 +105,10 @@ def _their_battle(row: Mapping[str, Any]) -> Row:
         battle = names | {"winner": ("model_a", "tie", "model_b")[three_way(preference) + 1]}
     else:
         battle = names | {"winner": word}
-    if row.get("annotator") is not None:
-        battle["judge"] = row["annotator"]
+    if row.get("person") is not None:
+        battle["judge"] = row["person"]
+    elif row.get("annotator") not in (None, PEOPLE):
+        battle["judge"] = [row["annotator"]]
     if row.get("question_id") is None and row.get("instruction_id") is not None:
         battle["question_id"] = row["instruction_id"]
     if "output_1" in row or "messages_1" in row:
@@ -111,7 +116,7 @@ def _their_battle(row: Mapping[str, Any]) -> Row:
         battle |= {f"conversation_{name}": before + rest_of(row, side) for name, side in (("a", "1"), ("b", "2"))}
     elif "question_id" not in battle and "question_id" not in row:
         raise LeftOut("no texts")
-    return battle | carried(row, "annotator", "instruction_id") | unpassed(row, ("winner",))
+    return battle | carried(row, "annotator", "instruction_id") | unpassed(row, ("winner", "person"))
 
 
 LMARENA = Format(

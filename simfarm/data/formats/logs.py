@@ -32,7 +32,7 @@ def _lm_eval(rows: Iterator[Row], source: str, left: Left) -> Iterator[Row]:
     def samples(row: Row) -> Iterator[Row]:
         filters[:] = filters or [row.get("filter")]
         if row.get("filter") != filters[0]:
-            raise LeftOut(f"the answers of filter {filters[0]!r} again")
+            raise LeftOut(f"the answers of filter {str(filters[0])[:40]!r} again")
         question = _asked(row["arguments"])
         for sample, text in enumerate(_answers(row["resps"])):
             made = {"instruction_id": row["doc_id"]} | question | {"output": text} | about
@@ -51,11 +51,15 @@ def _asked(arguments: Any) -> Row:
     given = [*first.values()] if isinstance(first, Mapping) else first
     if not isinstance(given, list) or len(given) < 2 or not isinstance(given[1], Mapping):
         raise LeftOut("log likelihoods and no text")
-    if not isinstance(given[0], str):
+    asking = given[0]
+    if isinstance(asking, list) and len(asking) == 1:
+        # a chat as it is sent to a server: JSON text in a tuple of its own
+        asking = asking[0]
+    if not isinstance(asking, str):
         raise LeftOut("a prompt that is no text")
-    if given[0].lstrip().startswith('[{"role"'):
-        return asked(conversation(given[0], "arguments"))
-    return {"instruction": given[0]}
+    if asking.lstrip().startswith('[{"role"'):
+        return asked(conversation(asking, "arguments"))
+    return {"instruction": asking}
 
 
 def _answers(responses: Any) -> list[str]:
@@ -116,7 +120,7 @@ def _resolved(value: Any, attached: Mapping[str, Any]) -> Any:
     if isinstance(value, str) and value.startswith(_ATTACHED):
         key = value.removeprefix(_ATTACHED)
         if not isinstance(attached, Mapping) or key not in attached:
-            raise Unfit(f"refers to the attachment {key!r}, which the log does not have; is the file whole?")
+            raise Unfit(f"refers to the attachment {key[:40]!r}, which the log does not have; is the file whole?")
         return attached[key]
     if isinstance(value, Mapping):
         return {name: _resolved(one, attached) for name, one in value.items()}

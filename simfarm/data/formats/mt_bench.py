@@ -125,7 +125,7 @@ def _winner(call: Row) -> str:
 def _single(row: Row) -> Iterator[Row]:
     score = row["score"]
     if score is not None and (not isinstance(score, int | float) or isinstance(score, bool)):
-        raise Unfit(f"has the score {score!r}; it must be a number")
+        raise Unfit(f"has a {type(score).__name__} as its score; it must be a number")
     about = {"instruction_id": identity(row, "question_id"), "generator": named(row, "model")}
     turns = shown(row.get("user_prompt"))
     if turns is not None:

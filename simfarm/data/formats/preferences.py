@@ -25,6 +25,8 @@ _SPEAKER = "\n\nAssistant:"
 
 def _labels(row: Row) -> Iterator[Row]:
     chosen, rejected = row["chosen"], row["rejected"]
+    if row.get("images") or row.get("image"):
+        raise LeftOut("an image")
     if _texts(chosen) and _texts(rejected):
         for good in chosen:
             for bad in rejected:

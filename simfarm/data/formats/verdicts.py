@@ -9,12 +9,21 @@ from simfarm.data.formats.format import LeftOut
 from simfarm.data.meaning import TIE, preference_of
 from simfarm.data.parsing import Row
 
-__all__ = ["preferred", "side", "three_way", "verdict", "word_of"]
+__all__ = ["PEOPLE", "by_person", "preferred", "side", "three_way", "verdict", "word_of"]
+
+
+PEOPLE = "people"
+"""The annotator of labels by people; who it was is the row's `person`."""
 
 
 def verdict(preference: float | None, status: str | None = None) -> Row:
     """The columns of a verdict, or of none: what cannot be read is unparseable, and never a tie."""
     return {"preference": preference, "status": status or ("unparseable" if preference is None else "verdict")}
+
+
+def by_person(who: Any) -> Row:
+    """Who judged, where people did: one crowd is the annotator, for a board for each of a thousand voters is none."""
+    return {"annotator": PEOPLE} | ({} if who is None or who == "" else {"person": str(who)})
 
 
 def word_of(value: Any, words: Mapping[str, float]) -> float | None:
