@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from simfarm.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from simfarm.agreement.card import ReportCard
     from simfarm.api.asking import annotate, generate, select
     from simfarm.api.dissecting import dissect
     from simfarm.api.files import convert, read, write
@@ -45,7 +44,6 @@ _HOMES = {
     "load_judge": "judges",
     "Board": "ranking",
     "Estimate": "ranking",
-    "ReportCard": "agreement.card",
     "Evaluation": "report.evaluation",
     "Annotation": "data.records",
     "Comparison": "data.records",
@@ -63,7 +61,6 @@ __all__ = [
     "Judge",
     "Output",
     "ProviderError",
-    "ReportCard",
     "SimfarmError",
     "SimfarmWarning",
     "annotate",

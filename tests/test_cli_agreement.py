@@ -74,6 +74,7 @@ def test_several_judges_are_rows_and_files_have_everything(files: Path, capsys: 
     heads = [line.split()[0] for line in out.splitlines() if line[:1] in "abc" and len(line.split()) > 5]
     assert heads[:3] == ["a", "b", "c"]
     assert "is one judge better than another?" in out
+    assert "first is better by" in out
     assert "below\\_ceiling" in (files / "card.md").read_text("utf-8")
     assert main(["agreement", "a.jsonl", "b.jsonl", "--human", "labels.jsonl", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)

@@ -67,7 +67,7 @@ class Making:
         figures = people_agreement(people) | people_habits(people, self._habits)
         n = int((~np.isnan(people.mean)).sum())
         several = (people.counts.sum(axis=1) > 1).any()
-        why = {} if several else {"agreement": "no comparison has labels of two people: no ceiling"}
+        why = {} if several else {"agreement": "no comparison has labels of two people"}
         return Row(PEOPLE, "people", figures, why, n, n)
 
     def longest_row(self) -> Row:

@@ -107,7 +107,7 @@ def card_sheet(card: ReportCard) -> Sheet:
     """The card as tables for people, all its columns, and plain values."""
     one_by_one = len(card.judges) <= _ONE_BY_ONE
     parts = [_whole(card, row) for row in card.judges] if one_by_one else [_all(card)]
-    parts += _pairs(card, one_by_one) + _slices(card) + _sets(card)
+    parts += _pairs(card) + _slices(card) + _sets(card)
     return Sheet(parts, card.table, card.to_json())
 
 
@@ -179,7 +179,7 @@ def _on(card: ReportCard, row: Row) -> int:
 
 def _summary(card: ReportCard) -> list[str]:
     """What many judges' cards come to."""
-    lines = []
+    lines = [f"no ceiling: {why}" for row in card.rows_beside if (why := row.why.get("agreement"))]
     judged = [row for row in card.judges if row.get("above_longest") is not None]
     if judged:
         beat = sum(row.above("above_longest", 0) for row in judged)
@@ -197,25 +197,29 @@ def _summary(card: ReportCard) -> list[str]:
     return [*lines, "", f"what to do with {first}", *(f"- {line}" for line in card.advice[first] or ["nothing"])]
 
 
-def _pairs(card: ReportCard, every: bool) -> list[Part]:
+def _pairs(card: ReportCard) -> list[Part]:
     """Which judge is better, and how many labelled comparisons would tell."""
     if not card.pairs:
         return []
+    best = card.pairs[0].a
+    alone = all(pair.a == best for pair in card.pairs)
     rows = []
     for pair in card.pairs[:_ROWS]:
         low, high = (100 * x for x in pair.difference.interval(card.level))
         real = low * high > 0
         needed = "–" if real else "> 1,000,000" if pair.needed > 1e6 else f"{pair.needed:,.0f}"
         gap = f"{_number(100 * pair.difference.value, 1, '+')} ({_number(low, 1, '+')} to {_number(high, 1, '+')})"
-        rows.append([pair.a, pair.b, gap, "yes" if real else "no", f"{pair.n_comparisons:,}", needed])
-    headings = ["first", "second", "first − second", "real", "on", "needed"]
+        names = [pair.b] if alone else [pair.a, pair.b]
+        rows.append([*names, gap, "yes" if real else "no", f"{pair.n_comparisons:,}", needed])
+    named = ["judge", f"{best} is better by"] if alone else ["first", "second", "first is better by"]
     remarks = [
         "agreement with people, in points, on the comparisons that both judged",
         "needed: as many labelled comparisons would tell such a difference apart (4 times in 5)",
     ]
     if len(card.pairs) > _ROWS:
         remarks.append(f"{plural(len(card.pairs) - _ROWS, 'more pair')}: --json has all")
-    return [Part("is one judge better than another?", headings, rows, remarks, ("on", "needed"))]
+    title = f"is {best} better?" if alone else "is one judge better than another?"
+    return [Part(title, [*named, "real", "on", "needed"], rows, remarks, ("on", "needed"))]
 
 
 def _slices(card: ReportCard) -> list[Part]:
