@@ -162,11 +162,6 @@ def draw_judged(judge: Judge, n: int, rng: np.random.Generator) -> Judged:
     return Judged(hard, expit(z), label, people, which, (first, second))
 
 
-def _error(d: Judged) -> tuple[float, float, float]:
-    found = reliability(d.soft, d.label, d.item)
-    return found.ece, *found.interval
-
-
 def _temperature(d: Judged) -> tuple[float, float, float]:
     found = temperature(d.soft, d.label, d.item)
     return found.value, found.low, found.high
@@ -180,17 +175,17 @@ HABITS: dict[str, Callable[[Judged], tuple[float, float, float]]] = {
     "P(longer)": lambda d: _of(preference_for(d.item, d.hard, d.which, d.item)),
     "P(longer) beyond people": lambda d: _of(longer_given(d.hard, d.item, d.label, d.which, d.item).bias),
     "self-preference": lambda d: _of(self_preference(d.hard, d.people, *d.generators, d.item, own=0)),
-    "calibration error": _error,
     "temperature": _temperature,
 }
 
 
-def true_error(judge: Judge, drawn: Judged, sample: Judged) -> float:
-    """The calibration error of the whole population in the bins that a sample made."""
-    bins = reliability(sample.soft, sample.label, sample.item).bins
-    edges = [(one.high + after.low) / 2 for one, after in itertools.pairwise(bins)]
-    gap = expit(logit(drawn.soft) / judge.sure) - drawn.soft
-    return float(np.abs(np.bincount(np.searchsorted(edges, drawn.soft), gap)).sum() / len(gap))
+def calibration_error(judge: Judge, whole: Judged, d: Judged) -> tuple[float, float, float]:
+    """(the whole population's in the bins that the sample made, the limits from the sample)."""
+    found = reliability(d.soft, d.label, d.item)
+    edges = [(one.high + after.low) / 2 for one, after in itertools.pairwise(found.bins)]
+    gap = expit(logit(whole.soft) / judge.sure) - whole.soft
+    truth = np.abs(np.bincount(np.searchsorted(edges, whole.soft), gap)).sum() / len(gap)
+    return float(truth), *found.interval
 
 
 def table(figures: dict[str, Callable[[Drawn], Estimate]], sizes: list[int], replicates: int, seed: int) -> str:
@@ -220,15 +215,17 @@ def habits_table(sizes: list[int], replicates: int, seed: int) -> str:
         rng = np.random.default_rng([seed, 100 + k])
         whole = draw_judged(judge, POPULATION, rng)
         truth = {name: HABITS[name](whole)[0] for name in list(HABITS)[:3]}
-        truth["temperature"] = judge.sure
-        tallies = {(name, n): Tally() for name in HABITS for n in sizes}
+        truth |= {"temperature": judge.sure, "calibration error": np.nan}
+        tallies = {(name, n): Tally() for name in truth for n in sizes}
+        some = draw_judged(judge, POPULATION // 10, rng)
         for n in sizes:
             for _ in range(replicates):
                 drawn = draw_judged(judge, n, rng)
-                truth["calibration error"] = true_error(judge, whole, drawn)
+                true, *limits = calibration_error(judge, some, drawn)
+                tallies["calibration error", n].add(*limits, true)
                 for name, figure in HABITS.items():
                     tallies[name, n].add(*figure(drawn)[1:], truth[name])
-        part = [line(judge.name, name, truth[name], [tallies[name, n] for n in sizes]) for name in HABITS]
+        part = [line(judge.name, name, truth[name], [tallies[name, n] for n in sizes]) for name in truth]
         print("".join(part), flush=True)
         page += "".join(part)
     return page
@@ -336,9 +333,12 @@ def main() -> None:
     if options.speed:
         page += "\n## 100,000 items, 20 people\n\n" + speed(options.seed)
     parts = {
-        "judges": ("Judges with planted habits", lambda: habits_table(options.sizes, options.replicates, options.seed)),
-        "boards": ("Two boards", lambda: boards_table(options.replicates, options.seed)),
         "panels": ("People and a judge", lambda: table(FIGURES, options.sizes, options.replicates, options.seed)),
+        "judges": ("Judges with planted habits", lambda: habits_table(options.sizes, options.replicates, options.seed)),
+        "boards": (
+            "Two boards (half as many replicates)",
+            lambda: boards_table(max(1, options.replicates // 2), options.seed),
+        ),
     }
     for name, (title, make) in parts.items():
         if name in options.parts and options.replicates:
