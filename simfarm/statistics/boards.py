@@ -60,7 +60,7 @@ def board_agreement(
     """Agreement of two boards of the same models in the same order, each an `Estimate` whose clusters are the same
     codes on both boards. Raises `InputError` for fewer than `MIN_MODELS` models or a rate without an error."""
     if len(judge) != len(people):
-        raise InputError(f"the judge's board has {len(judge)} models, people's {len(people)}; give the models of both")
+        raise InputError(f"the judge's board ranks {len(judge)}, people's {len(people)}; give the models of both")
     if len(judge) < MIN_MODELS:
         raise InputError(
             f"{plural(len(judge), 'model is', 'models are')} on both boards; comparing them takes {MIN_MODELS}"
