@@ -60,9 +60,7 @@ def board_agreement(
     """Agreement of two boards of the same models in the same order, each an `Estimate` whose clusters are the same
     codes on both boards. Raises `InputError` for fewer than `MIN_MODELS` models or a rate without an error."""
     if len(judge) != len(people):
-        raise InputError(
-            f"the judge's board has {plural(len(judge), 'model')}, people's {len(people)}; give the models of both"
-        )
+        raise InputError(f"the judge's board ranks {len(judge)}, people's {len(people)}; give the models of both")
     if len(judge) < MIN_MODELS:
         raise InputError(
             f"{plural(len(judge), 'model is', 'models are')} on both boards; comparing them takes {MIN_MODELS}"
@@ -110,6 +108,8 @@ def _rates_behind(seen: Array, root: Array, rng: np.random.Generator) -> Array:
     # how large the errors are is known from as many clusters as there are
     freedom = max(1, int(np.count_nonzero(root.any(axis=0))) - 1)
     scale = np.sqrt(freedom / rng.chisquare(freedom, chains))[:, None, None]
+    # of three models a drawn spread may be beyond all numbers; ten thousand times what is seen is as good as any
+    widest = 1e4 * float(np.trace(np.cov(seen) + floor))
     theta = np.broadcast_to(seen, (chains, 2, m))
     spread = np.broadcast_to(np.cov(seen) + floor, (chains, 2, 2))
     found = np.empty((_KEPT, chains, 2, m))
@@ -120,6 +120,7 @@ def _rates_behind(seen: Array, root: Array, rng: np.random.Generator) -> Array:
         spread = _inverse_wishart(
             left @ left.transpose(0, 2, 1) + floor, m - 1, rng
         )  # more, and few models seem more alike than they are
+        spread = spread * np.minimum(1, widest / np.trace(spread, axis1=1, axis2=2))[:, None, None]
         # Matheron: a draw of rates and of errors, moved by what they miss of the data
         prior = centre + np.linalg.cholesky(spread) @ rng.standard_normal((chains, 2, m))
         missed = seen - prior - scale * (rng.standard_normal((chains, 2 * m)) @ short.T).reshape(chains, 2, m)

@@ -112,7 +112,7 @@ def longer_given(judged: Array, item: Codes, vote: Array, which: Codes, cluster:
     A vote weighs one; ties of people and items without a longer output do not count, a judge's tie counts a half.
     """
     if len(judged) != len(cluster):
-        raise InputError(f"{plural(len(judged), 'verdict')} for {len(cluster)} items; give one each, or NaN")
+        raise InputError(f"{plural(len(judged), 'verdict')} for {plural(len(cluster), 'item')}: give one each, or NaN")
     has, said = which[item], judged[item]
     toward = np.where(has > 0, said, 1 - said)
     people = np.where(has > 0, vote, 1 - vote)
