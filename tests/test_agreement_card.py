@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 
 import simfarm
 from simfarm.agreement.card import ReportCard
+from simfarm.agreement.figures import Row, with_limits
 from simfarm.errors import InputError
+from simfarm.statistics.estimate import mean_estimate
 
 NAMES = {"instruction_id": "item_id", "annotator": "judge"}
 
@@ -171,7 +174,8 @@ def test_judges_are_compared_on_what_both_judged() -> None:
     assert (pair.a, pair.b, pair.n_comparisons) == ("good", "judge", 200)
     low, _ = pair.difference.interval()
     assert low > 0
-    assert pair.needed < 200
+    # power of .8 at .95: (1.96 + .84)² variances over the square of the difference
+    assert pair.needed == math.ceil(200 * (2.80158 * pair.difference.standard_error / pair.difference.value) ** 2)
     assert card.judges[0].name == "good"
 
 
@@ -189,7 +193,17 @@ def test_a_judge_asked_again_is_as_sure_as_it_is() -> None:
     assert low < 0.82 < high
     assert row.get("variance") is not None
     assert row.get("bias") is not None
+    assert row.why["calibration_error"] == "its verdicts are sides, not probabilities"
     assert any(line.startswith("noise:") for line in card.advice["judge"])
+
+
+def test_asking_again_is_asking_in_the_same_order() -> None:
+    judged, _ = planted(100)
+    placed = judged.assign(preference=np.where(judged["order"] == "12", 1.0, 2.0))
+    card = simfarm.report_card([placed.assign(repeat=k) for k in range(2)])
+    assert value(card, "judge", "retest") == 1.0
+    assert value(card, "judge", "first") == 1.0
+    assert value(card, "judge", "reversals") == 1.0
 
 
 def test_soft_preferences_have_a_temperature() -> None:
@@ -253,6 +267,13 @@ def test_a_set_of_instructions_is_held_against_random_ones() -> None:
     assert odd.found.news
     assert odd.found.value < 0
     assert (odd.found.n_in, odd.n_models) == (40, 8)
+
+
+def test_limits_of_very_many_instructions_are_those_of_few() -> None:
+    values = np.random.default_rng(8).choice([0.0, 0.5, 1.0], 2500, p=[0.1, 0.1, 0.8])
+    mean = mean_estimate(values, np.arange(2500))
+    (row,) = with_limits([Row("j", "judge", {"agreement": mean})], 0.95)
+    assert row.limits["agreement"] == pytest.approx(mean.interval(), abs=1e-9)
 
 
 def test_the_table_and_json_say_the_same(card: ReportCard) -> None:

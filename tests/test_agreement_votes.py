@@ -92,6 +92,15 @@ def test_texts_decide_where_two_files_number_instructions_each_its_own_way() -> 
     assert _labels(votes) == [1.0, 0.5, 0.0]
 
 
+def test_a_dataset_that_one_file_alone_names_parts_nothing() -> None:
+    judged = _rows(instruction_id=[1, 2, 3])
+    votes = _votes(judged, _rows(instruction_id=[1, 2, 3], dataset="mine", **PEOPLE))
+    assert _labels(votes) == [1.0, 0.5, 0.0]
+    assert votes.items["dataset"].tolist() == ["mine"] * 3
+    ids = ["instruction_id", "preference", "annotator"]
+    assert _labels(_votes(judged[ids], _rows(instruction_id=[1, 2, 3], dataset="mine", **PEOPLE)))[0] == 1.0
+
+
 def test_instructions_are_independent_and_not_their_ids() -> None:
     again = pd.concat([_rows(instruction_id=[1, 2, 3]), _rows(instruction_id=[4, 5, 6])], ignore_index=True)
     votes = _votes(again)

@@ -66,6 +66,8 @@ def set_agreement(
         found.append(_correlations(*_rates(x, known, picked)))
     random = np.concatenate(found)
     random = random[~np.isnan(random)]
+    if not len(random):
+        raise InputError("every model has the same rate; there is no ranking to compare")
     low, middle, high = np.quantile(random, [(1 - level) / 2, 0.5, (1 + level) / 2])
     below, above = (random <= value).sum(), (random >= value).sum()
     chance = min(1.0, 2 * (1 + min(below, above)) / (1 + len(random)))
