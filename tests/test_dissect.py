@@ -246,6 +246,19 @@ def test_topics_are_those_of_the_words_in_any_order() -> None:
     assert [again.names[k] for k in again.code] == [found.names[found.code[i]] for i in mixed]
 
 
+def test_a_tree_of_a_part_takes_the_rest_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    from simfarm.agreement import topics as module
+
+    monkeypatch.setattr(module, "_IN_TREE", 60)
+    texts, kinds = _instructions(60)
+    found = topics(texts)
+    together = pd.crosstab(pd.Series(found.area[found.code]), pd.Series(kinds))
+    assert together.max(axis=1).sum() >= 0.9 * len(texts)
+    mixed = np.random.default_rng(4).permutation(len(texts))
+    again = topics([texts[i] for i in mixed])
+    assert [again.names[k] for k in again.code] == [found.names[found.code[i]] for i in mixed]
+
+
 def test_topics_refuse_few_and_take_texts_without_words() -> None:
     with pytest.raises(InputError, match="39 instructions make no tree"):
         topics(["a b c"] * 39)
@@ -466,5 +479,15 @@ def test_the_verb(rows: tuple[pd.DataFrame, pd.DataFrame], tmp_path, capsys: pyt
     record = json.loads(capsys.readouterr().out)
     assert record["judges"][0]["judge"] == "judge"
     assert record["slices"]["by"] == "category"
+    several = pd.concat([judged.assign(annotator=name) for name in ("j1", "j2", "j3")])
+    several.to_json(tmp_path / "abc.jsonl", orient="records", lines=True)
+    labelled.assign(person=labelled["annotator"], annotator="all").to_json(
+        tmp_path / "h.jsonl", orient="records", lines=True
+    )
+    assert main(["dissect", str(tmp_path / "abc.jsonl"), "--human", str(tmp_path / "h.jsonl")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "what is rewarded by 3 judges · up to 240 comparisons"
+    assert [line.split()[0] for line in lines[4:8]] == ["people", "j1", "j2", "j3"]
+    assert "*" in lines[5]
     assert main(["dissect", files[0], "--control", "length,speed"]) == 2
     assert "speed" in capsys.readouterr().err
