@@ -107,6 +107,9 @@ def _style() -> Iterator[None]:
     with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+|Matplotlib currently does not support", UserWarning)
         yield
+        interactive = matplotlib.is_interactive()
+    # a notebook's backend makes itself interactive as the first picture is drawn, and must stay so for the next
+    matplotlib.interactive(interactive)
 
 
 def styled(draw: Callable[_Given, _Made]) -> Callable[_Given, _Made]:
