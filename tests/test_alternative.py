@@ -110,3 +110,14 @@ def test_two_people_or_too_few_items_are_refused() -> None:
         alternative_annotator_test(judged, *rows(votes[:, :2]))
     with pytest.raises(InputError, match="0 people have"):
         alternative_annotator_test(judged[:30], *rows(votes[:30]))
+
+
+def test_a_tie_is_half_right_beside_a_side() -> None:
+    """Where nobody can know, a judge that ties is as good as people who guess; without that half it loses to all."""
+    rng = np.random.default_rng(0)
+    n = 400
+    item, rater = np.repeat(np.arange(n), 4), np.tile(np.arange(4), n)
+    vote = rng.integers(0, 2, 4 * n).astype(float)
+    found = alternative_annotator_test(np.full(n, 0.5), item, vote, rater, np.arange(n))
+    assert found.passes
+    assert found.advantage.value == pytest.approx(0.5, abs=0.05)

@@ -23,6 +23,9 @@ from simfarm.text.words import plural
 
 __all__ = ["MIN_ITEMS", "MIN_PEOPLE", "Replacement", "alternative_annotator_test", "discoveries"]
 
+_NEARNESS = 1 - np.abs(np.subtract.outer([0.0, 0.5, 1.0], [0.0, 0.5, 1.0]))
+"""How near two sides are: a tie is half right beside a side, or a judge that ties in doubt would lose to a coin."""
+
 MIN_PEOPLE = 3
 """Of two, either one is all of the other's company: the test would compare the judge with nobody's consensus."""
 MIN_ITEMS = 30
@@ -84,7 +87,8 @@ def alternative_annotator_test(
     others = counts[item]
     rows = np.arange(len(item))
     others[rows, side] -= 1
-    with_person, with_judge = others[rows, side], others[rows, sides(judged)[item]]
+    near = others @ _NEARNESS
+    with_person, with_judge = near[rows, side], near[rows, sides(judged)[item]]
     everyone, number = np.unique(rater, return_inverse=True)
     tested = np.flatnonzero(np.bincount(number, minlength=len(everyone)) >= MIN_ITEMS)
     if len(tested) < MIN_PEOPLE:
