@@ -88,7 +88,7 @@ def planted(n: int, replicates: int) -> list[str]:
         x, kept = x[:, carried], np.flatnonzero(carried)
         item = np.repeat(np.arange(n), 4)
         people = property_weights(x[item], four.ravel(), np.full(4 * n, 0.25), item)
-        judge = property_weights(x, one.ravel(), np.ones(n), np.arange(n))
+        judge = property_weights(x, one.ravel(), np.ones(n), np.arange(n), reader=1)
         truth = [t[carried] for t in (truths[0], truths[1], truths[1] - truths[0])]
         for k, estimates in enumerate((people, judge, [b - a for a, b in zip(people, judge, strict=True)])):
             limits = np.array([e.interval() for e in estimates])

@@ -156,6 +156,20 @@ def test_weights_cover_in_small_samples() -> None:
     assert np.mean(values, axis=0)[:2] == pytest.approx(truth[:2], abs=0.06)
 
 
+def test_a_rare_property_has_not_shown_all() -> None:
+    # ten of 200 carry it, and all but one of their verdicts go one way
+    x = np.zeros((200, 1))
+    x[:10] = 4.0
+    p = np.r_[np.ones(9), 0.0, np.arange(190) % 2]
+    (one,) = property_weights(x, p, np.ones(200), np.arange(200))
+    (other,) = property_weights(x, p, np.ones(200), np.arange(200), reader=1)
+    assert one.shared.any()
+    assert one.interval() == other.interval()
+    assert np.sum((one - other).shared ** 2) == pytest.approx(2 * np.sum(one.shared**2))
+    even = np.where(np.arange(200) % 2, 1.0, -1.0)
+    assert not property_weights(even[:, None], p, np.ones(200), np.arange(200))[0].shared.any()
+
+
 def test_two_readers_differ_paired() -> None:
     x, votes = _planted(np.random.default_rng(3), 400, np.array([1.0, 0.3]))
     people, judge = _fitted(x, votes[:, :2]), _fitted(x, votes[:, 2:])
@@ -476,7 +490,7 @@ def test_bad_input_is_refused(rows: tuple[pd.DataFrame, pd.DataFrame]) -> None:
         simfarm.dissect(judged.head(7), control="length,numbers,order")
     with pytest.raises(InputError, match="names no property"):
         simfarm.dissect(judged, control="order")
-    with pytest.raises(InputError, match="no property is left"):
+    with pytest.raises(InputError, match=r"no property is left to weigh: log length \(the outputs never differ"):
         simfarm.dissect(judged.assign(output_2=judged["output_1"]), control="length")
     with pytest.raises(InputError, match="'category' or 'dataset'"):
         simfarm.dissect(judged.drop(columns="category"), by="category")

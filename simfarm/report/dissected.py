@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from simfarm.agreement.dissect import DISCOVERY, OUTPUT_2, Rewards, called, dissect
+from simfarm.agreement.dissect import DISCOVERY, OUTPUT_2, Rewards, called, dissect, reasons
 from simfarm.agreement.failures import Slices, Tested, agreement_by_slice, failures, slices_of
 from simfarm.agreement.votes import Votes, votes_of
 from simfarm.data.frames import Verdicts
@@ -163,10 +163,7 @@ def _weights(one: Rewards, level: float) -> Part:
             f"{100 * DISCOVERY:g} % are false at most)"
         )
     remarks.append("output_2: what being output_2 is worth, all else equal (a baseline's opponents, or a habit)")
-    whys: dict[str, list[str]] = {}
-    for name, why in one.left_out.items():
-        whys.setdefault(why, []).append(called(name))
-    remarks += [f"not weighed: {', '.join(names)} ({why})" for why, names in whys.items()]
+    remarks += [f"not weighed: {why}" for why in reasons(one.left_out)]
     return Part(title, headings, rows, remarks, ("judge − people",))
 
 
