@@ -10,6 +10,7 @@ from simfarm.version import __version__ as __version__
 if TYPE_CHECKING:
     from simfarm.api.asking import annotate, generate, select
     from simfarm.api.dissecting import dissect
+    from simfarm.api.explaining import explain
     from simfarm.api.files import convert, read, write
     from simfarm.api.ranks import compare, evaluate, evaluation, rejudge
     from simfarm.api.trust import report_card
@@ -25,6 +26,7 @@ _HOMES = {
     "compare": "api.ranks",
     "dissect": "api.dissecting",
     "evaluate": "api.ranks",
+    "explain": "api.explaining",
     "generate": "api.asking",
     "evaluation": "api.ranks",
     "rejudge": "api.ranks",
@@ -69,6 +71,7 @@ __all__ = [
     "dissect",
     "evaluate",
     "evaluation",
+    "explain",
     "generate",
     "list_judges",
     "load_judge",

@@ -87,8 +87,8 @@ class Comparison:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-Record = TypeVar("Record", bound=Comparison | Instruction)
-"""What a run is given, one after the other."""
+Record = TypeVar("Record")
+"""What a run is given, one after the other: a dataclass."""
 
 
 @dataclass(frozen=True, slots=True)

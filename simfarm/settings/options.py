@@ -36,6 +36,7 @@ __all__ = [
     "CURVE",
     "DATA",
     "DISSECT",
+    "EXPLAIN",
     "GENERATED",
     "INPUT",
     "INTERVALS",
@@ -227,6 +228,12 @@ DISSECT = (
     ),
 )
 """What preferences are taken apart by."""
+
+EXPLAIN = (
+    Option("n", "principles to keep at most (default 5)", WHOLE, "N", 5),
+    Option("by", "whose preferences, where the files hold several annotators'", TEXT, "ANNOTATOR"),
+)
+"""What preferences are explained by."""
 
 GENERATED = (
     Option("generator", "the name outputs are filed under (default: the model's)", TEXT, "NAME"),
