@@ -137,3 +137,11 @@ def test_labels_of_one_model_among_several_need_its_name(files: Path, capsys: py
     _file(files / "bad.jsonl", [LABEL])
     assert main(["agreement", "two.jsonl", "--human", "bad.jsonl"]) == 2
     assert "the labels lack generator_1 and generator_2 to tell them apart" in capsys.readouterr().err
+
+
+def test_no_name_of_a_judge_reaches_the_terminal_as_it_is(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _file(files / "odd.jsonl", ROWS, annotator="\x1b[31mred\nnext", dataset="=1+1", generator_2="<b>new</b>")
+    assert main(["agreement", "odd.jsonl", "--human", "labels.jsonl", "-o", "card.csv"]) == 0
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    assert "\\x1b[31mred\\nnext" in out

@@ -22,6 +22,8 @@ __all__ = ["Contest", "InstructionSet", "contest_of", "instruction_sets", "judge
 
 _SMALLEST = 20
 """Instructions of a set, or of a board."""
+_GROUPS = 2000
+"""Instructions beyond which a board takes groups of them for independent."""
 _DRAWN = 20_000_000
 """Instructions drawn at most for the band of one set."""
 _MOST_DRAWS = 2000
@@ -86,16 +88,24 @@ def judge_board(
     """(how alike the judge's ranking of the models and people's (`mean` vote) are, on the comparisons that both judged,
     noise taken off; why there is no such figure)."""
     known = (contest.first >= 0) & (contest.second >= 0) & ~np.isnan(judged) & ~np.isnan(mean)
+    places = _grouped(cluster)
     boards = []
     for p in (judged, mean):
-        won, met, ids = _won(contest, p, known, cluster)
+        won, met, ids = _won(contest, p, known, places)
         seen = (met > 0).sum(axis=0) > 1
         boards.append([ratio_estimate(won[:, m], met[:, m], ids) for m in np.flatnonzero(seen)])
     if len(ids) < _SMALLEST or seen.sum() < MIN_MODELS:
         return {}, f"needs {plural(_SMALLEST, 'labelled instruction')} and three models on them"
     found = board_agreement(*boards, level=level)
     named = {"spearman": found.spearman, "kendall": found.kendall, "board_error": found.mean_absolute_error}
-    return {name: Limits(f.value, f.low, f.high, len(ids)) for name, f in named.items()}, None
+    n = len(np.unique(cluster[known]))
+    return {name: Limits(f.value, f.low, f.high, n) for name, f in named.items()}, None
+
+
+def _grouped(cluster: Codes) -> Codes:
+    """The clusters; very many in groups of equal size, drawn by lot: a board of means does not mind, and is faster."""
+    n = int(cluster.max(initial=0)) + 1
+    return cluster if n <= _GROUPS else np.random.default_rng(0).permutation(np.arange(n) % _GROUPS)[cluster]
 
 
 def instruction_sets(votes: Votes, judge: str, judged: Array, contest: Contest, column: str) -> list[InstructionSet]:
