@@ -47,8 +47,10 @@ def test_an_unseen_cluster_is_no_further_out_than_its_rows_go_together() -> None
     cluster = np.arange(50) // 5
     alone, copies = ratio_estimate(values, np.ones(50), cluster), ratio_estimate(values[cluster], np.ones(50), cluster)
     assert copies.bounds == (0.0, 1.0)
+    spread = 2 * np.sqrt((alone.influence**2).mean())  # and no nearer than this, or few clusters are too sure
+    assert alone.bounds == pytest.approx((alone.value - spread, min(1, alone.value + spread)))
     assert alone.bounds is not None
-    assert 0.5 < alone.bounds[0] < alone.value < alone.bounds[1] < 0.8
+    assert alone.bounds[0] > 0.2
     for same in (np.ones(50), np.zeros(50)):  # nothing is known of how rows of one cluster go together
         assert ratio_estimate(same, np.ones(50), cluster).bounds == (0.0, 1.0)
 
