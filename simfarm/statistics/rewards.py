@@ -78,7 +78,8 @@ def _unseen(x: Array, weight: Array, fit: _Maximum) -> Array:
     squares = weight @ x**2
     tail = np.maximum(0.0, weight @ x**4 / squares / (3 * squares / weight.sum()) - 1) * squares / weight.sum()
     missed = fit.dispersion * expit(np.abs(fit.params) * np.sqrt(tail))
-    return fit.bread * np.sqrt(_UNSEEN * tail) * missed
+    terms: Array = fit.bread * np.sqrt(_UNSEEN * tail) * missed
+    return terms
 
 
 def _fit(x: Array, p: Array, weight: Array, cluster: Codes) -> _Maximum:
