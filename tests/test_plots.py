@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -16,10 +17,15 @@ import pytest
 from tables import boards_of, verdicts_of
 
 import simfarm
+from simfarm.agreement.figures import FIGURES
 from simfarm.cli import main
 from simfarm.errors import InputError
 from simfarm.ranking import Board, Ratings, rate_models
 from simfarm.report import targets
+from simfarm.report.curve import write_curve
+from simfarm.selection.curve import best_of_n_curve, curve_rows
+from simfarm.statistics.chance import cohen_kappa
+from simfarm.statistics.reliability import reliability
 
 matplotlib = pytest.importorskip("matplotlib")
 
@@ -64,7 +70,7 @@ def points(values: Any) -> list[float]:
     return [float(value) for value in values]
 
 
-def drawn(axes: Axes, name: str) -> tuple[list[float], list[float]]:
+def drawn(axes: Axes, name: str) -> Any:
     """(x, y) of the markers of a series."""
     line = next(line for line in axes.lines if line.get_label() == name)
     return points(line.get_xdata()), points(line.get_ydata())
@@ -74,6 +80,12 @@ def spans(axes: Axes) -> list[tuple[float, float]]:
     """(low, high) of the intervals of the first series."""
     lines: Any = axes.collections[0]
     return [(float(ends[0, 0]), float(ends[1, 0])) for ends in lines.get_segments()]
+
+
+def spans_up(axes: Axes) -> list[tuple[float, float]]:
+    """(low, high) of intervals that stand upright."""
+    lines: Any = axes.collections[0]
+    return [(float(ends[0, 1]), float(ends[1, 1])) for ends in lines.get_segments()]
 
 
 def test_a_leaderboard_has_every_rate_limit_and_tier_where_it_belongs(board: Board) -> None:
@@ -191,7 +203,8 @@ def test_biases_are_points_from_none(card: Any) -> None:
     assert at[0] == "prefers the output shown first"
     x, _ = drawn(axes, "good")
     assert x[0] == pytest.approx(table.loc["good", "first"] - 50)
-    assert x[at.index("longer output, more than people do")] == pytest.approx(table.loc["good", "longer_excess"])
+    excess = next(figure.words for figure in FIGURES if figure.name == "longer_excess")
+    assert x[at.index(excess)] == pytest.approx(table.loc["good", "longer_excess"])
     assert len(drawn(axes, "people")[0]) < len(x), "people have no order"
     with pytest.raises(InputError, match="up to 6 judges"):
         plots.biases(card, judges=["good"] * 7)
@@ -234,20 +247,21 @@ def test_new_axes_are_as_wide_as_asked_and_text_is_of_eight_points(board: Board)
         plt.close(figure)
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "agreement"])
+@pytest.mark.parametrize("verb", ["evaluate", "agreement", "compare"])
 def test_a_verb_writes_a_picture_or_says_what_is_missing(
     verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    more = ["a", "b"] if verb == "compare" else []
     judged()[0].to_json("v.jsonl", orient="records", lines=True)
-    assert main([verb, "v.jsonl", "-o", "it.svg"]) == 0
+    assert main([verb, "v.jsonl", *more, "-o", "it.svg"]) == 0
     said = [
         "".join(text.itertext()) for text in ElementTree.parse("it.svg").getroot().iter() if text.tag[-4:] == "text"
     ]
     assert any("bad" in text for text in said)
     monkeypatch.setattr(targets, "find_spec", lambda _: None)
     capsys.readouterr()
-    assert main([verb, "nowhere.jsonl", "-o", "no.png"]) == 2
+    assert main([verb, "nowhere.jsonl", *more, "-o", "no.png"]) == 2
     told = capsys.readouterr()
     assert told.err.strip() == "simfarm: no.png: pictures need matplotlib: pip install 'simfarm[plots]'"
     assert not told.out
@@ -265,3 +279,88 @@ def test_a_table_that_has_no_picture_refuses_one() -> None:
 def test_nothing_loads_matplotlib_until_something_is_drawn() -> None:
     code = "import sys, simfarm, simfarm.report.plots, simfarm.cli.evaluate; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_cell_that_ends_in_a_value_shows_its_picture(
+    board: Board, card: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = SimpleNamespace(display_formatter=pytest.importorskip("IPython.core.formatters").DisplayFormatter())
+    monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda: shell)
+    simfarm._show_in_notebooks()
+    rated = rate_models(verdicts_of(rows(ODD)), "bradley-terry")[0]
+    for value, told in ((board, "won–lost–tied"), (rated, "rating 95 %"), (card, "what to do")):
+        page = shell.display_formatter.format(value)[0]["text/html"]
+        assert page.count("<svg") == page.count("</svg>") == 1
+        assert told in page
+        assert "<script" not in page
+        assert "<?xml" not in page
+    monkeypatch.setattr(targets, "find_spec", lambda _: None)
+    monkeypatch.setattr("simfarm.report.plots.style.missing_plots", lambda: "pip install")
+    page = shell.display_formatter.format(board)[0]["text/html"]
+    assert "<svg" not in page
+    assert "<td>best</td>" in page
+
+
+def test_curves_and_what_their_proxy_promises(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    gold = rng.normal(size=(12, 8))
+    curve = best_of_n_curve(list(gold + rng.normal(size=(12, 8))), list(gold))
+    axes = plots.best_of_n(curve, fresh())
+    assert drawn(axes, "chosen") == (list(range(1, 9)), pytest.approx([one.value for one in curve.gold]))
+    assert points(axes.lines[1].get_ydata()) == pytest.approx([one.value for one in curve.proxy])
+    band: Any = axes.collections[0].get_paths()[0].vertices
+    assert band[:, 1].min() == pytest.approx(min(one.interval()[0] for one in curve.gold))
+    said = texts(axes)
+    assert {"1", "2", "4", "8", "expected score", "promised by the proxy"} <= {*said}
+    both = plots.best_of_n({"a": curve, "$b$": curve}, fresh())
+    assert {"a", "$b$"} <= {*texts(both)}
+    write_curve(str(tmp_path / "c.svg"), [{"generator": "policy", **row} for row in curve_rows(curve)], 0.95)
+    assert ">policy<" in (tmp_path / "c.svg").read_text(encoding="utf-8")
+
+
+def test_verdicts_by_length_difference(card: Any) -> None:
+    axes = plots.lengths(card, fresh(), judges=["good"])
+    x, y = drawn(axes, "good")
+    votes = card.votes
+    longer = (votes.items["length_2"] - votes.items["length_1"]).to_numpy()
+    p = votes.judged[votes.judges.index("good")]
+    half = np.median(longer)
+    assert len(x) == 2
+    assert y == pytest.approx([100 * p[longer <= half].mean(), 100 * p[longer > half].mean()])
+    assert [text for text in texts(axes) if re.fullmatch(r"[+−]\d+", text)] == [
+        f"{np.median(part):+.0f}".replace("-", "−") for part in (longer[longer <= half], longer[longer > half])
+    ]
+    assert drawn(axes, "people")[1] != y
+    with pytest.raises(InputError, match="no judge 'nobody'"):
+        plots.lengths(card, fresh(), judges=["nobody"])
+
+
+def test_a_reliability_diagram_has_a_point_for_each_bin() -> None:
+    rng = np.random.default_rng(0)
+    p = np.repeat([0.1, 0.5, 0.9], 40)
+    found = reliability(p, (rng.random(120) < p).astype(float), np.arange(120))
+    axes = plots.reliability(found, fresh())
+    assert drawn(axes, "judge") == tuple(
+        pytest.approx([100 * getattr(one, name) for one in found.bins]) for name in ("mean_p", "mean_y")
+    )
+    assert spans_up(axes) == [pytest.approx(tuple(100 * end for end in one.interval)) for one in found.bins]
+    assert any(text.startswith(f"off by {100 * found.ece:.1f} points") for text in texts(axes))
+
+
+def test_matrices_hold_who_beats_whom_and_who_says_the_same(card: Any) -> None:
+    rated = rate_models(verdicts_of(rows(("one", "two"), wins=(0.75, 0.25))), "bradley-terry")[0]
+    axes = plots.wins(rated, fresh())
+    names = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert names == ["one", "base", "two"]
+    assert {text.get_position(): text.get_text() for text in axes.texts} == {
+        (1, 0): "75",
+        (0, 1): "25",
+        (2, 1): "75",
+        (1, 2): "25",
+    }, "one and two never met"
+    axes = plots.kappas(card, fresh())
+    votes = card.votes
+    one, other = votes.judged
+    kappa = cohen_kappa(one, other, votes.cluster).value
+    assert [text.get_text() for text in axes.texts] == [f"{kappa:.2f}".replace("0.", ".").replace("-", "−")]
+    assert "Cohen's κ of two judges" in texts(axes)

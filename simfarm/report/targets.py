@@ -40,7 +40,7 @@ def rows_and_curve_targets(output: str | None, curve: str | None, inputs: Sequen
     if output == "":
         raise InputError("-o is empty; name a file, or - for standard output")
     if curve:
-        check_board_file(curve)
+        check_board_file(curve, drawn=True)
     taken = {
         os.path.realpath(path): f"{path} is read" for path in inputs if isinstance(path, str) and os.path.exists(path)
     }

@@ -290,7 +290,7 @@ CHOICE = (
 
 CURVE = (
     Option("gold", "print what choosing by this method's score buys in a true score, for every n", TEXT, "COLUMN"),
-    Option("curve", "write that curve: .csv, .json or .md (gold: the score itself)", TEXT, "FILE"),
+    Option("curve", "write that curve: .csv, .json, .md, or .svg, .png, .pdf (gold: the score itself)", TEXT, "FILE"),
     Option("level", "of its intervals (default 0.95)", LEVEL, "L"),
 )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from simfarm.errors import InputError
 from simfarm.report.plots.boards import board_forest, difference_forests, ratings_forest
 from simfarm.report.plots.cards import agreement_forest, bias_forest
 from simfarm.report.plots.forest import Forest, draw, height
+from simfarm.report.plots.lines import curves
 from simfarm.report.plots.style import WIDE, figure_of, styled
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from simfarm.report.compared import Compared
     from simfarm.report.evaluation import Evaluation
 
-__all__ = ["card_picture", "comparison_picture", "evaluation_picture"]
+__all__ = ["card_picture", "comparison_picture", "curve_picture", "evaluation_picture"]
 
 
 def evaluation_picture(evaluation: Evaluation, *, width: float = WIDE) -> Figure:
@@ -42,6 +43,14 @@ def card_picture(card: ReportCard, *, width: float = WIDE) -> Figure:
 def comparison_picture(compared: Compared, *, width: float = WIDE) -> Figure:
     """The difference of two models, by each annotator and way to compare."""
     return _stacked(difference_forests(compared), width)
+
+
+@styled
+def curve_picture(rows: Sequence[Mapping[str, Any]], level: float, *, width: float = WIDE) -> Figure:
+    """The best-of-n curves that the rows of `curve_rows` hold, with their `generator`."""
+    figure = figure_of(width, 0.7 * width)
+    curves(rows, figure.subplots(), level=level, width=width)
+    return figure
 
 
 @styled
