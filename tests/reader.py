@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from simfarm.data.exchange import Completion, Request
+from simfarm.data.exchange import CallError, Completion, Request
 
 __all__ = ["LISTS", "LONGER", "RULES", "SHORTER", "Reader", "planted"]
 
@@ -60,20 +60,19 @@ class Reader:
         pass
 
     async def complete(self, request: Request) -> Completion:
-        from simfarm.data.exchange import CallError
-
         self.asked.append(request)
         asked = request.messages[1]["content"]
-        if "<preferred_answer>" in asked:
-            said = self._proposed(asked)
-        elif "The principles:" in asked:
-            if self.fault == "deaf" and len(self.asked) % 3 == 0:
-                raise CallError("deaf")
-            said = self._voted(asked)
-        else:
-            said = self._judged(asked)
+        if self.fault == "deaf" and "The principles:" in asked and len(self.asked) % 3 == 0:
+            raise CallError("deaf")
+        said = self.said(asked)
         words = len(asked.split()), len(said.split())
         return Completion(said, input_tokens=words[0], output_tokens=words[1], model=self.model, seconds=0.01)
+
+    def said(self, asked: str) -> str:
+        """The reply to a prompt."""
+        if "<preferred_answer>" in asked:
+            return self._proposed(asked)
+        return self._voted(asked) if "The principles:" in asked else self._judged(asked)
 
     def _proposed(self, asked: str) -> str:
         pairs = list(zip(_between(asked, "preferred_answer"), _between(asked, "other_answer"), strict=True))

@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import loopback
 import numpy as np
 import pandas as pd
 import pytest
@@ -357,6 +358,30 @@ def test_a_dry_run_tells_the_price_and_asks_nothing(
     assert "at most 10 questions for principles, 96 for votes, 144 for verdicts" in out
     assert "250 requests" in out
     assert "price at most $" in out
+
+
+def test_a_budget_ends_it_and_a_rerun_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over HTTP: what was paid for is never asked again, whichever step it was in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setattr(loopback, "reply", lambda call: Reader().said(call.prompt))
+    write_rows("labels.jsonl", planted(24, SHORTER))
+    with loopback.Loopback() as server:
+        command = ["explain", "labels.jsonl", "--model", "openai/m", "--base-url", f"{server.url}/v1", "--price", "1,1"]
+        command += ["-o", "judge.yaml", "--n", "1"]
+        assert main([*command, "--budget", "0.006"]) == 3
+        assert "run it again with a larger" in capsys.readouterr().err
+        paid = len(server.calls)
+        assert paid > 4
+        assert not Path("judge.yaml").exists()
+        assert main([*command, "--budget", "1"]) == 0
+        assert len(server.calls) > paid
+        assert max(server.asked.values()) == 1
+    out = capsys.readouterr().out
+    assert f"{len(server.calls) - paid:,} new answers, {paid:,} from the store" in out
+    assert load_judge("judge.yaml").criteria == (SHORTER,)
 
 
 def test_bad_commands_end_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
