@@ -7,7 +7,8 @@ shapes), every instruction drawn anew. Panels: every instruction is judged in 2 
 own difficulty (shared by all models), each model its own luck with it, the order adds or takes 0.5 logits, and repeats
 are draws from one chance, so the six verdicts of a cluster are nearly one. Overlap: each model of a panel of equals has
 answered 60 % of the instructions, drawn at random. Length-controlled: twenty models of one length-controlled rate and
-of raw rates that lengths move apart, fitted by `joint`, hard and soft verdicts. Family-wise error: the share of
+of raw rates that lengths move apart, fitted by `joint`, hard and soft verdicts; and the same with ten of them better
+by six points. Family-wise error: the share of
 replicates in which any two models of equal truth are parted, or an unequal pair the wrong way round. Ranks together:
 the share in which the rank intervals of all models hold the true ranks.
 """
@@ -39,6 +40,9 @@ MIXES = (
     ("hard", "soft, lopsided"), ("hard", "log-probability"), ("hard", "rare spikes"), ("hard", "narrow"),
     ("soft, lopsided", "rare spikes"), ("ties", "log-probability"),
 )  # fmt: skip
+EQUAL, BETTER = -0.3, 0.0
+STEPS = np.random.default_rng(0).permutation(20)
+"""The models of a length-controlled panel, which have lengths in the order of their numbers, in another order."""
 
 
 def plant(theta: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -53,6 +57,12 @@ def true_rates(theta: np.ndarray) -> np.ndarray:
     spread = np.hypot(DIFFICULTY, LUCK) * nodes
     chance = expit(theta[:, None, None] + ORDER[None, :, None] + spread)
     return (chance @ weights / weights.sum()).mean(axis=1)
+
+
+def gap_at_one_length() -> float:
+    """How much more the better models of a length-controlled panel win at one length, as a fraction."""
+    nodes, weights = roots_hermitenorm(80)
+    return float((expit(BETTER + DIFFICULTY * nodes) - expit(EQUAL + DIFFICULTY * nodes)) @ weights / weights.sum())
 
 
 def ranks_hold(ranks: np.ndarray, truth: np.ndarray) -> bool:
@@ -130,13 +140,16 @@ def panels_page(replicates: int, rng: np.random.Generator) -> str:
     return page
 
 
-def controlled(models: int, n: int, soft: bool, rng: np.random.Generator) -> list[Estimate]:
-    """The length-controlled rates of a panel of equals (at one length 44 % each), with the means that they adjust."""
+def controlled(models: int, n: int, soft: bool, rng: np.random.Generator, ahead: int = 0) -> list[Estimate]:
+    """The length-controlled rates of a panel (at one length 44 % each, the `ahead` models drawn 50 %), with the means
+    that they adjust."""
     while True:
         common, own = rng.standard_normal((n, 1)), rng.standard_normal((n, models))
         delta = np.linspace(-600, 300, models) + 300 * common + 350 * own
         slope = 1.5 + 0.5 * rng.standard_normal(models)
-        chance = expit(-0.3 + DIFFICULTY * rng.standard_normal((n, 1)) + slope * length_feature(delta))
+        theta = np.full(models, EQUAL)
+        theta[STEPS[:ahead]] = BETTER
+        chance = expit(theta + DIFFICULTY * rng.standard_normal((n, 1)) + slope * length_feature(delta))
         p = rng.beta(0.3 * chance, 0.3 * (1 - chance)) if soft else rng.binomial(1, chance).astype(float)
         if ((p.mean(axis=0) > 0) & (p.mean(axis=0) < 1)).all():
             fitted = zip(fit_joint(p, delta).estimates, p.T, strict=True)
@@ -144,17 +157,36 @@ def controlled(models: int, n: int, soft: bool, rng: np.random.Generator) -> lis
 
 
 def controlled_page(replicates: int, seed: int) -> str:
-    """How often any two of twenty models of one length-controlled rate are parted."""
-    page = "| verdicts | models | instructions | panels | family-wise error |\n|---|---|---|---|---|\n"
+    """How often any two of twenty models of one length-controlled rate are parted; and of ten that are better by six
+    points and ten others, how many pairs are, and how many intervals of their differences hold the truth."""
+    page = "| verdicts | models | instructions | panels | family-wise error | better by 6 points: pairs parted "
+    page += "| pairs wrongly parted in any | their differences' coverage |\n|---|---|---|---|---|---|---|---|\n"
     for soft in (False, True):
         for n in (60, 200):
-            parted = []
+            wrong = []
             for k in range(replicates):
                 panel = controlled(20, n, soft, np.random.default_rng([seed, k, n, soft]))
-                parted.append((tiers(panel, replicates=1000, seed=k).tier > 1).any())
-            page += f"| {'soft' if soft else 'hard'} | 20 | {n} | {replicates} | {np.mean(parted):.3f} |\n"
+                wrong.append((tiers(panel, replicates=1000, seed=k).tier > 1).any())
+            unlike = np.array([_unlike(n, soft, seed, k) for k in range(replicates)]).mean(axis=0)
+            figures = " | ".join(f"{x:.3f}" for x in (np.mean(wrong), *unlike))
+            page += f"| {'soft' if soft else 'hard'} | 20 | {n} | {replicates} | {figures} |\n"
             print(page.splitlines()[-1], flush=True)
     return page
+
+
+def _unlike(n: int, soft: bool, seed: int, k: int) -> tuple[float, bool, float]:
+    """(share of the unequal pairs parted, whether a pair is parted that is equal or the other way round, share of ten
+    unequal pairs whose interval holds the truth)."""
+    panel = controlled(20, n, soft, np.random.default_rng([seed, k, n, soft, 1]), ahead=10)
+    ahead, behind = STEPS[:10], STEPS[10:]
+    shown = tiers(panel, replicates=1000, seed=k).p_values <= 0.05
+    value = np.array([e.value for e in panel])
+    wrong = shown[np.ix_(ahead, ahead)].any() or shown[np.ix_(behind, behind)].any()
+    wrong = wrong or (shown[np.ix_(ahead, behind)] & (value[ahead][:, None] < value[behind])).any()
+    truth = gap_at_one_length()
+    limits = np.array([(panel[a] - panel[b]).interval() for a, b in zip(ahead, behind, strict=True)])
+    held = (limits[:, 0] <= truth) & (limits[:, 1] >= truth)
+    return float(shown[np.ix_(ahead, behind)].mean()), bool(wrong), float(held.mean())
 
 
 def speed_page(rng: np.random.Generator) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from simfarm.version import __version__ as __version__
 if TYPE_CHECKING:
     from simfarm.api.asking import annotate, generate, select
     from simfarm.api.dissecting import dissect
+    from simfarm.api.explaining import explain
     from simfarm.api.files import convert, read, write
     from simfarm.api.ranks import compare, evaluate, evaluation, rejudge
     from simfarm.api.trust import report_card
@@ -25,6 +27,7 @@ _HOMES = {
     "compare": "api.ranks",
     "dissect": "api.dissecting",
     "evaluate": "api.ranks",
+    "explain": "api.explaining",
     "generate": "api.asking",
     "evaluation": "api.ranks",
     "rejudge": "api.ranks",
@@ -69,6 +72,7 @@ __all__ = [
     "dissect",
     "evaluate",
     "evaluation",
+    "explain",
     "generate",
     "list_judges",
     "load_judge",
@@ -86,6 +90,29 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f"simfarm.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'simfarm' has no attribute {name!r}")
+
+
+def _show_in_notebooks() -> None:
+    """Have a cell that ends in a board, ratings, a card or an evaluation show it with its picture.
+
+    Those who make them know nothing of pages: IPython is told here, by their names, and loads nothing for it."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if shell is None:
+        return
+    shown = (
+        ("ranking.board", "Board"),
+        ("ranking.ratings", "Ratings"),
+        ("agreement.card", "ReportCard"),
+        ("report.evaluation", "Evaluation"),
+    )
+    formatter = shell.display_formatter.formatters["text/html"]
+    for module, name in shown:
+        formatter.for_type_by_name(
+            f"simfarm.{module}", name, lambda value: import_module("simfarm.report.notebook").html_of(value)
+        )
+
+
+_show_in_notebooks()
 
 
 def __dir__() -> list[str]:

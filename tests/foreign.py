@@ -35,6 +35,7 @@ def arena_hard() -> list[Row]:
         {
             "uid": f"u{i}",
             "category": "hard_prompt",
+            "dataset": "arena-hard-v2.0",
             "judge": "gpt-4.1",
             "model": "new-model",
             "baseline": "o3-mini",
@@ -83,6 +84,7 @@ def mt_bench_pairs() -> list[Row]:
             "g2_user_prompt": pair_prompt(question, b, a),
             "g2_judgment": "[[B]]",
             "turn": 1,
+            "dataset": "mt-bench",
             "tstamp": 1687222222.5 + i,
         }
         rows.append(about | won | pair)
@@ -104,7 +106,7 @@ def mt_bench_single() -> list[Row]:
     about = {"question_id": 81, "model": "vicuna-13b", "judge": ["gpt-4", "single-math-v1"], "judgment": "[[8]]"}
     more = {"user_prompt": talk("Assistant A", ["Why?", "Because.", "And?", "No."]), "score": -1, "turn": 2}
     return [
-        about | {"user_prompt": asked, "score": 8, "turn": 1, "tstamp": 1.5},
+        about | {"user_prompt": asked, "score": 8, "turn": 1, "tstamp": 1.5, "dataset": "d"},
         about | more | {"judge": ["gpt-4", "single-math-v1-multi-turn"], "tstamp": 2.5},
     ]
 
@@ -128,6 +130,7 @@ def lmarena() -> list[Row]:
                 "conversation_b": talks[1],
                 "turn": len(talks[0]) // 2,
                 "anony": True,
+                "dataset": "arena",
                 "language": "English",
                 "tstamp": 1682351591.1 + i,
                 "openai_moderation": {"flagged": False},

@@ -168,3 +168,18 @@ def test_two_judges_under_one_name_are_refused() -> None:
 def test_a_price_is_a_number() -> None:
     with pytest.raises(InputError, match="row 2 has the price 'dear'"):
         _votes(_rows(price=[0.1, "dear", None]))
+
+
+def test_the_order_that_a_row_records_wins_over_the_majority_as_on_a_board() -> None:
+    first, second = _rows(order="12"), _rows(order="21").head(1)
+    unfinished = _votes(pd.concat([first, second], ignore_index=True).assign(judge_order="both"))
+    assert np.isnan(unfinished.judged).tolist() == [[False, True, True]]
+    whole = _votes(pd.concat([first, _rows(order="21").head(2)], ignore_index=True).assign(judge_order="hashed"))
+    assert not np.isnan(whole.judged).any()
+    alone = _votes(first.assign(judge_order="both"))
+    assert not np.isnan(alone.judged).any()
+    # each model's majority, where nothing is recorded
+    many = pd.concat([first.assign(instruction=f"{k} " + first["instruction"]) for k in range(5)])
+    once = many.assign(generator_2="other", output_2="another " + many["output_2"])
+    mixed = pd.concat([many, many.assign(order="21"), many.assign(order="21"), once], ignore_index=True)
+    assert not np.isnan(_votes(mixed.drop_duplicates()).judged).any()

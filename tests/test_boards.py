@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import kendalltau, spearmanr
 
 from simfarm.errors import InputError
-from simfarm.statistics.boards import Figure, board_agreement
+from simfarm.statistics.boards import Figure, _gaps_behind, _rates_behind, _spearman, board_agreement
 from simfarm.statistics.estimate import Array, Estimate, mean_estimate
 from simfarm.statistics.sets import set_agreement
 
@@ -55,6 +55,31 @@ def test_noise_is_taken_off_and_intervals_hold_the_truth() -> None:
     assert (gap < np.abs(np.mean(plain, axis=0) - truth)).all()
 
 
+def test_rates_are_drawn_as_far_out_as_their_errors_go() -> None:
+    """Of models far apart each rate keeps its own error, of models of one true rate hardly any."""
+    rng = np.random.default_rng(4)
+    root = 0.02 * np.eye(40)
+    seen = rng.random((2, 20))
+    apart, alike = (_rates_behind(x, root, rng).std(axis=0).mean() for x in (seen, np.full((2, 20), 0.5)))
+    assert apart == pytest.approx(0.02, rel=0.15)
+    assert alike < 0.015
+    gaps = _gaps_behind(seen, root, rng)
+    assert gaps.std(axis=0).mean() == pytest.approx(0.02 * np.sqrt(2), rel=0.15)
+    assert gaps.mean(axis=0) == pytest.approx(seen[0] - seen[1], abs=0.01)
+
+
+def test_few_models_are_no_more_alike_than_they_are() -> None:
+    """Eight models whose rates have the correlation .9: the drawn rank correlations are not above the truth's."""
+    rng = np.random.default_rng(5)
+    excess = []
+    for _ in range(30):
+        z = rng.standard_normal((2, 8))
+        rates = 0.2 * np.stack([z[0], 0.9 * z[0] + np.sqrt(0.19) * z[1]])
+        drawn = _rates_behind(rates + 0.03 * rng.standard_normal((2, 8)), 0.03 * np.eye(16), rng)
+        excess.append(np.median(_spearman(drawn)) - spearmanr(*rates).statistic)
+    assert abs(np.mean(excess)) < 0.035
+
+
 def test_boards_that_cannot_be_compared_are_refused() -> None:
     board = drawn(np.array([0.3, 0.5, 0.6]), 30, np.random.default_rng(2))
     with pytest.raises(InputError, match="2 models are on both boards"):
@@ -75,6 +100,15 @@ def test_alpaca_evals_vicuna_part_ranks_as_any_part_of_its_size(shared_data: Pat
     assert found.value == pytest.approx(0.894, abs=5e-4)
     assert (found.low, found.high) == pytest.approx((0.847, 0.959), abs=0.02)
     assert (found.news, found.n_in, found.n_out) == (False, 80, 725)
+
+
+def test_rates_of_a_set_are_of_the_verdicts_there_are() -> None:
+    rng = np.random.default_rng(6)
+    p = (rng.random((6, 80)) < np.linspace(0.3, 0.6, 6)[:, None]).astype(float)
+    inside = np.arange(80) < 30
+    p[rng.random(p.shape) < np.where(inside, 0.1, np.linspace(0, 0.9, 6)[:, None])] = np.nan
+    wanted = spearmanr(np.nanmean(p[:, inside], axis=1), np.nanmean(p[:, ~inside], axis=1)).statistic
+    assert set_agreement(p, inside, draws=50).value == pytest.approx(wanted, abs=1e-12)
 
 
 def test_a_set_of_another_kind_is_news() -> None:

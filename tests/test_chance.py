@@ -98,6 +98,15 @@ def test_the_influence_is_the_jackknifes(name: str) -> None:
     assert found.influence.sum() == pytest.approx(0, abs=1e-9)
 
 
+def test_ranks_move_with_the_votes_below_them() -> None:
+    """Of soft votes an item's pull on everybody's ranks is much of its influence on the ordinal α."""
+    votes = np.random.default_rng(7).beta(0.4, 0.6, (60, 1)) ** np.array([0.5, 1, 1.7])
+    found = krippendorff_alpha(*rows(votes), "ordinal")
+    left_out = [krippendorff_alpha(*rows(np.delete(votes, k, axis=0)), "ordinal").value for k in range(60)]
+    jackknife = 59 * (found.value - np.array(left_out))
+    assert np.abs(jackknife - found.influence).max() < 0.15 * jackknife.std()
+
+
 def test_the_influence_on_cohens_kappa_is_the_jackknifes() -> None:
     one, two = planted(np.random.default_rng(5), 120, 2, 0.8).T
     found = cohen_kappa(one, two, np.arange(120))

@@ -147,6 +147,13 @@ def test_a_row_that_has_a_column_under_both_names(files: Path) -> None:
         simfarm.read(rows, columns={"output": "response"})
 
 
+def test_unknown_columns_are_told_how_to_be_named(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows("odd.jsonl", [{"frage": "Warum?", "antwort": "Darum."}])
+    assert main(["annotate", "odd.jsonl", "--judge", "longest"]) == 2
+    said = capsys.readouterr().err
+    assert "it has antwort, frage; add --columns OURS=THEIRS" in " ".join(said.split())
+
+
 @pytest.mark.parametrize("word", ["instruction", "=question", "instruction=", "="])
 def test_a_word_that_names_nothing(files: Path, word: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -156,6 +156,20 @@ def test_weights_cover_in_small_samples() -> None:
     assert np.mean(values, axis=0)[:2] == pytest.approx(truth[:2], abs=0.06)
 
 
+def test_a_rare_property_has_not_shown_all() -> None:
+    # ten of 200 carry it, and all but one of their verdicts go one way
+    x = np.zeros((200, 1))
+    x[:10] = 4.0
+    p = np.r_[np.ones(9), 0.0, np.arange(190) % 2]
+    (one,) = property_weights(x, p, np.ones(200), np.arange(200))
+    (other,) = property_weights(x, p, np.ones(200), np.arange(200), reader=1)
+    assert one.shared.any()
+    assert one.interval() == other.interval()
+    assert np.sum((one - other).shared ** 2) == pytest.approx(2 * np.sum(one.shared**2))
+    even = np.where(np.arange(200) % 2, 1.0, -1.0)
+    assert not property_weights(even[:, None], p, np.ones(200), np.arange(200))[0].shared.any()
+
+
 def test_two_readers_differ_paired() -> None:
     x, votes = _planted(np.random.default_rng(3), 400, np.array([1.0, 0.3]))
     people, judge = _fitted(x, votes[:, :2]), _fitted(x, votes[:, 2:])
@@ -207,6 +221,18 @@ def test_a_bad_slice_is_found_and_no_other() -> None:
     assert none.mean() <= 0.25
 
 
+def test_one_half_chooses_and_the_other_tests() -> None:
+    group = np.repeat(np.arange(4), 100)
+    first = np.arange(400) % 2 == 0
+    values = np.arange(400) // 2 % 2 * 1.0
+    late, early = values.copy(), values.copy()
+    late[(group == 1) & ~first] = 0
+    early[(group == 1) & first] = 0
+    # what looks bad in the half that tests alone is not tested, and what looks bad in the other alone does not stand
+    assert np.isnan(lower_groups(late, group, first)[1])
+    assert lower_groups(early, group, first)[1] > 0.3
+
+
 def test_a_group_of_few_is_not_tested() -> None:
     values = np.append(np.zeros(8), np.ones(92))
     group = np.append(np.zeros(8, dtype=int), np.ones(92, dtype=int))
@@ -241,6 +267,19 @@ def test_topics_are_those_of_the_words_in_any_order() -> None:
     assert together.max(axis=1).sum() >= 0.95 * len(texts)
     for name in found.names:
         assert set(name.replace(" / ", ", ").split(", ")) <= {w for words in _WORDS.values() for w in words}
+    mixed = np.random.default_rng(4).permutation(len(texts))
+    again = topics([texts[i] for i in mixed])
+    assert [again.names[k] for k in again.code] == [found.names[found.code[i]] for i in mixed]
+
+
+def test_a_tree_of_a_part_takes_the_rest_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    from simfarm.agreement import topics as module
+
+    monkeypatch.setattr(module, "_IN_TREE", 60)
+    texts, kinds = _instructions(60)
+    found = topics(texts)
+    together = pd.crosstab(pd.Series(found.area[found.code]), pd.Series(kinds))
+    assert together.max(axis=1).sum() >= 0.9 * len(texts)
     mixed = np.random.default_rng(4).permutation(len(texts))
     again = topics([texts[i] for i in mixed])
     assert [again.names[k] for k in again.code] == [found.names[found.code[i]] for i in mixed]
@@ -288,6 +327,8 @@ def test_dissect_tells_what_each_rewards(rows: tuple[pd.DataFrame, pd.DataFrame]
     found = simfarm.dissect(judged, human=labelled)
     (one,) = found.rewards
     assert (one.n_comparisons, one.n_labels) == (240, 720)
+    logs = [np.log1p(judged[side].str.len()) for side in ("output_1", "output_2")]
+    assert one.spread["length"] == pytest.approx(np.sqrt(((logs[1] - logs[0]) ** 2).mean()))
     assert one.judge["length"].interval()[0] > 0.5
     assert one.judge["shown_first"].interval()[0] > 0.1
     assert one.people["numbers"].interval()[0] > 0.5
@@ -384,6 +425,16 @@ def test_a_judges_scores_are_properties_by_their_names(tmp_path) -> None:
         simfarm.dissect(frame, control="tone")
 
 
+def test_comparisons_with_more_labels_weigh_no_more(rows: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    judged, labelled = rows
+    again = labelled[labelled["instruction"].isin(judged["instruction"].head(120))]
+    more = pd.concat([labelled, *(again.assign(annotator=again["annotator"] + str(k)) for k in range(3))])
+    one, other = (simfarm.dissect(judged, human=h, control="length,numbers").rewards[0] for h in (labelled, more))
+    assert other.n_labels == 720 + 3 * 360
+    for name in ("length", "numbers"):
+        assert other.people[name].value == pytest.approx(one.people[name].value, abs=0.02)
+
+
 def test_generators_are_held_equal(rows: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     # "long" is preferred for who it is, and is the longer one: only with generators has length no weight
     random = np.random.default_rng(6)
@@ -423,6 +474,7 @@ def test_a_failing_slice_is_named() -> None:
     assert failing["slice"].tolist() == ["trip"]
     assert failing["who"].tolist() == ["judge"]
     assert failing["difference_high"].item() < -20
+    assert 40 < failing["n_instructions"].item() < 80  # of 120: those of the half that was not chosen by
     assert set(found.agreement["judge"]) == {"cook", "code", "trip"}
     topical = simfarm.dissect(judged, human=labelled, by="instructions")
     words = set(topical.slice_table.query("fails")["slice"])
@@ -438,7 +490,7 @@ def test_bad_input_is_refused(rows: tuple[pd.DataFrame, pd.DataFrame]) -> None:
         simfarm.dissect(judged.head(7), control="length,numbers,order")
     with pytest.raises(InputError, match="names no property"):
         simfarm.dissect(judged, control="order")
-    with pytest.raises(InputError, match="no property is left"):
+    with pytest.raises(InputError, match=r"no property is left to weigh: log length \(the outputs never differ"):
         simfarm.dissect(judged.assign(output_2=judged["output_1"]), control="length")
     with pytest.raises(InputError, match="'category' or 'dataset'"):
         simfarm.dissect(judged.drop(columns="category"), by="category")
@@ -466,5 +518,15 @@ def test_the_verb(rows: tuple[pd.DataFrame, pd.DataFrame], tmp_path, capsys: pyt
     record = json.loads(capsys.readouterr().out)
     assert record["judges"][0]["judge"] == "judge"
     assert record["slices"]["by"] == "category"
+    several = pd.concat([judged.assign(annotator=name) for name in ("j1", "j2", "j3")])
+    several.to_json(tmp_path / "abc.jsonl", orient="records", lines=True)
+    labelled.assign(person=labelled["annotator"], annotator="all").to_json(
+        tmp_path / "h.jsonl", orient="records", lines=True
+    )
+    assert main(["dissect", str(tmp_path / "abc.jsonl"), "--human", str(tmp_path / "h.jsonl")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "what is rewarded by 3 judges · up to 240 comparisons"
+    assert [line.split()[0] for line in lines[4:8]] == ["people", "j1", "j2", "j3"]
+    assert "*" in lines[5]
     assert main(["dissect", files[0], "--control", "length,speed"]) == 2
     assert "speed" in capsys.readouterr().err

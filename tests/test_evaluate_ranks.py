@@ -325,6 +325,17 @@ def test_compare_gives_numbers_to_machines(capsys: pytest.CaptureFixture[str]) -
         assert one["real"] == (one["p_value"] < 0.05)
 
 
+def test_limits_that_are_out_of_reach_are_win_rates_of_0_and_100(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two instructions that agree on nothing: the limits are a million points apart, and their odds no number."""
+    pair = {"generator_1": "a", "generator_2": "b", "output_1": "x", "output_2": "y"}
+    rows = [pair | {"instruction": str(i), "preference": 1 + i} for i in range(2)]
+    write_rows("r.jsonl", [*rows, *(row | {"generator_1": "c", "preference": 1.5} for row in rows)])
+    assert main(["compare", "r.jsonl", "a", "b", "--level", "0.9999", "--json"]) == 0
+    elo = json.loads(capsys.readouterr().out)["differences"][0]
+    assert elo["high"] - elo["low"] > 250_000
+    assert (elo["win_rate_low"], elo["win_rate_high"]) == (0, 100)
+
+
 def test_compare_without_a_baseline(capsys: pytest.CaptureFixture[str]) -> None:
     rows = round_robin({"a": 1.0, "b": 0.0, "c": -1.0}, n=300)
     write_rows("r.jsonl", rows)

@@ -438,10 +438,10 @@ def test_convert_says_what_was_read_written_and_left_out(capsys: pytest.CaptureF
         "2 rows of trl; left out: 2 with a tie, which has no chosen answer",
         "wrote trl.jsonl",
     ]
-    assert main(["convert", "trl.jsonl", "--annotator", "me", "--columns", "dataset=language"]) == 0
+    assert main(["convert", "trl.jsonl", "--annotator", "me", "--columns", "category=language"]) == 0
     said = capsys.readouterr()
     assert {json.loads(line)["annotator"] for line in said.out.splitlines()} == {"people"}
-    assert {json.loads(line)["dataset"] for line in said.out.splitlines()} == {"English"}
+    assert {json.loads(line)["category"] for line in said.out.splitlines()} == {"English"}
 
 
 def test_the_help_names_every_format_that_is_written() -> None:

@@ -64,7 +64,7 @@ def test_public_names_exist() -> None:
     import simfarm
 
     assert all(getattr(simfarm, name) is not None for name in simfarm.__all__)
-    assert len(simfarm.__all__) <= 25
+    assert len(simfarm.__all__) <= 30
 
 
 def test_ci_runs_the_command_of_the_readme() -> None:
@@ -80,6 +80,8 @@ def test_notebook_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notebook = nbformat.read(path, as_version=4)
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
     assert any(cell.get("outputs") for cell in notebook.cells)
+    drawn = [cell for cell in notebook.cells if cell["source"].startswith("plots.")]
+    assert all(any("image/png" in o.get("data", {}) for o in cell["outputs"]) for cell in drawn)
 
 
 def test_what_is_listed_as_slow_is_there() -> None:

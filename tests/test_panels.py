@@ -38,6 +38,15 @@ def test_the_mean_correlation_is_numpys_also_with_gaps() -> None:
     assert effective_judges(p, np.arange(200)).correlation.value == pytest.approx(np.mean(by_pair), abs=1e-12)
 
 
+def test_the_influence_is_the_jackknifes() -> None:
+    p = panel(np.random.default_rng(4), 4, 150, 0.5)
+    found = effective_judges(p, np.arange(150)).correlation
+    left_out = [effective_judges(np.delete(p, k, axis=1), np.arange(149)).correlation.value for k in range(150)]
+    jackknife = 149 * (found.value - np.array(left_out))
+    assert np.corrcoef(jackknife, found.influence)[0, 1] > 0.999
+    assert jackknife.std() == pytest.approx(found.influence.std(), rel=0.03)
+
+
 def test_judges_that_are_right_are_alike_in_that_alone() -> None:
     rng = np.random.default_rng(2)
     truth = rng.integers(0, 2, 3000).astype(float)

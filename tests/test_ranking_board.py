@@ -120,6 +120,22 @@ def test_breakdown_by_dataset_averages_to_the_whole() -> None:
     assert parts["win_rate"].mean() == pytest.approx(board.table.set_index("model").loc["m1", "win_rate"])
 
 
+def test_a_baseline_that_met_itself_stands_at_one_half_on_every_instruction() -> None:
+    """Its few rows beside itself do not take the others' instructions away."""
+    rows = [
+        {"instruction": f"q{i}", "output_1": "x", "output_2": "y", "generator_1": "base", "generator_2": other}
+        | {"annotator": "j", "preference": 1 + float(i % 4 > 0)}
+        for other, n in (("m", 40), ("base", 5))
+        for i in range(n)
+    ]
+    [board] = boards_of(pd.DataFrame(rows))
+    gap = paired_difference(board, "m", "base")
+    assert (gap.value, gap.n_clusters) == (0.25, 40)
+    low, high = board.estimates["m"].interval()
+    assert gap.interval() == pytest.approx((low - 0.5, high - 0.5))
+    assert paired_difference(board, "base", "m").value == -0.25
+
+
 def test_paired_difference_of_two_models() -> None:
     rows = planted(2, 60)
     [board] = boards_of(rows)

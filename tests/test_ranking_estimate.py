@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from scipy.special import expit, ndtr, stdtrit
+from scipy.special import expit, ndtr, stdtr, stdtrit
 from scipy.stats import beta, binom, ttest_ind
 
 from simfarm.statistics.bounded import mean_intervals, mean_p_values
 from simfarm.statistics.estimate import Estimate, intervals, mean_estimate
+from simfarm.statistics.secants import stretch
 
 
 def test_one_row_per_cluster_is_sd_over_root_n() -> None:
@@ -316,3 +317,40 @@ def test_terms_of_a_prior_have_degrees_of_freedom_of_their_own() -> None:
     clusters = 1 / 99
     assert one.degrees_of_freedom == pytest.approx((clusters + 0.01) ** 2 / (clusters**2 / 99 + 0.01**2 / 2))
     assert (one - other).degrees_of_freedom == pytest.approx(2.0)  # what the clusters did cancels
+
+
+def _adjusted_rate(value: float, error: float, cluster: int = 0) -> Estimate:
+    """A rate that is no mean, its error on the logit scale all of two of the four clusters."""
+    pull = error * value * (1 - value) * np.sqrt(6) * np.eye(4)[cluster : cluster + 2].T @ [1, -1]
+    return Estimate(value, pull, np.arange(4), freedom=1e6)
+
+
+@pytest.mark.parametrize("other", [0.02, 0.2, 0.5, 0.9])
+def test_equal_rates_are_told_apart_by_their_logits(other: float) -> None:
+    """The error of a difference is its own, but at 0 that of the logits where that is more; p and interval agree."""
+    for value in (0.05, 0.21, 0.35, 0.6, 0.97):
+        for errors in ((0.4, 0.4), (1.2, 0.2)):
+            gap = _adjusted_rate(value, errors[0]) - _adjusted_rate(other, errors[1], 2)
+            by_logit = abs(np.log(value / (1 - value)) - np.log(other / (1 - other))) / np.hypot(*errors)
+            by_rate = abs(gap.value) / gap.standard_error
+            assert gap.p_value() == pytest.approx(2 * stdtr(1e6, -min(by_logit, by_rate)), rel=1e-9)
+            assert gap.p_value(gap.value) == 1
+            for level in (0.5, 0.9, 0.95, 0.999):
+                low, high = gap.interval(level)
+                assert (low * high > 0) == (gap.p_value() < 1 - level)
+                for limit in (low, high):
+                    assert gap.p_value(limit) == pytest.approx(1 - level, rel=1e-6)
+            turned = _adjusted_rate(other, errors[1], 2) - _adjusted_rate(value, errors[0])
+            assert turned.interval() == pytest.approx([-x for x in gap.interval()[::-1]])
+
+
+def test_equals_that_came_out_far_from_one_half_are_not_told_apart_too_often() -> None:
+    """Two rates of .2 whose logits are normal: one pair in a thousand has a p below .001, where the error at the rate
+    that came out would tell more than two apart."""
+    logits = np.random.default_rng(3).normal(np.log(0.25), 0.8, (20_000, 2))
+    rates = 1 / (1 + np.exp(-logits))
+    slope = rates * (1 - rates)
+    error, on_logits = 0.8 * np.linalg.norm(slope, axis=1), np.full(20_000, 0.8 * np.sqrt(2))
+    z = np.abs(rates[:, 0] - rates[:, 1]) / error
+    assert np.mean(2 * ndtr(-z) < 0.001) > 0.002
+    assert np.mean(2 * ndtr(-z / stretch(*rates.T, error, on_logits)) < 0.001) < 0.0013

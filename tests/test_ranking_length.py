@@ -16,7 +16,8 @@ from simfarm.errors import InputError
 from simfarm.ranking import alpaca_eval
 from simfarm.ranking.lengths import _joint, _joint_lines, _slope
 from simfarm.statistics.length_control import SMALL_PANEL_PRIOR_SD, _fit, fit_joint, length_feature
-from simfarm.statistics.marginal import Panel, State
+from simfarm.statistics.marginal import Panel, Pass, State
+from simfarm.statistics.slopes import uncertain_spread
 
 NODES, WEIGHTS = roots_hermitenorm(60)
 THETA = np.linspace(-2.5, 1.2, 20)
@@ -418,3 +419,39 @@ def test_length_controlled_rates_of_rare_wins_are_no_surer_than_the_raw_ones(row
     own = board.lc_estimates["joint"]["m1"]
     assert own.plain is not None
     assert (equal["lc_high"] - rate) >= 0.8 * (raw["win_rate_high"] - 100 / rows)
+
+
+def test_slopes_known_exactly_leave_the_spread_that_an_inverse_gamma_has() -> None:
+    """Slopes b with a flat prior of s: s² is inverse gamma, of mean Σ(b − b̄)² / (M − 4), as uncertain as a χ² of M − 6
+    degrees; below 20 models, and with slopes hardly known, the prior of s² has mean .5 and 2 degrees."""
+    slopes = np.random.default_rng(0).standard_normal(20)
+    found, freedom = uncertain_spread(*_slopes_seen(slopes, 1e6), np.inf)
+    assert found**2 == pytest.approx(((slopes - slopes.mean()) ** 2).sum() / 16, rel=1e-3)
+    assert freedom == pytest.approx(14, rel=1e-2)
+    found, freedom = uncertain_spread(*_slopes_seen(slopes[:5], 1e-6), SMALL_PANEL_PRIOR_SD)
+    assert found**2 == pytest.approx(0.5, rel=1e-3)
+    assert freedom == pytest.approx(2, rel=1e-2)
+    assert uncertain_spread(*_slopes_seen(slopes[:2], 1e-6), SMALL_PANEL_PRIOR_SD)[1] == 1
+
+
+def _slopes_seen(slopes: np.ndarray, information: float) -> tuple[Pass, State]:
+    """A look at a fit whose only news is that the slopes are `slopes`, each with this much information."""
+    n = len(slopes)
+    observed = np.eye(2 * n + 2)
+    observed[n : 2 * n, n : 2 * n] *= information
+    score = np.concatenate([np.zeros(n), information * slopes, np.zeros(2)])
+    state = State(np.zeros(n), np.zeros(n), np.zeros(1), 1.0, 0.5)
+    return Pass(0.0, score, observed, observed, np.zeros((1, n)), np.zeros(1), np.zeros(1)), state
+
+
+def test_slopes_that_look_alike_are_not_taken_for_alike() -> None:
+    """Sixty soft verdicts say so little of each slope that s_β comes out at nought; rates at equal length of models
+    whose answers are nearly all shorter are extrapolated by a slope, and its own part in their error stays."""
+    rng = np.random.default_rng(0)
+    delta = np.linspace(-600, 300, 20) + 300 * rng.standard_normal((60, 1)) + 350 * rng.standard_normal((60, 20))
+    eta = -0.3 + 1.2 * rng.standard_normal((60, 1)) + 1.5 * length_feature(delta)
+    fit = fit_joint(rng.beta(0.3 * expit(eta), 0.3 * expit(-eta)), delta)
+    assert fit.spread_slope < 0.02
+    short = fit.estimates[0]
+    assert np.linalg.norm(short.shared) > 0.2 * short.standard_error
+    assert short.shared_freedom < 12

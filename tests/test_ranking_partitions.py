@@ -178,3 +178,20 @@ def test_whether_both_orders_were_to_be_asked_is_told_by_all_groups(tmp_path: Pa
     assert rank_partitions(files).n_comparisons == 200
     [rated] = rate_models(verdicts_of(pd.DataFrame(rows)), "bradley-terry")
     assert rank_partitions(files).estimates["a"].value == pytest.approx(rated.estimates["a"].value)
+
+
+@pytest.mark.parametrize(("twice", "counted"), [(45, 45), (0, 100)])
+def test_the_order_that_the_parts_record_wins_over_the_majority(tmp_path: Path, twice: int, counted: int) -> None:
+    """Also where the parts have one order alone, which then counts as it does in memory."""
+    pair = {"annotator": "j", "judge_hash": "h", "judge_order": "both", "generator_1": "a", "generator_2": "b"}
+    pair |= {"output_1": "x", "output_2": "y", "status": "verdict", "repeat": 0}
+    rows = [pair | {"instruction_id": str(i), "order": "12", "preference": 1.0 + (i % 5 < 3)} for i in range(100)]
+    rows += [pair | {"instruction_id": str(i), "order": "21", "preference": 1.0 + (i % 2)} for i in range(twice)]
+    older = pair | {"generator_2": "c", "judge_order": None}
+    rows += [older | {"instruction_id": str(i), "order": "12", "preference": 1.0 + (i % 3 < 1)} for i in range(20)]
+    for k in range(2):
+        pd.DataFrame(rows[k::2]).to_parquet(tmp_path / f"part-{k}.parquet")
+    found = rank_partitions([tmp_path / "part-0.parquet", tmp_path / "part-1.parquet"])
+    [rated] = rate_models(verdicts_of(pd.DataFrame(rows)), "bradley-terry")
+    assert found.n_comparisons == counted + 20
+    assert found.estimates["b"].value == pytest.approx(rated.estimates["b"].value)

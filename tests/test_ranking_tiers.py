@@ -377,3 +377,16 @@ def test_values_that_adjust_means_are_no_more_apart_than_the_means() -> None:
     assert tiers([replace(e, plain=None) for e in adjusted]).tier.tolist() == [3, 2, 1]
     two = tiers(adjusted[:2])
     assert two.p_values[0, 1] == pytest.approx((adjusted[1] - adjusted[0]).p_value())
+
+
+@pytest.mark.parametrize("shared_freedom", [math.nan, 8.0])
+def test_adjusted_rates_have_the_p_of_their_paired_difference(shared_freedom: float) -> None:
+    """The error of a difference is another one where the two are equal, with terms of a prior and without."""
+    rng = np.random.default_rng(11)
+    errors = rng.normal(0, 1, (2, 40)), rng.normal(0, 0.05, (2, 3))
+    a, b = (
+        Estimate(v, size * v * (1 - v) * e, np.arange(40), shared=v * s, shared_freedom=shared_freedom)
+        for v, size, e, s in zip((0.08, 0.55), (6, 2), *errors, strict=True)
+    )
+    assert (a - b).at_zero > 1.05
+    assert tiers([a, b]).p_values[0, 1] == pytest.approx((a - b).p_value(), rel=1e-9)

@@ -49,3 +49,20 @@ def test_one_comparison_asked_twice_does_not_empty_two_hundred() -> None:
     assert not np.isnan(means(*once, *twice[:99], n=200)[0]).any()
     # an order that failed beside one that did not is half a swap under either protocol
     assert np.isnan(means(*once, (1, 0, "21", float("nan")), n=200)[0]).sum() == 1
+
+
+def test_a_judge_that_records_both_orders_leaves_halves_without_a_verdict() -> None:
+    """Though the half-asked are the majority, as where a budget ran out."""
+    outputs = [Output("q", text, "m", sample=k) for k, text in enumerate("abcd")]
+    contest = against_siblings(outputs, [(0, 1, 2, 3)])
+    whole, *halves = contest.comparisons
+
+    def scores(judge_order: str | None) -> list[float]:
+        told = {"judge_order": judge_order}
+        calls = [Annotation(whole, "j", 2.0, "verdict", order=o, **told) for o in ("12", "21")]
+        calls += [Annotation(pair, "j", 2.0, "verdict", order="12", **told) for pair in halves]
+        return contest.scores(calls).values
+
+    assert int(np.isnan(scores("both")).sum()) == 2
+    assert not np.isnan(scores("hashed")).any()
+    assert not np.isnan(scores(None)).any()

@@ -41,6 +41,31 @@ def test_unequal_clusters_hold_the_truth(p: float) -> None:
     assert held / 100 >= 0.885, held
 
 
+def test_an_unseen_cluster_is_no_further_out_than_its_rows_go_together() -> None:
+    """Ten clusters of five rows: of independent ones not all five will be at the far end, of copies they will."""
+    values = (np.random.default_rng(4).random(50) < 0.7).astype(float)
+    cluster = np.arange(50) // 5
+    alone, copies = ratio_estimate(values, np.ones(50), cluster), ratio_estimate(values[cluster], np.ones(50), cluster)
+    assert copies.bounds == (0.0, 1.0)
+    spread = 2 * np.sqrt((alone.influence**2).mean())  # and no nearer than this, or few clusters are too sure
+    assert alone.bounds == pytest.approx((alone.value - spread, min(1, alone.value + spread)))
+    assert alone.bounds is not None
+    assert alone.bounds[0] > 0.2
+    for same in (np.ones(50), np.zeros(50)):  # nothing is known of how rows of one cluster go together
+        assert ratio_estimate(same, np.ones(50), cluster).bounds == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("shared", [0.0, 1.0])
+def test_few_clusters_of_several_rows_hold_the_truth(shared: float) -> None:
+    rng, cluster = np.random.default_rng(5), np.arange(60) // 5
+    held = 0
+    for _ in range(100):
+        luck = np.where(shared, rng.random(12)[cluster], rng.random(60))
+        low, high = ratio_estimate((luck < 0.7).astype(float), np.ones(60), cluster).interval()
+        held += low <= 0.7 <= high
+    assert held / 100 >= 0.885, held
+
+
 def test_a_difference_of_ratios_has_both_variances() -> None:
     rng = np.random.default_rng(3)
     whole = rng.integers(1, 6, 200).astype(float)

@@ -7,7 +7,7 @@ left out but has a reason instead.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -35,7 +35,7 @@ class ReportCard:
     longer output) and each judge, all with `figures` of `FIGURES` as values with intervals; `pairs` compares judges,
     `slices` and `travel` say what they reach where, `sets` whether sets of instructions rank models alike, `panel` how
     many independent judges these are worth. `people` are the persons' names; `notes` are about how rows were
-    matched."""
+    matched; `votes` is what all this is of, for whoever looks closer."""
 
     rows: tuple[Row, ...]
     people: tuple[str, ...]
@@ -47,6 +47,7 @@ class ReportCard:
     notes: tuple[str, ...] = ()
     level: float = 0.95
     compat: str | None = None
+    votes: Votes | None = field(default=None, repr=False, compare=False)
 
     @property
     def judges(self) -> tuple[Row, ...]:
@@ -205,4 +206,5 @@ def report_card(
         notes=votes.notes,
         level=level,
         compat=compat,
+        votes=votes,
     )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from simfarm.agreement.votes import Votes
 from simfarm.data.identity import Codes
 from simfarm.errors import InputError
+from simfarm.settings import spelled
 from simfarm.statistics.discoveries import false_discovery_rates
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.rewards import independent, property_weights
@@ -25,7 +26,7 @@ from simfarm.text.marks import FEATURES, ORDER, SHOWN_FIRST
 from simfarm.text.properties import GENERATORS, PROPERTIES
 from simfarm.text.words import plural
 
-__all__ = ["DISCOVERY", "OUTPUT_2", "Rewards", "called", "dissect"]
+__all__ = ["DISCOVERY", "OUTPUT_2", "Rewards", "called", "dissect", "reasons"]
 
 DISCOVERY = 0.1
 """The share of false ones among the differences that are pointed out (Benjamini and Hochberg 1995)."""
@@ -81,6 +82,14 @@ def called(name: str) -> str:
     return "log length" if name == "length" else name
 
 
+def reasons(left_out: Mapping[str, str]) -> list[str]:
+    """Why properties have no weight, those of one reason together: "bold, code (the outputs never differ in it)"."""
+    whys: dict[str, list[str]] = {}
+    for name, why in left_out.items():
+        whys.setdefault(why, []).append(called(name))
+    return [f"{', '.join(names)} ({why})" for why, names in whys.items()]
+
+
 def dissect(votes: Votes, judge: str, names: Sequence[str], *, asked: bool = True) -> Rewards:
     """The weights of the properties `names` (as of `property_names`) in the verdicts of one judge and in people's.
 
@@ -105,10 +114,10 @@ def dissect(votes: Votes, judge: str, names: Sequence[str], *, asked: bool = Tru
         notes.append(f"{plural(lost, 'comparison')} without the texts or numbers of both outputs left out")
     found = _compared(votes, np.flatnonzero(known & texts), [n for n in names if n not in missing])
     if not found.names:
-        whys = "; ".join(f"{called(name)}: {why}" for name, why in {**missing, **found.left_out}.items())
-        raise InputError(f"no property is left whose weight could be had ({whys}); name others with --control")
+        whys = "; ".join(reasons({**missing, **found.left_out}))
+        raise InputError(f"no property is left to weigh: {whys}; name others with {spelled('control')}")
     ordered = ORDER in names
-    own = _weights(found, votes.of(judge), ordered)
+    own = _weights(found, votes.of(judge), ordered, reader=1)
     people = _weights(found, votes.votes[votes.votes["human"].to_numpy()], ordered) if votes.people else {}
     differences = {name: own[name] - people[name] for name in found.names if name in people}
     ps = np.array([e.p_value() for e in differences.values()])
@@ -232,7 +241,7 @@ def _generators(items: pd.DataFrame) -> Array:
     return np.column_stack([(other == name) * 1.0 - (one == name) for name in names[1:]])
 
 
-def _weights(found: _Compared, calls: pd.DataFrame, ordered: bool) -> dict[str, Estimate]:
+def _weights(found: _Compared, calls: pd.DataFrame, ordered: bool, reader: int = 0) -> dict[str, Estimate]:
     """One reader's weights, from its calls (rows of `Votes.votes`): those of output_2 and of order last."""
     place = np.full(found.n, -1)
     place[found.items] = np.arange(len(found.items))
@@ -248,7 +257,7 @@ def _weights(found: _Compared, calls: pd.DataFrame, ordered: bool) -> dict[str, 
     if (n := len(np.unique(cluster))) < _RELIABLE * len(kept):
         raise InputError(
             f"{plural(n, 'instruction')} are too few for {plural(len(kept), 'weight')}; give more, or fewer properties "
-            "(--control length,lists)"
+            f"({spelled('control', 'length,lists')})"
         )
-    estimates = property_weights(x[:, kept], p, 1 / np.bincount(at)[at], cluster)
+    estimates = property_weights(x[:, kept], p, 1 / np.bincount(at)[at], cluster, reader=reader)
     return {names[k]: e for k, e in zip(kept, estimates, strict=True) if k < len(names)}

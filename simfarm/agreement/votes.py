@@ -22,7 +22,7 @@ from simfarm.data.meaning import NAMES
 from simfarm.errors import InputError
 from simfarm.ranking.units import judge_hash_of
 from simfarm.statistics.estimate import Array
-from simfarm.statistics.swaps import swap_means
+from simfarm.statistics.swaps import asked_orders, swap_means, wanted_both
 from simfarm.text.words import plural
 
 __all__ = ["Votes", "votes_of"]
@@ -40,8 +40,8 @@ class Votes:
 
     `votes` has one row a call, all outputs in the items' order: item, rater (category), human, p (how strongly output_2
     is preferred, 0 to 1; NaN without a verdict), order ("12", "21" or missing), repeat, status, judge_hash, and where
-    known price (dollars), seconds and model. `judges` and `people` are the raters' names in order of appearance;
-    `matched_by` says what told comparisons apart (texts, generators, lengths or instructions).
+    known judge_order, price (dollars), seconds and model. `judges` and `people` are the raters' names in order of
+    appearance; `matched_by` says what told comparisons apart (texts, generators, lengths or instructions).
     """
 
     items: pd.DataFrame
@@ -60,7 +60,7 @@ class Votes:
     def judged(self) -> Array:
         """p of each judge (rows, as in `judges`) on each comparison, NaN without a verdict: the mean of complete
         repeats, of both orders where the judge was to be asked both ways (see `swap_means`)."""
-        made = [opinion(self.of(name), len(self.items)) for name in self.judges]
+        made = [opinion(self.of(name), len(self.items), self._pair) for name in self.judges]
         return np.array(made).reshape(len(self.judges), len(self.items))
 
     @cached_property
@@ -85,6 +85,13 @@ class Votes:
         return self.votes.iloc[self._rows[rater]]
 
     @cached_property
+    def _pair(self) -> Codes:
+        """The pair of models of each comparison, in either place."""
+        sides = [self.items[f"generator_{side}"].astype(object).to_numpy() for side in ("1", "2")]
+        one, other = pd.factorize(np.concatenate(sides))[0].reshape(2, -1)
+        return row_codes([np.minimum(one, other), np.maximum(one, other)])
+
+    @cached_property
     def _rows(self) -> dict[str, NDArray[np.intp]]:
         raters = self.votes["rater"]
         order = np.argsort(raters.cat.codes.to_numpy(), kind="stable")
@@ -92,11 +99,21 @@ class Votes:
         return dict(zip(map(str, raters.cat.categories), np.split(order, ends[:-1]), strict=True))
 
 
-def opinion(calls: pd.DataFrame, n: int) -> Array:
-    """p of one judge on each of n comparisons, from its calls (rows of `Votes.votes`)."""
+def opinion(calls: pd.DataFrame, n: int, pair: Codes | None = None) -> Array:
+    """p of one judge on each of n comparisons (of the models `pair`), from its calls (rows of `Votes.votes`).
+
+    Half of a swap is no verdict; whether both orders were to be asked is told as on a board (`wanted_both`).
+    """
     item = calls["item"].to_numpy()
+    if not len(item):
+        return np.full(n, np.nan)
+    recorded = np.full(n, -1, dtype=np.int64)
+    if "judge_order" in calls:
+        for says, rows in ((0, calls["judge_order"].notna()), (1, calls["judge_order"] == "both")):
+            recorded[item[rows.to_numpy(dtype=bool)]] = says
     question, of_question, asked = questions(calls)
-    return swap_means(question, of_question, calls["p"].to_numpy(), asked, n)[0] if len(item) else np.full(n, np.nan)
+    wanted = wanted_both(asked_orders(question, of_question, asked, n), recorded, pair)
+    return swap_means(question, of_question, calls["p"].to_numpy(), asked, n, both_wanted=wanted)[0]
 
 
 def questions(calls: pd.DataFrame) -> tuple[Codes, Codes, tuple[Mask, Mask]]:
@@ -200,7 +217,7 @@ def _votes(made: Matched, raters: Sequence[str]) -> pd.DataFrame:
         order = order.astype(object).where(~turned, swapped)
     names = pd.Categorical(table["annotator"].astype(str), categories=list(raters))
     votes = pd.DataFrame({"item": made.item, "rater": names, "human": made.people, "p": p})
-    for column in ("repeat", "status", "judge_hash", "price", "seconds", "model"):
+    for column in ("repeat", "status", "judge_hash", "judge_order", "price", "seconds", "model"):
         if column in table:
             votes[column] = table[column].to_numpy() if column == "repeat" else table[column].array
     codes = np.where(order == "12", 0, np.where(order == "21", 1, -1)).astype(np.int8)

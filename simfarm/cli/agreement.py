@@ -21,7 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser, INPUT)
     card = add_options(parser.add_argument_group("card"), (*INTERVALS, *AGREEMENT))
     card.add_argument("--json", action="store_true", help="everything, for machines")
-    card.add_argument("-o", "--output", metavar="FILE", help="write every figure as .csv, .json or .md too")
+    card.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write every figure as .csv, .json or .md, or a picture: .svg, .png, .pdf",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,11 +34,12 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.data.sources import opened
     from simfarm.report.agreement import card_of, card_sheet
     from simfarm.report.files import write_sheet
+    from simfarm.report.plots import card_picture
     from simfarm.report.tables import print_sheet
     from simfarm.report.targets import check_board_file, refuse_overwriting
 
     if arguments.output is not None:
-        check_board_file(arguments.output)
+        check_board_file(arguments.output, drawn=True)
         refuse_overwriting(arguments.output, [*arguments.inputs, *arguments.human])
     with opened(arguments.inputs, *arguments.human, columns=arguments.columns) as (inputs, human):
         card = card_of(
@@ -48,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         say(note)
     sheet = card_sheet(card)
     if arguments.output:
-        write_sheet(arguments.output, sheet)
+        write_sheet(arguments.output, sheet, lambda: card_picture(card))
         say(f"wrote {arguments.output}")
     if arguments.json:
         answer_json(dict(sheet.record))

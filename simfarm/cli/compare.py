@@ -19,7 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help=f"annotations: {INPUT_HELP}")
     parser.add_argument("a", metavar="A", help="a generator in the files")
     parser.add_argument("b", metavar="B", help="the generator it is compared with")
-    add_options(add_ranking(parser), [BY_NAME["flip_rate"]])
+    ranking = add_options(add_ranking(parser), [BY_NAME["flip_rate"]])
+    ranking.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write the differences as .csv, .json or .md, or a picture: .svg, .png, .pdf",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -27,10 +33,16 @@ def run(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from simfarm.data.sources import opened
-    from simfarm.report.compared import compared
+    from simfarm.report.compared import compared, compared_sheet
     from simfarm.report.evaluation import annotations_in
+    from simfarm.report.files import write_sheet
+    from simfarm.report.plots import comparison_picture
     from simfarm.report.ranking import RankingOptions
+    from simfarm.report.targets import check_board_file, refuse_overwriting
 
+    if arguments.output is not None:
+        check_board_file(arguments.output, drawn=True)
+        refuse_overwriting(arguments.output, [*arguments.inputs, arguments.baseline, arguments.panel])
     names = ("length_control", "lc_data", "panel", "level", "mix_judges", "flip_rate")
     options = RankingOptions.of(**{name: getattr(arguments, name) for name in names})
     beside = (arguments.baseline, arguments.panel)
@@ -39,6 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
     for side in found.sides:
         for warning in side.warnings:
             say(f"warning: {warning}")
+    if arguments.output:
+        write_sheet(arguments.output, compared_sheet(found), lambda: comparison_picture(found))
+        say(f"wrote {arguments.output}")
     if arguments.json:
         answer_json(found.to_json())
     else:

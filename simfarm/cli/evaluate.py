@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        help="write the board as .csv (an apostrophe before names that are formulas), .json or .md too (-: CSV to "
-        "stdout instead)",
+        help="write the board as .csv (an apostrophe before names that are formulas), .json or .md too, as a "
+        "picture .svg, .png or .pdf (-: CSV to stdout instead)",
     )
     add_judging(parser)
 
@@ -61,7 +61,7 @@ def _checked(arguments: argparse.Namespace) -> RankingOptions:
     if arguments.output == "-" and arguments.json:
         raise InputError("-o - and --json both write to standard output; leave one of them out")
     if arguments.output and arguments.output != "-":
-        check_board_file(arguments.output)
+        check_board_file(arguments.output, drawn=True)
     if options.add_to:
         from simfarm.report.kept import check_kept  # it knows the ends of models, and so all that asks them
 

@@ -16,6 +16,7 @@ from simfarm.cli import (
     dissect,
     doctor,
     evaluate,
+    explain,
     generate,
     judges,
     rejudge,
@@ -48,6 +49,7 @@ _VERBS = {
     "trust": {
         "agreement": (agreement, "how far can a judge be trusted? its report card, beside people"),
         "dissect": (dissect, "what do people and judges reward, and where do judges fail?"),
+        "explain": (explain, "a few principles in words behind preferences, and a judge that goes by them"),
     },
     "look": {
         "show": (show, "read verdicts as a person does"),

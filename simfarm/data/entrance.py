@@ -172,8 +172,9 @@ def columns_in(source: str | os.PathLike[str], wanted: frozenset[str], name: str
     renaming = _renaming(source)
     first = list(islice(_whole(iter_rows(source)), _HEAD))
     present = _present(first)
-    names = renaming.names(present, name) if renaming is not None and renaming.fits(present) else {}
-    if _form(first, present, names, name) or (renaming is not None and not names):
+    fits = renaming is None or renaming.fits(present)
+    names = renaming.names(present, name) if renaming is not None and fits else {}
+    if _form(first, present, names, name) or not fits:
         # outputs are looked at for verdicts, and then read once more
         yield from _gathered(rows_in(source, name, Left(told=None)), wanted)
         return

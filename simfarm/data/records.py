@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from simfarm.errors import InputError
+from simfarm.settings import spelled
 
 __all__ = [
     "ANNOTATION_COLUMNS",
@@ -86,8 +87,8 @@ class Comparison:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-Record = TypeVar("Record", bound=Comparison | Instruction)
-"""What a run is given, one after the other."""
+Record = TypeVar("Record")
+"""What a run is given, one after the other: a dataclass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +186,9 @@ def kind_of_rows(rows: Sequence[Row], source: str) -> str:
         return "comparisons"
     if "output" in columns:
         return "outputs"
-    raise InputError(
-        f"{source}: has neither the columns of outputs (instruction, output, generator) nor of comparisons "
-        f"(instruction, output_1, output_2) nor of annotations (preference); it has {', '.join(sorted(columns)[:8])}"
-    )
+    known = "outputs (instruction, output, generator) nor of comparisons (output_1, output_2) nor of annotations"
+    others, named = ", ".join(sorted(columns)[:8]), spelled("columns", "OURS=THEIRS")
+    raise InputError(f"{source}: has neither the columns of {known} (preference); it has {others}; add {named}")
 
 
 def _text(row: Row, column: str, source: str, number: int, *, required: bool = True) -> str:

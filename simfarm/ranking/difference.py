@@ -5,12 +5,12 @@ On a board raw and at equal length, else by Bradley-Terry and head to head: numb
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from simfarm.data.frames import Verdicts
 from simfarm.errors import InputError
@@ -60,13 +60,14 @@ class Difference:
 def paired_difference(board: Board, a: str, b: str, *, length_control: str | None = None) -> Estimate:
     """How much more `a` wins than `b` on the same instructions, as a fraction, with `interval` and `p_value`.
 
-    On raw win rates, or on the named length control. The baseline stands at one half against itself, exactly.
+    On raw win rates, or on the named length control. The baseline stands at one half against itself, exactly,
+    whether or not it met itself.
     """
     known = dict(board.estimates if length_control is None else board.lc_estimates.get(length_control, {}))
     for name, other in ((a, b), (b, a)):
         if name == board.baseline and other in known:
             clusters = known[other].clusters
-            known.setdefault(name, Estimate(0.5, np.zeros(len(clusters)), clusters, bounds=(0.5, 0.5)))
+            known[name] = Estimate(0.5, np.zeros(len(clusters)), clusters, bounds=(0.5, 0.5))
     for name in (a, b):
         if name not in known:
             names = ", ".join(sorted({*known, board.baseline}))
@@ -105,7 +106,7 @@ def rated_differences(ratings: Ratings, verdicts: Verdicts, a: str, b: str) -> l
         if name not in ratings.estimates:
             raise InputError(f"no verdict about {name!r}; there are {', '.join(sorted(ratings.estimates))}")
     gap = ratings.estimates[a] - ratings.estimates[b]
-    expected = [100 / (1 + math.exp(-x / ELO_SCALE)) for x in (gap.value, *gap.interval(ratings.level))]
+    expected = [100 * float(expit(x / ELO_SCALE)) for x in (gap.value, *gap.interval(ratings.level))]
     found = [_difference(gap, ratings, None, (a, b), scale=1.0, by="bradley-terry", rates=expected)]
     head, p, _ = averaged(verdicts.of(ratings.annotator).table)
     first = (head["generator_1"] == a).to_numpy() & (head["generator_2"] == b).to_numpy()

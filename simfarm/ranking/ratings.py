@@ -7,7 +7,8 @@ the raw ratings stand beside the controlled ones.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,8 @@ class Ratings:
     `tiers`, beside a lottery those of `duels`, head to head.
     `lottery` is model -> weight where that was asked for, with `tau` the column `regularised_weight` that of the Nash
     winner held near the even mixture; `slopes` are in logits for one spread of a feature. An
-    annotator that could not be rated, beside others that could, has no models, and `warnings` say why."""
+    annotator that could not be rated, beside others that could, has no models, and `warnings` say why. `matches` is
+    what all this is of."""
 
     annotator: str
     rank: str
@@ -76,6 +78,18 @@ class Ratings:
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     tau: float | None = None
+    matches: Matches | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def wins(self) -> pd.DataFrame:
+        """How often the row's model is preferred to the column's (a fraction, mean over the instructions on which they
+        met; missing where they never did), best first."""
+        names = [str(model) for model in self.table["model"]]
+        if self.matches is None:
+            return pd.DataFrame(index=names, columns=names, dtype=float)
+        models = list(self.matches.models)
+        rates = np.where(np.eye(len(models), dtype=bool), np.nan, pair_rates(self.matches))
+        return pd.DataFrame(rates, index=models, columns=models).loc[names, names]
 
 
 def rate_models(
@@ -167,6 +181,7 @@ def _rated(
         lottery=None if weights is None else {m: float(w) for m, w in zip(matches.models, weights, strict=True)},
         slopes=slopes,
         n_clusters=raw.ratings[names[0]].n_clusters,
+        matches=matches,
         notes=tuple(notes),
         warnings=(
             *warnings,

@@ -19,7 +19,7 @@ from simfarm.data.identity import Codes, comparison_codes, lacking, row_codes
 from simfarm.errors import InputError
 from simfarm.ranking.position import first_shown
 from simfarm.statistics.estimate import Array
-from simfarm.statistics.swaps import Orders, asked_orders, asks_both, swap_means
+from simfarm.statistics.swaps import Orders, asked_orders, asks_both, swap_means, wanted_both
 
 __all__ = [
     "Units",
@@ -36,6 +36,7 @@ GROUPS = ("dataset", "category")
 
 Pair = tuple[str, str]
 """Two generators, in the order of their names: in either place."""
+Asked = tuple[dict[Pair, tuple[int, int]], bool]
 
 
 @dataclass(frozen=True)
@@ -157,25 +158,30 @@ def judge_hash_of(part: pd.DataFrame, annotator: str, allow_mixed: bool) -> str:
     return str(hashes[0]) if len(hashes) == 1 else "mixed"
 
 
-def orders_asked(part: pd.DataFrame) -> dict[Pair, tuple[int, int]]:
+def orders_asked(part: pd.DataFrame) -> Asked:
     """(comparisons that were asked, those asked in both orders) of each pair of models, among one annotator's rows (of
-    `Verdicts.table`)."""
+    `Verdicts.table`) that do not say what was to be asked; and whether any comparison was asked in both."""
     comparison = comparison_codes(part, lacking(part))
     n = _number(comparison)
     pairs, of = _pairs(part, comparison, n)
-    return _counted(pairs, of, asked_orders(*_questions(part, comparison), n))
+    orders = asked_orders(*_questions(part, comparison), n)
+    told = np.where(_recorded(part, comparison, n) < 0, orders, 0)
+    each, twice = (np.bincount(of[told >= k], minlength=len(pairs)) for k in (1, 2))
+    return {pair: (int(each[k]), int(twice[k])) for k, pair in enumerate(pairs)}, bool((orders == 2).any())
 
 
-def both_wanted(asked: Iterable[Mapping[Pair, tuple[int, int]]]) -> dict[Pair, bool]:
-    """Whether each pair's comparisons are to be asked in both orders, told by what was asked (`asks_both`), in all
-    parts together (`orders_asked` of each)."""
+def both_wanted(asked: Iterable[Asked]) -> dict[Pair, bool] | None:
+    """Whether each pair's comparisons are to be asked in both orders where no row says so, told by what was asked
+    (`asks_both`), in all parts together (`orders_asked` of each). None where nothing was asked in both."""
     total: dict[Pair, tuple[int, int]] = {}
-    for part in asked:
-        for pair, (each, twice) in part.items():
+    any_twice = False
+    for counts, some in asked:
+        any_twice |= some
+        for pair, (each, twice) in counts.items():
             known = total.get(pair, (0, 0))
             total[pair] = known[0] + each, known[1] + twice
     told = asks_both([each for each, _ in total.values()], [twice for _, twice in total.values()])
-    return dict(zip(total, map(bool, told), strict=True))
+    return dict(zip(total, map(bool, told), strict=True)) if any_twice else None
 
 
 def _number(comparison: Codes) -> int:
@@ -194,10 +200,15 @@ def _pairs(part: pd.DataFrame, comparison: Codes, n: int) -> tuple[list[Pair], C
     return [(listed[int(k) // len(listed)], listed[int(k) % len(listed)]) for k in both], of
 
 
-def _counted(pairs: Sequence[Pair], of: Codes, orders: Codes) -> dict[Pair, tuple[int, int]]:
-    """(comparisons that were asked, those asked in both orders) of each pair."""
-    each, twice = (np.bincount(of[orders >= k], minlength=len(pairs)) for k in (1, 2))
-    return {pair: (int(each[k]), int(twice[k])) for k, pair in enumerate(pairs)}
+def _recorded(part: pd.DataFrame, comparison: Codes, n: int) -> Codes:
+    """What `judge_order` says of each of `n` comparisons: 1 that it was to be asked in both orders, 0 in one, −1
+    nothing."""
+    recorded = np.full(n, -1, dtype=np.int64)
+    if "judge_order" in part:
+        judge = part["judge_order"]
+        for says, rows in ((0, judge.notna()), (1, judge == "both")):
+            recorded[comparison[rows.to_numpy(dtype=bool)]] = says
+    return recorded
 
 
 def _wanted(
@@ -206,22 +217,19 @@ def _wanted(
     """(whether each comparison is to be asked in both orders; whose were asked in one of those that count, where others
     were asked in both; how many halves count, because the file has one order alone).
 
-    A row's `judge_order` says it, else the majority. Whoever keeps one order's rows of a judge that asks both means to
-    look at them.
+    A row's `judge_order` says it, else the majority (`wanted_both`), or what was `told`.
     """
     n = len(orders)
-    recorded = np.zeros((2, n), dtype=bool)
-    if "judge_order" in part:
-        judge = part["judge_order"]
-        for k, rows in enumerate((judge.notna(), judge == "both")):
-            recorded[k, comparison[rows.to_numpy()]] = True
+    recorded = _recorded(part, comparison, n)
     if told is None and not (orders == 2).any():
-        return np.zeros(n, dtype=bool), (), int((recorded[1] & (orders == 1)).sum())
+        return wanted_both(orders, recorded), (), int(((recorded == 1) & (orders == 1)).sum())
     if not (orders == 1).any():
         return np.ones(n, dtype=bool), (), 0
     pairs, of = _pairs(part, comparison, n)
-    by_pair = both_wanted([_counted(pairs, of, np.where(recorded[0], 0, orders))]) if told is None else told
-    wanted = np.where(recorded[0], recorded[1], np.array([by_pair[pair] for pair in pairs])[of])
+    if told is None:
+        wanted = wanted_both(orders, recorded, of)
+    else:
+        wanted = np.where(recorded < 0, np.array([told[pair] for pair in pairs])[of], recorded == 1)
     once = np.unique(of[(orders == 1) & ~wanted])
     return wanted, tuple(sorted({name for k in once for name in pairs[k]})), 0
 

@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from simfarm.ranking import Board, Difference, Ratings, differences, rate_models, rated_differences
 from simfarm.report.board import remarks
 from simfarm.report.evaluation import ranked_boards
+from simfarm.report.tables import Part, Sheet
 from simfarm.text.words import limits, plural
 
 if TYPE_CHECKING:
     from simfarm.data.frames import Verdicts
     from simfarm.report.ranking import RankingOptions
 
-__all__ = ["Compared", "compared"]
+__all__ = ["Compared", "compared", "compared_sheet"]
 
 _WHAT = {"bradley-terry": ("Bradley-Terry", "Elo points"), "head-to-head": ("head to head", "points above one half")}
 
@@ -66,6 +69,21 @@ def compared(verdicts: Verdicts, baseline: str | None, options: RankingOptions, 
         for one in (differences(side, a, b) if isinstance(side, Board) else rated_differences(side, verdicts, a, b))
     ]
     return Compared(a, b, options.level, tuple(found), sides)
+
+
+def compared_sheet(found: Compared) -> Sheet:
+    """The differences as a table for people, all their columns, and plain values."""
+    rows = [
+        [
+            *(one.annotator, one.by, one.length_control or "–", f"{one.value:+.1f}", limits(one.low, one.high)),
+            *("yes" if one.real else "no", str(one.n_instructions)),
+        ]
+        for one in found.differences
+    ]
+    headings = ["annotator", "by", "length control", f"{found.a} − {found.b}", f"{100 * found.level:g} %"]
+    part = Part(f"{found.a} beside {found.b}", [*headings, "real", "instructions"], rows)
+    record = found.to_json()
+    return Sheet([part], pd.DataFrame(record["differences"]), record, record["warnings"])
 
 
 def _sentence(one: Difference, level: float, of_raw: int | None) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from simfarm.data.files import write_rows
 from simfarm.data.writing import write_text
 from simfarm.report.files import markdown_lines
 from simfarm.report.tables import Part, print_part
+from simfarm.report.targets import PICTURES
 from simfarm.report.terminal import say
 
 __all__ = ["curve_part", "show_curves", "write_curve"]
@@ -44,8 +46,12 @@ def show_curves(curves: Sequence[Sequence[Mapping[str, Any]]], path: str | None,
 
 
 def write_curve(path: str, rows: Sequence[Mapping[str, Any]], level: float) -> None:
-    """Write the rows of `curve_rows` to a file: a table for .md, else as `write_rows` does."""
-    if path.endswith(".md"):
+    """Write the rows of `curve_rows` to a file: a table for .md, a picture, else as `write_rows` does."""
+    if Path(path).suffix in PICTURES:
+        from simfarm.report.plots import curve_picture, save
+
+        save(curve_picture(rows, level), path)
+    elif path.endswith(".md"):
         part = curve_part(rows, level)
         write_text(path, "\n".join(markdown_lines(part.headings, part.rows)) + "\n")
     else:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from simfarm.agreement.dissect import DISCOVERY, OUTPUT_2, Rewards, called, dissect
+from simfarm.agreement.dissect import DISCOVERY, OUTPUT_2, Rewards, called, dissect, reasons
 from simfarm.agreement.failures import Slices, Tested, agreement_by_slice, failures, slices_of
 from simfarm.agreement.votes import Votes, votes_of
 from simfarm.data.frames import Verdicts
@@ -30,6 +30,8 @@ from simfarm.text.words import plural
 __all__ = ["Dissection", "dissected", "dissection_sheet"]
 
 _WORDS = {SHOWN_FIRST: "shown first", OUTPUT_2: "output_2"}
+_ONE_BY_ONE = 2
+"""Judges up to which each has a table of its own, with intervals."""
 _LISTED = 20
 """Slices that a table shows; --json has all."""
 
@@ -93,14 +95,13 @@ def dissected(
         raise InputError(f"the control {','.join(names)!r} names no property to weigh; add one, as length or lists")
     own = tuple(name for name in names if name not in (*PROPERTIES, ORDER, GENERATORS))
     looked = Inspection(
-        features=tuple(name for name in names if name in PROPERTIES), covariates=own, instructions=by == "instructions"
+        features=tuple(name for name in names if name in PROPERTIES),
+        covariates=own,
+        calls=True,
+        instructions=by == "instructions",
     )
     verdicts = _read(annotations, looked, "verdicts")
-    labels = (
-        _read(human, Inspection(features=looked.features, instructions=looked.instructions), "labels")
-        if human
-        else None
-    )
+    labels = _read(human, replace(looked, covariates=()), "labels") if human else None
     votes = votes_of(verdicts, labels, allow_mixed=mix_judges)
     slices = None if by is None else slices_of(votes, by)
     rewards = tuple(dissect(votes, judge, names, asked=control is not None) for judge in votes.judges)
@@ -131,7 +132,8 @@ def _agreement(votes: Votes, slices: Slices | None) -> dict[str, Mapping[str, Es
 
 def dissection_sheet(found: Dissection) -> Sheet:
     """The tables for people, the weights as columns, and plain values."""
-    parts = [_weights(one, found.level) for one in found.rewards]
+    many = len(found.rewards) > _ONE_BY_ONE
+    parts = [_all(found)] if many else [_weights(one, found.level) for one in found.rewards]
     for judge in found.tested:
         parts += [*_by_slice(found, judge), *_failing(found, judge)]
         if not any(one.q <= DISCOVERY for one in found.tested[judge]):
@@ -161,11 +163,31 @@ def _weights(one: Rewards, level: float) -> Part:
             f"{100 * DISCOVERY:g} % are false at most)"
         )
     remarks.append("output_2: what being output_2 is worth, all else equal (a baseline's opponents, or a habit)")
-    whys: dict[str, list[str]] = {}
-    for name, why in one.left_out.items():
-        whys.setdefault(why, []).append(called(name))
-    remarks += [f"not weighed: {', '.join(names)} ({why})" for why, names in whys.items()]
+    remarks += [f"not weighed: {why}" for why in reasons(one.left_out)]
     return Part(title, headings, rows, remarks, ("judge − people",))
+
+
+def _all(found: Dissection) -> Part:
+    """All judges' weights without intervals, a row each, people's above them on the most comparisons."""
+    widest = max(found.rewards, key=lambda one: one.n_comparisons)
+    names = [name for name in dict.fromkeys(n for one in found.rewards for n in one.judge) if name != OUTPUT_2]
+    rows = [["people", *(_bare(widest.people.get(name)) for name in names)]] if widest.people else []
+    for one in found.rewards:
+        marks = ("*" if one.q.get(name, 1.0) <= DISCOVERY else " " for name in names)
+        cells = (_bare(one.judge.get(name)) + mark for name, mark in zip(names, marks, strict=True))
+        rows.append([one.name, *(cell if widest.people else cell.rstrip() for cell in cells)])
+    remarks = ["logits for one spread of the outputs' difference; intervals: one file a judge, -o FILE or --json"]
+    if widest.people:
+        remarks.append(
+            f"* differs from people's on the same comparisons ({100 * DISCOVERY:g} % of such marks are false)"
+        )
+    title = f"what is rewarded by {plural(len(found.rewards), 'judge')} · up to {widest.n_comparisons:,} comparisons"
+    headings = ["judge", *(_WORDS.get(name, called(name)) for name in names)]
+    return Part(title, headings, rows, remarks, ("code", "headers", "refusals", "bold", "sentiment", "hedges"))
+
+
+def _bare(e: Estimate | None) -> str:
+    return "–" if e is None else f"{e.value:+.2f}".replace("-", "−")
 
 
 def _limits(e: Estimate | None, level: float) -> str:

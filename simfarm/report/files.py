@@ -1,4 +1,4 @@
-"""An evaluation on the terminal, and as files: CSV, JSON, Markdown, each with every column.
+"""An evaluation on the terminal, and as files: CSV, JSON, Markdown, each with every column, or a picture.
 
 These are for people's spreadsheets and pages, so their cells are made harmless there; files of data, which simfarm
 reads back, are not (see `simfarm.data.files`).
@@ -9,18 +9,20 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simfarm.data.writing import standard_output, write_text
 from simfarm.ranking.table import records
 from simfarm.report.tables import Sheet, print_sheet
+from simfarm.report.targets import PICTURES
 from simfarm.report.terminal import answer_json, say
 from simfarm.text.harmless import csv_cell, markdown_cell, visible
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from simfarm.report.evaluation import Evaluation
 
@@ -28,13 +30,23 @@ __all__ = ["csv_text", "markdown_lines", "show_evaluation", "write_evaluation", 
 
 
 def write_evaluation(path: str | os.PathLike[str], evaluation: Evaluation) -> None:
-    """Write all annotators' boards to one file, in the format of its name."""
-    _write(path, evaluation.table, evaluation.sheets, evaluation.to_json())
+    """Write all annotators' boards to one file, in the format of its name: a table or a picture."""
+    if Path(path).suffix in PICTURES:
+        from simfarm.report.plots import evaluation_picture, save
+
+        save(evaluation_picture(evaluation), path)
+    else:
+        _write(path, evaluation.table, evaluation.sheets, evaluation.to_json())
 
 
-def write_sheet(path: str | os.PathLike[str], sheet: Sheet) -> None:
-    """Write one sheet to a file, in the format of its name."""
-    _write(path, sheet.table, [sheet], sheet.record)
+def write_sheet(path: str | os.PathLike[str], sheet: Sheet, picture: Callable[[], Figure] | None = None) -> None:
+    """Write one sheet to a file, in the format of its name: a table, or the `picture` that shows the same."""
+    if picture is not None and Path(path).suffix in PICTURES:
+        from simfarm.report.plots import save
+
+        save(picture(), path)
+    else:
+        _write(path, sheet.table, [sheet], sheet.record)
 
 
 def _write(path: str | os.PathLike[str], table: pd.DataFrame, sheets: Sequence[Sheet], record: Any) -> None:

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from simfarm.data.files import check_writable
 from simfarm.errors import InputError
 
-__all__ = ["check_board_file", "refuse_overwriting", "rows_and_curve_targets", "rows_target"]
+__all__ = [
+    "PICTURES",
+    "check_board_file",
+    "missing_plots",
+    "refuse_overwriting",
+    "rows_and_curve_targets",
+    "rows_target",
+]
+
+PICTURES = frozenset({".svg", ".png", ".pdf"})
+_TABLES = frozenset({".csv", ".json", ".md"})
 
 
 def rows_target(output: str | None, inputs: Sequence[object]) -> str | None:
@@ -29,7 +40,7 @@ def rows_and_curve_targets(output: str | None, curve: str | None, inputs: Sequen
     if output == "":
         raise InputError("-o is empty; name a file, or - for standard output")
     if curve:
-        check_board_file(curve)
+        check_board_file(curve, drawn=True)
     taken = {
         os.path.realpath(path): f"{path} is read" for path in inputs if isinstance(path, str) and os.path.exists(path)
     }
@@ -53,12 +64,22 @@ def refuse_overwriting(output: str, inputs: Sequence[object]) -> None:
         raise InputError(f"{output}: is an input as well, and would be replaced; choose another -o FILE")
 
 
-def check_board_file(path: str | os.PathLike[str]) -> None:
-    """Raise `InputError` for a file of boards or curves that cannot be written."""
+def missing_plots() -> str | None:
+    """What to do where matplotlib is not installed, None where it is."""
+    return None if find_spec("matplotlib") else "pictures need matplotlib: pip install 'simfarm[plots]'"
+
+
+def check_board_file(path: str | os.PathLike[str], *, drawn: bool = False) -> None:
+    """Raise `InputError` for a file of boards or curves that cannot be written, one of what can be `drawn` as a picture
+    too."""
     if Path(path).is_dir():
         raise InputError(f"{path}: is a folder; name a file in it")
-    if Path(path).suffix not in {".csv", ".json", ".md"}:
-        raise InputError(f"{path}: a board is written as .csv, .json or .md; choose one of these names")
+    suffix = Path(path).suffix
+    if suffix not in (_TABLES | PICTURES if drawn else _TABLES):
+        pictures = ", as a picture .svg, .png or .pdf" if drawn else ""
+        raise InputError(f"{path}: a board is written as .csv, .json or .md{pictures}; choose one of these names")
+    if suffix in PICTURES and (missing := missing_plots()):
+        raise InputError(f"{path}: {missing}")
     folder = Path(path).absolute().parent
     if not folder.is_dir():
         raise InputError(f"{path}: the folder {folder} does not exist; make it first")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, cast
 from urllib.parse import urlsplit
 
 from simfarm.data.files import MANIFEST
@@ -47,7 +47,7 @@ class Part(Generic[Record]):
     @property
     def digest(self) -> str:
         """A hash of everything in the records that can change the part's rows."""
-        values = [[getattr(record, field.name) for field in fields(record)] for record in self.records]
+        values = [[getattr(record, field.name) for field in fields(cast("Any", record))] for record in self.records]
         text = json.dumps(values, default=str, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simfarm.data.pairing import pair_with_baseline
 from simfarm.data.records import Annotation, Comparison, Output
 from simfarm.judges import Judge
 from simfarm.selection.samples import Cost, Manner, Scores, stable_number
-from simfarm.statistics.swaps import swap_means
+from simfarm.statistics.swaps import asked_orders, swap_means, wanted_both
 from simfarm.text.words import plural
 
 __all__ = ["Contest", "against_baseline", "against_siblings", "judged_manner", "sibling_pairs"]
@@ -84,17 +85,20 @@ class Contest:
         """
         place = {id(meeting.comparison): k for k, meeting in enumerate(self.meetings)}
         questions: dict[tuple[int, int], int] = {}
+        recorded = np.full(len(self.meetings), -1, dtype=np.int64)
         calls: list[tuple[int, float, str | None]] = []
         costs = [Cost() for _ in self.groups]
         for annotation in annotations:
             k = place[id(annotation.comparison)]
             p = math.nan if annotation.preference is None else annotation.preference - 1
             calls.append((questions.setdefault((k, annotation.repeat), len(questions)), p, annotation.order))
+            if annotation.judge_order is not None:
+                recorded[k] = annotation.judge_order == "both"
             if annotation.calls:
                 cost = costs[self.meetings[k].group]
                 cost.add(annotation.calls, annotation.input_tokens, annotation.output_tokens)
         won: list[list[float]] = [[] for _ in self.outputs]
-        for meeting, p in zip(self.meetings, self._preferences(questions, calls), strict=True):
+        for meeting, p in zip(self.meetings, self._preferences(questions, calls, recorded), strict=True):
             if not math.isnan(p):
                 for row in meeting.firsts:
                     won[row].append(1 - p)
@@ -105,14 +109,20 @@ class Contest:
         return Scores(values, costs, [len(record) for record in won])
 
     def _preferences(
-        self, questions: Mapping[tuple[int, int], int], calls: Sequence[tuple[int, float, str | None]]
+        self,
+        questions: Mapping[tuple[int, int], int],
+        calls: Sequence[tuple[int, float, str | None]],
+        recorded: NDArray[np.int64],
     ) -> list[float]:
-        """p of each meeting, from the calls: (question, p, order)."""
+        """p of each meeting, from the calls: (question, p, order), and whether it was to be asked in both orders, as
+        `recorded` for `wanted_both`."""
         comparison = np.array([k for k, _ in questions], dtype=np.int64)
         question = np.array([number for number, _, _ in calls], dtype=np.int64)
         order = np.array([order or "" for _, _, order in calls], dtype=object)
         p = np.array([p for _, p, _ in calls], dtype=float)
-        means, _ = swap_means(question, comparison, p, (order == "12", order == "21"), len(self.meetings))
+        n, asked = len(self.meetings), (order == "12", order == "21")
+        wanted = wanted_both(asked_orders(question, comparison, asked, n), recorded)
+        means, _ = swap_means(question, comparison, p, asked, n, both_wanted=wanted)
         return [float(mean) for mean in means]
 
     def _score(self, record: Sequence[float]) -> float:

@@ -36,6 +36,7 @@ __all__ = [
     "CURVE",
     "DATA",
     "DISSECT",
+    "EXPLAIN",
     "GENERATED",
     "INPUT",
     "INTERVALS",
@@ -228,6 +229,12 @@ DISSECT = (
 )
 """What preferences are taken apart by."""
 
+EXPLAIN = (
+    Option("n", "principles to keep at most (default 5)", WHOLE, "N", 5),
+    Option("by", "whose preferences, where the files hold several annotators'", TEXT, "ANNOTATOR"),
+)
+"""What preferences are explained by."""
+
 GENERATED = (
     Option("generator", "the name outputs are filed under (default: the model's)", TEXT, "NAME"),
     Option("system", "a system message before every instruction", TEXT, "TEXT"),
@@ -283,7 +290,7 @@ CHOICE = (
 
 CURVE = (
     Option("gold", "print what choosing by this method's score buys in a true score, for every n", TEXT, "COLUMN"),
-    Option("curve", "write that curve: .csv, .json or .md (gold: the score itself)", TEXT, "FILE"),
+    Option("curve", "write that curve: .csv, .json, .md, or .svg, .png, .pdf (gold: the score itself)", TEXT, "FILE"),
     Option("level", "of its intervals (default 0.95)", LEVEL, "L"),
 )
 

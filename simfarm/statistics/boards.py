@@ -117,9 +117,8 @@ def _rates_behind(seen: Array, root: Array, rng: np.random.Generator) -> Array:
         centre = theta.mean(axis=2, keepdims=True)
         centre = centre + np.linalg.cholesky(spread / m) @ rng.standard_normal((chains, 2, 1))
         left = theta - centre
-        spread = _inverse_wishart(
-            left @ left.transpose(0, 2, 1) + floor, m - 1, rng
-        )  # more, and few models seem more alike than they are
+        # a larger freedom would make few models more alike than they are
+        spread = _inverse_wishart(left @ left.transpose(0, 2, 1) + floor, m - 1, rng)
         spread = spread * np.minimum(1, widest / np.trace(spread, axis1=1, axis2=2))[:, None, None]
         # Matheron: a draw of rates and of errors, moved by what they miss of the data
         prior = centre + np.linalg.cholesky(spread) @ rng.standard_normal((chains, 2, m))

@@ -13,14 +13,15 @@ weights are proportional to wᵢ/(1 − λxᵢ), everything is a sum over verdic
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
 
-__all__ = ["Array", "mean_intervals", "mean_p_values"]
+__all__ = ["Array", "mean_intervals", "mean_p_values", "wilson"]
 
 Array = NDArray[np.float64]
 
@@ -229,3 +230,11 @@ def _p_values(x: Array, null: Array) -> Array:
     tail = stdtr(np.where(few, 1.0, rows.n_known - 1), root)
     beyond = np.where((rows.x > 0).any(axis=1) | (at < 0), 0.0, 1.0)  # of a mean at its end, or past it
     return np.where(few, np.nan, np.where(at > 0, np.minimum(1.0, 2 * tail), beyond))
+
+
+def wilson(p: float, n: int, level: float) -> tuple[float, float]:
+    """Wilson's (1927) score interval for a proportion."""
+    z = float(ndtri(0.5 + level / 2))
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtr, stdtrit
+from scipy.special import expit, logit, stdtr, stdtrit
 
-from simfarm.statistics.bounded import Array, mean_intervals, mean_p_values
+from simfarm.statistics import secants
+from simfarm.statistics.bounded import Array, mean_intervals, mean_p_values, wilson
 from simfarm.statistics.weighted import Weighted
 
 __all__ = ["Array", "Estimate", "intervals", "mean_behind", "mean_estimate", "ratio_estimate"]
@@ -22,6 +23,10 @@ __all__ = ["Array", "Estimate", "intervals", "mean_behind", "mean_estimate", "ra
 
 _SOME = 1e-9
 """More than what rounding leaves of terms that cancel."""
+
+
+_FAR = 2.0
+"""Standard deviations that an unseen cluster may be out at least: nearer, ten clusters cover .85."""
 
 
 def _no_terms() -> Array:
@@ -49,6 +54,9 @@ class Estimate:
 
     `endless` names what may be infinite (a lead that no verdict limits) by how much of it the value holds; it subtracts
     as `shared` does. With any of it above 0 the value has no upper limit, with any below 0 no lower one.
+
+    `at_zero` is how many times larger the error is where the value is 0: of a difference of two rates that have their
+    intervals on the logit scale, see `simfarm.statistics.secants`.
     """
 
     value: float
@@ -62,6 +70,7 @@ class Estimate:
     shared_freedom: float = math.nan
     plain: Estimate | None = None
     endless: Array = field(default_factory=_no_terms)
+    at_zero: float = 1.0
 
     @property
     def n_clusters(self) -> int:
@@ -72,6 +81,11 @@ class Estimate:
     def is_mean(self) -> bool:
         """Whether the value is a plain mean over the clusters of bounded numbers."""
         return self.bounds is not None and self.weights is None
+
+    @property
+    def by_logit(self) -> bool:
+        """Whether the value is a rate whose error is that of its logit."""
+        return self.rate and self.bounds is None and 0 < self.value < 1
 
     @property
     def degrees_of_freedom(self) -> float:
@@ -91,11 +105,7 @@ class Estimate:
     @property
     def standard_error(self) -> float:
         """Cluster-sandwich standard error; with one row per cluster it is sd(ddof 1)/√G. NaN below two clusters."""
-        n = self.n_clusters
-        if n < 2:
-            return math.nan
-        variance = float(self.influence @ self.influence) / (n * (n - 1)) + float(self.shared @ self.shared)
-        return math.sqrt(variance)
+        return _error(self.influence, self.shared)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Two-sided interval: of a mean of bounded numbers as in `mean_intervals`, else by t, on the logit scale for a
@@ -127,12 +137,12 @@ class Estimate:
         error = self.standard_error
         quantile = float(stdtrit(self.degrees_of_freedom, 0.5 + level / 2))
         if not self.rate:
-            return self.value - quantile * error, self.value + quantile * error
+            return secants.limits(self.value, quantile * error, self.at_zero)
         if error < 1e-12 or not 0 < self.value < 1:
-            return _wilson(self.value, self.n_clusters, level)
-        centre = _logit(self.value)
+            return wilson(self.value, self.n_clusters, level)
+        centre = logit(self.value)
         half = quantile * error / (self.value * (1 - self.value))
-        return _sigmoid(centre - half), _sigmoid(centre + half)
+        return float(expit(centre - half)), float(expit(centre + half))
 
     def _bounded_interval(self, level: float, bounds: tuple[float, float]) -> tuple[float, float]:
         if bounds[0] == bounds[1]:
@@ -147,8 +157,8 @@ class Estimate:
         if of_plain is None or self.plain is None or math.isnan(of_plain[0]):
             return own
         if self.rate and 0 < self.value < 1 and 0 < self.plain.value < 1:
-            by = _logit(self.value) - _logit(self.plain.value)
-            low, high = (x if x in (0.0, 1.0) else _sigmoid(_logit(x) + by) for x in of_plain)
+            by = logit(self.value) - logit(self.plain.value)
+            low, high = (x if x in (0.0, 1.0) else float(expit(logit(x) + by)) for x in of_plain)
         else:
             low, high = (x + self.value - self.plain.value for x in of_plain)
         return min(own[0], low), max(own[1], high)
@@ -170,6 +180,7 @@ class Estimate:
         limited = self.has_limits[0 if null < self.value else 1]
         if error == 0 or not limited:
             return 0.0 if limited and self.value != null else 1.0
+        error *= secants.stretch_towards(null, self.value, self.at_zero)
         return float(2 * stdtr(self.degrees_of_freedom, -abs(self.value - null) / error))
 
     def on(self, clusters: NDArray[np.int64]) -> Estimate:
@@ -193,14 +204,15 @@ class Estimate:
         adjust means, on the clusters that both means have.
         """
         clusters = np.union1d(self.clusters, other.clusters)
-        influence = np.zeros(len(clusters))
+        parts = np.zeros((2, len(clusters)))
         known = np.zeros((2, len(clusters)), dtype=bool)
         for k, (sign, side) in enumerate(((1.0, self), (-1.0, other))):
             if side.n_clusters:
                 at = np.searchsorted(clusters, side.clusters)
                 n, whole = side.n_clusters, len(clusters)
-                influence[at] += sign * math.sqrt(whole * (whole - 1) / (n * max(1, n - 1))) * side.influence
+                parts[k, at] = sign * math.sqrt(whole * (whole - 1) / (n * max(1, n - 1))) * side.influence
                 known[k, at] = True
+        influence = parts.sum(axis=0)
         bounds, freedom = None, min(self._own_freedom, other._own_freedom)
         if not known.all():
             freedom = _satterthwaite(influence, known, (self, other))
@@ -217,6 +229,7 @@ class Estimate:
             shared_freedom=float(np.fmin(self.shared_freedom, other.shared_freedom)),
             plain=None if bounds is not None else _plain_difference(self, other),
             endless=_less(self.endless, other.endless),
+            at_zero=_at_zero(self, other, parts),
         )
 
 
@@ -245,8 +258,9 @@ def ratio_estimate(
 
     `bounds` are those of part / whole in one row. Where all clusters have the same whole and one row each it is the
     plain mean of their ratios. Of several rows in a cluster not all will be at the far end unless they share their
-    luck: what an unseen cluster may be is then drawn in to as many rows as count for one, by the design effect. NaN
-    over no clusters where there is nothing to divide by. Rows with a NaN are left out.
+    luck: what an unseen cluster may be is then drawn in to as many rows as count for one, by the design effect, though
+    not to under two standard deviations. NaN over no clusters where there is nothing to divide by. Rows with a NaN are
+    left out.
     """
     known = ~np.isnan(part) & ~np.isnan(whole)
     ids, position = np.unique(clusters[known], return_inverse=True)
@@ -258,12 +272,15 @@ def ratio_estimate(
     pulls = parts - value * wholes
     weights = wholes / mean
     rate, rows = bounds[0] >= 0 and bounds[1] <= 1, len(position) / len(ids)
+    influence = pulls / mean
     apart = float(((part[known] - value * whole[known]) ** 2).sum())
     reach = min(1.0, max(1.0, float(pulls @ pulls) / apart) / rows) if apart > 1e-12 else 1.0
-    even = reach == 1 and bool(np.ptp(weights) < 1e-12)
     if reach < 1:
-        bounds = value + reach * (bounds[0] - value), value + reach * (bounds[1] - value)
-    return Estimate(value, pulls / mean, ids, rate, bounds=bounds, weights=None if even else weights)
+        least = _FAR * float(np.sqrt(influence @ influence / len(ids)))
+        down, up = (min(x, max(reach * x, least)) for x in (value - bounds[0], bounds[1] - value))
+        bounds = value - down, value + up
+    even = reach == 1 and bool(np.ptp(weights) < 1e-12)
+    return Estimate(value, influence, ids, rate, bounds=bounds, weights=None if even else weights)
 
 
 def intervals(estimates: Sequence[Estimate], level: float = 0.95) -> list[tuple[float, float]]:
@@ -303,6 +320,21 @@ def _satterthwaite(influence: Array, known: NDArray[np.bool_], sides: tuple[Esti
     return total**2 / squares if squares > 0 else min(side._own_freedom for side in sides)
 
 
+def _error(influence: Array, shared: Array) -> float:
+    n = len(influence)
+    return math.sqrt(float(influence @ influence) / (n * (n - 1)) + float(shared @ shared)) if n > 1 else math.nan
+
+
+def _at_zero(one: Estimate, other: Estimate, parts: Array) -> float:
+    """`Estimate.at_zero` of one − other, whose influences are the two `parts` (2 × G)."""
+    if not (one.by_logit and other.by_logit):
+        return 1.0
+    error = _error(parts[0] + parts[1], _less(one.shared, other.shared))
+    a, b = (e.value * (1 - e.value) for e in (one, other))
+    on_logits = _error(parts[0] / a + parts[1] / b, _less(one.shared / a, other.shared / b))
+    return float(secants.stretch(*np.array([one.value, other.value, error, on_logits])))
+
+
 def mean_behind(estimate: Estimate) -> Estimate | None:
     """The plain mean that an estimate is or adjusts, if any."""
     return estimate if estimate.is_mean else estimate.plain
@@ -322,19 +354,3 @@ def _less(one: Array, other: Array) -> Array:
     left[: len(one)] += one
     left[: len(other)] -= other
     return left
-
-
-def _logit(p: float) -> float:
-    return math.log(p) - math.log1p(-p)
-
-
-def _sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
-
-
-def _wilson(p: float, n: int, level: float) -> tuple[float, float]:
-    """Wilson's (1927) score interval for a proportion."""
-    z = float(ndtri(0.5 + level / 2))
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return max(0.0, centre - half), min(1.0, centre + half)

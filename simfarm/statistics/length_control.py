@@ -28,11 +28,19 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from simfarm.errors import InputError
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.marginal import SMALL_PANEL, Panel, Pass, State, length_feature, look, pulled, rates
+from simfarm.statistics.slopes import (
+    MAX_SPREAD,
+    MIN_SPREAD,
+    SPREAD_MODE,
+    between_prior,
+    likely_spread,
+    pooled_over_models,
+    uncertain_spread,
+)
 
 __all__ = ["JointFit", "fit_joint", "length_feature"]
 
@@ -41,20 +49,11 @@ SMALL_PANEL_PRIOR_SD = 2.0
 
 _MAX_STEPS = 40
 _TOLERANCE = 1e-6
-_MIN_SPREAD, _MAX_SPREAD = 0.01, 5.0
-"""Bounds of s_γ and s_β: at nought the formulas divide by it, and a hundredth of a logit is nought; with five logits
-nearly all models win or nearly all lose an instruction. Where one of two models wins next to nothing, the likelihood is
-flat from there on, and the quadrature cannot follow it."""
 _HALVINGS = 12
 _CLOSE, _CLOSE_SLOPE = 1e-4, 5e-4
 """Steps of log s_γ and of s_β that move no rate."""
 _LONGEST = 0.7
 """Longest step of log s_γ: a Newton step from a flat place would end at a bound."""
-_BETWEEN_SD, _OWN_SD = 0.7, 0.7
-"""c has the stated prior N(0, .7²), and a model's own c N(c, .7²): as wide, as nothing says otherwise."""
-_SPREAD_MODE = 0.5
-"""Below 20 models s_β has the density s · exp(−s² / (2 · .5²)): two or three slopes do not say how far slopes differ,
-and neither nought nor the three logits that their likelihood may find is a spread to trust."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def fit_joint(p: Array, delta: Array) -> JointFit:
     return JointFit(
         estimates=_influences(panel, last, state, prior),
         slopes=state.slope,
-        pooled=_pooled_over_models(last, state),
+        pooled=pooled_over_models(last, state),
         between=float(state.between.mean()),
         spread_slope=state.spread_slope,
         spread_instruction=state.spread_instruction,
@@ -113,13 +112,13 @@ def _fit(panel: Panel, prior: float) -> tuple[State, Pass, bool]:
     that both end. With s_β moving while s_γ is sought, as one would do first, neither score has a zero to find.
     """
     rate = np.clip(panel.by_model(panel.y) / panel.by_model(panel.weight), 1e-6, 1 - 1e-6)
-    state = State(np.log(rate / (1 - rate)), np.zeros(panel.n_models), np.zeros(panel.n_between), 1.0, _SPREAD_MODE)
-    low, high, close, converged = math.log(_MIN_SPREAD), math.log(_MAX_SPREAD), 0.1, False
+    state = State(np.log(rate / (1 - rate)), np.zeros(panel.n_models), np.zeros(panel.n_between), 1.0, SPREAD_MODE)
+    low, high, close, converged = math.log(MIN_SPREAD), math.log(MAX_SPREAD), 0.1, False
     current = look(panel, state)
     for turn in range(_MAX_STEPS):
         state, current, _ = _most_likely(panel, state, current, prior, close)
         at = math.log(state.spread_slope)
-        step = math.log(_likely_spread(current, state, prior)) - at
+        step = math.log(likely_spread(current, state, prior)) - at
         low, high = (at, high) if step > 0 else (low, at)
         before, step = state.spread_slope, _kept_inside(at, step, low, high, turn)
         state = replace(state, spread_slope=math.exp(at + step))
@@ -146,7 +145,7 @@ def _most_likely(panel: Panel, state: State, current: Pass, prior: float, close:
     of log s_γ changes sign where the profile likelihood is highest. Newton on all parameters at once stops far from it
     on panels of two models.
     """
-    low, high, converged = math.log(_MIN_SPREAD), math.log(_MAX_SPREAD), False
+    low, high, converged = math.log(MIN_SPREAD), math.log(MAX_SPREAD), False
     state, current = _settled(panel, state, current, prior, close)
     for turn in range(_MAX_STEPS):
         at, score = math.log(state.spread_instruction), float(current.score[-1])
@@ -213,90 +212,11 @@ def _slope_prior(state: State, prior: float) -> tuple[Array, Array]:
     size = 2 * n + len(state.between) + 1
     penalty = np.zeros((size, size))
     penalty[n : 2 * n, n : 2 * n] = block
-    penalty[2 * n : -1, 2 * n : -1] = of_between = _between_prior(len(state.between))
+    penalty[2 * n : -1, 2 * n : -1] = of_between = between_prior(len(state.between))
     pull = np.zeros(size)
     pull[n : 2 * n] = -block @ state.slope
     pull[2 * n : -1] = -of_between @ state.between
     return penalty, pull
-
-
-def _between_prior(n_between: int) -> Array:
-    """Precision (K × K) of c: the panel's is N(0, .7²), and where each model has its own it is N(that, .7²)."""
-    own = _OWN_SD if n_between > 1 else 0.0
-    covariance = _BETWEEN_SD**2 * np.ones((n_between, n_between)) + own**2 * np.eye(n_between)
-    return np.asarray(np.linalg.inv(covariance), dtype=np.float64)
-
-
-def _positive(matrix: Array) -> bool:
-    try:
-        np.linalg.cholesky(matrix)
-    except np.linalg.LinAlgError:
-        return False
-    return True
-
-
-def _likely_spread(current: Pass, state: State, prior: float) -> float:
-    """s_β that maximises the marginal likelihood of the slopes, to second order about the present fit (Laplace).
-
-    The slopes' likelihood is that of `_slope_likelihood`. Integrating b over N(β, s²I) and β over its prior (flat: the
-    restricted likelihood, which counts the degree of freedom that β costs) leaves one dimension, s.
-    """
-    values, ones, target = _slope_likelihood(current, state)
-
-    def loglik_of(spread: Array) -> Array:
-        shrink = 1 / (1 + spread[:, None] ** 2 * values)
-        precision = shrink @ (ones**2 * values) + prior**-2
-        quadratic = shrink @ target**2 * spread**2 + (shrink @ (ones * target)) ** 2 / precision
-        loglik: Array = 0.5 * (quadratic + np.log(shrink).sum(axis=1) - np.log(precision))
-        if prior < math.inf:
-            loglik += np.log(spread) - 0.5 * (spread / _SPREAD_MODE) ** 2
-        return loglik
-
-    grid = np.linspace(math.log(_MIN_SPREAD), math.log(_MAX_SPREAD), 60)
-    best = int(np.argmax(loglik_of(np.exp(grid))))
-    ends = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    found = minimize_scalar(
-        lambda s: -loglik_of(np.exp([s]))[0], bounds=ends, method="bounded", options={"xatol": 1e-8}
-    )
-    return math.exp(float(found.x))
-
-
-def _slope_likelihood(current: Pass, state: State) -> tuple[Array, Array, Array]:
-    """The slopes' log likelihood −½ b'Sb + r'b, θ and c profiled out, along the eigenvectors V of S: the
-    eigenvalues, V'1 and V'r, each (M,)."""
-    n = len(state.slope)
-    information = current.observed if _positive(current.observed) else current.complete
-    slopes = np.arange(n, 2 * n)
-    between = np.arange(2 * n, len(current.score) - 1)
-    others = np.append(np.arange(n), between)
-    information, score = information.copy(), current.score.copy()
-    of_between = _between_prior(len(between))
-    information[np.ix_(between, between)] += of_between
-    score[between] -= of_between @ state.between
-    cross = np.linalg.solve(information[np.ix_(others, others)], information[np.ix_(others, slopes)])
-    curvature = information[np.ix_(slopes, slopes)] - information[np.ix_(slopes, others)] @ cross
-    linear = score[slopes] - cross.T @ score[others] + curvature @ state.slope
-    values, vectors = np.linalg.eigh(curvature)
-    return np.where(values > 1e-10 * values[-1], values, 0), vectors.T @ np.ones(n), vectors.T @ linear
-
-
-def _pooled_over_models(last: Pass, state: State) -> Estimate:
-    """The pooled slope with the models as its units: weighted mean of their unshrunk slopes b, with variance
-    q / (1'W1), W = (S⁻¹ + s_β² I)⁻¹ and q = (b − β)'W(b − β)/(M − 1).
-
-    q is what Hartung & Knapp (2001, Statistics in Medicine 20) add to a random-effects mean: it makes up for s_β being
-    estimated and for S, which takes soft preferences for coin flips. A model without length differences has no weight;
-    where no model has any, there is no slope (NaN).
-    """
-    values, ones, target = _slope_likelihood(last, state)
-    n = len(values)
-    shrink = 1 / (1 + state.spread_slope**2 * values)
-    total = float((ones**2 * values * shrink).sum())
-    if total == 0:
-        return Estimate(math.nan, np.full(n, math.nan), np.arange(n, dtype=np.int64), rate=False)
-    value = float((ones * target * shrink).sum()) / total
-    residual = np.divide(target - values * ones * value, np.sqrt(values), out=np.zeros(n), where=values > 0)
-    return Estimate(value, residual * np.sqrt(shrink * n / total), np.arange(n, dtype=np.int64), rate=False)
 
 
 def _influences(panel: Panel, last: Pass, state: State, prior: float) -> list[Estimate]:
@@ -305,24 +225,26 @@ def _influences(panel: Panel, last: Pass, state: State, prior: float) -> list[Es
     A cluster moves a win rate in two ways: it is one draw from the population of instructions (its own expected rate
     against the mean), and its score moves the parameters. The priors are no cluster: each model's slope being a draw
     from N(β, s_β²) adds one shared term, the prior's score times its standard deviation, and so do those of c and β.
-    The degrees of freedom are Satterthwaite's: G − 1 of the clusters' part, M − 1 of the slopes', whose spread M models
-    tell, and as many as one likes of the priors'.
+    How far slopes differ is itself not known: s_β² is here its mean over all that it may be, not its likeliest value.
+    The degrees of freedom are Satterthwaite's: G − 1 of the clusters' part, those of s_β² of the slopes', and as many
+    as one likes of the priors'.
     """
     expected, slope_of = rates(panel, state, last.mode)
+    spread, known = uncertain_spread(last, state, prior)
     n_clusters, n = expected.shape
     size, slopes = panel.size + 1, np.arange(n, 2 * n)
     between = np.arange(2 * n, 2 * n + panel.n_between)
-    precision = state.spread_slope**-2
+    precision = spread**-2
     information = np.zeros((size, size))
     information[:-1, :-1] = last.observed
-    if not 2 * _MIN_SPREAD < state.spread_instruction < 0.95 * _MAX_SPREAD:
+    if not 2 * MIN_SPREAD < state.spread_instruction < 0.95 * MAX_SPREAD:
         # At a bound s_γ is no parameter: nothing moves it.
         information[-2, :], information[:, -2], information[-2, -2] = 0.0, 0.0, 1e12
     information[slopes, slopes] += precision
     information[slopes, -1] -= precision
     information[-1, slopes] -= precision
     information[-1, -1] += n * precision + prior**-2
-    of_between = _between_prior(panel.n_between)
+    of_between = between_prior(panel.n_between)
     information[np.ix_(between, between)] += of_between
     gradient = np.zeros((n, size))
     gradient[:, :-1] = slope_of
@@ -331,7 +253,7 @@ def _influences(panel: Panel, last: Pass, state: State, prior: float) -> list[Es
     value = expected.mean(axis=0)
     influence += expected - value
     shared = [
-        (moved[:, slopes] - moved[:, -1:]) / state.spread_slope,
+        (moved[:, slopes] - moved[:, -1:]) / spread,
         moved[:, between] @ np.linalg.cholesky(of_between),
     ]
     if prior < math.inf:
@@ -340,7 +262,7 @@ def _influences(panel: Panel, last: Pass, state: State, prior: float) -> list[Es
     clusters = np.arange(n_clusters, dtype=np.int64)
     of_slopes = (shared[0] ** 2).sum(axis=1)
     # the priors' terms are known, so that they only add to the degrees of freedom of the slopes'
-    freedom = np.divide((terms**2).sum(axis=1), of_slopes, out=np.ones(n), where=of_slopes > 0) ** 2 * (n - 1)
+    freedom = np.divide((terms**2).sum(axis=1), of_slopes, out=np.ones(n), where=of_slopes > 0) ** 2 * known
     return [
         Estimate(float(value[m]), influence[:, m], clusters, shared=terms[m], shared_freedom=float(freedom[m]))
         for m in range(n)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from simfarm.statistics.estimate import Array
 from simfarm.statistics.logistic import Codes
 
-__all__ = ["Orders", "asked_orders", "asks_both", "swap_means"]
+__all__ = ["Orders", "asked_orders", "asks_both", "swap_means", "wanted_both"]
 
 TELLING = 10
 """Comparisons of one pair of models below which the majority of them all tells more than their own."""
@@ -57,13 +57,13 @@ def swap_means(
     Each call has `p` (NaN without a verdict) and the number of its `question`, which is one repeat of a comparison;
     `asked` says which calls showed output_1 first, and which output_2 (a tie without a call neither). `comparison` has
     one number for each question. A question's p is the mean of its two orders where it was asked in both; asked in one,
-    it has none where `both_wanted` of its comparison (by default of all, where `asks_both` of these calls), and else
-    what that order says. A comparison's is the mean of its questions that have one.
+    it has none where `both_wanted` of its comparison (by default as `wanted_both` tells it of these calls alone), and
+    else what that order says. A comparison's is the mean of its questions that have one.
     """
     either, both = _called(question, len(comparison), asked)
     orders = asked_orders(question, comparison, asked, n)
     if both_wanted is None:
-        both_wanted = np.repeat(asks_both(*([int((orders >= k).sum())] for k in (1, 2))), n)
+        both_wanted = wanted_both(orders)
     values, reversals, tie_changes = _group_means(question, p, len(comparison)), None, None
     whole = np.where(both_wanted[comparison], either, both)
     if whole.any():
@@ -89,6 +89,22 @@ def asked_orders(
     for called in _called(question, len(comparison), asked):
         orders += np.bincount(comparison[called], minlength=n) > 0
     return orders
+
+
+def wanted_both(orders: Codes, recorded: Codes | None = None, pair: Codes | None = None) -> NDArray[np.bool_]:
+    """Whether each of n comparisons, asked in so many `orders`, was to be asked in both.
+
+    As is `recorded` of it (1 in both, 0 in one, −1 nothing), else as the majority says of those of its `pair` of models
+    of which nothing is (`asks_both`). None of them where all were asked in one: whoever keeps one order's rows of a
+    judge that asks both means to look at them.
+    """
+    if not (orders == 2).any():
+        return np.zeros(len(orders), dtype=np.bool_)
+    known = np.full(len(orders), -1) if recorded is None else recorded
+    of = np.zeros(len(orders), dtype=np.int64) if pair is None else pair
+    told = np.where(known < 0, orders, 0)
+    each, twice = (np.bincount(of[told >= k], minlength=int(of.max()) + 1) for k in (1, 2))
+    return np.where(known < 0, asks_both(each, twice)[of], known == 1)
 
 
 def asks_both(asked: Codes | list[int], both: Codes | list[int]) -> NDArray[np.bool_]:

@@ -19,6 +19,7 @@ from simfarm.errors import InputError
 from simfarm.statistics.bounded import mean_p_values
 from simfarm.statistics.estimate import Array, Estimate, mean_behind
 from simfarm.statistics.levels import levels
+from simfarm.statistics.secants import stretch
 from simfarm.text.words import plural
 
 __all__ = ["Power", "Tiers", "power", "shared_clusters", "tiers"]
@@ -166,15 +167,17 @@ def _t_pairs(
     size = np.diag(counts)
     if (counts == size).all() and all(math.isnan(e.shared_freedom) for e in estimates):
         error = np.linalg.norm(root[first] - root[second], axis=1)
+        error *= _stretches(estimates, root, first, second, error)
         freedom = np.array([e.degrees_of_freedom for e in estimates])
         freedom, n = np.minimum(freedom[first], freedom[second]), size[first]
     else:
         alone = [replace(e, plain=None) for e in estimates]
         gaps = [alone[a] - alone[b] for a, b in zip(first, second, strict=True)]
-        error, freedom, n = (
+        error, stretched, freedom, n = (
             np.array([getattr(gap, what) for gap in gaps])
-            for what in ("standard_error", "degrees_of_freedom", "n_clusters")
+            for what in ("standard_error", "at_zero", "degrees_of_freedom", "n_clusters")
         )
+        error *= stretched
     flat = error <= _NOTHING
     p = 2 * stdtr(freedom, -np.abs(difference) / np.where(flat, 1.0, error))
     p = np.where(flat, np.where(np.abs(difference) > _NOTHING, 2.0 * 0.5**n, 1.0), p)
@@ -182,6 +185,15 @@ def _t_pairs(
         limits = [(estimates[a] - estimates[b]).has_limits for a, b in zip(first, second, strict=True)]
         p[~np.where(difference > 0, *np.array(limits, dtype=bool).reshape(-1, 2).T)] = 1.0
     return difference, p
+
+
+def _stretches(estimates: Sequence[Estimate], root: Array, first: Codes, second: Codes, error: Array) -> Array:
+    """`Estimate.at_zero` (P,) of the pairs' differences, whose errors are `error`."""
+    value = np.array([e.value if e.by_logit else 0.5 for e in estimates])
+    bent = root / (value * (1 - value))[:, None]
+    both = np.array([e.by_logit for e in estimates])
+    on_logits = np.linalg.norm(bent[first] - bent[second], axis=1)
+    return np.where(both[first] & both[second], stretch(value[first], value[second], error, on_logits), 1.0)
 
 
 def _adjusted(pairs: _Pairs, root: Array, replicates: int, seed: int) -> Array:

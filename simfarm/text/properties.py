@@ -56,9 +56,13 @@ def lexicon() -> Lexicon:
 
 
 def _phrases(listed: Sequence[str]) -> re.Pattern[str]:
-    # the longest first: of "may" and "may vary" the text holds one hedge
-    parts = [r"\s+".join(map(re.escape, phrase.split())) for phrase in sorted(listed, key=len, reverse=True)]
-    return re.compile(rf"\b(?:{'|'.join(parts)})\b", re.IGNORECASE)
+    """A pattern of phrases in lower-case text, by their first letters: so that most words are passed over at once."""
+    by_letter: dict[str, list[str]] = {}
+    # the longest first: "may vary" is not a "may" as well
+    for phrase in sorted(listed, key=len, reverse=True):
+        by_letter.setdefault(phrase[0], []).append(r"\s+".join(map(re.escape, phrase.split()))[1:])
+    parts = (f"{letter}(?:{'|'.join(rests)})" for letter, rests in by_letter.items())
+    return re.compile(rf"\b(?=[{''.join(by_letter)}])(?:{'|'.join(parts)})\b")
 
 
 def property_names(control: str | Sequence[str]) -> tuple[str, ...]:
@@ -94,11 +98,12 @@ def measures(text: str, names: Sequence[str]) -> list[float]:
 
 
 def _straight(text: str) -> str:
-    return text.replace("’", "'")
+    """Lower case, and apostrophes of one kind."""
+    return text.lower().replace("’", "'")
 
 
 def _sentiment(plain: str) -> float:
-    words, known = _WORD.findall(_straight(plain).lower()), lexicon()
+    words, known = _WORD.findall(_straight(plain)), lexicon()
     found = Counter[bool]()
     for place, word in enumerate(words):
         if word in known.good or word in known.bad:

@@ -18,6 +18,7 @@ from simfarm.data.formats.format import (
     LeftOut,
     Unfit,
     calls_together,
+    carried,
     each,
     identity,
     name_of,
@@ -88,6 +89,7 @@ def _texts(game: Mapping[str, Any], order: str) -> Row:
     return asked(before) | answered(first, "1") | answered(second, "2")
 
 
+_TOLD = ("annotator", "instruction_id", "order", "repeat")
 _HELD = ("score", "prompt", "user_prompt", "their_messages")
 
 
@@ -110,7 +112,7 @@ def _judgment(calls: list[Row]) -> Row:
         repeat = int(call.get("repeat") or 0)
         for turned in (0, 1) if order is None else (int(order == "21"),):
             games[2 * repeat + turned] = _as_game(call, bool(turned))
-    extras = unpassed(first, _HELD)
+    extras = carried(first, *_TOLD) | unpassed(first, _HELD)
     key = "uid" if first.get("generator_1") is not None else "question_id"
     row = {key: uid, "judge": first.get("annotator"), "model": name_of(first, "generator_2", "output_2")}
     row |= {"baseline": first.get("generator_1")}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -162,9 +163,10 @@ def structure(value: Any, kind: type[Any], name: str) -> Any:
 def calls_together(rows: Iterable[Row], also: Collection[str] = ()) -> Iterator[list[Row]]:
     """The rows of each comparison by one annotator, in order of first appearance; columns in `also` tell them apart
     too. They may lie anywhere in a file, so it is held."""
-    groups: dict[Hashable, list[Row]] = {}
+    groups: dict[bytes, list[Row]] = {}
     known = ("instruction_id", "dataset", "instruction", "messages", "generator_1", "generator_2", "sample")
     for row in rows:
         key = [row.get(name) for name in (*known, "output_1", "output_2", "annotator", "person", *also)]
-        groups.setdefault(json.dumps(key, default=str), []).append(row)
+        digest = hashlib.sha256(json.dumps(key, default=str).encode()).digest()
+        groups.setdefault(digest, []).append(row)
     yield from groups.values()

@@ -16,6 +16,7 @@ from simfarm.data.formats.format import (
     LeftOut,
     Unfit,
     calls_together,
+    carried,
     each,
     identity,
     named,
@@ -102,7 +103,8 @@ def _their_pair(calls: list[Row], left: Left) -> Row:
         row.setdefault(f"g{game}_winner", "error")
         row.setdefault(f"g{game}_judgment", None)
         row.setdefault(f"g{game}_user_prompt", None)
-    return row | {"judge": _their_judge(first)} | unpassed(first, ("user_prompt", "judge_prompt", "winner"))
+    row |= {"judge": _their_judge(first)} | carried(first, "annotator", "instruction_id", "order", "repeat")
+    return row | unpassed(first, ("user_prompt", "judge_prompt", "winner"))
 
 
 def _id(row: Mapping[str, Any]) -> Any:
@@ -147,7 +149,8 @@ def _write_single(rows: Iterator[Row], left: Left) -> Iterator[Row]:
                 raise LeftOut("no grade of a single output")
             graded = {"question_id": _id(row), "model": row["generator"], "judge": _their_judge(row)}
             score = row.get("score")
-            yield graded | {"score": _NOT_GRADED if score is None else score} | unpassed(row, ("score", "judge_prompt"))
+            graded |= {"score": _NOT_GRADED if score is None else score} | carried(row, "annotator", "instruction_id")
+            yield graded | unpassed(row, ("score", "judge_prompt"))
         except LeftOut as why:
             left.out(str(why))
 
