@@ -164,6 +164,14 @@ def test_one_person_alone_is_no_ceiling() -> None:
     assert any("second person" in line for line in card.advice["judge"])
 
 
+def test_one_label_is_no_figure() -> None:
+    judged, people = planted(60)
+    card = simfarm.report_card(judged, human=people[:1])
+    assert card.row("judge").get("agreement") is None
+    assert card.row("judge").why["agreement"] == "fewer than two instructions have a verdict and a label"
+    assert any(line.startswith("labels: fewer than two instructions") for line in card.advice["judge"])
+
+
 def test_judges_are_compared_on_what_both_judged() -> None:
     judged, people = planted(400)
     rng = np.random.default_rng(3)

@@ -70,7 +70,7 @@ def _labels(row: Row, people: Row | None) -> list[str]:
     if people is None:
         return ["labels: none were given, so whether it is right is not known: label 200 comparisons (--human FILE)"]
     if row.get("agreement") is None:
-        return []
+        return ["labels: fewer than two instructions have a verdict and a label: label 200 comparisons"]
     low, high = row.limits["agreement"]
     half = (high - low) / 2
     lines = []

@@ -110,7 +110,7 @@ class Making:
         own, no_own = self._self_preference(name, calls, judged)
         figures |= own
         why |= {} if no_own is None else {"self_preference": no_own}
-        why |= _whys(figures, calls)
+        why = _whys(figures, calls) | why
         labelled = ~np.isnan(judged) & ~np.isnan(people.mean)
         return Row(name, "judge", figures, why, int((~np.isnan(judged)).sum()), int(labelled.sum()))
 
@@ -179,6 +179,7 @@ def _whys(figures: Mapping[str, Value], calls: pd.DataFrame) -> dict[str, str]:
     """Why there is no number, of what every judge could have."""
     orders = sorted(calls["order"].dropna().unique())
     reasons = {
+        "agreement": "fewer than two instructions have a verdict and a label",
         "first": "no column order" if not orders else f"only order {orders[0]} was asked",
         "reversals": "no comparison was asked in both orders",
         "retest": "nothing was asked twice in one order",
