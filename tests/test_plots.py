@@ -136,6 +136,7 @@ def test_names_are_data() -> None:
         said = texts(plots.leaderboard(odd, fresh()))
     assert {"$a$_{x}$", "<script>alert(1)</script>&", "line\\nbreak\\x1b[31m", "模型-7b"} <= {*said}
     assert any(re.fullmatch("m+…m+", text) for text in said)
+    assert said.count("1") == 1, "a tier is named once"
     assert "preferred by $x$ & <b> over base, %" in said
 
 

@@ -121,7 +121,9 @@ def lengths(
         }
         axes.plot(at, values[:, 0], color=look.colour, label=label(name, 24), **line)
     axes.axhline(50, color=GREY, linewidth=0.8, zorder=1)
-    axes.set_xticks(range(len(middles)), [f"{middle:+.0f}".replace("-", "−") for middle in middles])
+    axes.set_xticks(
+        range(len(middles)), [f"{round(middle):+d}".replace("-", "−").replace("+0", "0") for middle in middles]
+    )
     grid(axes, "y")
     counts = f"{percent(card.level)} intervals, {plural(int(known.sum()), 'comparison')}"
     what = textwrap.fill("characters by which output_2 is longer (median of a bin)", int((width - 0.8) / LETTER))
@@ -202,7 +204,7 @@ def _rates(p: Array, place: Any, cluster: Any, bins: int, level: float) -> Array
 
 def _deep(width: float, keys: int) -> float:
     """Inches of height, the key's lines included."""
-    return 0.62 * width + LINE * -(-keys // _beside(width))
+    return 0.3 + 0.62 * width + LINE * -(-keys // _beside(width))
 
 
 def _beside(width: float) -> int:
