@@ -42,7 +42,8 @@ def _between(text: str, tag: str) -> list[str]:
 
 class Reader:
     """A backend in this process. `fault` spoils its replies: `mute` never says a principle, `first` votes and judges
-    for the output shown first, `deaf` fails every third call of a vote, `chatty` wraps what it says in prose."""
+    for the output shown first, `deaf` fails every third call of a vote, `chatty` wraps what it says in prose, `knowing`
+    prefers the shorter output where it knows no principle."""
 
     name, base_url, in_process, concurrency, model = "reader", None, True, 8, "reader-1"
 
@@ -94,6 +95,8 @@ class Reader:
     def _judged(self, asked: str) -> str:
         (first,), (second,) = _between(asked, "answer_A"), _between(asked, "answer_B")
         sides = [RULES[text](first, second) for text in re.findall(r"^- (.+)$", asked, re.MULTILINE) if text in RULES]
+        if self.fault == "knowing":
+            sides.append(RULES[SHORTER](first, second))
         side = -1 if self.fault == "first" else next((s for s in sides if s), 0)
         # without a principle it knows: neither better nor worse than chance
         return "[[A]]" if side < 0 or (not side and random.Random(first + second).random() < 0.5) else "[[B]]"

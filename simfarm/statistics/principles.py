@@ -16,7 +16,7 @@ from simfarm.statistics.discoveries import false_discovery_rates
 from simfarm.statistics.estimate import Array
 from simfarm.statistics.logistic import Codes
 
-__all__ = ["Kept", "keep"]
+__all__ = ["Kept", "keep", "score"]
 
 _DISCOVERY = 0.1
 """The share of false ones among the principles that pass the first test, on average, at most."""
@@ -57,7 +57,7 @@ def keep(votes: Array, cluster: Codes, most: int) -> Kept:
     order: list[int] = []
     weights = np.zeros(0)
     while left and len(order) < most:
-        scores = [_score(known[:, order], weights, known[:, k], cluster) for k in left]
+        scores = [score(known[:, order], weights, known[:, k], cluster) for k in left]
         best = int(np.argmax(scores))
         if float(ndtr(-scores[best])) > _ADDS / len(left):
             break
@@ -73,8 +73,9 @@ def _by_cluster(values: Array, cluster: Codes) -> Array:
     return sums
 
 
-def _score(taken: Array, weights: Array, candidate: Array, cluster: Codes) -> float:
-    """How many standard errors the score of a candidate is above zero, given the principles taken."""
+def score(taken: Array, weights: Array, candidate: Array, cluster: Codes) -> float:
+    """How many standard errors the efficient score of a candidate is above zero, given the principles taken (pairs ×
+    principles) with their weights: what they could say in its place is taken out of it."""
     p = expit(taken @ weights)
     spread = p * (1 - p)
     information = taken.T @ (taken * spread[:, None]) + _PRIOR * np.eye(taken.shape[1])
