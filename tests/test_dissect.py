@@ -170,6 +170,27 @@ def test_a_rare_property_has_not_shown_all() -> None:
     assert not property_weights(even[:, None], p, np.ones(200), np.arange(200))[0].shared.any()
 
 
+@pytest.mark.parametrize("others", [0, 2])
+def test_a_reader_that_always_takes_one_side_rewards_nothing(others: int) -> None:
+    """No verdict, or two of 200, is no evidence of a weight, however alike the residuals are."""
+    misses = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        x = np.column_stack([rng.normal(0.7, 0.7, 200), np.ones(200)])
+        p = np.zeros(200)
+        p[rng.choice(200, others, replace=False)] = 1
+        low, high = property_weights(x, p, np.ones(200), np.arange(200))[0].interval()
+        misses += not low < 0 < high
+        assert high - low > 1
+    assert misses <= 2
+
+
+def test_a_reader_that_only_ties_is_not_sure_to_the_last_digit() -> None:
+    x = np.random.default_rng(0).normal(size=(100, 1))
+    low, high = property_weights(x, np.full(100, 0.5), np.ones(100), np.arange(100))[0].interval()
+    assert low < -0.02 < 0.02 < high
+
+
 def test_two_readers_differ_paired() -> None:
     x, votes = _planted(np.random.default_rng(3), 400, np.array([1.0, 0.3]))
     people, judge = _fitted(x, votes[:, :2]), _fitted(x, votes[:, 2:])

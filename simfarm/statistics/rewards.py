@@ -60,7 +60,7 @@ def property_weights(x: Array, p: Array, weight: Array, cluster: Codes, *, reade
     changes = fit.held @ found.changes[1:] * len(ids)
     changes -= changes.mean(axis=1, keepdims=True)  # the prior's pull is no cluster's
     freedom = found.freedom(len(ids))[1:]
-    unseen = fit.held @ _unseen(x, weight, fit)
+    unseen = np.hstack([fit.held @ _unseen(x, weight, fit), _scarce(changes, fit, len(ids))])
     shared = np.hstack([np.zeros((len(unseen), reader * _MOST_COLUMNS)), unseen])
     return [
         Estimate(float(value), change, ids, rate=False, shared=terms, freedom=float(df))
@@ -80,6 +80,17 @@ def _unseen(x: Array, weight: Array, fit: _Maximum) -> Array:
     missed = fit.dispersion * expit(np.abs(fit.params) * np.sqrt(tail))
     terms: Array = fit.bread * np.sqrt(_UNSEEN * tail) * missed
     return terms
+
+
+def _scarce(changes: Array, fit: _Maximum, n: int) -> Array:
+    """Error terms (K × K) of what the model says a weight cannot be surer than, beyond what the clusters say.
+
+    Of a reader that nearly always takes one side the residuals are nearly nought, or those of a few verdicts, and the
+    sandwich would be sure of whatever the prior makes of no evidence.
+    """
+    told = np.diag(fit.held @ fit.bread @ fit.held.T) * fit.dispersion
+    said = (changes**2).sum(axis=1) / max(1, n * (n - 1))
+    return np.diag(np.sqrt(np.maximum(0.0, told - said)))
 
 
 def _fit(x: Array, p: Array, weight: Array, cluster: Codes) -> _Maximum:
