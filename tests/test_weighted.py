@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from simfarm.statistics.estimate import intervals, mean_estimate, ratio_estimate
+from simfarm.statistics.estimate import intervals, mean_estimate
+from simfarm.statistics.ratios import ratio_estimate
 from simfarm.statistics.weighted import Weighted
 
 

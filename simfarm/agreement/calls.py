@@ -11,7 +11,8 @@ from simfarm.agreement.figures import Value
 from simfarm.agreement.votes import questions
 from simfarm.data.identity import Codes, row_codes
 from simfarm.statistics.agreement import pairwise_agreement, vote_mean
-from simfarm.statistics.estimate import Array, Estimate, ratio_estimate
+from simfarm.statistics.estimate import Array, Estimate
+from simfarm.statistics.ratios import ratio_estimate
 
 __all__ = ["judge_calls"]
 

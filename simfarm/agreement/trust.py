@@ -32,7 +32,8 @@ from simfarm.statistics.agreement import (
 from simfarm.statistics.alternative import alternative_annotator_test
 from simfarm.statistics.bias import first_votes, judge_bias, vote_variance
 from simfarm.statistics.chance import cohen_kappa, fleiss_kappa, gwet_ac1, krippendorff_alpha
-from simfarm.statistics.estimate import Array, Estimate, ratio_estimate
+from simfarm.statistics.estimate import Array, Estimate
+from simfarm.statistics.ratios import ratio_estimate
 
 __all__ = [
     "Definitions",

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from simfarm.agreement.trust import mean_over
 from simfarm.engine.stats import Stats
 from simfarm.judges import Judge
-from simfarm.statistics.estimate import Array, Estimate, ratio_estimate
+from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.principles import Kept
+from simfarm.statistics.ratios import ratio_estimate
 
 __all__ = ["Explained", "Principle", "credit", "measured", "right"]
 

@@ -181,7 +181,8 @@ def _all(found: Dissection) -> Part:
         remarks.append(
             f"* differs from people's on the same comparisons ({100 * DISCOVERY:g} % of such marks are false)"
         )
-    title = f"what is rewarded by {plural(len(found.rewards), 'judge')} · up to {widest.n_comparisons:,} comparisons"
+    most = plural(widest.n_comparisons, "comparison")
+    title = f"what is rewarded by {plural(len(found.rewards), 'judge')} · up to {most}"
     headings = ["judge", *(_WORDS.get(name, called(name)) for name in names)]
     return Part(title, headings, rows, remarks, ("code", "headers", "refusals", "bold", "sentiment", "hedges"))
 

@@ -12,8 +12,9 @@ from typing import Literal
 import numpy as np
 
 from simfarm.errors import InputError
-from simfarm.statistics.estimate import Array, Estimate, ratio_estimate
+from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.logistic import Codes
+from simfarm.statistics.ratios import ratio_estimate
 
 __all__ = [
     "Split",

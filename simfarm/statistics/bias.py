@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simfarm.statistics.agreement import Split, modes, side_counts, sides, vote_mean
-from simfarm.statistics.estimate import Array, Estimate, ratio_estimate
+from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.logistic import Codes
+from simfarm.statistics.ratios import ratio_estimate
 
 __all__ = ["first_votes", "judge_bias", "vote_variance", "votes_with_modes"]
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from simfarm.errors import InputError
 from simfarm.statistics.agreement import most_disagreement, side_counts, sides
-from simfarm.statistics.estimate import Array, Estimate, ratio_estimate
+from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.logistic import Codes
+from simfarm.statistics.ratios import ratio_estimate
 
 __all__ = ["Metric", "cohen_kappa", "fleiss_kappa", "gwet_ac1", "krippendorff_alpha"]
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from simfarm.errors import InputError
 from simfarm.statistics.agreement import sides, vote_mean
-from simfarm.statistics.estimate import Array, Estimate, ratio_estimate
+from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.logistic import Codes
+from simfarm.statistics.ratios import ratio_estimate
 from simfarm.text.words import plural
 
 __all__ = [
