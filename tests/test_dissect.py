@@ -170,9 +170,9 @@ def test_a_rare_property_has_not_shown_all() -> None:
     assert not property_weights(even[:, None], p, np.ones(200), np.arange(200))[0].shared.any()
 
 
-@pytest.mark.parametrize("others", [0, 2])
+@pytest.mark.parametrize("others", [0, 1])
 def test_a_reader_that_always_takes_one_side_rewards_nothing(others: int) -> None:
-    """No verdict, or two of 200, is no evidence of a weight, however alike the residuals are."""
+    """No verdict, or one of 200, is no evidence of a weight, however alike the residuals are."""
     misses = 0
     for seed in range(12):
         rng = np.random.default_rng(seed)

@@ -25,6 +25,8 @@ _FLAT = 1e-4
 """Slope of the likelihood at its maximum: a ten-thousandth of a standard error away."""
 _UNSEEN = 0.5
 """Of a verdict, as in `bounded`."""
+_FEW = 10
+"""Verdicts on either side below which the residuals of a fit do not say how sure it is."""
 _MOST_COLUMNS = 1000
 """Apart enough for the terms of two readers never to be taken for one another's."""
 _LEAST_DISPERSION = 0.1
@@ -60,7 +62,7 @@ def property_weights(x: Array, p: Array, weight: Array, cluster: Codes, *, reade
     changes = fit.held @ found.changes[1:] * len(ids)
     changes -= changes.mean(axis=1, keepdims=True)  # the prior's pull is no cluster's
     freedom = found.freedom(len(ids))[1:]
-    unseen = np.hstack([fit.held @ _unseen(x, weight, fit), _scarce(changes, fit, len(ids))])
+    unseen = np.hstack([fit.held @ _unseen(x, weight, fit), _scarce(p, weight, changes, fit, len(ids))])
     shared = np.hstack([np.zeros((len(unseen), reader * _MOST_COLUMNS)), unseen])
     return [
         Estimate(float(value), change, ids, rate=False, shared=terms, freedom=float(df))
@@ -82,12 +84,14 @@ def _unseen(x: Array, weight: Array, fit: _Maximum) -> Array:
     return terms
 
 
-def _scarce(changes: Array, fit: _Maximum, n: int) -> Array:
+def _scarce(p: Array, weight: Array, changes: Array, fit: _Maximum, n: int) -> Array:
     """Error terms (K × K) of what the model says a weight cannot be surer than, beyond what the clusters say.
 
     Of a reader that nearly always takes one side the residuals are nearly nought, or those of a few verdicts, and the
-    sandwich would be sure of whatever the prior makes of no evidence.
+    sandwich would be sure of whatever the prior makes of no evidence. Nothing where each side has its ten verdicts.
     """
+    if min(weight @ (p > 0.5), weight @ (p < 0.5)) >= _FEW:
+        return np.zeros((len(changes), 0))
     told = np.diag(fit.held @ fit.bread @ fit.held.T) * fit.dispersion
     said = (changes**2).sum(axis=1) / max(1, n * (n - 1))
     return np.diag(np.sqrt(np.maximum(0.0, told - said)))
