@@ -373,3 +373,24 @@ def test_alpaca_evals_vicuna_part_is_no_news(shared_data: Path) -> None:
     assert vicuna.found.value == pytest.approx(0.894, abs=5e-4)
     assert (vicuna.found.low, vicuna.found.high) == pytest.approx((0.847, 0.959), abs=0.01)
     assert not vicuna.found.news
+
+
+def test_the_best_of_many_equal_judges_is_not_real() -> None:
+    n, real = 60, []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        truth = rng.integers(0, 2, n)
+        base = pd.DataFrame({"instruction_id": np.arange(n), "length_1": 100, "length_2": 200})
+        people = base.assign(annotator="Ann", preference=1.0 + truth)
+        judges = [
+            base.assign(annotator=f"judge {k}", preference=1.0 + np.where(rng.random(n) < 0.75, truth, 1 - truth))
+            for k in range(10)
+        ]
+        pairs = simfarm.report_card(judges, human=people).pairs
+        own = [pair.difference.p_value() for pair in pairs]
+        assert all(pair.p_value >= p for pair, p in zip(pairs, own, strict=True))
+        # one of nine beside the best, of the 45 pairs among which the best was found
+        least = min(range(len(pairs)), key=own.__getitem__)
+        assert pairs[least].p_value == pytest.approx(min(1.0, 45 * own[least]))
+        real.append(any(pair.real for pair in pairs))
+    assert sum(real) <= 2

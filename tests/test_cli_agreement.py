@@ -106,6 +106,7 @@ BAD: dict[str, tuple[list[dict[str, Any]], list[str], str]] = {
         "'Ann' gave 1 comparison two different labels (first: 'question 1')",
     ),
     "no preference": ([{"instruction": "question 1", "label": 2}], [], "holds no labels (column 'preference')"),
+    "no label in any row": ([LABEL | {"preference": None}], [], "not one of its rows has a preference"),
     "coded 0 to 1": ([LABEL | {"preference": 0.7}], [], "add 1 to the column"),
     "a label that is none": ([LABEL | {"preference": "left"}], [], "unknown preference 'left'"),
     "a person who is a judge": ([LABEL | {"person": "mine"}], [], "is it a judge or a person?"),

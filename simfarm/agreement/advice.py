@@ -54,7 +54,8 @@ def _trusted(row: Row, people: Row | None) -> list[str]:
         lines.append(f"trust: not shown to beat {longest}, {said}: label more, or take another judge")
     kappa = row.get("cohen_kappa")
     if kappa is not None and not row.above("cohen_kappa", 0):
-        lines.append(f"trust: chance would agree as often (κ {kappa.value:.2f}, {_limits(row, 'cohen_kappa', 2, 1)})")
+        said = f"κ {kappa.value:.2f}, {_limits(row, 'cohen_kappa', 2, 1)}"
+        lines.append(f"trust: not shown to agree with people more than chance would ({said})")
     if row.above("below_ceiling", 0):
         lines.append(
             f"ceiling: it agrees with people {_points(row, 'below_ceiling')} better than one more person would"
@@ -92,7 +93,7 @@ def _place(row: Row, people: Row | None) -> list[str]:
             place, share, ends = "second", 1 - share, (1 - ends[1], 1 - ends[0])
         said = f"it takes the output shown {place} in {100 * share:.0f} % ({100 * ends[0]:.0f} to {100 * ends[1]:.0f})"
         lines.append(f"position: {said}: " + ("keep asking both orders" if turned is not None else "use --order both"))
-    if turned is not None and turned.value > _TURNS:
+    if turned is not None and row.above("reversals", _TURNS):
         said = f"{100 * turned.value:.0f} % ({_limits(row, 'reversals')})"
         lines.append(f"position: swapped, it names another winner in {said}: one order alone is noise there")
     return lines
@@ -153,10 +154,10 @@ def _again(row: Row, people: Row | None) -> list[str]:
 def _unread(row: Row, people: Row | None) -> list[str]:
     lines = []
     unread, failed = row.get("unparseable"), row.get("error")
-    if unread is not None and unread.value > _MATTERS:
+    if unread is not None and row.above("unparseable", _MATTERS):
         said = f"{100 * unread.value:.1f} % of its calls have no readable verdict"
         lines.append(f"replies: {said}: read some (show --status unparseable)")
-    if failed is not None and failed.value > _MATTERS:
+    if failed is not None and row.above("error", _MATTERS):
         lines.append(f"replies: {100 * failed.value:.1f} % of its calls failed: run the same command again")
     if not row.n_comparisons:
         lines.append("replies: it has no verdict at all")

@@ -139,7 +139,8 @@ def _pair_record(pair: Pair, level: float) -> dict[str, Any]:
         "difference": 100 * pair.difference.value,
         "low": plain(100 * low),
         "high": plain(100 * high),
-        "p_value": plain(pair.difference.p_value()),
+        "p_value": plain(pair.p_value),
+        "real": pair.real,
         "n_comparisons": pair.n_comparisons,
         "n_needed": plain(pair.needed),
     }

@@ -147,7 +147,7 @@ CALLS = (
 BOARDS = (
     Figure("spearman", "number", "models ranked as people do, Spearman"),
     Figure("kendall", "number", "models ranked as people do, Kendall"),
-    Figure("board_error", "points", "win rates off by, on average"),
+    Figure("board_error", "percent", "win rates off by, on average, points"),
 )
 SOFT = (
     Figure("calibration_error", "percent", "preferences off by (ECE)"),

@@ -1,4 +1,8 @@
-"""Judges beside each other: is one better than another, and how many more labels would tell them apart?"""
+"""Judges beside each other: is one better than another, and how many more labels would tell them apart?
+
+Of twelve equal judges the best looks better than some: each difference keeps its own interval, but whether it is real
+is said by a p that knows of all pairs of judges.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from scipy.special import ndtri
 
 from simfarm.agreement.trust import mean_over
 from simfarm.data.identity import Codes
+from simfarm.statistics.discoveries import holm
 from simfarm.statistics.estimate import Array, Estimate
 
 __all__ = ["Pair", "compared"]
@@ -23,13 +28,17 @@ _ALL = 8
 @dataclass(frozen=True)
 class Pair:
     """Two judges on the same labelled comparisons: `difference` is how much more `a` agrees with people than `b`;
-    `needed` comparisons would tell a difference of that size apart with a chance of 80 % (∞ for none)."""
+    `needed` comparisons would tell a difference of that size apart with a chance of 80 % (∞ for none). `p_value` is of
+    "neither is better", adjusted for all pairs of judges (Holm), and the difference `real` where it is below 1 − level.
+    """
 
     a: str
     b: str
     difference: Estimate
     n_comparisons: int
     needed: float
+    p_value: float
+    real: bool
 
 
 def compared(fits: Mapping[str, Array], cluster: Codes, level: float) -> list[Pair]:
@@ -39,16 +48,18 @@ def compared(fits: Mapping[str, Array], cluster: Codes, level: float) -> list[Pa
     ranked = sorted(mean, key=lambda name: -mean[name])
     heads = ranked if len(ranked) <= _ALL else ranked[:1]
     pairs = [(a, b) for i, a in enumerate(heads) for b in ranked[i + 1 :]]
-    return [pair for a, b in pairs if (pair := _pair(a, b, fits[a] - fits[b], cluster, level)) is not None]
+    met = [(a, b, gap) for a, b in pairs if (gap := mean_over(fits[a] - fits[b], cluster, (-1.0, 1.0))).n_clusters > 1]
+    # the best was chosen on these data too: whom it is beside are a part of all pairs
+    p = holm(np.array([gap.p_value() for *_, gap in met]), math.comb(len(ranked), 2))
+    found = []
+    for (a, b, gap), adjusted in zip(met, p.tolist(), strict=True):
+        n = int((~np.isnan(fits[a] - fits[b])).sum())
+        found.append(Pair(a, b, gap, n, _needed(gap, n, level), adjusted, adjusted < 1 - level))
+    return found
 
 
-def _pair(a: str, b: str, gap: Array, cluster: Codes, level: float) -> Pair | None:
-    n = int((~np.isnan(gap)).sum())
-    difference = mean_over(gap, cluster, (-1.0, 1.0))
-    if difference.n_clusters < 2:
-        return None
-    needed = math.inf
-    if abs(difference.value) > 1e-9:
-        quantiles = float(ndtri(0.5 + level / 2) + ndtri(_POWER))
-        needed = math.ceil(n * (quantiles * difference.standard_error / difference.value) ** 2)
-    return Pair(a, b, difference, n, needed)
+def _needed(difference: Estimate, n: int, level: float) -> float:
+    if abs(difference.value) < 1e-9:
+        return math.inf
+    quantiles = float(ndtri(0.5 + level / 2) + ndtri(_POWER))
+    return math.ceil(n * (quantiles * difference.standard_error / difference.value) ** 2)

@@ -35,6 +35,9 @@ __all__ = ["LONGEST", "PEOPLE", "Making"]
 LONGEST = "longest"
 PEOPLE = "people"
 
+MIN_INSTRUCTIONS = 20
+"""Instructions without which self-preference is not said: fitted to three, its limits are hundreds of points."""
+
 
 class Making:
     """What the rows of one card have in common."""
@@ -149,6 +152,8 @@ class Making:
             self._votes.cluster[named],
             own=self._generators.index(own[0]),
         )
+        if found.n_clusters < MIN_INSTRUCTIONS:
+            return {}, f"its own outputs and others' met on fewer than {MIN_INSTRUCTIONS} instructions"
         return {"self_preference": found}, None
 
     def _others(self, name: str) -> Array:

@@ -93,7 +93,12 @@ def card_of(
     for sources, what in ((annotations, "verdicts"), (human, "labels")):
         found = read_for_evaluation(sources, None, looked) if sources else None
         if sources and found is None:
-            raise InputError(f"{called(sources[0])}: holds no {what} (column 'preference'); is it the right file?")
+            raise InputError(
+                f"{called(sources[0])}: holds no {what} (column 'preference'); if it has another name, give --columns "
+                "preference=NAME"
+            )
+        if what == "labels" and found is not None and found[0].table["preference"].isna().all():
+            raise InputError(f"{called(sources[0])}: not one of its rows has a preference; give people's labels")
         read.append(None if found is None else found[0])
     if read[0] is None:
         raise InputError("there is no input; name an annotation file")
@@ -206,16 +211,17 @@ def _pairs(card: ReportCard) -> list[Part]:
     rows = []
     for pair in card.pairs[:_ROWS]:
         low, high = (100 * x for x in pair.difference.interval(card.level))
-        real = low * high > 0
-        needed = "–" if real else "> 1,000,000" if pair.needed > 1e6 else f"{pair.needed:,.0f}"
+        needed = "–" if pair.real else "> 1,000,000" if pair.needed > 1e6 else f"{pair.needed:,.0f}"
         gap = f"{_number(100 * pair.difference.value, 1, '+')} ({_number(low, 1, '+')} to {_number(high, 1, '+')})"
         names = [pair.b] if alone else [pair.a, pair.b]
-        rows.append([*names, gap, "yes" if real else "no", f"{pair.n_comparisons:,}", needed])
+        rows.append([*names, gap, "yes" if pair.real else "no", f"{pair.n_comparisons:,}", needed])
     named = ["judge", f"{best} is better by"] if alone else ["first", "second", "first is better by"]
     remarks = [
         "agreement with people, in points, on the comparisons that both judged",
         "needed: as many labelled comparisons would tell such a difference apart (4 times in 5)",
     ]
+    if len(card.judges) > 2:
+        remarks.append("real: allowing for how many pairs of judges there are; each interval is that of its pair alone")
     if len(card.pairs) > _ROWS:
         remarks.append(f"{plural(len(card.pairs) - _ROWS, 'more pair')}: --json has all")
     title = f"is {best} better?" if alone else "is one judge better than another?"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from simfarm.statistics.estimate import Array
 from simfarm.statistics.logistic import Codes
 
-__all__ = ["false_discovery_rates", "lower_groups"]
+__all__ = ["false_discovery_rates", "holm", "lower_groups"]
 
 _CHOSEN = -0.67
 """Standard errors below the rest at which the first half puts a group forward: the lower quarter, were all alike."""
@@ -28,6 +28,17 @@ def false_discovery_rates(p: Array) -> Array:
     found = np.full(len(p), np.nan)
     found[order] = np.minimum(1.0, np.minimum.accumulate(scaled[::-1])[::-1])
     return found
+
+
+def holm(p: Array, among: int | None = None) -> Array:
+    """p-values adjusted by step-down (Holm 1979): that any true null is among those up to α has probability α at most,
+    whatever the tests' dependence. `among` is how many nulls there are where `p` is only a part of them, chosen in any
+    way."""
+    by_size = np.argsort(p, kind="stable")
+    left = (len(p) if among is None else among) - np.arange(len(p))
+    adjusted = np.empty_like(p)
+    adjusted[by_size] = np.minimum(1.0, np.maximum.accumulate(p[by_size] * left))
+    return adjusted
 
 
 def lower_groups(values: Array, group: Codes, first: NDArray[np.bool_], *, seed: int = 0) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 from simfarm.errors import InputError
 from simfarm.statistics.bounded import mean_p_values
 from simfarm.statistics.bradley_terry import Matches
+from simfarm.statistics.discoveries import holm
 from simfarm.statistics.estimate import Array
 from simfarm.statistics.levels import levels
 from simfarm.statistics.logistic import Codes
@@ -53,7 +54,7 @@ def duels(matches: Matches, *, level: float = 0.95) -> Duels:
     n, rates = cells.n_models, cells.rates(np.ones((1, cells.n_clusters)))[0]
     _, circle = connected_components(np.where(np.isnan(rates), False, rates >= 0.5), connection="strong")
     p_values = np.ones((n, n))
-    p_values[cells.first, cells.second] = p_values[cells.second, cells.first] = _holm(_own_p(cells))
+    p_values[cells.first, cells.second] = p_values[cells.second, cells.first] = holm(_own_p(cells))
     worse = (p_values <= 1 - level) & (np.where(np.isnan(rates), 0.5, rates) < 0.5)
     together = circle[:, None] == circle[None, :]
     tier, ranks = levels(worse & ~together)
@@ -71,10 +72,3 @@ def _own_p(cells: Cells) -> Array:
         met, won = cells.met[part].toarray(), cells.won[part].toarray()
         p[part] = mean_p_values(np.where(met > 0, won, np.nan), 0.5)
     return np.where(np.isnan(p), 1.0, p)
-
-
-def _holm(p: Array) -> Array:
-    by_size = np.argsort(p, kind="stable")
-    adjusted = np.empty_like(p)
-    adjusted[by_size] = np.minimum(1.0, np.maximum.accumulate(p[by_size] * np.arange(len(p), 0, -1)))
-    return adjusted
