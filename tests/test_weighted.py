@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from simfarm.statistics.estimate import intervals, mean_estimate
+from simfarm.statistics.estimate import grouped, intervals, mean_estimate
 from simfarm.statistics.ratios import ratio_estimate
 from simfarm.statistics.weighted import Weighted
 
@@ -75,3 +75,12 @@ def test_a_difference_of_ratios_has_both_variances() -> None:
     assert difference.bounds is None
     both = np.hypot(one.standard_error, two.standard_error)
     assert difference.standard_error == pytest.approx(both, rel=0.1)
+
+
+@pytest.mark.parametrize("codes", [[3, 0, 3, 7], [-1, 5, -1], [10**9, 2, 2], [4], []])
+def test_clusters_are_grouped_as_numpy_groups_them(codes: list[int]) -> None:
+    clusters = np.array(codes, dtype=np.int64)
+    ids, position = grouped(clusters)
+    wanted = np.unique(clusters, return_inverse=True)
+    assert ids.tolist() == wanted[0].tolist()
+    assert position.tolist() == wanted[1].tolist()

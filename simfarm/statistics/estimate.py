@@ -18,7 +18,7 @@ from simfarm.statistics import secants
 from simfarm.statistics.bounded import Array, mean_intervals, mean_p_values, wilson
 from simfarm.statistics.weighted import Weighted
 
-__all__ = ["Array", "Estimate", "intervals", "mean_behind", "mean_estimate"]
+__all__ = ["Array", "Estimate", "grouped", "intervals", "mean_behind", "mean_estimate"]
 
 
 _SOME = 1e-9
@@ -239,12 +239,22 @@ def mean_estimate(
     interval. With no value at all it is NaN over no clusters.
     """
     known = ~np.isnan(values)
-    ids, position = np.unique(clusters[known], return_inverse=True)
+    ids, position = grouped(clusters[known])
     if not len(ids):
         return Estimate(math.nan, np.zeros(0), ids)
     means = np.bincount(position, values[known]) / np.bincount(position)
     value = float(means.mean())
     return Estimate(value, means - value, ids, rate=bounds == (0.0, 1.0), bounds=bounds)
+
+
+def grouped(clusters: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(the clusters that there are, in order; the place of each row's among them), as `np.unique` gives them: codes
+    from 0 without great gaps are counted, not sorted, which is ten times faster where there are millions."""
+    if not len(clusters) or clusters.min() < 0 or clusters.max() > 4 * len(clusters):
+        ids, position = np.unique(clusters, return_inverse=True)
+        return ids, position
+    there = np.bincount(clusters) > 0
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[clusters]
 
 
 def intervals(estimates: Sequence[Estimate], level: float = 0.95) -> list[tuple[float, float]]:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from simfarm.statistics.estimate import Array, Estimate
+from simfarm.statistics.estimate import Array, Estimate, grouped
 
 __all__ = ["ratio_estimate"]
 
@@ -27,7 +27,7 @@ def ratio_estimate(
     left out.
     """
     known = ~np.isnan(part) & ~np.isnan(whole)
-    ids, position = np.unique(clusters[known], return_inverse=True)
+    ids, position = grouped(clusters[known])
     parts, wholes = np.bincount(position, part[known]), np.bincount(position, whole[known])
     total = float(wholes.sum())
     if not len(ids) or abs(total) < 1e-12:
