@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from simfarm.backends.base import Backend
     from simfarm.data.records import Comparison
     from simfarm.data.sampling import Sampling
-    from simfarm.judges import Judge
+    from simfarm.judges import Judge, Population
     from simfarm.runs.annotation import AnnotationRun
     from simfarm.selection.choice import Selection
     from simfarm.selection.samples import Manner, Scores
@@ -106,7 +106,7 @@ def annotate(
     inputs: Sources,
     *,
     baseline: Source | None = None,
-    judge: str | Path | Judge | None = None,
+    judge: str | Path | Judge | Population | None = None,
     model: str | Backend | None = None,
     base_url: str | None = None,
     engine_args: Mapping[str, Any] | None = None,

@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from simfarm.data.exchange import Completion, read_logprob
 from simfarm.judges.verdict import Verdict
@@ -43,7 +43,7 @@ REFUSALS = ("refusal", "content_filter")
 @dataclass(frozen=True)
 class VerdictSpec:
     """How a judge's reply is read: the parser, label -> meaning (a key of `MEANINGS`, each used once), the two strings
-    around a label (`label` only), the names of the two fields (`json` only), and the question that is asked with what
+    around a label (`label` only), the names of the fields (`json` only), and the question that is asked with what
     its options stand for, where that is said (`decision` only; see `judges.decisions`)."""
 
     parser: str
@@ -53,6 +53,8 @@ class VerdictSpec:
     reason: str = "reason"
     question: str = ""
     descriptions: Mapping[str, str] = field(default_factory=dict)
+    verdicts: ClassVar[str] = "verdicts"
+    number: ClassVar[str] = "number"
 
     @property
     def graded(self) -> bool:

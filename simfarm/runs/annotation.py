@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from simfarm.backends import usual_timeout
@@ -15,7 +16,7 @@ from simfarm.data.records import ANNOTATION_COLUMNS, Annotation, Comparison
 from simfarm.data.sampling import DRAWN
 from simfarm.engine.runner import Engine
 from simfarm.errors import InputError
-from simfarm.judges import Judge, load_judge
+from simfarm.judges import Judge, Population, load_one
 from simfarm.judges.family import model_family
 from simfarm.judges.question import held, in_process, request_sampling
 from simfarm.runs.fitness import check_questions, check_spec
@@ -51,7 +52,7 @@ class AnnotationRun(Run[Comparison, Annotation]):
         A model that is open already stays open. An option that would do nothing is refused.
         """
         judging, running = judging or JudgeOptions(), running or RunOptions()
-        judge = judging.judge if isinstance(judging.judge, Judge) else load_judge(str(judging.judge or DEFAULT_JUDGE))
+        judge = judging.judge if isinstance(judging.judge, Judge) else load_one(_named(judging.judge))
         if judging.order:
             judge = judge.replace(order=judging.order)
         if judge.rule is not None:
@@ -218,6 +219,13 @@ class AnnotationRun(Run[Comparison, Annotation]):
                 "again; --retry-unparseable asks once more"
             )
         return lines
+
+
+def _named(judge: str | Path | Population | None) -> str:
+    """The judge's name or file; raises `InputError` for a population."""
+    if isinstance(judge, Population):
+        raise InputError(f"{judge.name!r} is a population, simulated people for annotate and evaluate; name a judge")
+    return str(judge or DEFAULT_JUDGE)
 
 
 def _refuse_model(judge: Judge, judging: JudgeOptions, running: RunOptions) -> None:

@@ -16,7 +16,7 @@ from simfarm.settings import check
 
 if TYPE_CHECKING:
     from simfarm.backends.base import Backend
-    from simfarm.judges import Judge
+    from simfarm.judges import Judge, Population
 
 __all__ = ["SAMPLING", "JudgeOptions", "RunOptions", "by_name"]
 
@@ -29,7 +29,7 @@ class JudgeOptions:
     """Whom to ask for verdicts, and how often: `judge` is a name, a file or a judge (None: the embedded one), `model` a
     spec or a model opened with `open_model` (None: the judge's own). Raises `InputError` for what cannot be."""
 
-    judge: str | Path | Judge | None = None
+    judge: str | Path | Judge | Population | None = None
     model: str | Backend | None = None
     order: str | None = None
     repeats: int = 1
