@@ -3,12 +3,13 @@
 A dozen properties and a hundred comparisons are few verdicts for a weight: plain maximum likelihood is too large there
 by a third, and infinite where a property splits the verdicts. So the likelihood has Jeffreys' prior, which takes the
 first order of that bias away and has a maximum always (Firth 1993; Heinze and Schemper 2002), and the intervals are the
-cluster sandwich of `leverage`, which knows how few comparisons a rare property hangs on.
+cluster sandwich of `leverage`, which knows how few comparisons a rare property hangs on. The larger a weight, the fewer
+verdicts it leaves undecided, and those say how large it is: its error grows with it (`Estimate.growth`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize
@@ -62,10 +63,26 @@ def property_weights(x: Array, p: Array, weight: Array, cluster: Codes, *, reade
     freedom = found.freedom(len(ids))[1:]
     unseen = np.hstack([fit.held @ _unseen(x, weight, fit), _model_error((x, p, weight, code), changes, fit)])
     shared = np.hstack([np.zeros((len(unseen), reader * _MOST_COLUMNS)), unseen])
-    return [
+    made = [
         Estimate(float(value), change, ids, rate=False, shared=terms, freedom=float(df))
         for value, change, terms, df in zip(fit.params, changes, shared, freedom, strict=True)
     ]
+    return [
+        replace(e, growth=(1 - at_zero) * e.standard_error / e.value if e.value else 0.0)
+        for e, at_zero in zip(made, _at_zero(x, weight, fit).tolist(), strict=True)
+    ]
+
+
+def _at_zero(x: Array, weight: Array, fit: _Maximum) -> Array:
+    """How large the model's error of each weight (K,) is were the weight 0, beside what it is: at most 1. One that
+    decides nearly every verdict leaves few to tell how large it is. The other weights go with it, as the fit has them
+    hang together."""
+    found = np.ones(len(fit.params))
+    for k, value in enumerate(fit.params):
+        chance = expit(x @ (fit.params - value * fit.bread[:, k] / fit.bread[k, k]))
+        information = (x * (weight * chance * (1 - chance))[:, None]).T @ x
+        found[k] = np.sqrt(np.linalg.inv(information)[k, k] / fit.bread[k, k])
+    return np.minimum(1.0, found)
 
 
 def _unseen(x: Array, weight: Array, fit: _Maximum) -> Array:
