@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -167,7 +168,23 @@ def test_a_rare_property_has_not_shown_all() -> None:
     assert one.interval() == other.interval()
     assert np.sum((one - other).shared ** 2) == pytest.approx(2 * np.sum(one.shared**2))
     even = np.where(np.arange(200) % 2, 1.0, -1.0)
-    assert not property_weights(even[:, None], p, np.ones(200), np.arange(200))[0].shared.any()
+    (plain,) = property_weights(even[:, None], p, np.ones(200), np.arange(200))
+    assert np.sum(plain.shared**2) < 0.1 * plain.standard_error**2
+
+
+def test_a_weight_that_decides_nearly_every_verdict_is_not_surer_than_the_model() -> None:
+    """Of 200 verdicts a dozen say how steep it is: where they happen to fit, the clusters' own errors are too small."""
+    surer = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        x = rng.standard_normal((200, 1))
+        p = (rng.random(200) < expit(6 * x[:, 0])) * 1.0
+        (one,) = property_weights(x, p, np.ones(200), np.arange(200))
+        chance = expit(one.value * x[:, 0])
+        told = 1 / np.sqrt((x[:, 0] ** 2 * chance * (1 - chance)).sum())
+        assert one.standard_error >= 0.85 * told  # a little less, as the prior holds against a pull
+        surer.append(replace(one, shared=np.zeros(0)).standard_error < 0.8 * told)
+    assert sum(surer) >= 2
 
 
 @pytest.mark.parametrize("others", [0, 1])
