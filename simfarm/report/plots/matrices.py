@@ -10,7 +10,7 @@ import numpy as np
 
 from simfarm.errors import InputError
 from simfarm.report.plots.style import LETTER, LINE, WIDE, axes_of, inches, label, labels, styled
-from simfarm.statistics.chance import cohen_kappa
+from simfarm.statistics.chance import cohen_kappas
 from simfarm.text.words import plural
 
 if TYPE_CHECKING:
@@ -45,12 +45,7 @@ def kappas(card: ReportCard, axes: Axes | None = None, *, width: float = WIDE) -
         raise InputError("judges are compared with each other: give the verdicts of two or more")
     names = names[: _most(width)]
     judged = votes.judged[[votes.judges.index(name) for name in names]]
-    found = np.full((len(names), len(names)), np.nan)
-    for i in range(len(names)):
-        for j in range(i):
-            both = ~np.isnan(judged[i]) & ~np.isnan(judged[j])
-            if both.sum() > 1:
-                found[i, j] = cohen_kappa(judged[i][both], judged[j][both], votes.cluster[both]).value
+    found = np.where(np.tri(len(names), k=-1, dtype=bool), cohen_kappas(judged), np.nan)
     least = min(0.0, float(np.nanmin(found, initial=0.0)))
     more = len(card.judges) - len(names)
     return _draw(_Matrix(found, names, "Cohen's κ of two judges", "{:.2f}", (least, 1), "judge", more), axes, width)
