@@ -2,7 +2,8 @@
 
 Agreement with people is no measure of it: one judge that never wavers reaches as much of that as a crowd does. What a
 crowd is for is its variance, so it is held against people in how often two of them agree, how their votes split, what
-moves them, and by classifiers that try to say whose labels they see.
+moves them, and by classifiers that try to say whose labels they see. How far it leans as people do is said apart: no
+noise, however human, can change that.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from simfarm.agreement.habits import favoured
-from simfarm.agreement.measures import Fidelity, Labels, Measure, compared
+from simfarm.agreement.consistency import consistency, even, leaning
+from simfarm.agreement.measures import Bench, Fidelity, Labels, Measure
+from simfarm.agreement.tastes import classifiers, person_error, tastes
 from simfarm.data.identity import Codes
 from simfarm.errors import InputError
-from simfarm.statistics.agreement import pairwise_agreement
 from simfarm.statistics.estimate import Array
-from simfarm.statistics.habits import preference_for
 from simfarm.text.words import plural
 
 __all__ = ["fidelity"]
@@ -30,7 +30,7 @@ def fidelity(
     items: pd.DataFrame,
     *,
     runs: Array | None = None,
-    name: str = "simulated",
+    name: str = "the crowd",
     level: float = 0.95,
     fit_errors: Mapping[str, float] | None = None,
     notes: Sequence[str] = (),
@@ -39,11 +39,15 @@ def fidelity(
 
     `runs` are the p of a judge's runs on each comparison (runs × items, NaN none): what people and the crowd do by its
     margin. `fit_errors` are standard errors, by measure, that the crowd's values have of a fit to other labels. Raises
-    `InputError` where no comparison has labels of both, or none has those of two people.
+    `InputError` where no comparison has labels of both, or fewer than two have those of two people.
     """
+    n = len(items)
     shared = np.intersect1d(simulated.item, human.item)
     if not len(shared):
-        raise InputError("the simulated labels and people's share no comparison; give labels of the same comparisons")
+        own, theirs = (plural(len(np.unique(x.item)), "comparison") for x in (simulated, human))
+        raise InputError(
+            f"the simulated labels ({own}) and people's ({theirs}) share no comparison; give labels of the same ones"
+        )
     people, crowd = human.among(shared), simulated.among(shared)
     several = int((np.bincount(people.item) > 1).sum())
     if several < 2:
@@ -52,21 +56,14 @@ def fidelity(
             f"{'has' if several == 1 else 'have'} them"
         )
     cluster: Codes = items["cluster"].to_numpy()
-    errors = fit_errors or {}
-    measures: list[Measure] = []
-    pairwise = [pairwise_agreement(x.item, x.vote, cluster) for x in (people, crowd)]
-    words = ("two votes agree", "too consistent", "not consistent enough")
-    measures.append(
-        compared("pairwise", words, pairwise[0], pairwise[1], level=level, fit_error=errors.get("pairwise", 0.0))
-    )
-    which = favoured(items)["longer"]
-    longer = [preference_for(x.item, x.vote, which, cluster, ties=False) for x in (people, crowd)]
-    words = (
-        "prefers the longer output",
-        "wrong length taste: the longer too often",
-        "wrong length taste: the longer too seldom",
-    )
-    measures.append(compared("longer", words, longer[0], longer[1], level=level, fit_error=errors.get("longer", 0.0)))
+    m, kept = even(people, crowd, n)
+    bench = Bench(people, crowd, kept, m, cluster, level, fit_errors or {}, {})
+    measures: list[Measure] = [
+        *leaning(bench),
+        *consistency(bench),
+        *tastes(bench, items, runs),
+        *classifiers(bench, items, runs),
+    ]
     return Fidelity(
         name=name,
         measures=tuple(measures),
@@ -74,7 +71,10 @@ def fidelity(
         n_instructions=len(np.unique(cluster[shared])),
         n_people=len(np.unique(people.person)),
         n_simulated=len(np.unique(crowd.person)),
-        per_item=2,
+        per_item=m,
+        n_even=len(np.unique(kept[0].item)),
+        person_error=person_error(bench, items),
+        why=dict(bench.why),
         notes=tuple(notes),
         level=level,
     )

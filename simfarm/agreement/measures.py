@@ -17,13 +17,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from simfarm.agreement.figures import Value
+from simfarm.agreement.figures import Value, known
 from simfarm.data.identity import Codes
 from simfarm.ranking.table import plain
 from simfarm.statistics.discoveries import holm
 from simfarm.statistics.estimate import Array, Estimate
 
-__all__ = ["LIKE", "Fidelity", "Labels", "Measure", "compared", "ends", "judged"]
+__all__ = ["LIKE", "Bench", "Fidelity", "Labels", "Measure", "judged"]
 
 LIKE = "not told apart"
 """The verdict of a measure that is inside."""
@@ -42,13 +42,12 @@ class Labels:
 
     def among(self, items: Codes) -> Labels:
         """Those of some of the items."""
-        kept = np.isin(self.item, items)
-        return Labels(
-            self.item[kept],
-            self.vote[kept],
-            self.person[kept],
-            None if self.swapped is None else self.swapped[kept],
-        )
+        return self.at(np.flatnonzero(np.isin(self.item, items)))
+
+    def at(self, rows: Codes) -> Labels:
+        """Some of them."""
+        swapped = None if self.swapped is None else self.swapped[rows]
+        return Labels(self.item[rows], self.vote[rows], self.person[rows], swapped)
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,9 @@ class Measure:
 class Fidelity:
     """How far a simulated crowd can be told from people: `measures` in their order, and why others are missing (`why`).
 
-    `n_comparisons` have labels of both; `per_item` labels of each comparison, people's and the crowd's, go into what
-    hangs on their number (splits, entropy, leave-one-out, the discriminators).
+    `n_comparisons` have labels of both; of `n_even` of them `per_item` labels, people's and the crowd's, go into what
+    hangs on their number (splits, entropy, leave-one-out, the classifiers). `person_error` is the standard error that
+    people's P(longer) has of who these people are, which no interval here has in it (NaN: not known).
     """
 
     name: str
@@ -96,9 +96,17 @@ class Fidelity:
     n_people: int
     n_simulated: int
     per_item: int
+    n_even: int
+    person_error: float = math.nan
     why: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     level: float = 0.95
+
+    def limits(self, value: Value | None) -> tuple[float, float]:
+        """The limits of a value at the report's level; NaN without one."""
+        if value is None:
+            return math.nan, math.nan
+        return value.interval(self.level) if isinstance(value, Estimate) else (value.low, value.high)
 
     def get(self, name: str) -> Measure | None:
         """The measure of a name, None where it could not be estimated."""
@@ -141,6 +149,8 @@ class Fidelity:
             "n_people": self.n_people,
             "n_simulated": self.n_simulated,
             "labels_per_comparison": self.per_item,
+            "n_with_so_many": self.n_even,
+            "person_error": plain(100 * self.person_error),
             "passes": self.passes,
             "told_apart_by": [m.name for m in self.told_apart],
             "measures": [{k: plain(v) for k, v in self._record(m).items()} for m in self.measures],
@@ -152,7 +162,7 @@ class Fidelity:
         times = 100 if measure.unit == "percent" else 1
         line: dict[str, Any] = {"measure": measure.name, "unit": measure.unit}
         for stem, value in (("people", measure.people), ("crowd", measure.crowd), ("difference", measure.difference)):
-            low, high = measure.limits if stem == "difference" else ends(value, self.level)
+            low, high = measure.limits if stem == "difference" else self.limits(value)
             numbers = (np.nan if value is None else value.value, low, high)
             named = zip((stem, f"{stem}_low", f"{stem}_high"), numbers, strict=True)
             line |= {name: times * number for name, number in named}
@@ -161,23 +171,40 @@ class Fidelity:
         return line | p | {"inside": inside, "verdict": measure.verdict}
 
 
-def ends(value: Value | None, level: float) -> tuple[float, float]:
-    """The limits of a value; NaN without one."""
-    if value is None:
-        return math.nan, math.nan
-    return value.interval(level) if isinstance(value, Estimate) else (value.low, value.high)
+@dataclass(frozen=True)
+class Bench:
+    """What is held against what: labels of `people` and of the `crowd` on the same items, and of both the `kept` ones,
+    `m` of each item; why measures are missing is written into `why`."""
 
+    people: Labels
+    crowd: Labels
+    kept: tuple[Labels, Labels]
+    m: int
+    cluster: Codes
+    level: float
+    fit_errors: Mapping[str, float]
+    why: dict[str, str]
 
-def compared(
-    name: str, words: tuple[str, str, str], people: Estimate, crowd: Estimate, *, level: float, fit_error: float = 0.0
-) -> Measure:
-    """A measure by two estimates: `words` say what it is, and what a crowd is whose value is above people's, or below.
-    `fit_error` is the standard error that the crowd's value has of a fit to other labels."""
-    difference = crowd - people
-    if fit_error > 0:
-        difference = replace(difference, bounds=None, shared=np.append(difference.shared, fit_error))
-    limits, p = difference.interval(level), difference.p_value()
-    return judged(name, words, people, crowd, difference, limits=limits, p=p)
+    def compared(
+        self,
+        name: str,
+        words: str,
+        off: tuple[str, str],
+        people: Estimate,
+        crowd: Estimate,
+        *,
+        why: str = "fewer than two instructions have labels for it",
+    ) -> list[Measure]:
+        """A measure by two estimates, or none and `why`: `off` says what a crowd is whose value is above people's, or
+        below. Where the crowd was fitted to other labels the fit's standard error is in the difference's."""
+        if not (known(people) and known(crowd)):
+            self.why.setdefault(name, why)
+            return []
+        difference = crowd - people
+        if (error := self.fit_errors.get(name, 0.0)) > 0:
+            difference = replace(difference, bounds=None, shared=np.append(difference.shared, error))
+        limits, p = difference.interval(self.level), difference.p_value()
+        return [judged(name, (words, *off), people, crowd, difference, limits=limits, p=p)]
 
 
 def judged(
