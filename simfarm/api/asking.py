@@ -162,10 +162,10 @@ def opened_run(
 
 def _introduce(run: AnnotationRun) -> None:
     """Warn of a judge that reads no meaning."""
-    if run.judge.rule is not None:
-        from simfarm.judges.rules import banner
+    from simfarm.judges.rules import introduction
 
-        warn(banner(run.judge.rule))
+    if (said := introduction(run.judge)) is not None:
+        warn(said)
 
 
 def annotated(run: AnnotationRun, pairs: Sequence[Comparison]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from contextlib import closing
 from simfarm.cli.options import judge_options, run_options
 from simfarm.cli.progress import progress
 from simfarm.data.records import Record
-from simfarm.judges.rules import banner
+from simfarm.judges.rules import introduction
 from simfarm.report.terminal import say
 from simfarm.runs.annotation import AnnotationRun
 from simfarm.runs.run import Result, Run
@@ -33,8 +33,8 @@ def allow_no_key() -> None:
 
 def introduce(run: AnnotationRun) -> None:
     """Say what a judge that is a rule is for."""
-    if run.judge.rule is not None:
-        say(banner(run.judge.rule))
+    if (said := introduction(run.judge)) is not None:
+        say(said)
 
 
 def streamed(run: Run[Record, Result], records: Sequence[Record]) -> Generator[Result]:
