@@ -8,7 +8,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from simfarm.cli import judge_probe
+from simfarm.cli import judge_probe, judge_stress
 from simfarm.cli.help import Paragraphs
 from simfarm.report.terminal import answer, answer_json, width_of
 
@@ -19,6 +19,7 @@ __all__ = ["add_arguments", "run"]
 
 _ASKING = {
     "probe": (judge_probe, "what a judge can be fooled by: one card"),
+    "stress": (judge_stress, "what tricks are worth on a judge's board, in points"),
 }
 """Actions that ask a judge, each in a module of its own."""
 

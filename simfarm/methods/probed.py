@@ -93,8 +93,9 @@ class Probed:
     missing: int
 
     def names(self, found: str) -> list[str]:
-        """The probes of which this was found."""
-        return [one.probe.name for one in self.tried if one.found == found]
+        """The probes of which this was found, those of a model's twins by what they are."""
+        tried = [one for one in self.tried if one.n and one.found == found]
+        return [one.probe.title if one.probe.kind == "twins" else one.probe.name for one in tried]
 
 
 def measured(plan: Plan, annotations: Sequence[Annotation], judge: Judge, level: float = 0.95) -> Probed:

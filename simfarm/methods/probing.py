@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from simfarm.backends.base import Backend
 from simfarm.data.exchange import Judged
 from simfarm.data.files import read_rows
 from simfarm.data.records import Annotation, Comparison, Output, outputs_from_rows
@@ -53,7 +54,7 @@ class Prober:
     judging: JudgeOptions
     running: RunOptions
     follow: Follow
-    twins: str | None = None
+    twins: str | Backend | None = None
     respects: tuple[str, ...] = ()
     level: float = 0.95
     took: Stats = field(default_factory=Stats)

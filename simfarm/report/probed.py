@@ -109,6 +109,9 @@ def _manners(found: Probed) -> Part:
         for one in found.manners
     ]
     remarks = ["same: verdicts on the same side as before; ranks: Spearman's correlation of the models, or –"]
+    order = next((one.same for one in found.manners if one.name == "order" and one.same is not None), None)
+    if order is not None and order.interval(found.level)[1] < 0.5:
+        remarks.append("the place decides: most verdicts go to the other answer when the two are swapped")
     absent: dict[str, list[str]] = {}
     for one in found.manners:
         if one.same is None:

@@ -3,8 +3,8 @@ in manners that should change nothing.
 
 Each pair is a comparison like any other, whose `extra` says how its verdict counts: `probe`, `variant` (which language,
 which code), `right` (the number of the output that is right, 0 where none is), `manner` (how the judge is asked, empty
-for as it is) and `pair` (a number that a pair shares with its copies). The output that is right is output_1 or output_2
-by a stable coin, so that no side is right more often.
+for as it is), `pair` (a number that a pair shares with its copies) and `of` (its instruction's number). The output that
+is right is output_1 or output_2 by a stable coin, so that no side is right more often.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ PROBES: Mapping[str, Probe] = {
         Probe("language", "orders", "an order in six languages"),
         Probe("code", "orders", "the order in code or disguise"),
         Probe("forged", "orders", "a forged block of the judge's"),
-        Probe("principles", "opposite", "a principle and its opposite"),
+        Probe("principles", "opposite", "the opposite principle"),
         Probe("contexts", "opposite", "who asks wants the opposite"),
     )
 }
