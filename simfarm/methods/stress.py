@@ -19,7 +19,7 @@ from simfarm.data.pairing import pair_with_baseline
 from simfarm.data.records import Comparison, Output
 from simfarm.engine.stats import Stats
 from simfarm.errors import InputError
-from simfarm.judges import Judge, load_judge
+from simfarm.judges import Judge, load_one
 from simfarm.judges.probes import TRICKS
 from simfarm.methods.probing import Follow
 from simfarm.ranking import Board, boards, inspection, paired_difference
@@ -130,7 +130,7 @@ class Stress:
     def _opened(self, name: str) -> AnnotationRun:
         """One judge's run. Beside judges that ask a model, one that follows a rule has no use for the model's options;
         alone it refuses them as anywhere."""
-        judge = load_judge(name)
+        judge = load_one(name)
         if judge.rule is not None and len(self.judges) > 1:
             return AnnotationRun.open(JudgeOptions(judge=judge, order=self.judging.order))
         return AnnotationRun.open(replace(self.judging, judge=judge), self.running.after(self.took))
