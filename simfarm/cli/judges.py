@@ -1,5 +1,6 @@
-"""List the bundled judges, show one whole, check one (bundled or your own) before anything is paid for, or print the
-schema that an editor completes a judge's file by."""
+"""List the bundled judges, show one whole, check one (bundled or your own) before anything is paid for, print the
+schema that an editor completes a judge's file by, find out what a judge can be fooled by (probe), and what tricks are
+worth on its board (stress)."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from simfarm.cli import judge_probe, judge_stress
+from simfarm.cli.help import Paragraphs
 from simfarm.report.terminal import answer, answer_json, width_of
 
 if TYPE_CHECKING:
@@ -14,10 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
+_ASKING = {
+    "probe": (judge_probe, "what a judge can be fooled by: one card"),
+    "stress": (judge_stress, "what tricks are worth on a judge's board, in points"),
+}
+"""Actions that ask a judge, each in a module of its own."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`list`, `show NAME` and `check FILE`, each with `--json`, and `schema`."""
-    actions = parser.add_subparsers(dest="action", metavar="list|show|check|schema", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="list|show|check|schema|probe|stress", required=True)
     listed = actions.add_parser("list", help="the bundled judges")
     shown = actions.add_parser("show", help="one judge: what it asks, of whom, and how its reply is read")
     checked = actions.add_parser(
@@ -28,7 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("judge", metavar="NAME|FILE", help="a bundled judge, a YAML file or a folder")
     for action in (listed, shown, checked):
         action.add_argument("--json", action="store_true", help="for machines")
-    for action in (listed, shown, checked, schema):
+    others = [
+        actions.add_parser(name, help=summary, description=module.__doc__, formatter_class=Paragraphs)
+        for name, (module, summary) in _ASKING.items()
+    ]
+    for action, (module, _) in zip(others, _ASKING.values(), strict=True):
+        module.add_arguments(action)
+    for action in (listed, shown, checked, schema, *others):
         # also understood before the action; SUPPRESS keeps a later default from undoing it
         for option in ("--debug", "--quiet"):
             action.add_argument(option, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
@@ -47,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
             answer_json(judge_schema(), indent=2)
         case "check":
             return _check(arguments.judge, arguments.json)
+        case action:
+            return _ASKING[action][0].run(arguments)
     return 0
 
 

@@ -45,6 +45,7 @@ __all__ = [
     "LENGTH",
     "METHOD",
     "MODEL",
+    "PROBE",
     "RANKED",
     "RANKING",
     "RETRY",
@@ -234,6 +235,14 @@ EXPLAIN = (
     Option("by", "whose preferences, where the files hold several annotators'", TEXT, "ANNOTATOR"),
 )
 """What preferences are explained by."""
+
+PROBE = (
+    Option("limit", "only the first N instructions", WHOLE, "N"),
+    Option("twins", "a model that makes worse and better twins of the outputs, as further probes", TEXT, "SPEC"),
+    Option("along", "in which respect twins differ (default correctness)", TEXT, "RESPECT", repeated=True),
+    Option("verdicts", "write every verdict, as annotate does", TEXT, "FILE"),
+)
+"""What a judge is probed with."""
 
 GENERATED = (
     Option("generator", "the name outputs are filed under (default: the model's)", TEXT, "NAME"),
