@@ -27,6 +27,7 @@ from simfarm.ranking.winrate import breakdown, win_rates
 from simfarm.statistics.estimate import Estimate
 from simfarm.statistics.marginal import SMALL_PANEL
 from simfarm.statistics.tiers import power
+from simfarm.text.shown import Shown
 from simfarm.text.words import named
 
 __all__ = ["COLUMNS", "Board", "boards"]
@@ -36,7 +37,7 @@ ENOUGH = 30
 
 
 @dataclass(frozen=True)
-class Board:
+class Board(Shown):
     """What one annotator says about every model against one baseline.
 
     `table` has the columns `COLUMNS`, then `length_controlled_winrate_NAME` of further length controls and `PLACES`

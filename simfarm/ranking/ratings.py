@@ -29,6 +29,7 @@ from simfarm.statistics.lottery import CyclicTriads, cyclic_triads, lottery, pai
 from simfarm.statistics.style import StyleDifferences, controlled_bradley_terry
 from simfarm.statistics.tiers import Tiers, tiers
 from simfarm.text.marks import ORDER, control_names
+from simfarm.text.shown import Shown
 from simfarm.text.words import named, plural
 
 __all__ = ["RATING_COLUMNS", "Ratings", "rate_models"]
@@ -55,7 +56,7 @@ _PRIOR = (
 
 
 @dataclass(frozen=True)
-class Ratings:
+class Ratings(Shown):
     """One annotator's ratings. `table` has `RATING_COLUMNS` (with style control also `rating_raw`), best first.
 
     `rating` is Elo for bradley-terry and the weight for lottery, which has no standard error: low and high are missing.
