@@ -25,12 +25,13 @@ from simfarm.agreement.votes import Votes
 from simfarm.errors import InputError
 from simfarm.ranking.table import plain
 from simfarm.statistics.panels import EffectiveJudges
+from simfarm.text.shown import Shown
 
 __all__ = ["ReportCard", "report_card"]
 
 
 @dataclass(frozen=True)
-class ReportCard:
+class ReportCard(Shown):
     """How far judges can be trusted. `rows` are people (where there are labels), `longest` (the judge that prefers the
     longer output) and each judge, all with `figures` of `FIGURES` as values with intervals; `pairs` says which judge is
     better, `alike` which say the same, `slices` and `travel` what they reach where, `sets` whether sets of instructions
