@@ -59,7 +59,7 @@ def test_a_card_is_lines_with_what_to_do_at_the_end(files: Path, capsys: pytest.
     assert agreement.split()[-2:] == ["100.0", "66.7"]
     assert "60 labels of 60 show their outputs the other way round" in err
     assert out.rindex("what to do") > out.rindex("price (no column price)")
-    assert "replacing people (2 people have 30 votes" in out
+    assert "replacing people (needs 3 people with 30 votes each" in out
     with open("card.csv", encoding="utf-8") as file:
         rows = {row["rater"]: row for row in csv.DictReader(file)}
     assert list(rows) == ["people", "longest", "mine"]
