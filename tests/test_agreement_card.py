@@ -284,6 +284,14 @@ def test_a_ranking_of_models_is_held_against_peoples() -> None:
     assert worst.row("j").limits["spearman"][1] < 0
 
 
+def test_models_that_nobody_ranks_have_no_ranking_and_a_reason() -> None:
+    judged, people = planted(60)
+    row = simfarm.report_card(judged.assign(preference=2.0), human=people).row("judge")
+    assert row.get("spearman") is None
+    assert row.get("board_error") is not None
+    assert row.why["spearman"] == "all models have one win rate by the judge"
+
+
 def test_a_slice_where_a_judge_fails_is_seen(card: ReportCard) -> None:
     judged, people = planted(400)
     wrong = judged["category"] == "odd"

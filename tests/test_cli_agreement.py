@@ -76,6 +76,8 @@ def test_several_judges_are_rows_and_files_have_everything(files: Path, capsys: 
     assert "is one judge better than another?" in out
     assert "first is better by" in out
     assert "which judges say the same?" in out
+    assert "not known: " in out
+    assert "position (no column order)" in out
     assert "below\\_ceiling" in (files / "card.md").read_text("utf-8")
     assert main(["agreement", "a.jsonl", "b.jsonl", "--human", "labels.jsonl", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)

@@ -184,9 +184,10 @@ def _terms(card: ReportCard, row: Row, heads: Sequence[str]) -> list[str]:
     return lines
 
 
-def _unknown(row: Row) -> list[str]:
-    """What is not on the card, and why."""
-    absent = [f"{_ABSENT[name]} ({why})" for name, why in row.why.items() if name in _ABSENT]
+def _unknown(*rows: Row) -> list[str]:
+    """What is on none of the cards, and why it is not on the first."""
+    names = [name for name in rows[0].why if name in _ABSENT and all(name in row.why for row in rows)]
+    absent = [f"{_ABSENT[name]} ({rows[0].why[name]})" for name in names]
     return [f"not known: {'; '.join(absent)}"] if absent else []
 
 
@@ -228,6 +229,7 @@ def _summary(card: ReportCard) -> list[str]:
             f"({_number(low, 1)} to {_number(high, 1)})"
         )
     first = card.judges[0].name
+    lines += _unknown(*card.judges)
     return [*lines, "", f"what to do with {first}", *(f"- {line}" for line in card.advice[first] or ["nothing"])]
 
 
