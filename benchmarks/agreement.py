@@ -7,20 +7,27 @@ votes that are missing, near-perfect agreement, items in clusters that share the
 every replicate, items are drawn anew: so the truth is the same coefficient on 400,000 items. Judges (`JUDGES`) have
 planted habits: longer, their own model's, too sure. Boards: rates of models are drawn anew in every replicate, judge's
 and people's with a planted correlation, and verdicts share the instruction's difficulty.
-`--speed` times every figure on 100,000 items that 20 people voted on.
+A judge beside people and the longest output (`BESIDE`): the card's differences. `replaced`: the range of the share of
+people that a judge may replace. `--speed` times every figure on 100,000 items that 20 people voted on, and the whole
+card of ten judges and ten people as a command and in Python.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import resource
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy.special import expit, logit, ndtr
 from scipy.stats import kendalltau, spearmanr
 
@@ -407,6 +414,44 @@ def speed(seed: int) -> str:
     return page + f"| all | {total:.2f} |\n\n{held:.0f} MB\n"
 
 
+AS_FRAMES = """
+import sys, pandas as pd, simfarm
+simfarm.report_card(pd.read_parquet(sys.argv[1]), human=pd.read_parquet(sys.argv[2])).to_json()
+"""
+
+
+def whole_card(seed: int) -> str:
+    """Processor seconds and most memory of the whole card, ten judges and ten people on 100,000 comparisons: by the
+    command through files, and in Python from tables."""
+    rng, n = np.random.default_rng(seed), 100_000
+    truth = rng.integers(0, 2, n)
+    base = pd.DataFrame(
+        {
+            "instruction_id": np.arange(n),
+            "generator_1": rng.choice(["a", "b", "c", "d", "e"], n),
+            "generator_2": "base",
+            "length_1": rng.integers(50, 3000, n),
+            "length_2": rng.integers(50, 3000, n),
+        }
+    )
+    page = "| whole card, 100,000 × (10 + 10) | processor seconds | MB |\n|---|---:|---:|\n"
+    with tempfile.TemporaryDirectory() as folder:
+        files = []
+        for kind, right in (("judge", 0.75), ("person", 0.8)):
+            said = [np.where(rng.random(n) < right, truth, 1 - truth) for _ in range(10)]
+            rows = [base.assign(annotator=f"{kind}{k}", preference=1.0 + p) for k, p in enumerate(said)]
+            files.append(str(Path(folder, f"{kind}.parquet")))
+            pd.concat(rows, ignore_index=True).to_parquet(files[-1])
+        command = [sys.executable, "-m", "simfarm", "agreement", files[0], "--human", files[1]]
+        for name, argv in (("the command", command), ("tables", [sys.executable, "-c", AS_FRAMES, *files])):
+            child = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+            _, status, used = os.wait4(child.pid, 0)
+            if status:
+                raise SystemExit(f"{name}: exit status {status}")
+            page += f"| {name} | {used.ru_utime + used.ru_stime:.1f} | {used.ru_maxrss / 1024:.0f} |\n"
+    return page
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replicates", type=int, default=1000, help="of each cell (default 1000; 0: none)")
@@ -423,7 +468,7 @@ def main() -> None:
     page += f" {np.sqrt(0.95 * 0.05 / max(1, options.replicates)):.4f}.\n"
     start = time.time()
     if options.speed:
-        page += "\n## 100,000 items, 20 people\n\n" + speed(options.seed)
+        page += "\n## 100,000 items, 20 people\n\n" + speed(options.seed) + "\n" + whole_card(options.seed)
     parts = {
         "panels": ("People and a judge", lambda: table(FIGURES, options.sizes, options.replicates, options.seed)),
         "judges": ("Judges with planted habits", lambda: habits_table(options.sizes, options.replicates, options.seed)),
