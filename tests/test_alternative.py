@@ -56,6 +56,21 @@ def test_it_is_the_papers_procedure() -> None:
     assert found.won.tolist() == (false_discovery_control(ps, method="by") <= 0.05 + 1e-12).tolist()
 
 
+def test_the_share_replaced_allows_for_how_many_people_were_tested() -> None:
+    alone, together, loose = 0.0, 0.0, 0.0
+    for seed in range(6):
+        judged, votes = planted(np.random.default_rng(seed), 120, 0.74)
+        found = alternative_annotator_test(judged, *rows(votes))
+        wide = alternative_annotator_test(judged, *rows(votes), level=0.5)
+        adjusted = false_discovery_control(found.p, method="by")
+        assert found.winning_rate == (adjusted <= 0.05).mean()
+        assert wide.winning_rate == (adjusted <= 0.5).mean()
+        assert wide.winning_range[1] - wide.winning_range[0] <= 0.8
+        alone, together = alone + (found.p < 0.05).mean(), together + found.winning_rate
+        loose += wide.winning_rate
+    assert together < alone < loose
+
+
 def test_discoveries_are_scipys_and_need_none() -> None:
     rng = np.random.default_rng(1)
     for _ in range(50):

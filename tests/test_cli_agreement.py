@@ -66,6 +66,15 @@ def test_a_card_is_lines_with_what_to_do_at_the_end(files: Path, capsys: pytest.
     assert float(rows["mine"]["agreement"]) == pytest.approx(80)
 
 
+def test_people_stand_beside_a_judge_on_what_it_judged(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _file(files / "some.jsonl", [row for k, row in enumerate(ROWS) if k % 3], annotator="mine")
+    assert main(["agreement", "some.jsonl", "--human", "labels.jsonl"]) == 0
+    out, _ = capsys.readouterr()
+    agreement = next(line for line in out.splitlines() if "agreement with people" in line)
+    assert agreement.split()[-2:] == ["100.0", "100.0"]  # of all thirty the longest has 66.7
+    assert "people and longest: on the comparisons that mine has verdicts on" in out
+
+
 def test_several_judges_are_rows_and_files_have_everything(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for k, name in enumerate(("a", "b", "c")):
         _file(files / f"{name}.jsonl", ROWS[k:], annotator=name)

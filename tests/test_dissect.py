@@ -405,6 +405,9 @@ def test_a_mark_and_the_interval_beside_it_say_the_same(rows: tuple[pd.DataFrame
             assert not low < 0 < high
             assert one.q[name] <= 0.05
     assert any(0.05 < q <= 0.5 for q in one.q.values())
+    doubtful = replace(one, q={**one.q, "length": 0.06})
+    (part,) = dissection_sheet(replace(found, rewards=(doubtful,))).parts
+    assert "log length" in [row[0] for row in part.rows]
     assert any("may leave 0 out without a mark" in line for line in part.remarks)
 
 
