@@ -10,6 +10,7 @@ same judge without the principles, and the whole procedure on labels that a coin
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -56,6 +57,7 @@ _CANDIDATES = 4
 """Principles that are voted on for each that may be kept: twins and mistakes are many."""
 _PLACEHOLDER = "Prefer the answer that " + "x" * 100
 """Stands for a principle where it is counted what a run would ask."""
+_TIMES = re.compile(r"(.*) (\d+)×: (.*)", re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -287,8 +289,18 @@ class Explainer:
             in_process=not isinstance(self.judging.model, str)
             and bool(getattr(self.judging.model, "in_process", False)),
             level=self.level,
-            notes=(*self.data.notes, *dict.fromkeys(self.notes)),
+            notes=(*self.data.notes, *_once(self.notes)),
         )
+
+
+def _once(lines: Sequence[str]) -> list[str]:
+    """What several steps say, once: "WHAT 2×: WHY" and "WHAT 3×: WHY" are five times."""
+    counted: dict[tuple[str, str], int] = {}
+    for line in lines:
+        found = _TIMES.fullmatch(line)
+        what, n, why = found.groups() if found else (line, "0", "")
+        counted[what, why] = counted.get((what, why), 0) + int(n)
+    return [f"{what} {n}×: {why}" if n else what for (what, why), n in counted.items()]
 
 
 def _plain_judge(judging: JudgeOptions) -> Judge:

@@ -13,6 +13,7 @@ from simfarm.settings.kinds import (
     FLOAT,
     INTEGER,
     LEVEL,
+    MARGIN,
     NUMBER,
     PATH,
     PRICE,
@@ -211,8 +212,16 @@ AGREEMENT = (
         "JUDGE=GENERATOR",
         repeated=True,
     ),
+    Option(
+        "epsilon",
+        "how much worse than a person a judge may be that replaces one (default 0.1: crowd workers; 0.15 skilled "
+        "annotators, 0.2 experts)",
+        MARGIN,
+        "E",
+        0.1,
+    ),
 )
-"""What a report card means by agreement, and by a judge's own outputs."""
+"""What a report card means by agreement, by a judge's own outputs, and by one that may replace a person."""
 
 DISSECT = (
     Option(
