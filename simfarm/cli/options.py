@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from simfarm.settings import kinds
-from simfarm.settings.options import BASELINE, DATA, INPUT, INTERVALS, JUDGE, LENGTH, RETRY, RUN, Option
+from simfarm.settings.options import BASELINE, CROWD, DATA, INPUT, INTERVALS, JUDGE, LENGTH, RETRY, RUN, Option
 
 if TYPE_CHECKING:
     from simfarm.runs.options import JudgeOptions, RunOptions
@@ -101,8 +101,8 @@ def judge_options(arguments: argparse.Namespace) -> JudgeOptions:
     """Whom to ask for verdicts, as `add_judging` was told."""
     from simfarm.runs.options import JudgeOptions
 
-    names = (option.name for option in (*JUDGE, *RETRY) if option.name not in ("base_url", "engine_args"))
-    return JudgeOptions(**{name: getattr(arguments, name) for name in names})
+    names = (option.name for option in (*JUDGE, *CROWD, *RETRY) if option.name not in ("base_url", "engine_args"))
+    return JudgeOptions(**{name: getattr(arguments, name) for name in names if hasattr(arguments, name)})
 
 
 def run_options(arguments: argparse.Namespace) -> RunOptions:
