@@ -1,15 +1,12 @@
 """The calibrated crowd: its probabilities, its likelihood, and what a fit finds of planted people."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from human import labels as read_labels
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from simfarm.errors import InputError
 from simfarm.statistics.crowd import (
     CrowdParameters,
     crowd_logit,
@@ -19,7 +16,6 @@ from simfarm.statistics.crowd import (
     crowd_votes,
     unanimity,
 )
-from simfarm.statistics.crowd_fit import fit_crowd
 from simfarm.statistics.crowd_likelihood import Labels, State, look
 
 PEOPLE = CrowdParameters(245.6, 1.04, 0.75, item_sd=0.84, length_sd=0.54, position_sd=0.18)

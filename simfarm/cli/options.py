@@ -85,9 +85,10 @@ def add_ranking(parser: argparse.ArgumentParser, *, length: bool = True) -> argp
     return board
 
 
-def add_judging(parser: argparse.ArgumentParser) -> None:
-    """What to ask whom, how hard, and at what price: the same for every verb that may ask a judge."""
-    add_options(parser.add_argument_group("judge"), JUDGE)
+def add_judging(parser: argparse.ArgumentParser, *, more: Iterable[Option] = ()) -> None:
+    """What to ask whom, how hard, and at what price: the same for every verb that may ask a judge, and `more` about
+    whom."""
+    add_options(parser.add_argument_group("judge"), (*JUDGE, *more))
     add_options(parser.add_argument_group("data"), DATA)
     add_running(parser, more=RETRY)
 
