@@ -45,12 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     from simfarm.backends import open_backend
     from simfarm.engine.prices import price_table
-    from simfarm.judges import load_judge
+    from simfarm.judges import load_one
     from simfarm.runs.doctor import examine
     from simfarm.runs.enquiries import MOST_CALLS, most_cost
     from simfarm.runs.options import RunOptions
 
-    judge = load_judge(arguments.judge) if arguments.judge else None
+    judge = load_one(arguments.judge) if arguments.judge else None
     if judge is not None and judge.rule is not None:
         raise InputError(f"the judge {judge.name} is a rule and asks no model: name another, or leave --judge out")
     spec = arguments.model or (judge and judge.model)

@@ -5,8 +5,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING, Any
 
 from simfarm.report.terminal import answer, answer_json, width_of
+
+if TYPE_CHECKING:
+    from simfarm.judges import Judge, Population
 
 __all__ = ["add_arguments", "run"]
 
@@ -47,44 +51,62 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(as_json: bool) -> None:
-    from simfarm.judges import list_judges
-    from simfarm.report.judges import facts_of, listing
+    from simfarm.judges import list_judges, list_populations
+    from simfarm.report.judges import listing
 
-    judges = list_judges()
+    judges: list[Judge | Population] = [*list_judges(), *list_populations()]
     if as_json:
-        answer_json([facts_of(judge) for judge in judges], indent=2)
+        answer_json([_facts(judge) for judge in judges], indent=2)
     else:
         answer(listing(judges, width_of(sys.stdout)))
 
 
 def _show(name: str, as_json: bool) -> None:
-    from simfarm.judges import load_judge
-    from simfarm.report.judges import facts_of, page
+    from simfarm.judges import Judge, load_judge
+    from simfarm.report.judges import page
 
     judge = load_judge(name)
-    facts = facts_of(judge) | {"template": judge.template}
+    facts = _facts(judge) | ({"template": judge.template} if isinstance(judge, Judge) else {})
     if as_json:
         answer_json(facts, indent=2)
     else:
         answer(page(facts, width_of(sys.stdout)))
 
 
+def _facts(judge: Judge | Population) -> dict[str, Any]:
+    from simfarm.judges import Judge
+    from simfarm.report.judges import facts_of, people_facts
+
+    return facts_of(judge) if isinstance(judge, Judge) else people_facts(judge)
+
+
 def _check(name: str, as_json: bool) -> int:
+    from simfarm.judges import Judge, load_judge
+
+    judge = load_judge(name)
+    if isinstance(judge, Judge):
+        return _tried([judge], as_json)
+    # a population is fit where all of its members are
+    return _tried(list({member.judge.hash: member.judge for member in judge.members}.values()), as_json)
+
+
+def _tried(judges: list[Judge], as_json: bool) -> int:
     from dataclasses import asdict
     from datetime import UTC, datetime
 
-    from simfarm.judges import load_judge
     from simfarm.judges.check import check_judge
     from simfarm.report.judges import check_report
     from simfarm.runs.fitness import doubts
 
-    judge = load_judge(name)
-    check = check_judge(judge, doubts(judge, datetime.now(UTC).date()))
+    checks = [(judge, check_judge(judge, doubts(judge, datetime.now(UTC).date()))) for judge in judges]
     if as_json:
-        facts = {"name": judge.name, "hash": judge.hash, "fit": not check.problems}
-        if judge.questions:
-            facts["questions"] = [asdict(question) for question in judge.questions]
-        answer_json(facts | asdict(check), indent=2)
+        facts: list[dict[str, Any]] = []
+        for judge, check in checks:
+            facts.append({"name": judge.name, "hash": judge.hash, "fit": not check.problems})
+            if judge.questions:
+                facts[-1]["questions"] = [asdict(question) for question in judge.questions]
+            facts[-1] |= asdict(check)
+        answer_json(facts[0] if len(facts) == 1 else facts, indent=2)
     else:
-        answer(check_report(judge, check, width_of(sys.stdout)))
-    return 2 if check.problems else 0
+        answer("\n\n".join(check_report(judge, check, width_of(sys.stdout)) for judge, check in checks))
+    return 2 if any(check.problems for _, check in checks) else 0

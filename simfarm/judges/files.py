@@ -16,27 +16,44 @@ from simfarm.errors import InputError
 from simfarm.judges import fields
 from simfarm.judges.decisions import check_criteria
 from simfarm.judges.orders import ORDERS
+from simfarm.judges.population import Population, is_population, population_of
 from simfarm.judges.protocols import PROTOCOLS
 from simfarm.judges.spec import RULES, Judge, check_sampling
 from simfarm.resources import prompts_dir
 
-__all__ = ["KEYS", "MODEL_KEYS", "list_judges", "load_judge"]
+__all__ = ["KEYS", "MODEL_KEYS", "list_judges", "list_populations", "load_judge", "load_one"]
 
 KEYS = ("description", "protocol", "order")
 LIFE_KEYS = ("alternatives", "checked", "until")
 MODEL_KEYS = ("template", "verdict", "model", *LIFE_KEYS, "sampling", "criteria", "delimiters")
 
 
-def load_judge(name_or_path: str | Path) -> Judge:
-    """A judge by its bundled name, its YAML file or its folder. A bundled name wins; `./name` is a path."""
+def load_judge(name_or_path: str | Path) -> Judge | Population:
+    """A judge, or a population of them, by its bundled name, its YAML file or its folder. A bundled name wins; `./name`
+    is a path."""
+    return _read(_found(name_or_path))
+
+
+def load_one(name_or_path: str | Path) -> Judge:
+    """The same where a population will not do. Raises `InputError` for one."""
+    path = _found(name_or_path)
+    data = fields.read_yaml(path)
+    if is_population(data):
+        raise InputError(
+            f"{str(name_or_path)!r} is a population, simulated people for simfarm annotate and evaluate; name a judge"
+        )
+    return _judge(path, data)
+
+
+def _found(name_or_path: str | Path) -> Path:
     bundled = _bundled()
     if str(name_or_path) in bundled:
-        return _read(bundled[str(name_or_path)])
+        return bundled[str(name_or_path)]
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         path = path / "judge.yaml"
     if path.is_file():
-        return _read(path)
+        return path
     near = difflib.get_close_matches(str(name_or_path), bundled, n=1)
     hint = f"did you mean {near[0]}?" if near else f"bundled judges: {', '.join(bundled)}"
     raise InputError(
@@ -46,7 +63,12 @@ def load_judge(name_or_path: str | Path) -> Judge:
 
 def list_judges() -> list[Judge]:
     """The bundled judges, by name."""
-    return [_read(path) for path in _bundled().values()]
+    return [judge for path in _bundled().values() if isinstance(judge := _read(path), Judge)]
+
+
+def list_populations() -> list[Population]:
+    """The bundled populations, by name."""
+    return [people for path in _bundled().values() if isinstance(people := _read(path), Population)]
 
 
 def _bundled() -> dict[str, Path]:
@@ -55,12 +77,21 @@ def _bundled() -> dict[str, Path]:
     return dict(sorted(paths.items()))
 
 
-def _read(path: Path) -> Judge:
+def _read(path: Path) -> Judge | Population:
     data = fields.read_yaml(path)
-    name = path.resolve().parent.name if path.stem == "judge" else path.stem
+    if not is_population(data):
+        return _judge(path, data)
+    return population_of(path, _name(path), data, load_one, lambda own: _judge(path, own))
+
+
+def _name(path: Path) -> str:
+    return path.resolve().parent.name if path.stem == "judge" else path.stem
+
+
+def _judge(path: Path, data: Mapping[Any, Any]) -> Judge:
     fields.known_keys(str(path), data, (*KEYS, "rule", *MODEL_KEYS))
     judge = Judge(
-        name=name,
+        name=_name(path),
         description=fields.text(f"{path}: description", _required(path, data, "description")),
         path=path,
         protocol=fields.choice(f"{path}: protocol", _required(path, data, "protocol"), PROTOCOLS),

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from simfarm.data.decision import Question
 from simfarm.errors import InputError
 from simfarm.judges import decisions, fields
+from simfarm.judges.examples import Example
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.parsers import VerdictSpec
 
@@ -36,7 +37,8 @@ class Judge:
 
     `template` is the source text; `path` is the YAML file. `name` is the name of the file or folder, under which
     verdicts are recorded. `alternatives` are models that would do as well, `checked` is the day when it was looked up
-    that `model` is to be had, `until` the last day on which it is: remarks, no part of the hash.
+    that `model` is to be had, `until` the last day on which it is: remarks, no part of the hash. `persona` and
+    `examples` say as whom it judges, where it is to stand for a particular person.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Judge:
     alternatives: tuple[str, ...] = ()
     checked: date | None = None
     until: date | None = None
+    persona: str = ""
+    examples: tuple[Example, ...] = ()
 
     @cached_property
     def hash(self) -> str:
@@ -78,6 +82,12 @@ class Judge:
             from simfarm.judges.surface import WEIGHTS
 
             content["weights"] = dict(WEIGHTS)
+        if self.persona:
+            content["persona"] = self.persona
+        if self.examples:
+            content["examples"] = [
+                [e.comparison.instruction, e.comparison.output_1, e.comparison.output_2, e.p] for e in self.examples
+            ]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @cached_property
@@ -86,6 +96,11 @@ class Judge:
         if self.verdict is None or self.verdict.parser != "decision":
             return ()
         return decisions.questions(self.verdict, self.criteria)
+
+    @property
+    def several(self) -> bool:
+        """Whether its prompt may hold several pairs: its template goes through `pairs`."""
+        return self.template is not None and "pairs" in self.compiled.variables
 
     @cached_property
     def compiled(self) -> Template:
@@ -116,6 +131,12 @@ class Judge:
             changed = dataclasses.replace(changed, checked=None, until=None)
         check_sampling(where, changed.verdict, changed.sampling)
         return changed
+
+    def as_person(self, *, persona: str = "", examples: tuple[Example, ...] = ()) -> Judge:
+        """The same judge in the place of a person: of whom a text tells, or `examples` of what they prefer."""
+        if self.rule is not None:
+            raise InputError(f"judge {self.name} follows a rule and knows no person; name one with a template")
+        return dataclasses.replace(self, persona=persona or self.persona, examples=examples or self.examples)
 
 
 def check_sampling(where: str, verdict: VerdictSpec | None, sampling: Mapping[str, Any]) -> None:

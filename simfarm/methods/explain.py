@@ -26,7 +26,7 @@ from simfarm.backends.local.models import local_spec
 from simfarm.data.records import Annotation, Comparison
 from simfarm.engine.stats import Stats
 from simfarm.errors import BudgetError, InputError
-from simfarm.judges import Judge, load_judge
+from simfarm.judges import Judge, Population, load_one
 from simfarm.methods.labelled import Labelled, Parts, parts_of, shuffled
 from simfarm.methods.principles import (
     AT_ONCE,
@@ -305,10 +305,12 @@ class Explainer:
 
 def _plain_judge(judging: JudgeOptions) -> Judge:
     """The judge that principles are put into: its file's, or ours. Raises `InputError` for one that has no room."""
+    if isinstance(judging.judge, Population):
+        raise InputError("a population is for annotate and evaluate; name a judge whose template shows its criteria")
     if isinstance(judging.judge, Judge):
         judge = judging.judge
     else:
-        judge = load_judge(judging.judge or prompts_dir() / "explain" / "by-principles.yaml")
+        judge = load_one(judging.judge or prompts_dir() / "explain" / "by-principles.yaml")
     if judge.rule is not None or (judge.verdict is not None and judge.verdict.parser == "decision"):
         raise InputError(f"the judge {judge.name!r} reads no principles; name one whose template shows its criteria")
     if "criteria" not in judge.compiled.variables:

@@ -1,20 +1,21 @@
-"""Judges as a person reads them: the list, one judge whole, and what a check of one brought to light."""
+"""Judges and populations as a person reads them: the list, one of them whole, and what a check brought to light."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simfarm.data.decision import Question
-from simfarm.judges import Judge
+from simfarm.judges import Judge, Population
 from simfarm.judges.check import Check
+from simfarm.judges.population import Member
 from simfarm.report.terminal import wrapped
 from simfarm.runs.fitness import last_day
 from simfarm.text.harmless import one_line
 from simfarm.text.words import plural
 
-__all__ = ["check_report", "facts_of", "listing", "page"]
+__all__ = ["check_report", "facts_of", "listing", "page", "people_facts"]
 
 
 def facts_of(judge: Judge) -> dict[str, Any]:
@@ -42,13 +43,51 @@ def facts_of(judge: Judge) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def listing(judges: list[Judge], width: int | None) -> str:
-    """One line a judge: its name, whom it asks and how."""
-    asked = {judge.name: _asked(judge) for judge in judges}
+def people_facts(population: Population) -> dict[str, Any]:
+    """What there is to know about a population, in the words of its file; each member as one line."""
+    crowd = population.crowd
+    facts: dict[str, Any] = {
+        "name": population.name,
+        "description": population.description,
+        "hash": population.hash,
+        "path": str(population.path),
+        "people": population.people,
+        "members": [_member_facts(member) for member in population.members],
+        "noise": {"flip": population.flip} if population.flip else None,
+        "population": None if crowd is None else crowd.to_yaml(),
+        "left open": None if crowd is None or not crowd.open else list(crowd.open),
+    }
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def _member_facts(member: Member) -> dict[str, Any]:
+    judge = member.judge
+    facts: dict[str, Any] = {
+        "name": member.name,
+        "weight": member.weight,
+        "judge": judge.name,
+    }
+    if judge.rule is None:
+        facts |= {"model": judge.model, "temperature": judge.sampling.get("temperature"), "order": judge.order}
+    facts |= {"comparisons": member.comparisons if member.comparisons > 1 else None, "persona": judge.persona or None}
+    facts |= {"examples": len(judge.examples) or None, "hash": judge.hash}
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def listing(judges: Sequence[Judge | Population], width: int | None) -> str:
+    """One line a judge or population: its name, whom it asks and how."""
+    asked = {judge.name: _peopled(judge) if isinstance(judge, Population) else _asked(judge) for judge in judges}
     names, models = (max(map(len, column)) for column in (asked, asked.values()))
     lines = [f"{judge.name:{names}}  {asked[judge.name]:{models}}  {judge.description}" for judge in judges]
     lines += ["", "simfarm judges show NAME prints one whole; --judge takes a name, a file or a folder."]
     return "\n".join(part for line in lines for part in wrapped(one_line(line), width, "    "))
+
+
+def _peopled(population: Population) -> str:
+    """How many a population's members are, and of how many models."""
+    models = {member.judge.model for member in population.members if member.judge.model}
+    members = plural(len(population.members), "simulated person", "simulated people")
+    return f"{members}, {plural(len(models), 'model')}" if models else f"{members}, no model"
 
 
 def _asked(judge: Judge) -> str:
