@@ -68,10 +68,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(as_json: bool) -> None:
-    from simfarm.judges import list_judges
+    from simfarm.judges import list_judges, list_populations
     from simfarm.report.judges import listing
 
-    judges = list_judges()
+    judges: list[Judge | Population] = [*list_judges(), *list_populations()]
     if as_json:
         answer_json([_facts(judge) for judge in judges], indent=2)
     else:
