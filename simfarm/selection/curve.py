@@ -71,7 +71,7 @@ def _weights(samples: int, sizes: tuple[int, ...]) -> Array:
     rank = np.arange(samples, 0, -1.0)
     n = np.array(sizes, dtype=np.float64)[:, None]
     steps = np.maximum(rank[:-1] - n, 0) / rank[:-1]
-    none_above = np.cumprod(np.hstack([np.ones((most, 1)), steps]), axis=1)
+    none_above = np.cumprod(np.hstack([np.ones((len(n), 1)), steps]), axis=1)
     # the best is at rank i: none above it, and one of the n at it
     weights: Array = (none_above * n / rank)[:, ::-1]
     return weights
