@@ -39,7 +39,7 @@ class ReportCard(Shown):
     longer output) and each judge, all with `figures` of `FIGURES` as values with intervals; `pairs` says which judge is
     better, `alike` which say the same, `slices` and `travel` what they reach where, `sets` whether sets of instructions
     rank models alike, `panel` how many independent judges these are worth. `people` are the persons' names; `notes` are
-    about how rows were matched; `votes` is what all this is of, for whoever looks closer. `own_beside` has, of one judge
+    about how rows were matched; `votes` is what all this is of, for a closer look. `own_beside` has, of one judge
     or two, the rows of people and `longest` on the comparisons that the judge has verdicts on, where these are not all
     (`beside`). `epsilon` is what a judge that replaces a person may be worse by."""
 
