@@ -325,8 +325,7 @@ def _growth(one: Estimate, other: Estimate) -> float:
     if not one.growth and not other.growth:
         return 0.0
     parts = np.array([one.standard_error, other.standard_error])
-    variance = parts @ parts
-    return float(parts**3 @ (one.growth, -other.growth) / variance**1.5) if variance > 0 else 0.0
+    return float(parts**3 @ (one.growth, -other.growth) / max(1e-300, float(parts @ parts) ** 1.5))
 
 
 def mean_behind(estimate: Estimate) -> Estimate | None:
