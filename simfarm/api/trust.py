@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from simfarm.api.calls import nearest_named, tell
+from simfarm.api.calls import nearest_named, tell, warn
 from simfarm.data.sources import Sources, listed, opened
 from simfarm.settings import check, refuse_empty
 
@@ -25,6 +25,8 @@ def report_card(
     mix_judges: bool = False,
     compat: str | None = None,
     own: Mapping[str, str] | None = None,
+    jury: str | None = None,
+    signed: bool = False,
     columns: Mapping[str, str] | None = None,
 ) -> ReportCard:
     """How far can a judge be trusted? The report card of one judge or several, as `simfarm agreement` prints it.
@@ -33,17 +35,23 @@ def report_card(
     The value has `table` (one row a rater, beside people and `longest`; NAME, NAME_low and NAME_high of each figure,
     rates in percent), `judges` (rows whose `figures` are estimates by name, and `why` where there is none), `advice`,
     `pairs`, `slices`, `travel`, `sets` and `to_json()`. `compat="alpaca-eval"` takes AlpacaEval's definitions, `own`
-    says which generator a judge is itself. Raises `InputError` for bad input.
+    says which generator a judge is itself. `jury` is `majority`, `mean`, `weighted` (fitted on the labels,
+    cross-fitted; negative weights only if `signed`) or a panel's file: the judges together as one more, and in the
+    value's `jury` how it did beside its best member. Raises `InputError` for bad input.
     """
     from simfarm.report.agreement import card_of
+    from simfarm.report.jury import jury_named
 
     refuse_empty({"compat": compat})
     check({"level": level, "compat": compat})
+    together = jury_named(jury, signed=signed)
     labels: list[Any] = [] if human is None else listed(human)
     with opened(inputs, *labels, columns=columns) as (sources, people):
-        card = card_of(sources, people, level=level, compat=compat, own=own, mix_judges=mix_judges)
+        card = card_of(sources, people, level=level, compat=compat, own=own, mix_judges=mix_judges, jury=together)
     for note in card.notes:
         tell(note)
+    for warning in () if card.jury is None else card.jury.warnings:
+        warn(warning)
     return card
 
 

@@ -12,6 +12,7 @@ from simfarm.agreement.card import scaled
 from simfarm.agreement.figures import BOARDS, CALLS, CHANCE, FIGURES, HABITS, SOFT, TRUST, Figure, Row
 from simfarm.data.sources import Source
 from simfarm.errors import InputError
+from simfarm.report.jury import jury_part
 from simfarm.report.tables import Part, Sheet
 from simfarm.text.words import plural
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from simfarm.agreement.card import ReportCard
+    from simfarm.agreement.jury import JuryRule
     from simfarm.data.frames import Verdicts
 
 __all__ = ["card_of", "card_sheet"]
@@ -81,6 +83,7 @@ def card_of(
     compat: str | None = None,
     own: Mapping[str, str] | None = None,
     mix_judges: bool = False,
+    jury: JuryRule | None = None,
 ) -> ReportCard:
     """The report card of annotation files or tables and those of people's labels. Raises `InputError` for what cannot
     be read or matched."""
@@ -107,15 +110,16 @@ def card_of(
     del found
     # nobody else holds the rows, so that they go as soon as they are votes
     votes = votes_of(read.pop(0), read.pop(), allow_mixed=mix_judges)  # type: ignore[arg-type]
-    return report_card(votes, level=level, compat=compat, own=own)
+    return report_card(votes, level=level, compat=compat, own=own, jury=jury)
 
 
 def card_sheet(card: ReportCard) -> Sheet:
     """The card as tables for people, all its columns, and plain values."""
     one_by_one = len(card.judges) <= _ONE_BY_ONE
     parts = [_whole(card, row) for row in card.judges] if one_by_one else [_all(card)]
-    parts += _pairs(card) + _alike(card) + _slices(card) + _sets(card)
-    return Sheet(parts, _with_kappas(card), card.to_json())
+    parts += jury_part(card) + _pairs(card) + _alike(card) + _slices(card) + _sets(card)
+    warnings = () if card.jury is None else card.jury.warnings
+    return Sheet(parts, _with_kappas(card), card.to_json(), warnings)
 
 
 def _with_kappas(card: ReportCard) -> pd.DataFrame:

@@ -210,6 +210,13 @@ AGREEMENT = (
         "JUDGE=GENERATOR",
         repeated=True,
     ),
+    Option(
+        "jury",
+        "the judges together, as one more: majority, mean, weighted (fitted on --human), or a panel's file",
+        TEXT,
+        "RULE|FILE",
+    ),
+    Option("signed", "a jury's weights may be negative", SWITCH, default=False),
 )
 """What a report card means by agreement, and by a judge's own outputs."""
 
