@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import simfarm
-from simfarm.agreement.fitted import Fitted, instruction_key
 from simfarm.cli import main
+from simfarm.data.juries import Fitted, instruction_key
 from simfarm.errors import InputError
 
 

@@ -17,12 +17,13 @@ import pandas as pd
 from simfarm.agreement.advice import advice
 from simfarm.agreement.boards import InstructionSet
 from simfarm.agreement.figures import FIGURES, Figure, Row, with_limits
-from simfarm.agreement.jury import JuryRule, Sitting, beside_best, seated
+from simfarm.agreement.jury import Sitting, beside_best, seated
 from simfarm.agreement.pairs import Alike, Pair, alike, compared
 from simfarm.agreement.rows import Making
 from simfarm.agreement.slices import Slice, Travel, slices_of, travels
 from simfarm.agreement.trust import Definitions, People
 from simfarm.agreement.votes import Votes
+from simfarm.data.juries import JuryRule
 from simfarm.errors import InputError
 from simfarm.ranking.table import plain
 from simfarm.statistics.panels import EffectiveJudges

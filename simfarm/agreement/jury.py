@@ -12,31 +12,19 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from simfarm.agreement.fitted import Fitted, instruction_keys
 from simfarm.agreement.trust import mean_over
 from simfarm.agreement.votes import Votes
 from simfarm.data.identity import Codes
+from simfarm.data.juries import DIGITS, JuryRule, Rule, instruction_key
 from simfarm.errors import InputError
 from simfarm.statistics.estimate import Array, Estimate
-from simfarm.statistics.jury import Jury, Rule, cross_weighted, jury
+from simfarm.statistics.jury import Jury, cross_weighted, jury
 from simfarm.statistics.means import group_means
 from simfarm.text.words import named, plural
 
-__all__ = ["JuryRule", "Sitting", "beside_best", "seated"]
-
-
-@dataclass(frozen=True)
-class JuryRule:
-    """A rule over judges by name. `members` are those who sit (none: all of the files), `weights` theirs under the rule
-    `weighted` (None: fitted on the labels, non-negative unless `signed`), `fitted` what the weights were fitted on."""
-
-    name: str
-    rule: Rule
-    members: tuple[str, ...] = ()
-    weights: Mapping[str, float] | None = None
-    signed: bool = False
-    fitted: Fitted | None = None
+__all__ = ["Sitting", "beside_best", "instruction_keys", "seated"]
 
 
 @dataclass(frozen=True)
@@ -117,7 +105,7 @@ def _warned(votes: Votes, panel: JuryRule) -> tuple[str, ...]:
     return () if line is None else (line,)
 
 
-def _with_rows(votes: Votes, name: str, members: tuple[str, ...], p: Array, met: Array) -> pd.DataFrame:
+def _with_rows(votes: Votes, name: str, members: tuple[str, ...], p: Array, met: NDArray[np.bool_]) -> pd.DataFrame:
     """The votes with a row of the panel for each comparison that a member was asked about; it took what all their
     calls did."""
     table = votes.votes
@@ -136,7 +124,7 @@ def _with_rows(votes: Votes, name: str, members: tuple[str, ...], p: Array, met:
 
 def _sums(item: Codes, values: Array, n: int) -> Array:
     """The sum of each comparison's values, NaN where one is unknown."""
-    return np.bincount(item, values, minlength=n)
+    return np.bincount(item, values, minlength=n).astype(np.float64)
 
 
 def beside_best(sitting: Sitting, fits: Mapping[str, Array], cluster: Codes, level: float) -> Sitting:
@@ -160,3 +148,11 @@ def beside_best(sitting: Sitting, fits: Mapping[str, Array], cluster: Codes, lev
         )
         found = replace(found, warnings=(*sitting.warnings, loses))
     return found
+
+
+def instruction_keys(items: pd.DataFrame) -> list[str]:
+    """The key of each comparison's instruction (`Votes.items`): by its text where that is known, else by its id."""
+    if "instruction_sha256" in items and items["instruction_sha256"].notna().all():
+        return items["instruction_sha256"].str[:DIGITS].tolist()
+    named = items["instruction_id"] if "instruction_id" in items else items["cluster"]
+    return [instruction_key(one) for one in named.astype(str)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from simfarm.report.terminal import answer, answer_json, width_of
 
 if TYPE_CHECKING:
-    from simfarm.judges import Judge, Population
+    from simfarm.judges import Judge, Panel, Population
 
 __all__ = ["add_arguments", "run"]
 
@@ -73,19 +73,23 @@ def _show(name: str, as_json: bool) -> None:
         answer(page(facts, width_of(sys.stdout)))
 
 
-def _facts(judge: Judge | Population) -> dict[str, Any]:
-    from simfarm.judges import Judge
-    from simfarm.report.judges import facts_of, people_facts
+def _facts(judge: Judge | Population | Panel) -> dict[str, Any]:
+    from simfarm.judges import Judge, Panel
+    from simfarm.report.judges import facts_of, panel_facts, people_facts
 
+    if isinstance(judge, Panel):
+        return panel_facts(judge)
     return facts_of(judge) if isinstance(judge, Judge) else people_facts(judge)
 
 
 def _check(name: str, as_json: bool) -> int:
-    from simfarm.judges import Judge, load_judge
+    from simfarm.judges import Judge, Panel, load_judge
 
     judge = load_judge(name)
     if isinstance(judge, Judge):
         return _tried([judge], as_json)
+    if isinstance(judge, Panel):
+        return _tried(list({one.hash: one for one in judge.judges.values()}.values()), as_json)
     # a population is fit where all of its members are
     return _tried(list({member.judge.hash: member.judge for member in judge.members}.values()), as_json)
 

@@ -18,13 +18,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from simfarm.agreement.fitted import Fitted
-from simfarm.agreement.jury import JuryRule
+from simfarm.data.juries import RULES, Fitted, JuryRule, Rule
 from simfarm.errors import InputError
 from simfarm.judges import fields
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.spec import Judge
-from simfarm.statistics.jury import RULES, Rule
 
 __all__ = ["PANEL", "Panel", "Seat", "is_panel", "panel_of", "written"]
 
@@ -39,10 +37,11 @@ FITTED_KEYS = ("labels", "comparisons", "instructions", "keys")
 @dataclass(frozen=True)
 class Seat:
     """A member of a panel: a judge, under a `name` that is its own there and stands in files; `weight` counts under the
-    rule `weighted`. `fixed` where the panel's file names its model."""
+    rule `weighted`. `fixed` where the panel's file names its model. Without a `judge` there are recorded verdicts of
+    that name alone, and nobody to ask."""
 
     name: str
-    judge: Judge
+    judge: Judge | None
     weight: float = 1.0
     fixed: bool = False
 
@@ -63,7 +62,8 @@ class Panel:
     @cached_property
     def hash(self) -> str:
         """16 hexadecimal digits over everything that can change a verdict: the rule, the members, their weights."""
-        seats = sorted([seat.judge.hash, seat.weight if self.rule == "weighted" else 1.0] for seat in self.members)
+        who = [(seat.judge.hash if seat.judge else seat.name, seat.weight) for seat in self.members]
+        seats = sorted([one, weight if self.rule == "weighted" else 1.0] for one, weight in who)
         content = json.dumps({"rule": self.rule, "members": seats}, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -78,10 +78,15 @@ class Panel:
         names = tuple(seat.name for seat in self.members)
         return JuryRule(self.name, self.rule, names, self.weights, self.signed, self.fitted)
 
-    def replace(self, change: Callable[[Judge], Judge]) -> Panel:
-        """The same panel with every member's judge changed."""
-        changed = tuple(dataclasses.replace(seat, judge=change(seat.judge)) for seat in self.members)
-        return dataclasses.replace(self, members=changed)
+    @property
+    def judges(self) -> dict[str, Judge]:
+        """Of each member by name, to be asked. Raises `InputError` for one that has recorded verdicts alone."""
+        if silent := [seat.name for seat in self.members if seat.judge is None]:
+            raise InputError(
+                f"{self.path}: the member {silent[0]!r} names no judge, so that nobody can be asked; add judge: to it, "
+                "or take the panel over recorded verdicts (simfarm agreement --jury)"
+            )
+        return {seat.name: seat.judge for seat in self.members if seat.judge is not None}
 
 
 def is_panel(data: Mapping[Any, Any]) -> bool:
@@ -95,7 +100,7 @@ def panel_of(path: Path, name: str, data: Mapping[Any, Any], load: Callable[[str
     if data.get("description") is None:
         raise InputError(f"{path}: the key 'description' is missing; add it")
     if data.get("protocol", "pairwise") != "pairwise":
-        raise InputError(f"{path}: protocol: a panel's own verdicts are pairwise, whatever its members' are; leave it out")
+        raise InputError(f"{path}: protocol: a panel's own verdicts are pairwise; leave it out")
     where, value = f"{path}: {PANEL}", data[PANEL]
     if not isinstance(value, Mapping):
         raise InputError(f"{where}: must be a mapping with members and a rule, not {value!r}")
@@ -110,6 +115,8 @@ def panel_of(path: Path, name: str, data: Mapping[Any, Any], load: Callable[[str
         raise InputError(f"{where}: the rule {rule} has no weights; leave them out, or take rule: weighted")
     if rule == "weighted":
         _check_weights(where, seats, value["members"], signed)
+    if name in {seat.name for seat in seats}:
+        raise InputError(f"{where}.members: {name!r} is the panel's own name; give that member another (name: …)")
     fitted = None if value.get("fitted_on") is None else _fitted(f"{where}.fitted_on", value["fitted_on"])
     return Panel(name, fields.text(f"{path}: description", data["description"]), path, seats, rule, signed, fitted)
 
@@ -131,8 +138,8 @@ def _check_weights(where: str, seats: tuple[Seat, ...], given: list[Any], signed
     negative = [seat.name for seat in seats if seat.weight < 0]
     if negative and not signed:
         raise InputError(
-            f"{where}: {negative[0]} has a negative weight, which turns its verdicts round; give it 0, or write signed: "
-            "true if that is meant"
+            f"{where}: {negative[0]} has a negative weight, which turns its verdicts round; give it 0, or write "
+            "signed: true if that is meant"
         )
     if math.isclose(sum(seat.weight for seat in seats), 0.0, abs_tol=1e-12):
         raise InputError(f"{where}: the weights sum to 0, so that the panel has no side; raise one of them")
@@ -147,7 +154,9 @@ def _seats(where: str, path: Path, value: Any, load: Callable[[str], Judge]) -> 
         raise InputError(f"{where}.members: must be a list of judges, not {value!r}")
     seats = [_seat(f"{where}.members[{place}]", path, item, load) for place, item in enumerate(value, 1)]
     if len(seats) == 1:
-        raise InputError(f"{where}.members: a panel of one is {seats[0].name!r} itself; name it as --judge, or add members")
+        raise InputError(
+            f"{where}.members: a panel of one is {seats[0].name!r} itself; name it as the judge, or add one"
+        )
     named = _named(seats)
     names = [seat.name for seat in named]
     if twice := [name for name in names if names.count(name) > 1]:
@@ -162,7 +171,7 @@ def _named(seats: list[Seat]) -> tuple[Seat, ...]:
     names = [seat.name for seat in seats]
     return tuple(
         dataclasses.replace(seat, name=f"{seat.name}@{seat.judge.model.rpartition('/')[2]}")
-        if names.count(seat.name) > 1 and seat.judge.model
+        if names.count(seat.name) > 1 and seat.judge is not None and seat.judge.model
         else seat
         for seat in seats
     )
@@ -174,6 +183,12 @@ def _seat(where: str, path: Path, value: Any, load: Callable[[str], Judge]) -> S
     if not isinstance(item, Mapping):
         raise InputError(f"{where}: must be a judge, such as longest or {{judge: pairwise-letter}}, not {value!r}")
     fields.known_keys(where, item, MEMBER_KEYS)
+    weight = _weight(f"{where}.weight", item.get("weight", 1.0))
+    called = fields.text(f"{where}.name", item["name"]) if "name" in item else None
+    if "judge" not in item and called is not None:
+        if asked := [key for key in ("model", "order") if key in item]:
+            raise InputError(f"{where}: {asked[0]} is of a judge, and {called!r} names none; add judge:, or remove it")
+        return Seat(called, None, weight)
     name = fields.text(f"{where}.judge", item.get("judge"))
     beside = path.parent / name
     try:
@@ -184,11 +199,13 @@ def _seat(where: str, path: Path, value: Any, load: Callable[[str], Judge]) -> S
         judge = judge.replace(order=fields.choice(f"{where}.order", item["order"], ORDERS))
     if "model" in item:
         judge = judge.replace(model=fields.model(f"{where}.model", item["model"]))
-    weight = item.get("weight", 1.0)
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
-        raise InputError(f"{where}.weight: must be a number, not {weight!r}")
-    called = fields.text(f"{where}.name", item["name"]) if "name" in item else judge.name
-    return Seat(called, judge, float(weight), "model" in item)
+    return Seat(called or judge.name, judge, weight, "model" in item)
+
+
+def _weight(where: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(f"{where}: must be a number, not {value!r}")
+    return float(value)
 
 
 def _fitted(where: str, value: Any) -> Fitted:
@@ -196,11 +213,10 @@ def _fitted(where: str, value: Any) -> Fitted:
     if not isinstance(value, Mapping):
         raise InputError(f"{where}: must be a mapping with {', '.join(FITTED_KEYS)}, not {value!r}")
     fields.known_keys(where, value, FITTED_KEYS)
-    counts = [value.get(name) for name in ("comparisons", "instructions")]
-    keys = value.get("keys", [])
-    if not all(isinstance(n, int) and n >= 1 for n in counts) or not isinstance(keys, list) or not keys:
+    n, instructions, keys = (value.get(name) for name in ("comparisons", "instructions", "keys"))
+    if not (isinstance(n, int) and isinstance(instructions, int) and isinstance(keys, list) and keys):
         raise InputError(f"{where}: comparisons, instructions and keys are written by simfarm judges fit; leave it so")
-    return Fitted(fields.text(f"{where}.labels", value.get("labels")), *counts, tuple(str(key) for key in keys))
+    return Fitted(fields.text(f"{where}.labels", value.get("labels")), n, instructions, tuple(map(str, keys)))
 
 
 def written(fitted: Fitted) -> dict[str, Any]:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from simfarm.agreement.card import ReportCard
-    from simfarm.agreement.jury import JuryRule
     from simfarm.data.frames import Verdicts
+    from simfarm.data.juries import JuryRule
 
 __all__ = ["card_of", "card_sheet"]
 

@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simfarm.agreement.jury import JuryRule, Sitting
+from simfarm.agreement.jury import Sitting
+from simfarm.data.juries import RULES, JuryRule
 from simfarm.errors import InputError
 from simfarm.report.tables import Part
-from simfarm.statistics.jury import RULES
 from simfarm.text.words import plural
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def jury_named(value: str | None, *, signed: bool = False) -> JuryRule | None:
         raise InputError("--jury debate: recorded verdicts cannot debate; take majority, mean or weighted")
     if not Path(value).exists():
         raise InputError(f"--jury {value!r} is neither {', '.join(RULES)} nor a panel's file; name one of these")
-    from simfarm.judges.panel import load_panel
+    from simfarm.judges import load_panel
 
     return load_panel(value).recorded
 
@@ -70,8 +70,8 @@ def _remarks(card: ReportCard, sat: Sitting) -> list[str]:
         lines.append("which member is best is not known without labels (--human)")
     else:
         low, high = sat.gap.interval(card.level)
-        gap, low, high = (f"{100 * x:+.1f}".replace("-", "−") for x in (sat.gap.value, low, high))
-        lines.append(f"beside its best member ({sat.best}, chosen on these labels): {gap} points ({low} to {high})")
+        gap, least, most = (f"{100 * x:+.1f}".replace("-", "−") for x in (sat.gap.value, low, high))
+        lines.append(f"beside its best member ({sat.best}, chosen on these labels): {gap} points ({least} to {most})")
     if sat.rule == "weighted" and sat.gap is not None and card.people:
         lines.append("weights are by people's labels; each verdict by those that saw none of its instruction")
     if card.panel is not None and not math.isnan(card.panel.value):

@@ -12,21 +12,18 @@ a member that errs alike everywhere is worth something with its sign turned, unt
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from simfarm.data.juries import Rule
 from simfarm.errors import InputError
 from simfarm.statistics.agreement import side_counts
 from simfarm.statistics.estimate import Array
 from simfarm.statistics.logistic import Codes
 
-__all__ = ["FOLDS", "RULES", "Jury", "Rule", "cross_weighted", "folds_of", "jury", "jury_weights"]
-
-Rule = Literal["majority", "mean", "weighted"]
-RULES: tuple[Rule, ...] = ("majority", "mean", "weighted")
+__all__ = ["FOLDS", "Jury", "cross_weighted", "folds_of", "jury", "jury_weights"]
 
 FOLDS = 10
 _RIDGE = 10.0

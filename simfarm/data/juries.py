@@ -1,4 +1,4 @@
-"""What a panel's weights, or a judge's, were fitted on: kept with them, so that other data can be told.
+"""What a panel of judges is called to do: its rule, its members, and what their weights were fitted on.
 
 Weights that are right where they were fitted have lost to their best member elsewhere: on LLMBar every rule weighted on
 natural pairs does on adversarial ones. So instructions are remembered, by the start of their digests and no more than
@@ -7,18 +7,19 @@ a hundred of them: enough to say whether what is judged is what was fitted, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-import pandas as pd
-
-from simfarm.data.evidence import text_digest
 from simfarm.text.words import plural
 
-__all__ = ["Fitted", "instruction_key", "instruction_keys"]
+__all__ = ["DIGITS", "RULES", "Fitted", "JuryRule", "Rule", "instruction_key"]
 
+Rule = Literal["majority", "mean", "weighted"]
+RULES: tuple[Rule, ...] = ("majority", "mean", "weighted")
+DIGITS = 8
 _MOST = 100
-_DIGITS = 8
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,21 @@ class Fitted:
 
 def instruction_key(instruction: str) -> str:
     """The key of an instruction by its text."""
-    return text_digest(instruction.strip())[:_DIGITS]
+    return _digest(instruction.strip())
 
 
-def instruction_keys(items: pd.DataFrame) -> list[str]:
-    """The key of each comparison of `Votes.items`: by its text where that is known, else by its id or its number."""
-    column = next((c for c in ("instruction_sha256", "instruction_id", "cluster") if c in items), "cluster")
-    named = items[column].astype(str)
-    return named.str[:_DIGITS].tolist() if column == "instruction_sha256" else [text_digest(x)[:_DIGITS] for x in named]
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
+
+
+@dataclass(frozen=True)
+class JuryRule:
+    """A rule over judges by name. `members` are those who sit (none: all of the files), `weights` theirs under the rule
+    `weighted` (None: fitted on the labels, non-negative unless `signed`), `fitted` what the weights were fitted on."""
+
+    name: str
+    rule: Rule
+    members: tuple[str, ...] = ()
+    weights: Mapping[str, float] | None = None
+    signed: bool = False
+    fitted: Fitted | None = None
