@@ -14,7 +14,7 @@ from simfarm.data.sources import Source
 from simfarm.errors import InputError
 from simfarm.report.jury import jury_part
 from simfarm.report.tables import Part, Sheet
-from simfarm.text.words import plural
+from simfarm.text.words import named, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from simfarm.agreement.card import ReportCard
-    from simfarm.data.frames import Verdicts
+    from simfarm.agreement.votes import Votes
     from simfarm.data.juries import JuryRule
 
-__all__ = ["card_of", "card_sheet"]
+__all__ = ["card_of", "card_sheet", "cell", "pairs_parts", "read_votes"]
 
 _ONE_BY_ONE = 2
 """Judges up to which each has a card of its own."""
@@ -88,7 +88,18 @@ def card_of(
     """The report card of annotation files or tables and those of people's labels. Raises `InputError` for what cannot
     be read or matched."""
     from simfarm.agreement.card import report_card
+
+    votes = read_votes(annotations, human, mix_judges=mix_judges)
+    return report_card(votes, level=level, compat=compat, own=own, jury=jury)
+
+
+def read_votes(
+    annotations: Sequence[Source], human: Sequence[Source], *, mix_judges: bool = False, names: Sequence[str] = ()
+) -> Votes:
+    """The votes of annotation files or tables, of the judges `names` alone where some are given, and of people's
+    labels. Raises `InputError` for what cannot be read or matched, and for a name that is no judge."""
     from simfarm.agreement.votes import votes_of
+    from simfarm.data.frames import Verdicts
     from simfarm.data.inputs import read_for_evaluation
     from simfarm.data.inspection import Inspection
     from simfarm.data.sources import called
@@ -107,17 +118,22 @@ def card_of(
         read.append(None if found is None else found[0])
     if read[0] is None:
         raise InputError("there is no input; name an annotation file")
+    if names:
+        there = read[0].annotators()
+        if unknown := [name for name in names if name not in there]:
+            raise InputError(f"no judge {unknown[0]!r} in the annotations; there are {named(there, 8)}")
+        kept = read[0].table["annotator"].astype(str).isin(names)
+        read[0] = Verdicts(read[0].table[kept].reset_index(drop=True))
     del found
     # nobody else holds the rows, so that they go as soon as they are votes
-    votes = votes_of(read.pop(0), read.pop(), allow_mixed=mix_judges)  # type: ignore[arg-type]
-    return report_card(votes, level=level, compat=compat, own=own, jury=jury)
+    return votes_of(read.pop(0), read.pop(), allow_mixed=mix_judges)  # type: ignore[arg-type]
 
 
 def card_sheet(card: ReportCard) -> Sheet:
     """The card as tables for people, all its columns, and plain values."""
     one_by_one = len(card.judges) <= _ONE_BY_ONE
     parts = [_whole(card, row) for row in card.judges] if one_by_one else [_all(card)]
-    parts += jury_part(card) + _pairs(card) + _alike(card) + _slices(card) + _sets(card)
+    parts += jury_part(card) + pairs_parts(card) + _alike(card) + _slices(card) + _sets(card)
     warnings = () if card.jury is None else card.jury.warnings
     return Sheet(parts, _with_kappas(card), card.to_json(), warnings)
 
@@ -131,7 +147,7 @@ def _with_kappas(card: ReportCard) -> pd.DataFrame:
     return card.table.assign(**made)
 
 
-def _cell(row: Row | None, figure: Figure, *, interval: bool = True) -> str:
+def cell(row: Row | None, figure: Figure, *, interval: bool = True) -> str:
     """A figure as it is printed, with its interval; – for none."""
     numbers = None if row is None else scaled(row, figure)
     if numbers is None:
@@ -156,7 +172,7 @@ def _whole(card: ReportCard, row: Row) -> Part:
     rows: list[list[str]] = []
     for title, figures in _GROUPS:
         lines = [
-            [f"  {figure.words}", _cell(row, figure), *(_cell(beside[name], figure, interval=False) for name in heads)]
+            [f"  {figure.words}", cell(row, figure), *(cell(beside[name], figure, interval=False) for name in heads)]
             for figure in figures
             if row.get(figure.name) is not None or (figure.name == "pairwise" and "people" in beside)
         ]
@@ -183,7 +199,7 @@ def _all(card: ReportCard) -> Part:
     shown = [(name, head) for name, head in _SHORT if any(row.get(name) is not None for row in rows)]
     wide = {"agreement", "above_longest"}
     cells = [
-        [row.name, *(_cell(row, named[name], interval=name in wide) for name, _ in shown), f"{_on(card, row):,}"]
+        [row.name, *(cell(row, named[name], interval=name in wide) for name, _ in shown), f"{_on(card, row):,}"]
         for row in rows[: len(card.rows_beside) + _ROWS]
     ]
     remarks = [] if len(rows) == len(cells) else [f"{plural(len(rows) - len(cells), 'more judge')}: -o FILE has all"]
@@ -217,7 +233,7 @@ def _summary(card: ReportCard) -> list[str]:
     return [*lines, "", f"what to do with {first}", *(f"- {line}" for line in card.advice[first] or ["nothing"])]
 
 
-def _pairs(card: ReportCard) -> list[Part]:
+def pairs_parts(card: ReportCard) -> list[Part]:
     """Which judge is better, and how many labelled comparisons would tell."""
     if not card.pairs:
         return []
