@@ -366,3 +366,18 @@ def test_equals_that_came_out_far_from_one_half_are_not_told_apart_too_often() -
     z = np.abs(rates[:, 0] - rates[:, 1]) / error
     assert np.mean(2 * ndtr(-z) < 0.001) > 0.002
     assert np.mean(2 * ndtr(-z / stretch(*rates.T, error, on_logits)) < 0.001) < 0.0013
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_error_that_grows_with_the_value_widens_the_side_away_from_0(sign: int) -> None:
+    pull = np.tile([1.0, -1.0], 50) * 20
+    plain = Estimate(6.0 * sign, pull, np.arange(100), rate=False)
+    grown = replace(plain, growth=0.2 * sign)
+    near, far = (sorted(e.interval(), key=abs) for e in (plain, grown))
+    assert far[0] == near[0]
+    assert abs(far[1]) > abs(near[1]) + 0.5
+    assert grown.p_value(0.0) == plain.p_value(0.0)
+    assert grown.p_value(far[1]) == pytest.approx(0.05)
+    # equals subtract to a difference whose error grows either way alike: not at all
+    assert (grown - grown).growth == pytest.approx(0)
+    assert sign * (grown - plain).growth > 0 > sign * (plain - grown).growth

@@ -29,7 +29,7 @@ from simfarm.text.words import named, plural
 __all__ = ["DISCOVERY", "OUTPUT_2", "Rewards", "called", "dissect", "reasons"]
 
 DISCOVERY = 0.1
-"""The share of false ones among the differences that are pointed out (Benjamini and Hochberg 1995)."""
+"""The share of false ones among the slices that are pointed out (Benjamini and Hochberg 1995)."""
 OUTPUT_2 = "output_2"
 """The weight of being output_2, all else equal."""
 _COUNTS = (*FEATURES[1:], "hedges", "numbers")

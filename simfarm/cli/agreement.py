@@ -51,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
             level=arguments.level,
             compat=arguments.compat,
             own={judge: str(generator) for judge, generator in arguments.own},
+            epsilon=arguments.epsilon,
             mix_judges=arguments.mix_judges,
             jury=jury,
         )

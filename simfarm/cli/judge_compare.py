@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--human", nargs="+", required=True, metavar="LABELS", help="labels by people, one file or more"
     )
     add_options(parser, (*INPUT, *INTERVALS))
+    parser.add_argument("--json", action="store_true", help="everything, for machines")
     parser.add_argument("-o", "--output", metavar="FILE", help="write every figure as .csv, .json or .md")
 
 

@@ -1,5 +1,6 @@
 """List the bundled judges, show one whole, check one (bundled or your own) before anything is paid for, print the
-schema that an editor completes a judge's file by, or choose among judges by people's labels."""
+schema that an editor completes a judge's file by, choose among judges by people's labels (compare), find out what a
+judge can be fooled by (probe), and what tricks are worth on its board (stress)."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from simfarm.cli import judge_compare
+from simfarm.cli import judge_compare, judge_probe, judge_stress
+from simfarm.cli.help import Paragraphs
 from simfarm.report.terminal import answer, answer_json, width_of
 
 if TYPE_CHECKING:
@@ -15,27 +17,35 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
+_MORE = {
+    "compare": (judge_compare, "which judge to take: agreement, cost and time, beside people"),
+    "probe": (judge_probe, "what a judge can be fooled by: one card"),
+    "stress": (judge_stress, "what tricks are worth on a judge's board, in points"),
+}
+"""Actions with a module of their own."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`list`, `show NAME`, `check FILE` and `compare A B`, each with `--json`, and `schema`."""
-    actions = parser.add_subparsers(dest="action", metavar="list|show|check|schema|compare", required=True)
+    """`list`, `show NAME` and `check FILE`, each with `--json`, and `schema`."""
+    metavar = "list|show|check|schema|compare|probe|stress"
+    actions = parser.add_subparsers(dest="action", metavar=metavar, required=True)
     listed = actions.add_parser("list", help="the bundled judges")
     shown = actions.add_parser("show", help="one judge: what it asks, of whom, and how its reply is read")
     checked = actions.add_parser(
         "check", help="render a sample in both orders and try the parser; exit status 2 if unfit"
     )
     schema = actions.add_parser("schema", help="the JSON Schema of a judge's file, for editors")
-    compared = actions.add_parser(
-        "compare",
-        help="which judge to take: agreement, cost and time, beside people",
-        description=judge_compare.__doc__,
-    )
-    judge_compare.add_arguments(compared)
     for action in (shown, checked):
         action.add_argument("judge", metavar="NAME|FILE", help="a bundled judge, a YAML file or a folder")
-    for action in (listed, shown, checked, compared):
+    for action in (listed, shown, checked):
         action.add_argument("--json", action="store_true", help="for machines")
-    for action in (listed, shown, checked, schema, compared):
+    others = [
+        actions.add_parser(name, help=summary, description=module.__doc__, formatter_class=Paragraphs)
+        for name, (module, summary) in _MORE.items()
+    ]
+    for action, (module, _) in zip(others, _MORE.values(), strict=True):
+        module.add_arguments(action)
+    for action in (listed, shown, checked, schema, *others):
         # also understood before the action; SUPPRESS keeps a later default from undoing it
         for option in ("--debug", "--quiet"):
             action.add_argument(option, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
@@ -52,10 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
             from simfarm.judges.schema import judge_schema
 
             answer_json(judge_schema(), indent=2)
-        case "compare":
-            return judge_compare.run(arguments)
         case "check":
             return _check(arguments.judge, arguments.json)
+        case action:
+            return _MORE[action][0].run(arguments)
     return 0
 
 

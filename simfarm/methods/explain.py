@@ -114,7 +114,7 @@ class Explainer:
             ballots = self._ballots((texts, texts), self.parts.vote) + self._ballots(
                 (texts[: self.most],), self.parts.held
             )
-            judging = AnnotationRun.open(self._judging(self.plain), self._left())
+            judging = AnnotationRun.open(self._judging(self.plain), self.running.after(self.took))
             verdicts = []
             for number in range(3):
                 criteria = tuple(f"{number} {text}" for text in texts[: self.most])
@@ -158,15 +158,6 @@ class Explainer:
         model = self.judging.model
         return model if isinstance(model, str) else f"{getattr(model, 'name', '')}/{getattr(model, 'model', '')}"
 
-    def _left(self) -> RunOptions:
-        """The options of the next step, with what is left of the budget."""
-        if self.running.budget is None:
-            return self.running
-        left = self.running.budget - self.took.cost - self.took.unsure
-        if left <= 0:
-            raise BudgetError("the budget is used up; what was answered is kept: run it again with a larger one")
-        return replace(self.running, budget=left)
-
     def _followed(self, run: Run[Any, Any], records: Sequence[Any]) -> list[Any]:
         """The results of a step, which must be whole: a budget that ends it ends the explanation."""
         made = list(self.follow(run, records))
@@ -179,7 +170,7 @@ class Explainer:
 
     def _asked(self, what: str, read: Callable[[str], Any], questions: Sequence[Question]) -> list[Reply]:
         assert self.judging.model is not None
-        run = QuestionRun.open(self.judging.model, self._left(), what=what, read=read)
+        run = QuestionRun.open(self.judging.model, self.running.after(self.took), what=what, read=read)
         return self._followed(run, self._with_effort(questions))
 
     def _with_effort(self, questions: Sequence[Question]) -> list[Question]:
@@ -239,7 +230,7 @@ class Explainer:
     def _judged(self, criteria: Sequence[str] | None) -> tuple[Array, Judge]:
         """p of output_2 on the held-out pairs by the judge with these criteria (None: its own), and the judge."""
         judge = self.plain if criteria is None else replace(self.plain, criteria=tuple(criteria))
-        run = AnnotationRun.open(self._judging(judge), self._left())
+        run = AnnotationRun.open(self._judging(judge), self.running.after(self.took))
         pairs = self._held()
         place = {id(pair): k for k, pair in enumerate(pairs)}
         made: list[Annotation] = self._followed(run, pairs)

@@ -8,13 +8,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from simfarm.agreement.card import scaled
+from simfarm.agreement.card import ONE_BY_ONE, scaled
 from simfarm.agreement.figures import BOARDS, CALLS, CHANCE, FIGURES, HABITS, SOFT, TRUST, Figure, Row
 from simfarm.data.sources import Source
 from simfarm.errors import InputError
 from simfarm.report.jury import jury_part
 from simfarm.report.tables import Part, Sheet
-from simfarm.text.words import named, plural
+from simfarm.text.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,13 +22,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from simfarm.agreement.card import ReportCard
-    from simfarm.agreement.votes import Votes
     from simfarm.data.juries import JuryRule
 
-__all__ = ["card_of", "card_sheet", "cell", "pairs_parts", "read_votes"]
+__all__ = ["card_of", "card_sheet", "cell", "pairs_parts"]
 
-_ONE_BY_ONE = 2
-"""Judges up to which each has a card of its own."""
 _ROWS = 20
 """Judges that a table shows; files have all."""
 
@@ -82,56 +79,22 @@ def card_of(
     level: float = 0.95,
     compat: str | None = None,
     own: Mapping[str, str] | None = None,
+    epsilon: float = 0.1,
     mix_judges: bool = False,
     jury: JuryRule | None = None,
 ) -> ReportCard:
     """The report card of annotation files or tables and those of people's labels. Raises `InputError` for what cannot
     be read or matched."""
     from simfarm.agreement.card import report_card
+    from simfarm.report.votes import read_votes
 
     votes = read_votes(annotations, human, mix_judges=mix_judges)
-    return report_card(votes, level=level, compat=compat, own=own, jury=jury)
-
-
-def read_votes(
-    annotations: Sequence[Source], human: Sequence[Source], *, mix_judges: bool = False, names: Sequence[str] = ()
-) -> Votes:
-    """The votes of annotation files or tables, of the judges `names` alone where some are given, and of people's
-    labels. Raises `InputError` for what cannot be read or matched, and for a name that is no judge."""
-    from simfarm.agreement.votes import votes_of
-    from simfarm.data.frames import Verdicts
-    from simfarm.data.inputs import read_for_evaluation
-    from simfarm.data.inspection import Inspection
-    from simfarm.data.sources import called
-
-    looked = Inspection(features=("lists", "bold"), calls=True)
-    read: list[Verdicts | None] = []
-    for sources, what in ((annotations, "verdicts"), (human, "labels")):
-        found = read_for_evaluation(sources, None, looked) if sources else None
-        if sources and found is None:
-            raise InputError(
-                f"{called(sources[0])}: holds no {what} (column 'preference'); if it has another name, give --columns "
-                "preference=NAME"
-            )
-        if what == "labels" and found is not None and found[0].table["preference"].isna().all():
-            raise InputError(f"{called(sources[0])}: not one of its rows has a preference; give people's labels")
-        read.append(None if found is None else found[0])
-    if read[0] is None:
-        raise InputError("there is no input; name an annotation file")
-    if names:
-        there = read[0].annotators()
-        if unknown := [name for name in names if name not in there]:
-            raise InputError(f"no judge {unknown[0]!r} in the annotations; there are {named(there, 8)}")
-        kept = read[0].table["annotator"].astype(str).isin(names)
-        read[0] = Verdicts(read[0].table[kept].reset_index(drop=True))
-    del found
-    # nobody else holds the rows, so that they go as soon as they are votes
-    return votes_of(read.pop(0), read.pop(), allow_mixed=mix_judges)  # type: ignore[arg-type]
+    return report_card(votes, level=level, compat=compat, own=own, epsilon=epsilon, jury=jury)
 
 
 def card_sheet(card: ReportCard) -> Sheet:
     """The card as tables for people, all its columns, and plain values."""
-    one_by_one = len(card.judges) <= _ONE_BY_ONE
+    one_by_one = len(card.judges) <= ONE_BY_ONE
     parts = [_whole(card, row) for row in card.judges] if one_by_one else [_all(card)]
     parts += jury_part(card) + pairs_parts(card) + _alike(card) + _slices(card) + _sets(card)
     warnings = () if card.jury is None else card.jury.warnings
@@ -167,7 +130,7 @@ def _number(x: float, digits: int, sign: str = "") -> str:
 
 def _whole(card: ReportCard, row: Row) -> Part:
     """One judge's card: a line a figure, and what to do."""
-    beside = {other.kind: other for other in card.rows_beside if other.figures}
+    beside = {other.kind: other for other in card.beside(row.name) if other.figures}
     heads = [name for name in ("people", "longest") if name in beside]
     rows: list[list[str]] = []
     for title, figures in _GROUPS:
@@ -181,14 +144,34 @@ def _whole(card: ReportCard, row: Row) -> Part:
     count = plural(row.n_comparisons, "comparison")
     people = plural(len(card.people), "person", "people")
     labelled = f", {row.n_labelled:,} with labels by {people}" if card.people else ""
-    remarks = [*_unknown(row), "", "what to do", *(f"- {line}" for line in card.advice[row.name] or ["nothing"])]
+    remarks = [
+        *_terms(card, row, heads),
+        *_unknown(row),
+        "",
+        "what to do",
+        *(f"- {line}" for line in card.advice[row.name] or ["nothing"]),
+    ]
     heading = f"judge ({100 * card.level:g} %)"
     return Part(f"{row.name} · {count}{labelled}", ["figure", heading, *heads], rows, remarks, heads[::-1])
 
 
-def _unknown(row: Row) -> list[str]:
-    """What is not on the card, and why."""
-    absent = [f"{_ABSENT[name]} ({why})" for name, why in row.why.items() if name in _ABSENT]
+def _terms(card: ReportCard, row: Row, heads: Sequence[str]) -> list[str]:
+    """What a reader must know to read the columns side by side, and the share of people replaced."""
+    lines = []
+    if row.name in card.own_beside and heads:
+        lines.append(f"{' and '.join(heads)}: on the comparisons that {row.name} has verdicts on")
+    if row.get("winning_rate") is not None:
+        lines.append(
+            f"may replace: as a person, or worse by less than {card.epsilon:g}; it counts people, and in brackets is "
+            "what as many other comparisons might say"
+        )
+    return lines
+
+
+def _unknown(*rows: Row) -> list[str]:
+    """What is on none of the cards, and why it is not on the first."""
+    names = [name for name in rows[0].why if name in _ABSENT and all(name in row.why for row in rows)]
+    absent = [f"{_ABSENT[name]} ({rows[0].why[name]})" for name in names]
     return [f"not known: {'; '.join(absent)}"] if absent else []
 
 
@@ -230,6 +213,7 @@ def _summary(card: ReportCard) -> list[str]:
             f"({_number(low, 1)} to {_number(high, 1)})"
         )
     first = card.judges[0].name
+    lines += _unknown(*card.judges)
     return [*lines, "", f"what to do with {first}", *(f"- {line}" for line in card.advice[first] or ["nothing"])]
 
 
@@ -281,7 +265,7 @@ def _slices(card: ReportCard) -> list[Part]:
         own = [one for one in card.slices if one.column == column]
         names = list(dict.fromkeys(one.name for one in own))
         judges = [row.name for row in card.judges][:_ROWS]
-        if len(judges) > _ONE_BY_ONE:
+        if len(judges) > ONE_BY_ONE:
             found = {(one.judge, one.name): f"{100 * one.agreement.value:.1f}" for one in own}
             rows = [[judge, *(found.get((judge, name), "–") for name in names)] for judge in judges]
             headings = ["judge", *names]

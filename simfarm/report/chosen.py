@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from simfarm.agreement.choice import Choice, choice_of
 from simfarm.agreement.figures import FIGURES
 from simfarm.errors import InputError
-from simfarm.report.agreement import cell, pairs_parts, read_votes
+from simfarm.report.agreement import cell, pairs_parts
 from simfarm.report.tables import Part, Sheet
+from simfarm.report.votes import read_votes
 from simfarm.text.words import named, plural
 
 if TYPE_CHECKING:
