@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from simfarm.agreement.card import ONE_BY_ONE, scaled
 from simfarm.agreement.figures import BOARDS, CALLS, CHANCE, FIGURES, HABITS, SOFT, TRUST, Figure, Row
 from simfarm.data.sources import Source
-from simfarm.errors import InputError
 from simfarm.report.jury import jury_part
 from simfarm.report.tables import Part, Sheet
 from simfarm.text.words import plural
