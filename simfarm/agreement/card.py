@@ -17,11 +17,13 @@ import pandas as pd
 from simfarm.agreement.advice import advice
 from simfarm.agreement.boards import InstructionSet
 from simfarm.agreement.figures import FIGURES, Figure, Row, with_limits
+from simfarm.agreement.jury import Sitting, beside_best, seated
 from simfarm.agreement.pairs import Alike, Pair, alike, compared
 from simfarm.agreement.rows import Making
 from simfarm.agreement.slices import Slice, Travel, slices_of, travels
 from simfarm.agreement.trust import Definitions, People
 from simfarm.agreement.votes import Votes
+from simfarm.data.juries import JuryRule
 from simfarm.errors import InputError
 from simfarm.ranking.table import plain
 from simfarm.statistics.panels import EffectiveJudges
@@ -38,10 +40,11 @@ class ReportCard(Shown):
     """How far judges can be trusted. `rows` are people (where there are labels), `longest` (the judge that prefers the
     longer output) and each judge, all with `figures` of `FIGURES` as values with intervals; `pairs` says which judge is
     better, `alike` which say the same, `slices` and `travel` what they reach where, `sets` whether sets of instructions
-    rank models alike, `panel` how many independent judges these are worth. `people` are the persons' names; `notes` are
-    about how rows were matched; `votes` is what all this is of, for whoever looks closer. `own_beside` has, of one
-    judge or two, the rows of people and `longest` on the comparisons that the judge has verdicts on, where these are
-    not all (`beside`). `epsilon` is what a judge that replaces a person may be worse by."""
+    rank models alike, `panel` how many independent judges these are worth, `jury` how the panel did that they made
+    together, where they were to. `people` are the persons' names; `notes` are about how rows were matched; `votes` is
+    what all this is of, for whoever looks closer. `own_beside` has, of one judge or two, the rows of people and
+    `longest` on the comparisons that the judge has verdicts on, where these are not all (`beside`). `epsilon` is what a
+    judge that replaces a person may be worse by."""
 
     rows: tuple[Row, ...]
     people: tuple[str, ...]
@@ -51,6 +54,7 @@ class ReportCard(Shown):
     travel: tuple[Travel, ...] = ()
     sets: tuple[InstructionSet, ...] = ()
     panel: EffectiveJudges | None = None
+    jury: Sitting | None = None
     notes: tuple[str, ...] = ()
     level: float = 0.95
     compat: str | None = None
@@ -114,6 +118,7 @@ class ReportCard(Shown):
             "travel": [{name: plain(value) for name, value in vars(one).items()} for one in self.travel],
             "sets": [_set_record(one) for one in self.sets],
             "panel": None if self.panel is None else _panel_record(self.panel, self.level),
+            "jury": None if self.jury is None else _jury_record(self.jury, self.level),
             "notes": list(self.notes),
         }
 
@@ -203,6 +208,18 @@ def _panel_record(panel: EffectiveJudges, level: float) -> dict[str, Any]:
     return {"n_judges": panel.n, "n_independent": plain(panel.value), "low": low, "high": high}
 
 
+def _jury_record(sat: Sitting, level: float) -> dict[str, Any]:
+    """How a panel did, the gap in points."""
+    made: dict[str, Any] = {"name": sat.name, "rule": sat.rule, "members": list(sat.members)}
+    made |= {"weights": None if sat.weights is None else dict(sat.weights)}
+    made |= {"strength": plain(sat.strength.value), "entropy": plain(sat.entropy.value)}
+    made |= {"abstained": sat.abstained, "asked": sat.asked, "undecided": sat.undecided, "best": sat.best}
+    if sat.gap is not None:
+        low, high = sat.gap.interval(level)
+        made |= {"beside_best": 100 * sat.gap.value, "low": plain(100 * low), "high": plain(100 * high)}
+    return made | {"warnings": list(sat.warnings)}
+
+
 def report_card(
     votes: Votes,
     *,
@@ -210,10 +227,17 @@ def report_card(
     compat: str | None = None,
     own: Mapping[str, str] | None = None,
     epsilon: float = 0.1,
+    jury: JuryRule | None = None,
 ) -> ReportCard:
     """The card of all judges of `votes`. `compat` is None or `alpaca-eval`; `own` names the generator whose outputs are
-    a judge's own, where that is not of its name; `epsilon` is that of `alternative_annotator_test`. Raises `InputError`
-    for an `own` that is no judge or no generator."""
+    a judge's own, where that is not of its name; `epsilon` is that of `alternative_annotator_test`; `jury` is a panel
+    of them that joins the judges. Raises `InputError` for an `own` that is no judge or no generator, and for a panel
+    that cannot sit (see `seated`)."""
+    sitting = None
+    members = votes.judges
+    if jury is not None:
+        votes, sitting = seated(votes, jury)
+        members = sitting.members
     people = People.of(votes, Definitions.of(compat))
     made = Making(votes, people, level, own or {}, epsilon)
     judges = [row for k in range(len(votes.judges)) for row in with_limits([made.judge(k)], level)]
@@ -230,7 +254,8 @@ def report_card(
         slices=tuple(slices),
         travel=tuple(travels(slices)),
         sets=tuple(made.sets()),
-        panel=made.panel() if len(judges) > 1 else None,
+        panel=made.panel(members) if len(members) > 1 else None,
+        jury=None if sitting is None else beside_best(sitting, made.fits, votes.cluster, level),
         notes=votes.notes,
         level=level,
         compat=compat,

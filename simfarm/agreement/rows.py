@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -177,11 +177,10 @@ class Making:
         others = self._votes.judged[[k for k, judge in enumerate(self._votes.judges) if judge != name]]
         return quotient(np.nansum(others, axis=0), (~np.isnan(others)).sum(axis=0).astype(np.float64))
 
-    def panel(self) -> EffectiveJudges:
-        """How many independent judges all together are worth: of how far they are off, where there are labels."""
-        return effective_judges(
-            self._votes.judged, self._votes.cluster, self._people.mean if len(self._people.item) else None
-        )
+    def panel(self, names: Sequence[str]) -> EffectiveJudges:
+        """How many independent judges these are worth together: of how far they are off, where there are labels."""
+        judged = self._votes.judged[[self._votes.judges.index(name) for name in names]]
+        return effective_judges(judged, self._votes.cluster, self._people.mean if len(self._people.item) else None)
 
     def sets(self) -> list[InstructionSet]:
         """Every set of instructions under every judge; without models there is none to rank."""

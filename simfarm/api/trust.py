@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from simfarm.api.calls import nearest_named, tell
+from simfarm.api.calls import nearest_named, tell, warn
 from simfarm.data.sources import Sources, listed, opened
 from simfarm.settings import check, refuse_empty
 
@@ -28,6 +28,8 @@ def report_card(
     compat: str | None = None,
     own: Mapping[str, str] | None = None,
     epsilon: float = 0.1,
+    jury: str | None = None,
+    signed: bool = False,
     columns: Mapping[str, str] | None = None,
 ) -> ReportCard:
     """How far can a judge be trusted? The report card of one judge or several, as `simfarm agreement` prints it.
@@ -37,17 +39,24 @@ def report_card(
     rates in percent), `judges` (rows whose `figures` are estimates by name, and `why` where there is none), `advice`,
     `pairs`, `slices`, `travel`, `sets` and `to_json()`. `compat="alpaca-eval"` takes AlpacaEval's definitions, `own`
     says which generator a judge is itself, `epsilon` how much worse than a person a judge may be that replaces one.
-    Raises `InputError` for bad input.
+    `jury` is `majority`, `mean`, `weighted` (fitted on the labels, cross-fitted; negative weights only if `signed`) or
+    a panel's file: the judges together as one more, and in the value's `jury` how it did beside its best member. Raises
+    `InputError` for bad input.
     """
     from simfarm.report.agreement import card_of
+    from simfarm.report.jury import jury_named
 
     refuse_empty({"compat": compat})
     check({"level": level, "compat": compat, "epsilon": epsilon})
+    together = jury_named(jury, signed=signed)
+    how: dict[str, Any] = {"level": level, "compat": compat, "own": own, "epsilon": epsilon, "mix_judges": mix_judges}
     labels: list[Any] = [] if human is None else listed(human)
     with opened(inputs, *labels, columns=columns) as (sources, people):
-        card = card_of(sources, people, level=level, compat=compat, own=own, epsilon=epsilon, mix_judges=mix_judges)
+        card = card_of(sources, people, **how, jury=together)
     for note in card.notes:
         tell(note)
+    for warning in () if card.jury is None else card.jury.warnings:
+        warn(warning)
     return card
 
 

@@ -2,7 +2,8 @@
 
 ANNOTATIONS are verdicts of one judge or several; --human are people's labels of some of the comparisons. Prints each
 judge's report card: agreement with people beside the human ceiling and the longest output, what moves the judge (place,
-length, lists), its price, and what to do. Without labels: everything that needs none."""
+length, lists), its price, and what to do. Without labels: everything that needs none. With --jury also what the judges
+are worth together, beside the best of them."""
 
 from __future__ import annotations
 
@@ -34,10 +35,12 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.data.sources import opened
     from simfarm.report.agreement import card_of, card_sheet
     from simfarm.report.files import write_sheet
+    from simfarm.report.jury import jury_named
     from simfarm.report.plots import card_picture
     from simfarm.report.tables import print_sheet
     from simfarm.report.targets import check_board_file, refuse_overwriting
 
+    jury = jury_named(arguments.jury, signed=arguments.signed)
     if arguments.output is not None:
         check_board_file(arguments.output, drawn=True)
         refuse_overwriting(arguments.output, [*arguments.inputs, *arguments.human])
@@ -50,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
             own={judge: str(generator) for judge, generator in arguments.own},
             epsilon=arguments.epsilon,
             mix_judges=arguments.mix_judges,
+            jury=jury,
         )
     for note in card.notes:
         say(note)

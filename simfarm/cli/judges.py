@@ -1,6 +1,6 @@
 """List the bundled judges, show one whole, check one (bundled or your own) before anything is paid for, print the
-schema that an editor completes a judge's file by, find out what a judge can be fooled by (probe), and what tricks are
-worth on its board (stress)."""
+schema that an editor completes a judge's file by, choose among judges by people's labels (compare), find out what a
+judge can be fooled by (probe), and what tricks are worth on its board (stress)."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from simfarm.cli import judge_probe, judge_stress
+from simfarm.cli import judge_compare, judge_probe, judge_stress
 from simfarm.cli.help import Paragraphs
 from simfarm.cli.judge_check import check_all
 from simfarm.report.terminal import answer, answer_json, width_of
 
 if TYPE_CHECKING:
-    from simfarm.judges import Judge, Population
+    from simfarm.judges import Judge, Panel, Population
 
 __all__ = ["add_arguments", "run"]
 
-_ASKING = {
+_MORE = {
+    "compare": (judge_compare, "which judge to take: agreement, cost and time, beside people"),
     "probe": (judge_probe, "what a judge can be fooled by: one card"),
     "stress": (judge_stress, "what tricks are worth on a judge's board, in points"),
 }
-"""Actions that ask a judge, each in a module of its own."""
+"""Actions with a module of their own."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`list`, `show NAME` and `check FILE`, each with `--json`, and `schema`."""
-    actions = parser.add_subparsers(dest="action", metavar="list|show|check|schema|probe|stress", required=True)
+    metavar = "list|show|check|schema|compare|probe|stress"
+    actions = parser.add_subparsers(dest="action", metavar=metavar, required=True)
     listed = actions.add_parser("list", help="the bundled judges")
     shown = actions.add_parser("show", help="one judge: what it asks, of whom, and how its reply is read")
     checked = actions.add_parser(
@@ -40,9 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--json", action="store_true", help="for machines")
     others = [
         actions.add_parser(name, help=summary, description=module.__doc__, formatter_class=Paragraphs)
-        for name, (module, summary) in _ASKING.items()
+        for name, (module, summary) in _MORE.items()
     ]
-    for action, (module, _) in zip(others, _ASKING.values(), strict=True):
+    for action, (module, _) in zip(others, _MORE.values(), strict=True):
         module.add_arguments(action)
     for action in (listed, shown, checked, schema, *others):
         # also understood before the action; SUPPRESS keeps a later default from undoing it
@@ -64,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         case "check":
             return _check(arguments.judge, arguments.json)
         case action:
-            return _ASKING[action][0].run(arguments)
+            return _MORE[action][0].run(arguments)
     return 0
 
 
@@ -91,18 +93,22 @@ def _show(name: str, as_json: bool) -> None:
         answer(page(facts, width_of(sys.stdout)))
 
 
-def _facts(judge: Judge | Population) -> dict[str, Any]:
-    from simfarm.judges import Judge
-    from simfarm.report.judges import facts_of, people_facts
+def _facts(judge: Judge | Population | Panel) -> dict[str, Any]:
+    from simfarm.judges import Judge, Panel
+    from simfarm.report.judges import facts_of, panel_facts, people_facts
 
+    if isinstance(judge, Panel):
+        return panel_facts(judge)
     return facts_of(judge) if isinstance(judge, Judge) else people_facts(judge)
 
 
 def _check(name: str, as_json: bool) -> int:
-    from simfarm.judges import Judge, load_judge
+    from simfarm.judges import Judge, Panel, load_judge
 
     judge = load_judge(name)
     if isinstance(judge, Judge):
         return check_all([judge], as_json)
+    if isinstance(judge, Panel):
+        return check_all(list({one.hash: one for one in judge.judges.values()}.values()), as_json)
     # a population is fit where all of its members are
     return check_all(list({member.judge.hash: member.judge for member in judge.members}.values()), as_json)

@@ -16,12 +16,22 @@ from simfarm.errors import InputError
 from simfarm.judges import fields
 from simfarm.judges.decisions import check_criteria
 from simfarm.judges.orders import ORDERS
+from simfarm.judges.panel import Panel, is_panel, panel_of
 from simfarm.judges.population import Population, is_population, population_of
 from simfarm.judges.protocols import PROTOCOLS
 from simfarm.judges.spec import RULES, Judge, check_sampling
 from simfarm.resources import prompts_dir
 
-__all__ = ["KEYS", "MODEL_KEYS", "RULE_KEYS", "list_judges", "list_populations", "load_judge", "load_one"]
+__all__ = [
+    "KEYS",
+    "MODEL_KEYS",
+    "RULE_KEYS",
+    "list_judges",
+    "list_populations",
+    "load_judge",
+    "load_one",
+    "load_panel",
+]
 
 KEYS = ("description", "protocol", "order")
 RULE_KEYS = ("rule", "weights")
@@ -29,21 +39,31 @@ LIFE_KEYS = ("alternatives", "checked", "until")
 MODEL_KEYS = ("template", "verdict", "model", *LIFE_KEYS, "sampling", "criteria", "delimiters")
 
 
-def load_judge(name_or_path: str | Path) -> Judge | Population:
-    """A judge, or a population of them, by its bundled name, its YAML file or its folder. A bundled name wins; `./name`
-    is a path."""
+def load_judge(name_or_path: str | Path) -> Judge | Population | Panel:
+    """A judge, a population or a panel, by its bundled name, its YAML file or its folder. A bundled name wins;
+    `./name` is a path."""
     return _read(_found(name_or_path))
 
 
 def load_one(name_or_path: str | Path) -> Judge:
-    """The same where a population will not do. Raises `InputError` for one."""
+    """The same where neither a population nor a panel will do. Raises `InputError` for one."""
     path = _found(name_or_path)
     data = fields.read_yaml(path)
+    if is_panel(data):
+        raise InputError(f"{str(name_or_path)!r} is a panel, for simfarm annotate and evaluate; name one judge")
     if is_population(data):
         raise InputError(
             f"{str(name_or_path)!r} is a population, simulated people for simfarm annotate and evaluate; name a judge"
         )
     return _judge(path, data)
+
+
+def load_panel(name_or_path: str | Path) -> Panel:
+    """A panel by its file. Raises `InputError` for what is none."""
+    found = load_judge(name_or_path)
+    if not isinstance(found, Panel):
+        raise InputError(f"{str(name_or_path)!r} is no panel: its file has no key 'panel'; name one that has")
+    return found
 
 
 def _found(name_or_path: str | Path) -> Path:
@@ -78,8 +98,10 @@ def _bundled() -> dict[str, Path]:
     return dict(sorted(paths.items()))
 
 
-def _read(path: Path) -> Judge | Population:
+def _read(path: Path) -> Judge | Population | Panel:
     data = fields.read_yaml(path)
+    if is_panel(data):
+        return panel_of(path, _name(path), data, load_one)
     if not is_population(data):
         return _judge(path, data)
     return population_of(path, _name(path), data, load_one, lambda own: _judge(path, own))

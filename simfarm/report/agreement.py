@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from simfarm.agreement.card import ONE_BY_ONE, scaled
 from simfarm.agreement.figures import BOARDS, CALLS, CHANCE, FIGURES, HABITS, SOFT, TRUST, Figure, Row
 from simfarm.data.sources import Source
-from simfarm.errors import InputError
+from simfarm.report.jury import jury_part
 from simfarm.report.tables import Part, Sheet
 from simfarm.text.words import plural
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from simfarm.agreement.card import ReportCard
-    from simfarm.data.frames import Verdicts
+    from simfarm.data.juries import JuryRule
 
-__all__ = ["card_of", "card_sheet"]
+__all__ = ["card_of", "card_sheet", "cell", "pairs_parts"]
 
 _ROWS = 20
 """Judges that a table shows; files have all."""
@@ -80,41 +80,24 @@ def card_of(
     own: Mapping[str, str] | None = None,
     epsilon: float = 0.1,
     mix_judges: bool = False,
+    jury: JuryRule | None = None,
 ) -> ReportCard:
     """The report card of annotation files or tables and those of people's labels. Raises `InputError` for what cannot
     be read or matched."""
     from simfarm.agreement.card import report_card
-    from simfarm.agreement.votes import votes_of
-    from simfarm.data.inputs import read_for_evaluation
-    from simfarm.data.inspection import Inspection
-    from simfarm.data.sources import called
+    from simfarm.report.votes import read_votes
 
-    looked = Inspection(features=("lists", "bold"), calls=True)
-    read: list[Verdicts | None] = []
-    for sources, what in ((annotations, "verdicts"), (human, "labels")):
-        found = read_for_evaluation(sources, None, looked) if sources else None
-        if sources and found is None:
-            raise InputError(
-                f"{called(sources[0])}: holds no {what} (column 'preference'); if it has another name, give --columns "
-                "preference=NAME"
-            )
-        if what == "labels" and found is not None and found[0].table["preference"].isna().all():
-            raise InputError(f"{called(sources[0])}: not one of its rows has a preference; give people's labels")
-        read.append(None if found is None else found[0])
-    if read[0] is None:
-        raise InputError("there is no input; name an annotation file")
-    del found
-    # nobody else holds the rows, so that they go as soon as they are votes
-    votes = votes_of(read.pop(0), read.pop(), allow_mixed=mix_judges)  # type: ignore[arg-type]
-    return report_card(votes, level=level, compat=compat, own=own, epsilon=epsilon)
+    votes = read_votes(annotations, human, mix_judges=mix_judges)
+    return report_card(votes, level=level, compat=compat, own=own, epsilon=epsilon, jury=jury)
 
 
 def card_sheet(card: ReportCard) -> Sheet:
     """The card as tables for people, all its columns, and plain values."""
     one_by_one = len(card.judges) <= ONE_BY_ONE
     parts = [_whole(card, row) for row in card.judges] if one_by_one else [_all(card)]
-    parts += _pairs(card) + _alike(card) + _slices(card) + _sets(card)
-    return Sheet(parts, _with_kappas(card), card.to_json())
+    parts += jury_part(card) + pairs_parts(card) + _alike(card) + _slices(card) + _sets(card)
+    warnings = () if card.jury is None else card.jury.warnings
+    return Sheet(parts, _with_kappas(card), card.to_json(), warnings)
 
 
 def _with_kappas(card: ReportCard) -> pd.DataFrame:
@@ -126,7 +109,7 @@ def _with_kappas(card: ReportCard) -> pd.DataFrame:
     return card.table.assign(**made)
 
 
-def _cell(row: Row | None, figure: Figure, *, interval: bool = True) -> str:
+def cell(row: Row | None, figure: Figure, *, interval: bool = True) -> str:
     """A figure as it is printed, with its interval; – for none."""
     numbers = None if row is None else scaled(row, figure)
     if numbers is None:
@@ -151,7 +134,7 @@ def _whole(card: ReportCard, row: Row) -> Part:
     rows: list[list[str]] = []
     for title, figures in _GROUPS:
         lines = [
-            [f"  {figure.words}", _cell(row, figure), *(_cell(beside[name], figure, interval=False) for name in heads)]
+            [f"  {figure.words}", cell(row, figure), *(cell(beside[name], figure, interval=False) for name in heads)]
             for figure in figures
             if row.get(figure.name) is not None or (figure.name == "pairwise" and "people" in beside)
         ]
@@ -198,7 +181,7 @@ def _all(card: ReportCard) -> Part:
     shown = [(name, head) for name, head in _SHORT if any(row.get(name) is not None for row in rows)]
     wide = {"agreement", "above_longest"}
     cells = [
-        [row.name, *(_cell(row, named[name], interval=name in wide) for name, _ in shown), f"{_on(card, row):,}"]
+        [row.name, *(cell(row, named[name], interval=name in wide) for name, _ in shown), f"{_on(card, row):,}"]
         for row in rows[: len(card.rows_beside) + _ROWS]
     ]
     remarks = [] if len(rows) == len(cells) else [f"{plural(len(rows) - len(cells), 'more judge')}: -o FILE has all"]
@@ -233,7 +216,7 @@ def _summary(card: ReportCard) -> list[str]:
     return [*lines, "", f"what to do with {first}", *(f"- {line}" for line in card.advice[first] or ["nothing"])]
 
 
-def _pairs(card: ReportCard) -> list[Part]:
+def pairs_parts(card: ReportCard) -> list[Part]:
     """Which judge is better, and how many labelled comparisons would tell."""
     if not card.pairs:
         return []

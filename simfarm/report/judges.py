@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simfarm.data.decision import Question
-from simfarm.judges import Judge, Population
+from simfarm.judges import Judge, Panel, Population
 from simfarm.judges.check import Check
+from simfarm.judges.panel import Seat
 from simfarm.judges.population import Member
 from simfarm.report.terminal import wrapped
 from simfarm.runs.fitness import last_day
 from simfarm.text.harmless import one_line
 from simfarm.text.words import plural
 
-__all__ = ["check_report", "facts_of", "listing", "page", "people_facts"]
+__all__ = ["check_report", "facts_of", "listing", "page", "panel_facts", "people_facts"]
 
 
 def facts_of(judge: Judge) -> dict[str, Any]:
@@ -58,6 +59,32 @@ def people_facts(population: Population) -> dict[str, Any]:
         "population": None if crowd is None else crowd.to_yaml(),
         "left open": None if crowd is None or not crowd.open else list(crowd.open),
     }
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def panel_facts(panel: Panel) -> dict[str, Any]:
+    """What there is to know about a panel, in the words of its file; each member as one line."""
+    fitted = panel.fitted
+    facts: dict[str, Any] = {
+        "name": panel.name,
+        "description": panel.description,
+        "hash": panel.hash,
+        "path": str(panel.path),
+        "rule": panel.rule,
+        "signed": panel.signed or None,
+        "members": [_seat_facts(seat, panel.weights is not None) for seat in panel.members],
+        "fitted on": fitted and f"{plural(fitted.comparisons, 'comparison')} of {fitted.name}",
+    }
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def _seat_facts(seat: Seat, weighed: bool) -> dict[str, Any]:
+    facts: dict[str, Any] = {"name": seat.name, "weight": seat.weight if weighed else None}
+    if seat.judge is None:
+        facts["judge"] = "none (recorded verdicts alone)"
+    else:
+        facts |= {"judge": seat.judge.name, "model": seat.judge.model, "order": seat.judge.order}
+        facts["hash"] = seat.judge.hash
     return {key: value for key, value in facts.items() if value is not None}
 
 

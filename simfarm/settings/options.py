@@ -238,6 +238,13 @@ AGREEMENT = (
         "E",
         0.1,
     ),
+    Option(
+        "jury",
+        "the judges together, as one more: majority, mean, weighted (fitted on --human), or a panel's file",
+        TEXT,
+        "RULE|FILE",
+    ),
+    Option("signed", "a jury's weights may be negative", SWITCH, default=False),
 )
 """What a report card means by agreement, by a judge's own outputs, and by one that may replace a person."""
 

@@ -1,0 +1,101 @@
+"""Panels as files: what they say, and what is refused with the remedy before anybody is asked."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from simfarm.cli import main
+from simfarm.errors import InputError
+from simfarm.judges import Panel, load_judge, load_one, load_panel
+
+
+def file(folder: Path, panel: object, **more: object) -> Path:
+    path = folder / "three.yaml"
+    path.write_text(yaml.safe_dump({"description": "Three rules", "panel": panel, **more}), "utf-8")
+    return path
+
+
+def loaded(folder: Path, panel: object) -> Panel:
+    return load_panel(file(folder, panel))
+
+
+def test_a_panel_is_a_judges_file(tmp_path: Path) -> None:
+    panel = loaded(tmp_path, {"members": ["longest", {"judge": "surface"}, {"judge": "random", "name": "coin"}]})
+    assert (panel.name, panel.rule) == ("three", "majority")
+    assert [seat.name for seat in panel.members] == ["longest", "surface", "coin"]
+    assert panel.recorded.members == ("longest", "surface", "coin")
+    assert isinstance(load_judge(panel.path), Panel)
+    with pytest.raises(InputError, match="is a panel"):
+        load_one(panel.path)
+    with pytest.raises(InputError, match="no key 'panel'"):
+        load_panel("longest")
+
+
+def test_one_prompt_under_two_models_has_two_names(tmp_path: Path) -> None:
+    two = [{"judge": "pairwise-letter", "model": model} for model in ("openai/a-1", "anthropic/b-2")]
+    panel = loaded(tmp_path, {"members": two})
+    assert [seat.name for seat in panel.members] == ["pairwise-letter@a-1", "pairwise-letter@b-2"]
+
+
+def test_the_hash_is_of_what_changes_a_verdict(tmp_path: Path) -> None:
+    members = [{"judge": "longest", "weight": 2}, {"judge": "surface", "weight": 1}]
+    first = loaded(tmp_path, {"members": members}).hash
+    assert loaded(tmp_path, {"members": members[::-1]}).hash == first
+    heavier = [{"judge": "longest", "weight": 3}, members[1]]
+    assert loaded(tmp_path, {"members": heavier}).hash != first
+    assert loaded(tmp_path, {"members": ["longest", "surface"], "rule": "mean"}).hash != first
+    fitted = {"labels": "l.jsonl", "comparisons": 9, "instructions": 9, "keys": ["00ab"]}
+    panel = loaded(tmp_path, {"members": members, "fitted_on": fitted})
+    assert panel.hash == first
+    assert panel.fitted is not None
+    assert panel.fitted.keys == ("00ab",)
+
+
+TWO = ["longest", "surface"]
+
+
+@pytest.mark.parametrize(
+    ("panel", "said"),
+    [
+        ({"members": ["longest"]}, "a panel of one is 'longest' itself"),
+        ({"members": []}, "must be a list of judges"),
+        ({"members": [*TWO, "lngest"]}, r"members\[3\]: no judge 'lngest'.*did you mean longest"),
+        ({"members": ["longest", "longest"]}, "two are called 'longest'"),
+        ({"members": TWO, "rule": "debate"}, "has no debate; take majority, mean, weighted"),
+        ({"members": TWO, "rule": "median"}, "'median' is not known"),
+        ({"members": TWO, "rule": "weighted"}, "longest has none.*judges fit"),
+        ({"members": [{"judge": "longest", "weight": 1}, {"judge": "surface", "weight": -1}]}, "signed: true"),
+        (
+            {"members": [{"judge": "longest", "weight": 1}, {"judge": "surface", "weight": -1}], "signed": True},
+            "the weights sum to 0",
+        ),
+        ({"members": [{"judge": "longest", "weight": 0}, {"judge": "surface", "weight": 0}]}, "the weights sum to 0"),
+        ({"members": [{"judge": "longest", "weight": 1}, "surface"], "rule": "mean"}, "mean has no weights"),
+        ({"members": [{"judge": "longest", "weight": "much"}, "surface"]}, "must be a number"),
+        ({"members": TWO, "members_": 3}, "unknown key 'members_'"),
+        ({"members": [{"name": "three"}, "surface"]}, "the panel's own name"),
+        ("longest", "must be a mapping"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_the_remedy(tmp_path: Path, panel: object, said: str) -> None:
+    with pytest.raises(InputError, match=said) as refused:
+        load_judge(file(tmp_path, panel))
+    assert "\n" not in str(refused.value)
+
+
+def test_who_has_recorded_verdicts_alone_cannot_be_asked(tmp_path: Path) -> None:
+    panel = loaded(tmp_path, {"members": [{"name": "GPT-4/Vanilla", "weight": 2}, {"judge": "longest", "weight": 1}]})
+    assert panel.recorded.weights == {"GPT-4/Vanilla": 2, "longest": 1}
+    with pytest.raises(InputError, match="names no judge"):
+        _ = panel.judges
+
+
+def test_shown_and_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = file(tmp_path, {"members": ["longest", {"judge": "surface", "name": "marks"}], "rule": "mean"})
+    assert main(["judges", "show", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "rule: mean" in shown
+    assert "name: marks, judge: surface" in shown
+    assert main(["judges", "check", str(path)]) == 0
+    assert capsys.readouterr().out.count("fit for use") == 2
