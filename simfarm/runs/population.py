@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from itertools import tee
 from typing import Any, ClassVar
 
 from simfarm.data.exchange import Request
@@ -191,14 +192,16 @@ class PopulationRun(Run[Comparison, Annotation]):
 
     async def _stream(self, records: Sequence[Comparison]) -> AsyncGenerator[Annotation]:
         plan = self._plan(records)
+        # the calls run ahead of the labels by no more than the window
+        ahead, items = tee(plan.items())
         async with self._seats():
             try:
                 window = 4 * max((engine.concurrency for engine in self.engines), default=64)
                 verdicts = annotate(
-                    plan.calls(self.seats), self.asked, retry_unparseable=self.retry_unparseable, window=window
+                    plan.calls(self.seats, ahead), self.asked, retry_unparseable=self.retry_unparseable, window=window
                 )
                 async with aclosing(verdicts):
-                    for item in plan.items():
+                    for item in items:
                         given = [[await anext(verdicts) for _ in plan.questions(item, member)] for member in item.asked]
                         for label in self._labels(item, given):
                             self.tallies.count(label)
