@@ -4,7 +4,8 @@
 
 Planted: nine properties as answers have them (a log length, counts tied to it, some carried by one answer in ten or
 twenty, two that are plain), weights of up to 1.5 logits for one spread; four people who lean alike and a judge with
-one verdict on each comparison. Beside them plain maximum likelihood with the usual cluster sandwich. Slices: 400
+one verdict on each comparison. Beside them plain maximum likelihood with the usual cluster sandwich. Strong: one slope
+of 2 to 8 logits, which decides nearly every verdict. Slices: 400
 instructions in 20 slices, agreement of .7, one slice at .3 or none. Real: the sets of human labels, their recorded
 judges, and PandaLM under other definitions of what people said.
 """
@@ -12,6 +13,7 @@ judges, and PandaLM under other definitions of what people said.
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from pathlib import Path
 
@@ -32,6 +34,7 @@ from simfarm.text.properties import PROPERTIES, property_names
 PEOPLE = np.array([1.5, -0.3, 0.2, 0.5, -0.7, 0.0, 0.3, 0.0, -0.6])
 JUDGE = np.array([0.7, -0.3, 0.6, 0.5, 0.0, 0.0, 0.3, 0.3, -0.3])
 KINDS = ("log length", "in 30 %", "in 20 %", "in 10 %", "in 5 %", "in 60 %", "in 40 %", "plain", "copying")
+PARTS = ("planted", "strong", "slices", "real", "speed")
 SETS = {
     "pandalm": ["gpt-3.5-turbo", "pandalm-7b"],
     "alpacafarm_cross": ["gpt4_b1", "gpt4_b5"],
@@ -106,6 +109,35 @@ def planted(n: int, replicates: int) -> list[str]:
         cells = " | ".join(f"{100 * held[i, k] / seen[i, k]:.1f}" for i in range(5))
         bias = " | ".join(f"{error[i, k] / seen[i, k]:+.2f}" for i in range(2))
         lines.append(f"| {n} | {name} | {cells} | {bias} |")
+        print(lines[-1], flush=True)
+    return lines
+
+
+def strong(replicates: int, seed: int) -> list[str]:
+    """Coverage of one slope that decides nearly every verdict, by design: it and two others, or the nine; a judge's one
+    verdict, or four people's."""
+    lines = []
+    for few, people, n, slope in itertools.product((True, False), (1, 4), (100, 200, 500), (2, 4, 6, 8)):
+        random = np.random.default_rng([seed, few, people, n, slope])
+        below, above, others, widths = [], [], [], []
+        for _ in range(replicates):
+            x = np.column_stack([random.standard_normal((n, 2)) * (1, 0.5), np.ones(n)]) if few else design(random, n)
+            truth = np.array([slope, 0.5, 0.3]) if few else np.append(slope, JUDGE[1:])
+            carried = frequent(x, np.ones(n), np.arange(n))
+            x, truth = x[:, carried], truth[carried]
+            p = votes(random, x @ truth, people, 0.3)
+            item = np.repeat(np.arange(n), people)
+            found = property_weights(x[item], p.ravel(), np.full(len(item), 1 / people), item)
+            limits = np.array([e.interval() for e in found])
+            below.append(limits[0, 1] < slope)
+            above.append(limits[0, 0] > slope)
+            widths.append(limits[0, 1] - limits[0, 0])
+            others.append(((limits[1:, 0] <= truth[1:]) & (truth[1:] <= limits[1:, 1])).mean())
+        held = f"{1 - np.mean(below) - np.mean(above):.3f} ({np.mean(below):.3f}, {np.mean(above):.3f})"
+        who = "a judge" if people == 1 else f"{people} people"
+        lines.append(
+            f"| {3 if few else 9} | {who} | {n} | {slope} | {held} | {np.mean(widths):.1f} | {np.mean(others):.3f} |"
+        )
         print(lines[-1], flush=True)
     return lines
 
@@ -225,16 +257,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replicates", type=int, default=1000)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--part", choices=("planted", "slices", "real", "speed"), nargs="+", default=None)
+    parser.add_argument("--part", choices=PARTS, nargs="+", default=None)
+    parser.add_argument("--seed", type=int, default=0, help="of the strong slopes")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
-    wanted = arguments.part or ["planted", "slices", "real", "speed"]
+    wanted = arguments.part or PARTS
     page: list[str] = []
     if "planted" in wanted:
         head = "| n | property | people | judge | judge − people | plain, people | plain, judge | bias | bias |"
         page += ["", "## Coverage of 95 % intervals, percent", "", head, "|---|---|" + "---:|" * 7]
         for n in (50, 100, 200, 500, 1000):
             page += planted(n, max(1, arguments.replicates * (10 if n < 1000 else 4) // 10))
+    if "strong" in wanted:
+        head = "| properties | reader | comparisons | slope | coverage (all below it, all above it) | width | others |"
+        page += ["", "## Strong slopes", "", head, "|---:|---|---:|---:|---|---:|---:|"]
+        page += strong(arguments.replicates, arguments.seed)
     if "slices" in wanted:
         head = "| instructions a slice | agreement in the bad one (.7 elsewhere) | found | false share | any false |"
         page += [

@@ -121,6 +121,7 @@ THERE_ALONE = {
         (simfarm.compare, "compare"),
         (simfarm.rejudge, "rejudge"),
         (simfarm.report_card, "agreement"),
+        (simfarm.fidelity, "fidelity"),
         (simfarm.select, "select"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -137,7 +138,7 @@ def test_every_option_of_the_verb_is_a_keyword(function: Callable[..., Any], ver
     defaults = {name: p.default or None for name, p in known.items() if p.default is not p.empty}
     assert defaults == {name: there[name] for name in defaults}
     given = {option.name: option for option in (*JUDGING, *BRIDGE, *INPUT, *RANKING, *AGREEMENT)}
-    if verb not in ("generate", "select"):
+    if verb not in ("generate", "select", "fidelity"):
         assert all((given[name].default or None) == default for name, default in defaults.items())
 
 
@@ -160,6 +161,7 @@ def test_every_verb_spells_an_option_as_the_table_does() -> None:
         (simfarm.compare, "lvl", "level"),
         (simfarm.rejudge, "base_line", "baseline"),
         (simfarm.report_card, "humans", "human"),
+        (simfarm.fidelity, "annotation", "annotations"),
         (simfarm.select, "methode", "method"),
     ],
 )

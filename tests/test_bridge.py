@@ -305,7 +305,7 @@ def test_what_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None
         (["old.jsonl", "rival.jsonl", "--bridge", "--baseline", "base"], "no comparison with the baseline base"),
         (["old.jsonl", "longer.jsonl", "--bridge"], "outputs differ between the two files"),
         (["old.jsonl", "./old.jsonl", "--bridge"], "given twice"),
-        (["old.jsonl", "new.jsonl", "-o", "b.csv"], "-o goes with --bridge"),
+        (["old.jsonl", "new.jsonl", "--bridge", "-o", "b.svg"], "a board is written as .csv, .json or .md"),
         (["old.jsonl", "new.jsonl", "--bridge", "-o", "b.txt"], "a board is written as .csv, .json or .md"),
         (["old.jsonl", "new.jsonl", "--bridge", "-o", "old.jsonl.csv/x.csv"], "does not exist"),
     ):

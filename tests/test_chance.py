@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from simfarm.statistics.agreement import side_counts
-from simfarm.statistics.chance import Metric, cohen_kappa, fleiss_kappa, gwet_ac1, krippendorff_alpha
+from simfarm.statistics.chance import Metric, cohen_kappa, cohen_kappas, fleiss_kappa, gwet_ac1, krippendorff_alpha
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.logistic import Codes
 
@@ -60,6 +60,18 @@ def test_kappas_are_scikit_learns_and_statsmodels() -> None:
     many = fleiss_kappa(*rows(votes)).value
     item, vote, _ = rows(votes)
     assert many == pytest.approx(inter_rater.fleiss_kappa(side_counts(item, vote, 90)), abs=1e-9)
+
+
+def test_kappas_of_all_pairs_are_those_of_each() -> None:
+    votes = planted(np.random.default_rng(5), 60, 5, 0.6, 0.3).T
+    votes[3] = 1.0
+    votes[4] = np.where(np.isnan(votes[0]), 0.5, np.nan)  # meets the first nowhere
+    found = cohen_kappas(votes)
+    for i in range(5):
+        for j in range(5):
+            wanted = np.nan if i == j else cohen_kappa(votes[i], votes[j], np.arange(60)).value
+            assert found[i, j] == pytest.approx(wanted, abs=1e-9, nan_ok=True)
+    assert np.isnan(found[0, 4])
 
 
 def test_ac1_of_two_raters_is_gwets_formula() -> None:

@@ -75,11 +75,37 @@ def test_several_judges_are_rows_and_files_have_everything(files: Path, capsys: 
     assert heads[:3] == ["a", "b", "c"]
     assert "is one judge better than another?" in out
     assert "first is better by" in out
+    assert "which judges say the same?" in out
     assert "below\\_ceiling" in (files / "card.md").read_text("utf-8")
     assert main(["agreement", "a.jsonl", "b.jsonl", "--human", "labels.jsonl", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert [one["rater"] for one in record["raters"]] == ["people", "longest", "a", "b"]
     assert record["pairs"][0]["n_comparisons"] == 29
+
+
+def test_judges_that_say_the_same_are_told(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """κ of every two, the most alike first: in the table, in every file, with limits where there are few judges."""
+    turned = [row | ({"preference": 3 - float(row["preference"])} if k % 3 == 1 else {}) for k, row in enumerate(ROWS)]
+    _file(files / "a.jsonl", ROWS, annotator="a")
+    _file(files / "b.jsonl", turned, annotator="b")
+    _file(files / "c.jsonl", ROWS[4:], annotator="c")
+    assert main(["agreement", "a.jsonl", "b.jsonl", "c.jsonl", "-o", "card.csv"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (start,) = (k for k, line in enumerate(lines) if line.startswith("which judges say the same?"))
+    pairs = [line.split()[:3] for line in lines[start + 4 : start + 7]]
+    assert pairs[0] == ["a", "c", "1.00"]
+    assert "(" in lines[start + 4]
+    with (files / "card.csv").open() as stream:
+        rows = {row["rater"]: row for row in csv.DictReader(stream)}
+    assert float(rows["a"]["cohen_kappa_with_c"]) == 1
+    assert rows["a"]["cohen_kappa_with_a"] == ""
+    assert main(["agreement", "a.jsonl", "b.jsonl", "c.jsonl", "--json"]) == 0
+    alike = json.loads(capsys.readouterr().out)["alike"]
+    assert (alike[0]["a"], alike[0]["b"]) == ("a", "c")
+    assert [one["n_comparisons"] for one in alike] == [26, 30, 26]
+    by_pair = {(one["a"], one["b"]): one["cohen_kappa"] for one in alike}
+    assert float(rows["b"]["cohen_kappa_with_a"]) == pytest.approx(by_pair["a", "b"])
+    assert all(one["low"] < one["cohen_kappa"] <= one["high"] for one in alike)
 
 
 def test_labels_may_lie_in_several_files(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

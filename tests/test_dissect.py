@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
+import loopback
 import numpy as np
 import pandas as pd
 import pytest
+from reader import Reader
 from scipy.special import expit
 from scipy.stats import false_discovery_control
 
@@ -167,7 +171,23 @@ def test_a_rare_property_has_not_shown_all() -> None:
     assert one.interval() == other.interval()
     assert np.sum((one - other).shared ** 2) == pytest.approx(2 * np.sum(one.shared**2))
     even = np.where(np.arange(200) % 2, 1.0, -1.0)
-    assert not property_weights(even[:, None], p, np.ones(200), np.arange(200))[0].shared.any()
+    (plain,) = property_weights(even[:, None], p, np.ones(200), np.arange(200))
+    assert np.sum(plain.shared**2) < 0.1 * plain.standard_error**2
+
+
+def test_a_weight_that_decides_nearly_every_verdict_is_not_surer_than_the_model() -> None:
+    """Of 200 verdicts a dozen say how steep it is: where they happen to fit, the clusters' own errors are too small."""
+    surer = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        x = rng.standard_normal((200, 1))
+        p = (rng.random(200) < expit(6 * x[:, 0])) * 1.0
+        (one,) = property_weights(x, p, np.ones(200), np.arange(200))
+        chance = expit(one.value * x[:, 0])
+        told = 1 / np.sqrt((x[:, 0] ** 2 * chance * (1 - chance)).sum())
+        assert one.standard_error >= 0.85 * told  # a little less, as the prior holds against a pull
+        surer.append(replace(one, shared=np.zeros(0)).standard_error < 0.8 * told)
+    assert sum(surer) >= 2
 
 
 @pytest.mark.parametrize("others", [0, 1])
@@ -551,3 +571,91 @@ def test_the_verb(rows: tuple[pd.DataFrame, pd.DataFrame], tmp_path, capsys: pyt
     assert "*" in lines[5]
     assert main(["dissect", files[0], "--control", "length,speed"]) == 2
     assert "speed" in capsys.readouterr().err
+
+
+# --- names of topics, by a model
+
+
+class Namer(Reader):
+    """Names a topic after the first word that it is told; `fault` says what it says instead."""
+
+    def said(self, asked: str) -> str:
+        if self.fault:
+            return self.fault
+        return f'"All about {asked.partition("set them apart: ")[2].split(",")[0]}."\n\nThat is my answer.'
+
+
+def _asked() -> pd.DataFrame:
+    """Verdicts on 180 instructions of three kinds."""
+    return _rows(180, seed=3)[0]
+
+
+def test_a_model_names_topics_and_changes_nothing_else() -> None:
+    rows, model = _asked(), Namer()
+    plain = simfarm.dissect(rows, by="instructions", control="length")
+    named = simfarm.dissect(rows, by="instructions", control="length", model=model)
+    assert plain.slices is not None
+    assert named.slices is not None
+    tree = named.slices.tree
+    assert tree is not None
+    assert len(model.asked) == len(tree.areas) + len(tree.own)
+    assert len(set(named.slices.names)) == len(named.slices.names)
+    first = tree.areas[0].split(",")[0]
+    assert any(name.startswith(f"All about {first} / All about ") for name in named.slices.names)
+    assert named.slices.words == plain.slices.names
+    assert (named.slices.code == plain.slices.code).all()
+    assert named.slice_table.drop(columns="slice").equals(plain.slice_table.drop(columns="slice"))
+    renamed = dict(zip(plain.slices.names, named.slices.names, strict=True))
+    assert named.slice_table["slice"].tolist() == [renamed[name] for name in plain.slice_table["slice"]]
+    assert named.to_json()["slices"]["words"] == list(plain.slices.names)
+    # what a topic is shown is of this topic
+    asked = model.asked[len(tree.areas)].messages[1]["content"]
+    inside = {text for text, code in zip(named.slices.texts, tree.code, strict=True) if code == 0}
+    assert 1 < asked.count("<instruction>") <= 5
+    assert set(re.findall(r"<instruction>\n(.*?)\n</instruction>", asked)) <= inside
+
+
+def test_a_topic_without_a_usable_name_keeps_its_words() -> None:
+    with pytest.warns(simfarm.SimfarmWarning, match=r"topics without a name from the model, told by words"):
+        found = simfarm.dissect(_asked(), by="instructions", control="length", model=Namer("word " * 40))
+    assert found.slices is not None
+    assert found.slices.names == found.slices.words
+    model = Namer("Things\x1b[2J / stuff")
+    # another one to the store
+    model.model = "reader-2"
+    alike = simfarm.dissect(_asked(), by="instructions", control="length", model=model)
+    assert alike.slices is not None
+    assert len(set(alike.slices.names)) == len(alike.slices.names)
+    assert all("\x1b" not in name and name.startswith("Things") for name in alike.slices.names)
+    assert "or stuff (" in alike.slices.names[0]
+
+
+def test_naming_is_asked_for_priced_and_resumed(
+    tmp_path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setattr(loopback, "reply", lambda call: Namer().said(call.prompt))
+    _asked().to_json("j.jsonl", orient="records", lines=True)
+    command = ["dissect", "j.jsonl", "--control", "length", "--by", "instructions", "--price", "1,1"]
+    with loopback.Loopback() as server:
+        command += ["--model", "openai/m", "--base-url", f"{server.url}/v1"]
+        assert main([*command, "--dry-run"]) == 0
+        assert "12 questions" in capsys.readouterr().out
+        assert not server.calls
+        assert main([*command, "--budget", "0.0012", "--concurrency", "1"]) == 3
+        printed = capsys.readouterr()
+        paid = len(server.calls)
+        assert 0 < paid < 12
+        assert f"warning: {12 - paid} topics without a name from the model" in printed.err
+        assert "log length" in printed.out
+        assert main([*command, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["slices"]["names"][0].startswith("All about")
+        assert max(server.asked.values()) == 1
+    for more, said in (
+        (["--model", "openai/m"], "names the topics of --by instructions"),
+        (["--by", "instructions", "--budget", "1"], "--budget does nothing without --model"),
+        (["--dry-run"], "--dry-run does nothing without --model"),
+    ):
+        assert main(["dissect", "j.jsonl", *more]) == 2
+        assert said in capsys.readouterr().err

@@ -302,6 +302,46 @@ def test_a_cell_that_ends_in_a_value_shows_its_picture(
     assert "<td>best</td>" in page
 
 
+def test_readers_stand_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What people and a judge reward; the rates of two judges, with the limits that the table has."""
+    rng = np.random.default_rng(3)
+    table = rows(("m",), n=160)
+    longer = table["length_2"] > table["length_1"]
+    judge = table.assign(preference=1.0 + (longer ^ (rng.random(160) < 0.1)))
+    people = table.assign(annotator="p", preference=1.0 + (longer ^ (rng.random(160) < 0.5)))
+    found = simfarm.dissect(judge, human=people, control="length")
+    axes = plots.rewards(found, fresh())
+    weights = found.rewards[0]
+    assert drawn(axes, "people")[0] == pytest.approx([e.value for e in weights.people.values()])
+    assert drawn(axes, "judge")[0] == pytest.approx([e.value for e in weights.judge.values()])
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["log length *", "being output_2"]
+    assert "judge and people differ" in " ".join(texts(axes))
+    many = pd.concat([judge.assign(annotator=f"j{k}") for k in range(8)])
+    said = texts(plots.dissection_picture(simfarm.dissect(many, human=people, control="length")))
+    assert {"people", "j0", "j5"} <= set(said)
+    assert "j6" not in said
+    assert "2 more judges not drawn" in " ".join(said)
+    with pytest.raises(InputError, match="no judge 'x'; there are judge"):
+        plots.rewards(found, judge="x")
+
+    one, other = rows(("a", "b"), wins=(0.75, 0.5)), rows(("a", "b"), wins=(0.5, 0.75))
+    both = simfarm.rejudge(one, other)
+    axes = plots.rejudged(both, fresh())
+    assert drawn(axes, "A: judge (first file)")[0] == [75, 50]
+    assert drawn(axes, "B: judge (second file)")[0] == [50, 75]
+    assert spans(axes) == [tuple(row) for row in both.table[["win_rate_a_low", "win_rate_a_high"]].to_numpy()]
+    monkeypatch.chdir(tmp_path)
+    one.to_csv("a.csv", index=False)
+    other.to_csv("b.csv", index=False)
+    judge.to_csv("j.csv", index=False)
+    assert main(["rejudge", "a.csv", "b.csv", "-o", "it.svg"]) == 0
+    assert main(["rejudge", "a.csv", "b.csv", "-o", "it.csv"]) == 0
+    assert pd.read_csv("it.csv")["win_rate_b"].tolist() == [50, 75]
+    assert main(["dissect", "j.csv", "--control", "length", "-o", "w.svg"]) == 0
+    for name in ("it.svg", "w.svg"):
+        assert "judge" in Path(name).read_text()
+
+
 def test_curves_and_what_their_proxy_promises(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     gold = rng.normal(size=(12, 8))

@@ -9,12 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from simfarm.agreement.figures import Limits, Value
-from simfarm.agreement.means import quotient
 from simfarm.agreement.votes import Votes
 from simfarm.data.identity import Codes
 from simfarm.errors import InputError
 from simfarm.statistics.boards import MIN_MODELS, board_agreement
 from simfarm.statistics.estimate import Array
+from simfarm.statistics.means import quotient
 from simfarm.statistics.ratios import ratio_estimate
 from simfarm.statistics.sets import SetAgreement, set_agreement
 from simfarm.text.words import plural

@@ -17,7 +17,7 @@ import pandas as pd
 from simfarm.agreement.advice import advice
 from simfarm.agreement.boards import InstructionSet
 from simfarm.agreement.figures import FIGURES, Figure, Row, with_limits
-from simfarm.agreement.pairs import Pair, compared
+from simfarm.agreement.pairs import Alike, Pair, alike, compared
 from simfarm.agreement.rows import Making
 from simfarm.agreement.slices import Slice, Travel, slices_of, travels
 from simfarm.agreement.trust import Definitions, People
@@ -32,14 +32,15 @@ __all__ = ["ReportCard", "report_card"]
 @dataclass(frozen=True)
 class ReportCard:
     """How far judges can be trusted. `rows` are people (where there are labels), `longest` (the judge that prefers the
-    longer output) and each judge, all with `figures` of `FIGURES` as values with intervals; `pairs` compares judges,
-    `slices` and `travel` say what they reach where, `sets` whether sets of instructions rank models alike, `panel` how
-    many independent judges these are worth. `people` are the persons' names; `notes` are about how rows were
-    matched; `votes` is what all this is of, for whoever looks closer."""
+    longer output) and each judge, all with `figures` of `FIGURES` as values with intervals; `pairs` says which judge is
+    better, `alike` which say the same, `slices` and `travel` what they reach where, `sets` whether sets of instructions
+    rank models alike, `panel` how many independent judges these are worth. `people` are the persons' names; `notes` are
+    about how rows were matched; `votes` is what all this is of, for whoever looks closer."""
 
     rows: tuple[Row, ...]
     people: tuple[str, ...]
     pairs: tuple[Pair, ...] = ()
+    alike: tuple[Alike, ...] = ()
     slices: tuple[Slice, ...] = ()
     travel: tuple[Travel, ...] = ()
     sets: tuple[InstructionSet, ...] = ()
@@ -95,6 +96,7 @@ class ReportCard:
             "people": list(self.people),
             "raters": [self._record(row) for row in (*self.rows_beside, *self.judges)],
             "pairs": [_pair_record(pair, self.level) for pair in self.pairs],
+            "alike": [_alike_record(one) for one in self.alike],
             "slices": [_slice_record(one, self.level) for one in self.slices],
             "travel": [{name: plain(value) for name, value in vars(one).items()} for one in self.travel],
             "sets": [_set_record(one) for one in self.sets],
@@ -144,6 +146,12 @@ def _pair_record(pair: Pair, level: float) -> dict[str, Any]:
         "n_comparisons": pair.n_comparisons,
         "n_needed": plain(pair.needed),
     }
+
+
+def _alike_record(one: Alike) -> dict[str, Any]:
+    low, high = one.limits or (np.nan, np.nan)
+    names = {"a": one.a, "b": one.b, "n_comparisons": one.n_comparisons}
+    return names | {"cohen_kappa": one.kappa, "low": plain(low), "high": plain(high)}
 
 
 def _slice_record(one: Slice, level: float) -> dict[str, Any]:
@@ -200,6 +208,7 @@ def report_card(
         rows=(*beside, *judges),
         people=votes.people,
         pairs=tuple(compared(made.fits, votes.cluster, level)) if len(judges) > 1 else (),
+        alike=tuple(alike(votes.judges, votes.judged, votes.cluster, level)),
         slices=tuple(slices),
         travel=tuple(travels(slices)),
         sets=tuple(made.sets()),

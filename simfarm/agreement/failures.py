@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -22,17 +23,25 @@ from simfarm.settings import spelled
 from simfarm.statistics.discoveries import false_discovery_rates, lower_groups
 from simfarm.statistics.estimate import Array, Estimate, mean_estimate
 
+if TYPE_CHECKING:
+    from simfarm.agreement.topics import Tree
+
 __all__ = ["Slices", "Tested", "agreement_by_slice", "failures", "slices_of"]
 
 
 @dataclass(frozen=True)
 class Slices:
-    """The slice of each comparison (`code`, places in `names`), made `by` a column or the instructions' words."""
+    """The slice of each comparison (`code`, places in `names`), made `by` a column or the instructions' words. Of the
+    latter `tree` is how they were made, of the instructions `texts`; `words` are the names that it gave, where a model
+    has given others."""
 
     by: str
     code: Codes
     names: tuple[str, ...]
     first: NDArray[np.bool_]
+    tree: Tree | None = None
+    texts: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,8 +100,9 @@ def _topics(votes: Votes) -> Slices:
         )
     cluster = votes.cluster
     _, lead, place = np.unique(cluster, return_index=True, return_inverse=True)
-    found = topics([str(texts[k]) for k in lead])
-    return Slices("topic", found.code[place], found.names, np.zeros(0, dtype=bool))
+    asked = tuple(str(texts[k]) for k in lead)
+    tree = topics(asked)
+    return Slices("topic", tree.code[place], tree.names, np.zeros(0, dtype=bool), tree, asked)
 
 
 def _said(chat: str) -> str:

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from simfarm.agreement.figures import Value
-from simfarm.agreement.means import group_means
 from simfarm.agreement.trust import People, mean_over
 from simfarm.agreement.votes import questions
 from simfarm.data.identity import Codes
 from simfarm.statistics.agreement import sides, vote_mean
-from simfarm.statistics.estimate import Array, Estimate
-from simfarm.statistics.habits import longer, longer_given, preference_for, swaps
+from simfarm.statistics.estimate import Array
+from simfarm.statistics.habits import first_shown, longer, longer_given, preference_for, swaps
+from simfarm.statistics.means import group_means
 
 __all__ = ["favoured", "judge_habits", "own_outputs", "people_habits"]
 
@@ -73,31 +72,16 @@ def _taken(p: Array, which: Codes) -> Array:
 
 
 def _order(calls: pd.DataFrame, cluster: Codes) -> dict[str, Value]:
-    """How often the output shown first is taken, the mean of both orders, and what swapping does to single verdicts."""
+    """How often the output shown first is taken, by single calls' sides, and what swapping does to them."""
     p, item = calls["p"].to_numpy(), calls["item"].to_numpy()
-    side = np.sign(p - 0.5) / 2 + 0.5
     question, of_question, asked = questions(calls)
-    first, second = (group_means(np.where(rows, 1 - side, np.nan), item, len(cluster)) for rows in asked)
-    made: dict[str, Value] = {"first": _first(first, second, cluster)}
+    swapped = np.select(asked, [0.0, 1.0], np.nan)
+    made: dict[str, Value] = {"first": first_shown(item, np.sign(p - 0.5) / 2 + 0.5, swapped, cluster)}
     n = len(of_question)
     for_second = [group_means(np.where(rows, p, np.nan), question, n) for rows in asked]
     changed = swaps(for_second[0], for_second[1], cluster[of_question])
     made |= {"reversals": changed.reversed, "tie_changes": changed.tie}
     return made
-
-
-def _first(first: Array, second: Array, cluster: Codes) -> Estimate:
-    """How often the output shown first is taken, of how often output_1 is when it is shown `first`, and when `second`:
-    ½ + (A − B)/2, so that how good the outputs are cancels out. Over the comparisons that have both where most have."""
-    both = ~np.isnan(first + second)
-    if 2 * both.sum() >= (~np.isnan(first) | ~np.isnan(second)).sum():
-        return mean_over((1 + first - second) / 2, cluster)
-    parts = mean_over(first, cluster), mean_over(second, cluster)
-    if min(part.n_clusters for part in parts) < 2:
-        return Estimate(np.nan, np.zeros(0), cluster[:0])
-    gap = parts[0] - parts[1]
-    half = replace(gap, value=(1 + gap.value) / 2, influence=gap.influence / 2, shared=gap.shared / 2)
-    return replace(half, rate=True, bounds=None, plain=None)
 
 
 def own_outputs(judge: str, models: Sequence[str], generators: Sequence[str]) -> list[str]:

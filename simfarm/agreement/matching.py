@@ -21,7 +21,7 @@ from simfarm.data.meaning import NAMES
 from simfarm.errors import InputError
 from simfarm.text.words import plural
 
-__all__ = ["Matched", "matched"]
+__all__ = ["Matched", "as_one", "matched"]
 
 Mask = NDArray[np.bool_]
 
@@ -53,7 +53,7 @@ def matched(verdicts: Verdicts, labels: Verdicts | None) -> Matched:
         table = verdicts.table
         people = np.zeros(len(table), dtype=bool)
     else:
-        table, people = _as_one(verdicts, labels)
+        table, people = as_one(verdicts, labels)
     alone = labels is None
     del verdicts, labels
     by = next((name for name in SIDES if _known(table, name).all()), None)
@@ -68,7 +68,7 @@ def matched(verdicts: Verdicts, labels: Verdicts | None) -> Matched:
     return made
 
 
-def _as_one(verdicts: Verdicts, labels: Verdicts) -> tuple[pd.DataFrame, Mask]:
+def as_one(verdicts: Verdicts, labels: Verdicts) -> tuple[pd.DataFrame, Mask]:
     """Both tables, one below the other; the instruction's text decides where ids do not meet."""
     parts = [verdicts.table, labels.table]
     if not all("instruction_id" in part and part["instruction_id"].notna().all() for part in parts):
@@ -202,13 +202,12 @@ def _require_shared(made: Matched) -> None:
     if np.isin(made.item[made.people], made.item[~made.people]).any():
         return
     shares = np.isin(made.table["cluster"][made.people], made.table["cluster"][~made.people]).any()
+    judged, labelled = (plural(len(np.unique(made.item[rows])), "comparison") for rows in (~made.people, made.people))
+    both = f"the annotations ({judged}) and the labels ({labelled})"
     what = {"texts": "the outputs' texts", "generators": "generators and lengths", "lengths": "the outputs' lengths"}
     if not shares:
         raise InputError(
-            "the annotations and the labels share no instruction, by id or text; give labels of these comparisons, or "
-            "name the id's column (--columns instruction_id=…)"
+            f"{both} share no instruction, by id or text; give labels of these comparisons, or name the id's column "
+            "(--columns instruction_id=…)"
         )
-    raise InputError(
-        f"the annotations and the labels share instructions but no comparison, by {what[made.by]}; give labels of "
-        "these outputs"
-    )
+    raise InputError(f"{both} share instructions but no comparison, by {what[made.by]}; give labels of these outputs")

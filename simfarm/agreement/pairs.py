@@ -1,13 +1,13 @@
 """Judges beside each other: is one better than another, and how many more labels would tell them apart?
 
 Of twelve equal judges the best looks better than some: each difference keeps its own interval, but whether it is real
-is said by a p that knows of all pairs of judges.
+is said by a p that knows of all pairs of judges. And do two judges say the same, so that the second adds nothing?
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +15,11 @@ from scipy.special import ndtri
 
 from simfarm.agreement.trust import mean_over
 from simfarm.data.identity import Codes
+from simfarm.statistics.chance import cohen_kappa, cohen_kappas
 from simfarm.statistics.discoveries import holm
 from simfarm.statistics.estimate import Array, Estimate
 
-__all__ = ["Pair", "compared"]
+__all__ = ["Alike", "Pair", "alike", "compared"]
 
 _POWER = 0.8
 _ALL = 8
@@ -39,6 +40,34 @@ class Pair:
     needed: float
     p_value: float
     real: bool
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Two judges on the comparisons that both judged: Cohen's `kappa` of their verdicts, with its `limits` where there
+    are few pairs of judges."""
+
+    a: str
+    b: str
+    kappa: float
+    limits: tuple[float, float] | None
+    n_comparisons: int
+
+
+def alike(names: Sequence[str], judged: Array, cluster: Codes, level: float) -> list[Alike]:
+    """Every pair of judges (`names`, whose verdicts are the rows of `judged`), those that say the same most first; a
+    pair that shares fewer than two comparisons, or could not disagree, is left out."""
+    values = cohen_kappas(judged)
+    pairs = [(i, j) for j in range(len(names)) for i in range(j) if not np.isnan(values[i, j])]
+    made = []
+    for i, j in sorted(pairs, key=lambda pair: -values[pair]):
+        n = int((~np.isnan(judged[i] + judged[j])).sum())
+        if n < 2:
+            continue
+        few = len(names) <= _ALL
+        limits = cohen_kappa(judged[i], judged[j], cluster).interval(level) if few else None
+        made.append(Alike(names[i], names[j], float(values[i, j]), limits, n))
+    return made
 
 
 def compared(fits: Mapping[str, Array], cluster: Codes, level: float) -> list[Pair]:

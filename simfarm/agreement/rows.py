@@ -11,7 +11,6 @@ from simfarm.agreement.boards import Contest, InstructionSet, contest_of, instru
 from simfarm.agreement.calls import judge_calls
 from simfarm.agreement.figures import Row, Value, known
 from simfarm.agreement.habits import favoured, judge_habits, own_outputs, people_habits
-from simfarm.agreement.means import quotient
 from simfarm.agreement.slices import SLICED
 from simfarm.agreement.soft import judge_softness
 from simfarm.agreement.trust import (
@@ -27,6 +26,7 @@ from simfarm.agreement.trust import (
 from simfarm.agreement.votes import Votes, opinion
 from simfarm.errors import InputError
 from simfarm.statistics.estimate import Array
+from simfarm.statistics.means import quotient
 from simfarm.statistics.own import self_preference
 from simfarm.statistics.panels import EffectiveJudges, effective_judges
 

@@ -23,7 +23,7 @@ from simfarm.statistics.logistic import Codes
 from simfarm.text.properties import lexicon
 from simfarm.text.words import plural
 
-__all__ = ["Topics", "topics"]
+__all__ = ["Tree", "topics"]
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _FEWEST_DIRECTIONS, _MOST_DIRECTIONS = 5, 20
@@ -37,19 +37,28 @@ _AREA_WORDS, _TOPIC_WORDS = 2, 3
 
 
 @dataclass(frozen=True)
-class Topics:
-    """The topic of each instruction (`code`, places in `names`); a name is "area / topic", each by its foremost words.
-
-    `area` is each topic's place in `areas`.
-    """
+class Tree:
+    """The topic of each instruction (`code`, places in `own`), and each topic's `area` (a place in `areas`): both as
+    the foremost words of theirs, a topic's without those of its area."""
 
     code: Codes
-    names: tuple[str, ...]
+    own: tuple[str, ...]
     area: Codes
     areas: tuple[str, ...]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The topics' names by their words."""
+        return self.called(self.areas, self.own)
 
-def topics(texts: Sequence[str]) -> Topics:
+    def called(self, areas: Sequence[str], own: Sequence[str]) -> tuple[str, ...]:
+        """The topics' names, "area / topic" where there are several areas, of what areas and topics are called."""
+        if len(areas) == 1:
+            return tuple(own)
+        return tuple(f"{areas[a]} / {name}" if name else areas[a] for a, name in zip(self.area, own, strict=True))
+
+
+def topics(texts: Sequence[str]) -> Tree:
     """Topics of different instructions, some twenty to a topic, fewer areas above them.
 
     Raises `InputError` for fewer than 40, of which no tree can be made. Words are runs of three letters or more: in a
@@ -72,10 +81,7 @@ def topics(texts: Sequence[str]) -> Topics:
     area_of[fine] = coarse
     areas = _names(counted, words, coarse, _AREA_WORDS, [()] * (coarse.max() + 1))
     taken = [tuple(areas[a].split(", ")) if n_areas > 1 else () for a in area_of]
-    names = _names(counted, words, fine, _TOPIC_WORDS, taken)
-    if n_areas > 1:
-        names = tuple(f"{areas[a]} / {own}" if own else areas[a] for a, own in zip(area_of, names, strict=True))
-    return Topics(fine, names, area_of, areas)
+    return Tree(fine, _names(counted, words, fine, _TOPIC_WORDS, taken), area_of, areas)
 
 
 def _counted(texts: Sequence[str]) -> tuple[csr_array, list[str]]:

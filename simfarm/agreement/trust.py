@@ -15,7 +15,6 @@ from functools import cached_property
 import numpy as np
 
 from simfarm.agreement.figures import Limits, Value, known
-from simfarm.agreement.means import group_means
 from simfarm.agreement.votes import Votes
 from simfarm.data.identity import Codes
 from simfarm.errors import InputError
@@ -33,6 +32,7 @@ from simfarm.statistics.alternative import alternative_annotator_test
 from simfarm.statistics.bias import first_votes, judge_bias, vote_variance
 from simfarm.statistics.chance import cohen_kappa, fleiss_kappa, gwet_ac1, krippendorff_alpha
 from simfarm.statistics.estimate import Array, Estimate
+from simfarm.statistics.means import group_means
 from simfarm.statistics.ratios import ratio_estimate
 
 __all__ = [

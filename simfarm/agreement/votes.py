@@ -25,7 +25,7 @@ from simfarm.statistics.estimate import Array
 from simfarm.statistics.swaps import asked_orders, swap_means, wanted_both
 from simfarm.text.words import plural
 
-__all__ = ["Votes", "votes_of"]
+__all__ = ["Votes", "by_person", "votes_of"]
 
 Mask = NDArray[np.bool_]
 
@@ -133,7 +133,7 @@ def votes_of(verdicts: Verdicts, labels: Verdicts | None = None, *, allow_mixed:
     repeats; two different labels of one person on the same question are an error. Raises `InputError` for them, for one
     name on both sides, two judge hashes under one name unless `allow_mixed`, and labels that match no comparison.
     """
-    named = None if labels is None else _by_person(labels)
+    named = None if labels is None else by_person(labels)
     for annotator, part in verdicts.by_annotator():
         judge_hash_of(part, annotator, allow_mixed)
     judges = tuple(verdicts.annotators())
@@ -152,8 +152,8 @@ def votes_of(verdicts: Verdicts, labels: Verdicts | None = None, *, allow_mixed:
     return Votes(items, votes, judges, people, made.by, (*_said(made, items), *notes))
 
 
-def _by_person(labels: Verdicts) -> Verdicts:
-    """The labels under their persons' names; who has none is `people`."""
+def by_person(labels: Verdicts) -> Verdicts:
+    """The labels under their persons' names, else their annotators'; who has neither is `people`."""
     table = labels.table
     names = table["annotator"].astype(object)
     names = names.where(names != NAMES["annotator"], "people")

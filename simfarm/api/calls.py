@@ -23,8 +23,9 @@ from simfarm.text.harmless import one_line
 
 if TYPE_CHECKING:
     from simfarm.runs.options import JudgeOptions, RunOptions
+    from simfarm.runs.run import Run
 
-__all__ = ["collected", "judging_in", "nearest_named", "rows_of", "running_in", "tell", "tell_all", "warn"]
+__all__ = ["collected", "followed", "judging_in", "nearest_named", "rows_of", "running_in", "tell", "tell_all", "warn"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,6 +72,12 @@ def rows_of(results: Generator[Any]) -> Generator[dict[str, Any]]:
     with closing(results):
         for result in results:
             yield result.row()
+
+
+def followed(run: Run[Any, Any], records: Sequence[Any]) -> list[Any]:
+    """All results of a run."""
+    with closing(run.results(records)) as results:
+        return list(results)
 
 
 def collected(run: Callable[[], Generator[T]]) -> list[T]:

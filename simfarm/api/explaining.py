@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simfarm.api.calls import collected, judging_in, nearest_named, running_in, tell
+from simfarm.api.calls import collected, followed, judging_in, nearest_named, running_in, tell
 from simfarm.data.sources import Sources, opened
 from simfarm.settings import check, refuse_empty
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from simfarm.backends.base import Backend
     from simfarm.judges import Judge
     from simfarm.report.explained import Explanation
-    from simfarm.runs.run import Run
 
 __all__ = ["explain"]
 
@@ -68,15 +66,9 @@ def explain(
     judging, running = judging_in(given), running_in(given)
     with opened(inputs, columns=columns) as (sources, _):
         data = labelled(sources, by, limit=limit, mix_judges=mix_judges)
-    explainer = Explainer(data, judging, running, _followed, most=n, level=level)
+    explainer = Explainer(data, judging, running, followed, most=n, level=level)
     # in a notebook, whose event loop is running already, all of it goes to another thread
     (found,) = collected(lambda: (explainer.explained() for _ in range(1)))
     for note in found.notes:
         tell(note)
     return Explanation(found, judge_model(judging.model))
-
-
-def _followed(run: Run[Any, Any], records: Sequence[Any]) -> list[Any]:
-    """All results of a step."""
-    with closing(run.results(records)) as results:
-        return list(results)

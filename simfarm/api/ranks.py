@@ -274,4 +274,7 @@ def rejudge(
             return carried
         from simfarm.report.rejudged import rejudged
 
-        return rejudged(sources[0], sources[1], base, options)
+        found = rejudged(sources[0], sources[1], base, options)
+    for line in found.warnings:
+        warn(line)
+    return found

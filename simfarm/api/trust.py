@@ -1,4 +1,4 @@
-"""The verbs that say how far judges can be trusted, as functions."""
+"""The verbs that say how far judges and simulated people can be trusted, as functions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from simfarm.settings import check, refuse_empty
 
 if TYPE_CHECKING:
     from simfarm.agreement.card import ReportCard
+    from simfarm.agreement.measures import Fidelity
 
-__all__ = ["report_card"]
+__all__ = ["fidelity", "report_card"]
 
 
 @nearest_named
@@ -44,3 +45,33 @@ def report_card(
     for note in card.notes:
         tell(note)
     return card
+
+
+@nearest_named
+def fidelity(
+    inputs: Sources,
+    human: Sources,
+    *,
+    annotations: Sources | None = None,
+    level: float = 0.95,
+    mix_judges: bool = False,
+    columns: Mapping[str, str] | None = None,
+) -> Fidelity:
+    """Can simulated people be told from real ones? As `simfarm fidelity` prints it.
+
+    `inputs` are labels of a simulated crowd, `human` people's labels of the same comparisons, two or more of each,
+    `annotations` a judge's runs on them, each files or tables of any kind. The value has `table` (one row a measure:
+    people, crowd and difference with limits, p, verdict; percent), `get(NAME)`, `passes`, `told_apart` (measures),
+    `why` (what could not be estimated) and `to_json()`. Raises `InputError` for bad input.
+    """
+    from simfarm.report.fidelity import fidelity_of
+
+    check({"level": level})
+    people: list[Any] = listed(human)
+    runs: list[Any] = [] if annotations is None else listed(annotations)
+    with opened(inputs, *people, *runs, columns=columns, strict=False) as (simulated, others):
+        n = len(people)
+        found = fidelity_of(simulated, others[:n], others[n:], level=level, mix_judges=mix_judges)
+    for note in found.notes:
+        tell(note)
+    return found

@@ -17,6 +17,7 @@ from simfarm.cli import (
     doctor,
     evaluate,
     explain,
+    fidelity,
     generate,
     judges,
     rejudge,
@@ -50,6 +51,7 @@ _VERBS = {
         "agreement": (agreement, "how far can a judge be trusted? its report card, beside people"),
         "dissect": (dissect, "what do people and judges reward, and where do judges fail?"),
         "explain": (explain, "a few principles in words behind preferences, and a judge that goes by them"),
+        "fidelity": (fidelity, "can simulated people be told from real ones, and by what?"),
     },
     "look": {
         "show": (show, "read verdicts as a person does"),

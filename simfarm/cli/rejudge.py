@@ -16,8 +16,13 @@ from simfarm.report.terminal import answer_json, say
 from simfarm.settings.options import BRIDGE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.figure import Figure
+
     from simfarm.data.sources import Source
     from simfarm.report.ranking import RankingOptions
+    from simfarm.report.tables import Sheet
 
 __all__ = ["add_arguments", "run"]
 
@@ -27,7 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("b", metavar="B", help="annotations by the second judge")
     board = add_options(add_ranking(parser, length=False), BRIDGE)
     board.add_argument(
-        "-o", "--output", metavar="FILE", help="with --bridge: write the carried board as .csv, .json or .md too"
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write the board as .csv, .json or .md, or (without --bridge) a picture: .svg, .png, .pdf",
     )
 
 
@@ -35,9 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Compare the two judges, or carry the board, and print; gives the exit status."""
     from simfarm.data.sources import opened
     from simfarm.errors import InputError
+    from simfarm.report.plots import rejudged_picture
     from simfarm.report.ranking import RankingOptions
-    from simfarm.report.rejudged import rejudged, rejudged_part
-    from simfarm.report.tables import print_part
+    from simfarm.report.rejudged import rejudged, rejudged_sheet
 
     options = RankingOptions.of(level=arguments.level, mix_judges=arguments.mix_judges)
     _check_output(arguments)
@@ -48,23 +56,31 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.bridge:
             return _bridged(arguments, files[0], files[1], baseline, options)
         result = rejudged(files[0], files[1], baseline, options)
+    return _shown(arguments, rejudged_sheet(result), lambda: rejudged_picture(result))
+
+
+def _shown(arguments: argparse.Namespace, sheet: Sheet, picture: Callable[[], Figure] | None = None) -> int:
+    """Write and print; gives the exit status."""
+    from simfarm.report.files import write_sheet
+    from simfarm.report.tables import print_sheet
+
+    if arguments.output:
+        write_sheet(arguments.output, sheet, picture)
+        say(f"wrote {arguments.output}")
     if arguments.json:
-        answer_json(result.to_json())
+        answer_json(dict(sheet.record))
     else:
-        print_part(rejudged_part(result, arguments.level))
+        print_sheet(sheet)
     return 0
 
 
 def _check_output(arguments: argparse.Namespace) -> None:
     """Raise `InputError` for a file that cannot be written, before anything is read."""
-    from simfarm.errors import InputError
     from simfarm.report.targets import check_board_file, refuse_overwriting
 
     if arguments.output is None:
         return
-    if not arguments.bridge:
-        raise InputError("-o goes with --bridge, which makes a board; give --bridge, or leave -o out (--json > FILE)")
-    check_board_file(arguments.output)
+    check_board_file(arguments.output, drawn=not arguments.bridge)
     refuse_overwriting(arguments.output, [arguments.a, arguments.b, arguments.baseline])
 
 
@@ -72,15 +88,5 @@ def _bridged(
     arguments: argparse.Namespace, old: Source, new: Source, baseline: Source | None, options: RankingOptions
 ) -> int:
     from simfarm.report.bridged import bridged, bridged_sheet
-    from simfarm.report.files import write_sheet
-    from simfarm.report.tables import print_sheet
 
-    sheet = bridged_sheet(bridged(old, new, baseline, options))
-    if arguments.output:
-        write_sheet(arguments.output, sheet)
-        say(f"wrote {arguments.output}")
-    if arguments.json:
-        answer_json(dict(sheet.record))
-    else:
-        print_sheet(sheet)
-    return 0
+    return _shown(arguments, bridged_sheet(bridged(old, new, baseline, options)))

@@ -185,20 +185,25 @@ def same_source(one: Any, other: Any) -> bool:
 
 @contextmanager
 def opened(
-    inputs: Any, *others: Any, columns: Mapping[str, str] | Iterable[tuple[str, str]] | None = None
+    inputs: Any,
+    *others: Any,
+    columns: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+    strict: bool = True,
 ) -> Iterator[tuple[list[Any], Any]]:
     """(files and tables of `inputs`, those of `others` in their order) while the block runs.
 
     Globs and folders are taken apart, and what can be read only once (`-`, `<( )`) is copied to a temporary file, which
     goes when the block ends. `others` are single sources or None (a baseline, human labels); one that is neither a pipe
-    nor `-` stays as it is. `columns` says what all of them call theirs (see `entrance.Renaming`). Raises `InputError`
+    nor `-` stays as it is. `columns` says what all of them call theirs (see `entrance.Renaming`), which
+    every input must have where that is `strict`. Raises `InputError`
     for a source that is given twice; one raised in the block names a copied pipe as the user did.
     """
     from simfarm.data.entrance import Renaming, under
     from simfarm.data.pipes import Pipes
 
     pipes = Pipes()
-    renaming = Renaming.of(columns)
+    named = Renaming.of(columns)
+    renaming = None if named is None else replace(named, strict=strict)
     try:
         files = [file for source in listed(inputs) for file in _expanded(source)]
         _refuse_twice(files)

@@ -10,7 +10,7 @@ same judge without the principles, and the whole procedure on labels that a coin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -43,7 +43,7 @@ from simfarm.resources import prompts_dir
 from simfarm.runs.annotation import AnnotationRun
 from simfarm.runs.options import JudgeOptions, RunOptions
 from simfarm.runs.questions import Question, QuestionRun, Reply
-from simfarm.runs.run import Run
+from simfarm.runs.run import Follow, Run
 from simfarm.runs.verdicts import Member, plan_calls, request_for
 from simfarm.settings import refuse, spelled
 from simfarm.statistics.estimate import Array
@@ -56,9 +56,6 @@ _CANDIDATES = 4
 """Principles that are voted on for each that may be kept: twins and mistakes are many."""
 _PLACEHOLDER = "Prefer the answer that " + "x" * 100
 """Stands for a principle where it is counted what a run would ask."""
-
-Follow = Callable[[Run[Any, Any], Sequence[Any]], Iterable[Any]]
-"""How a run is followed: its results, with whatever is shown meanwhile."""
 
 
 @dataclass(slots=True)

@@ -39,9 +39,9 @@ class Flip:
 
 @dataclass(frozen=True)
 class Rejudged:
-    """How two boards of the same models compare. `table` has model, win_rate_a, win_rate_b, difference, difference_low
-    and difference_high, in percent; `spearman` is NaN where `no_spearman` says why; `n_pairs` counts pairs of
-    models."""
+    """How two boards of the same models over the `baseline` compare, on `n_instructions` at most. `table` has model,
+    win_rate_a, win_rate_b and difference, each with limits (`_low`, `_high`), in percent; `spearman` is NaN where
+    `no_spearman` says why; `n_pairs` counts pairs of models; `warnings` are those of the boards."""
 
     annotator_a: str
     annotator_b: str
@@ -50,6 +50,10 @@ class Rejudged:
     mean_absolute_difference: float
     flips: tuple[Flip, ...]
     n_pairs: int
+    baseline: str
+    n_instructions: int
+    level: float
+    warnings: tuple[str, ...] = ()
 
     @property
     def no_spearman(self) -> str | None:
@@ -72,6 +76,7 @@ class Rejudged:
             "mean_absolute_difference": self.mean_absolute_difference,
             "flips": [vars(flip) for flip in self.flips],
             "n_pairs": self.n_pairs,
+            "warnings": list(self.warnings),
         }
 
 
@@ -87,20 +92,16 @@ def compare_judges(a: Board, b: Board) -> Rejudged:
     models = [m for m in models if a.estimates[m].n_clusters > 1 and b.estimates[m].n_clusters > 1]
     if not models:
         raise InputError("the two files share no model with verdicts; rejudge compares judges on the same outputs")
-    rows = []
+    rows, n_instructions = [], 0
     for model in models:
         first, second = _shared(a.estimates[model], b.estimates[model])
-        low, high = (second - first).interval(a.level)
-        rows.append(
-            {
-                "model": model,
-                "win_rate_a": 100 * first.value,
-                "win_rate_b": 100 * second.value,
-                "difference": 100 * (second.value - first.value),
-                "difference_low": 100 * low,
-                "difference_high": 100 * high,
-            }
-        )
+        difference = second - first
+        row: dict[str, Any] = {"model": model}
+        for name, e in (("win_rate_a", first), ("win_rate_b", second), ("difference", difference)):
+            low, high = e.interval(a.level)
+            row |= {name: 100 * e.value, f"{name}_low": 100 * low, f"{name}_high": 100 * high}
+        rows.append(row | {"difference": 100 * (second.value - first.value)})
+        n_instructions = max(n_instructions, difference.n_clusters)
     table = pd.DataFrame(rows).sort_values("win_rate_a", ascending=False, ignore_index=True)
     pairs = list(combinations(models, 2))
     flips = [flip for pair in pairs if (flip := flip_of(a.estimates, b.estimates, *pair, a.level)) is not None]
@@ -112,6 +113,10 @@ def compare_judges(a: Board, b: Board) -> Rejudged:
         mean_absolute_difference=float(table["difference"].abs().mean()),
         flips=tuple(flips),
         n_pairs=len(pairs),
+        baseline=a.baseline,
+        n_instructions=n_instructions,
+        level=a.level,
+        warnings=tuple(f"{board.annotator}: {line}" for board in (a, b) for line in board.warnings),
     )
 
 

@@ -18,6 +18,8 @@ from simfarm.text.words import plural
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pandas as pd
+
     from simfarm.agreement.card import ReportCard
     from simfarm.data.frames import Verdicts
 
@@ -112,8 +114,17 @@ def card_sheet(card: ReportCard) -> Sheet:
     """The card as tables for people, all its columns, and plain values."""
     one_by_one = len(card.judges) <= _ONE_BY_ONE
     parts = [_whole(card, row) for row in card.judges] if one_by_one else [_all(card)]
-    parts += _pairs(card) + _slices(card) + _sets(card)
-    return Sheet(parts, card.table, card.to_json())
+    parts += _pairs(card) + _alike(card) + _slices(card) + _sets(card)
+    return Sheet(parts, _with_kappas(card), card.to_json())
+
+
+def _with_kappas(card: ReportCard) -> pd.DataFrame:
+    """The card's table, and of each judge its κ with every other one."""
+    columns = {row.name: {} for row in card.judges} if card.alike else {}
+    for one in card.alike:
+        columns[one.b][one.a] = columns[one.a][one.b] = one.kappa
+    made = {f"cohen_kappa_with_{name}": card.table["rater"].map(of) for name, of in columns.items()}
+    return card.table.assign(**made)
 
 
 def _cell(row: Row | None, figure: Figure, *, interval: bool = True) -> str:
@@ -226,6 +237,21 @@ def _pairs(card: ReportCard) -> list[Part]:
         remarks.append(f"{plural(len(card.pairs) - _ROWS, 'more pair')}: --json has all")
     title = f"is {best} better?" if alone else "is one judge better than another?"
     return [Part(title, [*named, "real", "on", "needed"], rows, remarks, ("on", "needed"))]
+
+
+def _alike(card: ReportCard) -> list[Part]:
+    """Which judges say the same."""
+    if not card.alike:
+        return []
+    rows = []
+    for one in card.alike[:_ROWS]:
+        value, *limits = (_number(x, 2, "") for x in (one.kappa, *(one.limits or ())))
+        between = f" ({limits[0]} to {limits[1]})" if limits else ""
+        rows.append([one.a, one.b, f"{value}{between}", f"{one.n_comparisons:,}"])
+    remarks = ["Cohen's κ on the comparisons that both judged: 1 is one judge asked twice, 0 what chance would do"]
+    if len(card.alike) > _ROWS:
+        remarks.append(f"{plural(len(card.alike) - _ROWS, 'more pair')}: -o FILE and --json have all")
+    return [Part("which judges say the same?", ["first", "second", "κ", "on"], rows, remarks, ("on",))]
 
 
 def _slices(card: ReportCard) -> list[Part]:

@@ -27,7 +27,7 @@ from simfarm.text.marks import ORDER, SHOWN_FIRST
 from simfarm.text.properties import GENERATORS, PROPERTIES, property_names
 from simfarm.text.words import plural
 
-__all__ = ["Dissection", "dissected", "dissection_sheet"]
+__all__ = ["Dissection", "Material", "dissected", "dissection_sheet"]
 
 _WORDS = {SHOWN_FIRST: "shown first", OUTPUT_2: "output_2"}
 _ONE_BY_ONE = 2
@@ -70,6 +70,7 @@ class Dissection:
             record["slices"] = {
                 "by": self.slices.by,
                 "names": list(self.slices.names),
+                **({"words": list(self.slices.words)} if self.slices.words else {}),
                 "agreement": {
                     judge: {name: estimate_json(e, self.level) | {"n": e.n_clusters} for name, e in of.items()}
                     for judge, of in self.agreement.items()
@@ -79,32 +80,47 @@ class Dissection:
         return record | {"notes": list(self.notes)}
 
 
-def dissected(
-    annotations: Sequence[Source],
-    human: Sequence[Source] = (),
-    *,
-    control: str | Sequence[str] | None = None,
-    by: str | None = None,
-    level: float = 0.95,
-    mix_judges: bool = False,
-) -> Dissection:
-    """Annotation files or tables, and people's labels, taken apart. Raises `InputError` for what cannot be read,
-    matched or estimated."""
-    names = property_names(f"all,{ORDER}" if control is None else control)
-    if not set(names) - {ORDER, GENERATORS}:
-        raise InputError(f"the control {','.join(names)!r} names no property to weigh; add one, as length or lists")
-    own = tuple(name for name in names if name not in (*PROPERTIES, ORDER, GENERATORS))
-    looked = Inspection(
-        features=tuple(name for name in names if name in PROPERTIES),
-        covariates=own,
-        calls=True,
-        instructions=by == "instructions",
-    )
-    verdicts = _read(annotations, looked, "verdicts")
-    labels = _read(human, replace(looked, covariates=()), "labels") if human else None
-    votes = votes_of(verdicts, labels, allow_mixed=mix_judges)
-    slices = None if by is None else slices_of(votes, by)
-    rewards = tuple(dissect(votes, judge, names, asked=control is not None) for judge in votes.judges)
+@dataclass(frozen=True)
+class Material:
+    """What is to be taken apart: `votes`, the `names` of the properties to weigh (`asked` for, or all that there are),
+    and the `slices`, if any."""
+
+    votes: Votes
+    names: tuple[str, ...]
+    asked: bool
+    slices: Slices | None
+
+    @classmethod
+    def read(
+        cls,
+        annotations: Sequence[Source],
+        human: Sequence[Source] = (),
+        *,
+        control: str | Sequence[str] | None = None,
+        by: str | None = None,
+        mix_judges: bool = False,
+    ) -> Material:
+        """Annotation files or tables, and people's labels. Raises `InputError` for what cannot be read or matched."""
+        names = property_names(f"all,{ORDER}" if control is None else control)
+        if not set(names) - {ORDER, GENERATORS}:
+            raise InputError(f"the control {','.join(names)!r} names no property to weigh; add one, as length or lists")
+        own = tuple(name for name in names if name not in (*PROPERTIES, ORDER, GENERATORS))
+        looked = Inspection(
+            features=tuple(name for name in names if name in PROPERTIES),
+            covariates=own,
+            calls=True,
+            instructions=by == "instructions",
+        )
+        verdicts = _read(annotations, looked, "verdicts")
+        labels = _read(human, replace(looked, covariates=()), "labels") if human else None
+        votes = votes_of(verdicts, labels, allow_mixed=mix_judges)
+        return cls(votes, names, control is not None, None if by is None else slices_of(votes, by))
+
+
+def dissected(made: Material, *, level: float = 0.95) -> Dissection:
+    """What judges and people reward, and where judges fail. Raises `InputError` for what cannot be estimated."""
+    votes, slices = made.votes, made.slices
+    rewards = tuple(dissect(votes, judge, made.names, asked=made.asked) for judge in votes.judges)
     return Dissection(
         rewards=rewards,
         level=level,

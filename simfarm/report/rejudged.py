@@ -11,13 +11,13 @@ from simfarm.data.sources import Source, called
 from simfarm.errors import InputError
 from simfarm.ranking import Rejudged, boards, compare_judges
 from simfarm.report.evaluation import annotations_in
-from simfarm.report.tables import Part
+from simfarm.report.tables import Part, Sheet
 from simfarm.text.words import plural
 
 if TYPE_CHECKING:
     from simfarm.report.ranking import RankingOptions
 
-__all__ = ["judged_by_two", "rejudged", "rejudged_part", "the_annotator"]
+__all__ = ["judged_by_two", "rejudged", "rejudged_sheet", "the_annotator"]
 
 
 def rejudged(a: Source, b: Source, baseline: Source | None, options: RankingOptions) -> Rejudged:
@@ -76,8 +76,8 @@ def _require_same_outputs(a: pd.DataFrame, b: pd.DataFrame) -> None:
             raise InputError(f"{what} between the two files; rejudge compares judges on the same outputs")
 
 
-def rejudged_part(both: Rejudged, level: float) -> Part:
-    """The table of both win rates, with what the judges agree on below."""
+def rejudged_sheet(both: Rejudged) -> Sheet:
+    """The table of both win rates, with what the judges agree on below; all its columns, and plain values."""
     rows = [
         [
             row["model"],
@@ -97,5 +97,6 @@ def rejudged_part(both: Rejudged, level: float) -> Part:
     for flip in both.flips[:20]:
         (a, *_), (b, *_) = flip.under_a, flip.under_b
         remarks.append(f"  {flip.first} − {flip.second}: {100 * a:+.1f} under A, {100 * b:+.1f} under B")
-    headings = ["model", "win rate A", "win rate B", f"B − A {100 * level:g} %"]
-    return Part("two judges on the same outputs · sorted by win rate A", headings, rows, remarks)
+    headings = ["model", "win rate A", "win rate B", f"B − A {100 * both.level:g} %"]
+    part = Part("two judges on the same outputs · sorted by win rate A", headings, rows, remarks)
+    return Sheet([part], both.table, both.to_json(), both.warnings)

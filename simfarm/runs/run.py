@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeAlias, TypeVar
 
 from simfarm.backends import TIMEOUT, opened
 from simfarm.backends.base import Backend
@@ -32,7 +32,7 @@ from simfarm.runs.stream import drained
 from simfarm.runs.tallies import Tallies
 from simfarm.text.words import plural
 
-__all__ = ["OpenModel", "Result", "Row", "Run", "same_model"]
+__all__ = ["Follow", "OpenModel", "Result", "Row", "Run", "same_model"]
 
 
 class Row(Protocol):
@@ -232,6 +232,10 @@ class Run(ABC, Generic[Record, Result]):
             return []
         names = ", ".join(f"{name} ({n}×)" for name, n in list(others.items())[:3])
         return [f"warning: {self.model} was asked, but {names} answered"]
+
+
+Follow: TypeAlias = Callable[[Run[Any, Any], Sequence[Any]], Iterable[Any]]
+"""How a run is followed: its results, with whatever is shown meanwhile."""
 
 
 def same_model(asked: str, answered: str) -> bool:

@@ -20,7 +20,7 @@ from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.logistic import Codes
 from simfarm.statistics.ratios import ratio_estimate
 
-__all__ = ["Metric", "cohen_kappa", "fleiss_kappa", "gwet_ac1", "krippendorff_alpha"]
+__all__ = ["Metric", "cohen_kappa", "cohen_kappas", "fleiss_kappa", "gwet_ac1", "krippendorff_alpha"]
 
 Metric = Literal["nominal", "ordinal", "interval"]
 
@@ -34,6 +34,25 @@ def cohen_kappa(a: Array, b: Array, cluster: Codes) -> Estimate:
     p, q = (x.mean(axis=0) if len(x) else np.zeros(3) for x in (one, two))
     seen = 1 - (one * two).sum(axis=1)
     return _coefficient(seen, 1 + p @ q - one @ q - two @ p, cluster[both], 1.0)
+
+
+def cohen_kappas(p: Array) -> Array:
+    """The value of Cohen's κ of every two of J raters, J × J, from their verdicts (J × n, NaN for none): all at once,
+    where J² intervals would take minutes. NaN on the diagonal and where two share no item or could not disagree."""
+    side = sides(p)
+    taken = (side[:, None, :] == np.arange(3)[:, None]).astype(np.float32)
+    j, n = p.shape
+    flat = taken.reshape(3 * j, n)
+    met = (flat @ flat.T).astype(np.float64).reshape(j, 3, j, 3)
+    both = met.sum(axis=(1, 3))
+    same = np.trace(met, axis1=1, axis2=3)
+    chance = np.einsum("iaj,ija->ij", met.sum(axis=3), met.sum(axis=1))
+    # both² (1 − seen) over both² (1 − chance)
+    wrong, expected = both * (both - same), both**2 - chance
+    found: Array = np.full((j, j), np.nan)
+    np.divide(expected - wrong, expected, out=found, where=expected > 1e-12 * np.maximum(both, 1) ** 2)
+    np.fill_diagonal(found, np.nan)
+    return found
 
 
 def fleiss_kappa(item: Codes, vote: Array, cluster: Codes) -> Estimate:

@@ -52,7 +52,8 @@ class Estimate:
     as `shared` does. With any of it above 0 the value has no upper limit, with any below 0 no lower one.
 
     `at_zero` is how many times larger the error is where the value is 0: of a difference of two rates that have their
-    intervals on the logit scale, see `simfarm.statistics.secants`.
+    intervals on the logit scale, see `simfarm.statistics.secants`. `growth` is by how much the error grows for each
+    unit of the value, away from 0 (of logistic weights, see there).
     """
 
     value: float
@@ -67,6 +68,7 @@ class Estimate:
     plain: Estimate | None = None
     endless: Array = field(default_factory=_no_terms)
     at_zero: float = 1.0
+    growth: float = 0.0
 
     @property
     def n_clusters(self) -> int:
@@ -132,6 +134,8 @@ class Estimate:
     def _by_t(self, level: float) -> tuple[float, float]:
         error = self.standard_error
         quantile = float(stdtrit(self.degrees_of_freedom, 0.5 + level / 2))
+        if not self.rate and self.growth:
+            return secants.grown_limits(self.value, error, self.growth, quantile)
         if not self.rate:
             return secants.limits(self.value, quantile * error, self.at_zero)
         if error < 1e-12 or not 0 < self.value < 1:
@@ -177,7 +181,8 @@ class Estimate:
         if error == 0 or not limited:
             return 0.0 if limited and self.value != null else 1.0
         error *= secants.stretch_towards(null, self.value, self.at_zero)
-        return float(2 * stdtr(self.degrees_of_freedom, -abs(self.value - null) / error))
+        distance = secants.grown_distance(null, self.value, error, self.growth)
+        return float(2 * stdtr(self.degrees_of_freedom, -distance))
 
     def on(self, clusters: NDArray[np.int64]) -> Estimate:
         """A mean over `clusters` alone, which must be among its own; only what is a mean over clusters has one."""
@@ -226,6 +231,7 @@ class Estimate:
             plain=None if bounds is not None else _plain_difference(self, other),
             endless=_less(self.endless, other.endless),
             at_zero=_at_zero(self, other, parts),
+            growth=_growth(self, other),
         )
 
 
@@ -261,12 +267,14 @@ def intervals(estimates: Sequence[Estimate], level: float = 0.95) -> list[tuple[
     """`Estimate.interval` of each; plain means within the same bounds are done at once, in a tenth of the time."""
     found: dict[int, tuple[float, float]] = {}
     means: dict[tuple[float, float], list[int]] = {}
+    adjusted: list[int] = []
     for k, e in enumerate(estimates):
         if e.is_mean and e.bounds is not None and e.bounds[0] < e.bounds[1] and e.n_clusters > 1:
             means.setdefault(e.bounds, []).append(k)
-        elif e.plain is None:
+        elif e.bounds is None and e.plain is not None:
+            adjusted.append(k)
+        else:
             found[k] = e.interval(level)
-    adjusted = [k for k, e in enumerate(estimates) if e.bounds is None and e.plain is not None]
     if adjusted:
         of_plain = intervals([plain for k in adjusted if (plain := estimates[k].plain) is not None], level)
         for k, limits in zip(adjusted, of_plain, strict=True):
@@ -307,6 +315,15 @@ def _at_zero(one: Estimate, other: Estimate, parts: Array) -> float:
     a, b = (e.value * (1 - e.value) for e in (one, other))
     on_logits = _error(parts[0] / a + parts[1] / b, _less(one.shared / a, other.shared / b))
     return float(secants.stretch(*np.array([one.value, other.value, error, on_logits])))
+
+
+def _growth(one: Estimate, other: Estimate) -> float:
+    """`Estimate.growth` of one − other: where it grows, each side moves by its share of the variance."""
+    if not one.growth and not other.growth:
+        return 0.0
+    parts = np.array([one.standard_error, other.standard_error])
+    variance = parts @ parts
+    return float(parts**3 @ (one.growth, -other.growth) / variance**1.5) if variance > 0 else 0.0
 
 
 def mean_behind(estimate: Estimate) -> Estimate | None:

@@ -7,15 +7,15 @@ half a preference for either. Arguments are those of `simfarm.statistics.agreeme
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simfarm.errors import InputError
 from simfarm.statistics.agreement import sides, vote_mean
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.logistic import Codes
+from simfarm.statistics.means import group_means
 from simfarm.statistics.ratios import ratio_estimate
 from simfarm.text.words import plural
 
@@ -72,25 +72,31 @@ def preference_for(item: Codes, vote: Array, which: Codes, cluster: Codes, *, ti
     one vote an item, and a tie for output_2.
     """
     has = which[item]
-    return _share(item, np.where(has > 0, vote, 1 - vote), has != 0, cluster, ties)
-
-
-def first_shown(item: Codes, vote: Array, swapped: Array, cluster: Codes, *, ties: bool = True) -> Estimate:
-    """P(first): how often the output that was shown first is preferred, over calls of known order.
-
-    `swapped` (n,) is 1 where output_2 was shown first, 0 where output_1, NaN where unknown. Half means no habit only
-    where each comparison was shown in both orders, or in one drawn by lot. Without `ties` it is the share of the calls
-    that took a side.
-    """
-    return _share(item, np.where(swapped > 0.5, vote, 1 - vote), ~np.isnan(swapped), cluster, ties)
-
-
-def _share(item: Codes, preferred: Array, counts: NDArray[np.bool_], cluster: Codes, ties: bool) -> Estimate:
-    """The mean of `preferred` over votes that count; of its sides alone without `ties`."""
+    preferred, counts = np.where(has > 0, vote, 1 - vote), has != 0
     if not ties:
         counts = counts & (sides(preferred) != 1)
         preferred = np.where(np.isnan(preferred), np.nan, (preferred > 0.5).astype(np.float64))
     return vote_mean(np.where(counts, preferred, np.nan), item, cluster, by="vote")
+
+
+def first_shown(item: Codes, vote: Array, swapped: Array, cluster: Codes) -> Estimate:
+    """P(first): how often the output that was shown first is preferred; ½ for a judge without the habit.
+
+    `swapped` (n,) is 1 where output_2 was shown first, 0 where output_1, NaN where unknown. It is ½ + (A − B)/2 with A
+    how often output_1 is preferred when shown first, B when shown second: so that how good the outputs are cancels out,
+    however often each order was asked. Over the items that were asked in both orders where most were, else over all.
+    """
+    n = len(cluster)
+    first, second = (group_means(np.where(swapped == order, 1 - vote, np.nan), item, n) for order in (0.0, 1.0))
+    both = ~np.isnan(first + second)
+    if 2 * both.sum() >= (~np.isnan(first) | ~np.isnan(second)).sum():
+        return ratio_estimate((1 + first - second) / 2, np.ones(n), cluster)
+    parts = [ratio_estimate(part, np.ones(n), cluster) for part in (first, second)]
+    if min(part.n_clusters for part in parts) < 2:
+        return Estimate(np.nan, np.zeros(0), cluster[:0])
+    gap = parts[0] - parts[1]
+    half = replace(gap, value=(1 + gap.value) / 2, influence=gap.influence / 2, shared=gap.shared / 2)
+    return replace(half, rate=True, bounds=None, plain=None)
 
 
 def swaps(as_given: Array, swapped: Array, cluster: Codes) -> Swaps:

@@ -3,12 +3,13 @@
 A dozen properties and a hundred comparisons are few verdicts for a weight: plain maximum likelihood is too large there
 by a third, and infinite where a property splits the verdicts. So the likelihood has Jeffreys' prior, which takes the
 first order of that bias away and has a maximum always (Firth 1993; Heinze and Schemper 2002), and the intervals are the
-cluster sandwich of `leverage`, which knows how few comparisons a rare property hangs on.
+cluster sandwich of `leverage`, which knows how few comparisons a rare property hangs on. The larger a weight, the fewer
+verdicts it leaves undecided, and those say how large it is: its error grows with it (`Estimate.growth`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize
@@ -25,12 +26,10 @@ _FLAT = 1e-4
 """Slope of the likelihood at its maximum: a ten-thousandth of a standard error away."""
 _UNSEEN = 0.5
 """Of a verdict, as in `bounded`."""
-_FEW = 10
-"""Verdicts on either side below which the residuals of a fit do not say how sure it is."""
 _MOST_COLUMNS = 1000
 """Apart enough for the terms of two readers never to be taken for one another's."""
 _LEAST_DISPERSION = 0.1
-"""A prior of nearly no weight would not bound the weights."""
+"""A prior of nearly no weight would not bound the weights, and a reader that only ties would be sure of them."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +61,28 @@ def property_weights(x: Array, p: Array, weight: Array, cluster: Codes, *, reade
     changes = fit.held @ found.changes[1:] * len(ids)
     changes -= changes.mean(axis=1, keepdims=True)  # the prior's pull is no cluster's
     freedom = found.freedom(len(ids))[1:]
-    unseen = np.hstack([fit.held @ _unseen(x, weight, fit), _scarce(p, weight, changes, fit, len(ids))])
+    unseen = np.hstack([fit.held @ _unseen(x, weight, fit), _model_error((x, p, weight, code), changes, fit)])
     shared = np.hstack([np.zeros((len(unseen), reader * _MOST_COLUMNS)), unseen])
-    return [
+    made = [
         Estimate(float(value), change, ids, rate=False, shared=terms, freedom=float(df))
         for value, change, terms, df in zip(fit.params, changes, shared, freedom, strict=True)
     ]
+    return [
+        replace(e, growth=(1 - at_zero) * e.standard_error / e.value if e.value else 0.0)
+        for e, at_zero in zip(made, _at_zero(x, weight, fit).tolist(), strict=True)
+    ]
+
+
+def _at_zero(x: Array, weight: Array, fit: _Maximum) -> Array:
+    """How large the model's error of each weight (K,) is were the weight 0, beside what it is: at most 1. One that
+    decides nearly every verdict leaves few to tell how large it is. The other weights go with it, as the fit has them
+    hang together."""
+    found = np.ones(len(fit.params))
+    for k, value in enumerate(fit.params):
+        chance = expit(x @ (fit.params - value * fit.bread[:, k] / fit.bread[k, k]))
+        information = (x * (weight * chance * (1 - chance))[:, None]).T @ x
+        found[k] = np.sqrt(np.linalg.inv(information)[k, k] / fit.bread[k, k])
+    return np.minimum(1.0, found)
 
 
 def _unseen(x: Array, weight: Array, fit: _Maximum) -> Array:
@@ -84,15 +99,20 @@ def _unseen(x: Array, weight: Array, fit: _Maximum) -> Array:
     return terms
 
 
-def _scarce(p: Array, weight: Array, changes: Array, fit: _Maximum, n: int) -> Array:
+def _model_error(rows: tuple[Array, Array, Array, Codes], changes: Array, fit: _Maximum) -> Array:
     """Error terms (K × K) of what the model says a weight cannot be surer than, beyond what the clusters say.
 
-    Of a reader that nearly always takes one side the residuals are nearly nought, or those of a few verdicts, and the
-    sandwich would be sure of whatever the prior makes of no evidence. Nothing where each side has its ten verdicts.
+    Where a property decides nearly every verdict, or a reader nearly always takes one side, the residuals are nearly
+    nought but for a few, and a sample that happens to lack these is sure of a weight that is too small. `rows` are x,
+    p, weight and the cluster, of which there are as many as `changes` (K × G) has columns.
     """
-    if min(weight @ (p > 0.5), weight @ (p < 0.5)) >= _FEW:
-        return np.zeros((len(changes), 0))
-    told = np.diag(fit.held @ fit.bread @ fit.held.T) * fit.dispersion
+    x, p, weight, cluster = rows
+    reach = weight[:, None] * (x @ fit.bread @ fit.held.T)
+    own, left = _variances(p, expit(x @ fit.params))
+    n = changes.shape[1]
+    pulled = np.stack([np.bincount(cluster, column * left, minlength=n) for column in reach.T])
+    told = (pulled**2).sum(axis=1) + (own - left**2) @ reach**2
+    told = np.maximum(told, _LEAST_DISPERSION * np.diag(fit.held @ fit.bread @ fit.held.T))
     said = (changes**2).sum(axis=1) / max(1, n * (n - 1))
     return np.diag(np.sqrt(np.maximum(0.0, told - said)))
 
@@ -143,16 +163,20 @@ def _maximum(x: Array, p: Array, weight: Array, dispersion: float, start: Array)
 
 
 def _dispersion(p: Array, chance: Array, weight: Array, cluster: Codes) -> float:
-    """The variance of what clusters say beside that of one verdict each, at most 1.
-
-    The variance of a hard verdict is known, π(1 − π), whatever the fit; only that of soft ones and the products of two
-    verdicts in a cluster are taken from the residuals, which near separation are nought.
-    """
-    variance, left = chance * (1 - chance), p - chance
+    """The variance of what clusters say beside that of one verdict each, at most 1; the products of two verdicts in a
+    cluster are taken from the residuals."""
+    variance = chance * (1 - chance)
+    own, left = _variances(p, chance)
     together = np.bincount(cluster, weight * left) ** 2
-    own = np.where((p == 0) | (p == 1), variance, left**2)
     found = float((weight**2 * own).sum() + together.sum() - (weight**2 * left**2).sum())
     return min(1.0, max(_LEAST_DISPERSION, found / float((weight * variance).sum())))
+
+
+def _variances(p: Array, chance: Array) -> tuple[Array, Array]:
+    """(the variance of each verdict, its residual): that of a hard one is known, π(1 − π), whatever the fit; only of
+    soft ones is it the residual's square, which near separation is nought."""
+    left = p - chance
+    return np.where((p == 0) | (p == 1), chance * (1 - chance), left**2), left
 
 
 def independent(x: Array) -> list[int]:

@@ -6,18 +6,26 @@ be beyond a .001 limit twice as often as it should. Were the two equal, their di
 times one slope, the secant's between them; the t test of no difference is therefore that of the logits. At the
 difference found its error is the usual one, by the slope of each. Between the two it is interpolated, which gives the
 interval that leaves 0 out where the test does.
+
+A logistic weight has it the other way round: the larger it is, the fewer verdicts are undecided, and those say how
+large. Its error grows with it, and away from 0 every step on the way to the limit is in units of the error there. Not
+towards 0, where few verdicts on one side would make a narrow error of no evidence.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from simfarm.statistics.bounded import Array
 
-__all__ = ["limits", "stretch", "stretch_towards"]
+__all__ = ["grown_distance", "grown_limits", "limits", "stretch", "stretch_towards"]
 
 _CLOSE = 1e-6
 """Below this difference of logits their secant is the tangent."""
+_STEEPEST = 50.0
+"""What a limit may be away, as a power of e: as good as nowhere."""
 
 
 def stretch(one: Array, other: Array, error: Array, on_logits: Array) -> Array:
@@ -45,3 +53,18 @@ def limits(value: float, half: float, at_zero: float) -> tuple[float, float]:
     if towards < abs(value):
         towards = half / (1 - half * (at_zero - 1) / abs(value))
     return (value - towards, value + half) if value > 0 else (value - half, value + towards)
+
+
+def grown_limits(value: float, error: float, growth: float, quantile: float) -> tuple[float, float]:
+    """The interval of `value` whose error is `error` there and grows by `growth` for each unit of it: on the side where
+    it grows the limit is where the way, every step of it in units of the error there, is `quantile`."""
+    half = quantile * error
+    steep = min(abs(growth) * quantile, _STEEPEST)
+    farther = half * math.expm1(steep) / steep if steep > _CLOSE else half
+    return (value - half, value + farther) if growth > 0 else (value - farther, value + half)
+
+
+def grown_distance(null: float, value: float, error: float, growth: float) -> float:
+    """How many errors `value` is from `null`, in the sense of `grown_limits`."""
+    plain, away = abs(null - value) / error, growth * (null - value) / error
+    return plain if away < _CLOSE else math.log1p(away) / abs(growth)

@@ -11,7 +11,7 @@ from simfarm.agreement.card import scaled
 from simfarm.agreement.figures import FIGURES, Row
 from simfarm.errors import InputError
 from simfarm.report.plots.forest import Forest, Series, draw
-from simfarm.report.plots.style import GREY, LOOKS, WIDE, Look, label, percent
+from simfarm.report.plots.style import GREY, LOOKS, PEOPLE, WIDE, Look, label, percent
 from simfarm.text.words import plural
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["agreement", "agreement_forest", "bias_forest", "biases"]
 
-_PEOPLE = Look("black", "D", False, "-")
 _LONGEST = Look(GREY, "s", True, ":")
 _NONE = (np.nan,) * 3
 
@@ -63,7 +62,7 @@ def agreement_forest(card: ReportCard) -> Forest:
     if not any(row.get("agreement") is not None for row in card.judges):
         raise InputError("no judge's agreement with people is known; give labels of some comparisons (human)")
     rows = [row for row in rows if row.get("agreement") is not None or row.kind == "judge"]
-    looks = {"people": _PEOPLE, "longest": _LONGEST, "judge": LOOKS[0]}
+    looks = {"people": PEOPLE, "longest": _LONGEST, "judge": LOOKS[0]}
     values = {kind: np.array([_numbers(row, "agreement", row.kind == kind) for row in rows]) for kind in looks}
     beside = {row.kind: row for row in rows if row.kind != "judge"}
     n = max(row.n_labelled for row in card.judges)
@@ -90,7 +89,7 @@ def bias_forest(card: ReportCard, judges: Sequence[str] | None = None) -> Forest
     if not shown:
         raise InputError("no bias of these judges is known: no order, no lengths, no texts in their files")
     people = [row for row in card.rows_beside if row.kind == "people" and any(row.get(name) for name in shown)]
-    raters = [(row, _PEOPLE) for row in people] + list(zip(chosen, LOOKS, strict=False))
+    raters = [(row, PEOPLE) for row in people] + list(zip(chosen, LOOKS, strict=False))
     left = len(card.judges) - len(chosen)
     return Forest(
         names=[words[name] for name in shown],

@@ -10,7 +10,20 @@ import numpy as np
 
 from simfarm.agreement.trust import Definitions, People
 from simfarm.errors import InputError
-from simfarm.report.plots.style import GREY, LETTER, LINE, LOOKS, WIDE, Look, axes_of, grid, label, percent, styled
+from simfarm.report.plots.style import (
+    GREY,
+    LETTER,
+    LINE,
+    LOOKS,
+    PEOPLE,
+    WIDE,
+    Look,
+    axes_of,
+    grid,
+    label,
+    percent,
+    styled,
+)
 from simfarm.statistics.estimate import mean_estimate
 from simfarm.statistics.reliability import Reliability
 from simfarm.statistics.reliability import reliability as reliability_of
@@ -27,7 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["best_of_n", "curves", "lengths", "reliability"]
 
 _DASHED = (0, (4, 2))
-_PEOPLE = Look("black", "D", False, "-")
 _BINS = 8
 _LEAST = 20
 """Comparisons of a bin."""
@@ -101,7 +113,7 @@ def lengths(
     said = [(name, _judged(votes, name), look) for name, look in zip(names, LOOKS, strict=False)]
     people = People.of(votes, Definitions.of(None))
     if (~np.isnan(people.mean)).any():
-        said.insert(0, ("people", people.mean, _PEOPLE))
+        said.insert(0, ("people", people.mean, PEOPLE))
     known = ~np.isnan(longer) & ~np.all([np.isnan(p) for _, p, _ in said], axis=0)
     if not known.any():
         raise InputError(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from simfarm.errors import InputError
-from simfarm.report.plots.style import LETTER, WIDE, axes_of, inches, label, labels, styled
-from simfarm.statistics.chance import cohen_kappa
+from simfarm.report.plots.style import LETTER, LINE, WIDE, axes_of, inches, label, labels, styled
+from simfarm.statistics.chance import cohen_kappas
 from simfarm.text.words import plural
 
 if TYPE_CHECKING:
@@ -45,12 +45,7 @@ def kappas(card: ReportCard, axes: Axes | None = None, *, width: float = WIDE) -
         raise InputError("judges are compared with each other: give the verdicts of two or more")
     names = names[: _most(width)]
     judged = votes.judged[[votes.judges.index(name) for name in names]]
-    found = np.full((len(names), len(names)), np.nan)
-    for i in range(len(names)):
-        for j in range(i):
-            both = ~np.isnan(judged[i]) & ~np.isnan(judged[j])
-            if both.sum() > 1:
-                found[i, j] = cohen_kappa(judged[i][both], judged[j][both], votes.cluster[both]).value
+    found = np.where(np.tri(len(names), k=-1, dtype=bool), cohen_kappas(judged), np.nan)
     least = min(0.0, float(np.nanmin(found, initial=0.0)))
     more = len(card.judges) - len(names)
     return _draw(_Matrix(found, names, "Cohen's κ of two judges", "{:.2f}", (least, 1), "judge", more), axes, width)
@@ -86,7 +81,9 @@ def _draw(matrix: _Matrix, axes: Axes | None, width: float) -> Axes:
     cell = min(0.42, (width - room - 0.3) / n)
     numbers = cell >= _CELL
     cell = cell if numbers else (width - room - 1.0) / n
-    axes = axes_of(axes, width, n * cell + room + 0.5)
+    what = textwrap.fill(matrix.what, max(30, int((n * cell + room) / LETTER)))
+    what += f"\n{plural(more, f'more {matrix.who}')} not drawn" if more else ""
+    axes = axes_of(axes, width, n * cell + room + 0.34 + LINE * (what.count("\n") + 1))
     image = axes.imshow(values, cmap="cividis", vmin=ends[0], vmax=ends[1], aspect="equal")
     axes.set_xticks(range(n), short, rotation=90)
     axes.set_yticks(range(n), short)
@@ -97,10 +94,10 @@ def _draw(matrix: _Matrix, axes: Axes | None, width: float) -> Axes:
         middle = (ends[0] + ends[1]) / 2
         for (i, j), value in np.ndenumerate(values):
             if not np.isnan(value):
-                text = matrix.written.format(value).replace("-", "−").replace("0.", ".")
+                text = matrix.written.format(round(value, 2) + 0.0).replace("-", "−").replace("0.", ".")
                 axes.text(j, i, text, ha="center", va="center", color="white" if value < middle else "black")
     else:
         axes.figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02)
-    what = textwrap.fill(matrix.what, int((n * cell + 1.2) / LETTER))
-    axes.set_xlabel(what + (f"\n{plural(more, f'more {matrix.who}')} not drawn" if more else ""))
+    # from its right end on, below the names too: centred under the cells it would leave the picture
+    axes.set_xlabel(what, x=1, horizontalalignment="right")
     return axes

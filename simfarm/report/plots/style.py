@@ -32,6 +32,7 @@ __all__ = [
     "LINE",
     "LOOKS",
     "NARROW",
+    "PEOPLE",
     "WIDE",
     "Look",
     "axes_of",
@@ -91,6 +92,7 @@ LOOKS = (
     Look("#56B4E9", "P", False, (0, (2, 2))),
 )
 """Okabe and Ito's (2008) colours, which the colour-blind can tell apart too; black and grey are people's."""
+PEOPLE = Look("black", "D", False, "-")
 
 _Given = ParamSpec("_Given")
 _Made = TypeVar("_Made")

@@ -10,16 +10,26 @@ from simfarm.report.plots.boards import board_forest, difference_forests, rating
 from simfarm.report.plots.cards import agreement_forest, bias_forest
 from simfarm.report.plots.forest import Forest, draw, height
 from simfarm.report.plots.lines import curves
+from simfarm.report.plots.rewards import rejudged_forest, rewards_forests
 from simfarm.report.plots.style import WIDE, figure_of, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from simfarm.agreement.card import ReportCard
+    from simfarm.ranking import Rejudged
     from simfarm.report.compared import Compared
+    from simfarm.report.dissected import Dissection
     from simfarm.report.evaluation import Evaluation
 
-__all__ = ["card_picture", "comparison_picture", "curve_picture", "evaluation_picture"]
+__all__ = [
+    "card_picture",
+    "comparison_picture",
+    "curve_picture",
+    "dissection_picture",
+    "evaluation_picture",
+    "rejudged_picture",
+]
 
 
 def evaluation_picture(evaluation: Evaluation, *, width: float = WIDE) -> Figure:
@@ -43,6 +53,16 @@ def card_picture(card: ReportCard, *, width: float = WIDE) -> Figure:
 def comparison_picture(compared: Compared, *, width: float = WIDE) -> Figure:
     """The difference of two models, by each annotator and way to compare."""
     return _stacked(difference_forests(compared), width)
+
+
+def dissection_picture(dissection: Dissection, *, width: float = WIDE) -> Figure:
+    """What each judge rewards, beside people where there are labels."""
+    return _stacked(rewards_forests(dissection), width)
+
+
+def rejudged_picture(both: Rejudged, *, width: float = WIDE) -> Figure:
+    """The win rates of two judges."""
+    return _stacked([rejudged_forest(both)], width)
 
 
 @styled
