@@ -19,7 +19,6 @@ from simfarm.engine.runner import Engine
 from simfarm.engine.stats import Stats
 from simfarm.engine.store import request_key
 from simfarm.judges import Population
-from simfarm.judges.rules import banner
 from simfarm.runs.annotation import kin_lines, missing_lines, odd_outputs, resume_lines
 from simfarm.runs.drawing import Drawn, draw, missing, parameters_of, shares
 from simfarm.runs.forecast import forecast
@@ -110,8 +109,10 @@ class PopulationRun(Run[Comparison, Annotation]):
     @property
     def introduction(self) -> str | None:
         """What a user must know of members that read no meaning."""
-        rules = {member.judge.rule for member in self.population.members if member.judge.rule}
-        return banner(min(rules)) if rules else None
+        rules = sorted({member.judge.rule for member in self.population.members if member.judge.rule})
+        if not rules:
+            return None
+        return f"judge: {self.name}, of whom {named(rules)} follow rules and read no meaning: for trying the farm"
 
     def count(self, records: Sequence[Comparison]) -> int:
         """How many labels the run will give."""
