@@ -301,11 +301,17 @@ def test_draws_follow_their_chances_and_people_keep_their_taste(tmp_path: Path) 
     longer_p = np.where(made["output_2"].str.len() > 50, p, 1 - p)
     by_person = pd.Series(longer_p).groupby(made["person"]).mean()
     assert by_person.max() - by_person.min() > 0.2
-    # the effect of a comparison is shared by those who label it
-    left = pd.Series(label - made.groupby("instruction")["p_true"].transform("mean"))
-    assert len(left) == 2400
-    other = labels(rows, people(tmp_path, "others", judge="longest", population=crowd), annotators=4)
-    assert 0.2 < (made["preference"] == other["preference"]).mean() < 0.9, "another population draws anew"
+    # given their chances, two people's labels of one comparison know nothing of each other
+    left = (label - p).reshape(600, 4)
+    assert abs((left.sum(axis=1) ** 2 - (left**2).sum(axis=1)).mean() / 12) < 0.015
+
+
+def test_another_population_draws_anew(tmp_path: Path) -> None:
+    rows = [{"instruction": f"i{k}", "output_1": "a" * 50, "output_2": "b" * 49} for k in range(600)]
+    crowd = {"scale": {"length": 20}, "judge": 0.0, "length": 0.0, "item_sd": 0.0}
+    one, other = (labels(rows, people(tmp_path, name, judge="longest", population=crowd)) for name in ("one", "other"))
+    assert set(one["p_true"]) == {0.5}
+    assert abs((one["preference"] == other["preference"]).mean() - 0.5) < 0.08
 
 
 def test_a_missing_run_is_no_label_and_is_asked_for_again(server: Loopback, tmp_path: Path) -> None:
