@@ -212,16 +212,21 @@ def areas(data: Set, rows: np.ndarray, sets: tuple[np.ndarray, np.ndarray], seed
     return found
 
 
+DRAWS = 10
+"""Of each crowd, whose mean is held against people."""
 SIX = ("pairwise", "entropy", "longer", "output_1", "follows_sure", "follows_unsure")
 
 
-def outside(data: Set, rows: np.ndarray, vote: np.ndarray, errors: dict[str, float]) -> list[str]:
-    """Which measures tell votes from people's on the same rows: |crowd − people| > 1.96·√(test² + fit²)."""
-    crowd, people = measures(data, rows, vote), measures(data, rows, data.vote[rows])
+def outside(data: Set, rows: np.ndarray, votes: list[np.ndarray], errors: dict[str, float]) -> list[str]:
+    """Which measures tell a crowd from people on the same rows: |crowd − people| > 1.96·√(test² + fit²), the crowd's
+    value the mean of its draws (`votes`)."""
+    drawn, people = [measures(data, rows, vote) for vote in votes], measures(data, rows, data.vote[rows])
     found = []
     for name in SIX:
-        gap = crowd[name] - people[name]
-        if abs(gap.value) > 1.96 * np.hypot(gap.standard_error, errors.get(name, 0.0)):
+        value = np.mean([one[name].value for one in drawn])
+        pulls = np.mean([one[name].influence for one in drawn], axis=0) - people[name].influence
+        test = np.sqrt(pulls @ pulls / (len(pulls) * (len(pulls) - 1)))
+        if abs(value - people[name].value) > 1.96 * np.hypot(test, errors.get(name, 0.0)):
             found.append(name)
     return found
 
@@ -237,20 +242,23 @@ def halves(data: Set, splits: int, judged: int) -> str:
         test = ~fitted
         at = np.flatnonzero(test[data.item])
         flip = fitted_flip(data, fitted)
-        crowds = {
-            "people": (data.vote[at], None),
-            "one greedy judge": (flipped(data, at, 0.0, True, random), None),
-            "greedy + flip .25": (flipped(data, at, 0.25, True, random), None),
-            "8 runs + flip .25": (flipped(data, at, 0.25, False, random), None),
-            "8 runs + fitted flip": (flipped(data, at, flip, False, random), None),
-            "unanimity + length, no item effect": (drawn(data, at, no_item, random), three),
-            "unanimity + length + item effect": (drawn(data, at, three.parameters, random), three),
-            "the same with persons": (drawn(data, at, many.parameters, random), many),
+        crowds: dict[str, tuple[list[np.ndarray], CrowdFit | None]] = {
+            "people": ([data.vote[at]], None),
+            "one greedy judge": ([flipped(data, at, 0.0, True, random)], None),
+            "greedy + flip .25": ([flipped(data, at, 0.25, True, random) for _ in range(DRAWS)], None),
+            "8 runs + flip .25": ([flipped(data, at, 0.25, False, random) for _ in range(DRAWS)], None),
+            "8 runs + fitted flip": ([flipped(data, at, flip, False, random) for _ in range(DRAWS)], None),
+            "unanimity + length, no item effect": ([drawn(data, at, no_item, random) for _ in range(DRAWS)], three),
+            "unanimity + length + item effect": (
+                [drawn(data, at, three.parameters, random) for _ in range(DRAWS)],
+                three,
+            ),
+            "the same with persons": ([drawn(data, at, many.parameters, random) for _ in range(DRAWS)], many),
         }
-        for name, (vote, fit) in crowds.items():
+        for name, (votes, fit) in crowds.items():
             errors = {} if fit is None else crowd_errors(fit, data.lean[test], data.delta[test], 4)
-            known = measures(data, at, vote)
-            others = outside(data, at, vote, errors)
+            vote, known = votes[0], measures(data, at, votes[0])
+            others = outside(data, at, votes, errors)
             with_theirs = known["pairwise"].value if name == "people" else with_people(data, at, vote)
             row = [known["pairwise"].value, with_theirs, known["longer"].value, known["entropy"].value]
             rows.setdefault(name, []).append(row)
@@ -291,6 +299,26 @@ def _areas(values: list[list[float]] | None) -> str:
     if not values:
         return "| "
     return " | ".join(f"{m:.3f} ({s:.3f})" for m, s in zip(np.mean(values, 0), np.std(values, 0, ddof=1), strict=True))
+
+
+def few(data: Set, splits: int) -> str:
+    """Crowds fitted to few comparisons with four labels each, tried on the other half."""
+    page = "| fitted to | β_J | β_L | τ (mean, sd) | all six inside by people's luck | by that and the fit's error |\n"
+    page += "|---|---|---|---|---|---|\n"
+    for n in (25, 50, 100, 200, 300):
+        values, inside = [], np.zeros(2)
+        for random, fitted in data.halves(splits):
+            some = np.isin(np.arange(len(fitted)), random.permutation(np.flatnonzero(fitted))[:n])
+            fit = data.fit(some, ALIKE)
+            values.append([fit.parameters.judge, fit.parameters.length, fit.parameters.item_sd])
+            at = np.flatnonzero(~fitted[data.item])
+            votes = [drawn(data, at, fit.parameters, random) for _ in range(DRAWS)]
+            errors = crowd_errors(fit, data.lean[~fitted], data.delta[~fitted], 4)
+            inside += [not outside(data, at, votes, {}), not outside(data, at, votes, errors)]
+        cells = [f"{m:.2f} ({s:.2f})" for m, s in zip(np.mean(values, 0), np.std(values, 0), strict=True)]
+        page += f"| {n} | {' | '.join(cells)} | {inside[0] / splits:.2f} | {inside[1] / splits:.2f} |\n"
+        print(page, flush=True)
+    return page
 
 
 def leanings(data: Set, splits: int) -> str:
@@ -437,7 +465,9 @@ def planted(replicates: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/human"))
-    parser.add_argument("--parts", nargs="+", default=["whole", "leanings", "ranking", "transfer", "halves", "planted"])
+    parser.add_argument(
+        "--parts", nargs="+", default=["whole", "leanings", "ranking", "transfer", "halves", "few", "planted"]
+    )
     parser.add_argument("--splits", type=int, default=40, help="halves of the instructions (default 40)")
     parser.add_argument("--judged", type=int, default=20, help="of these with classifiers too (default 20)")
     parser.add_argument("--replicates", type=int, default=300, help="of each planted cell (default 300)")
@@ -451,6 +481,7 @@ def main() -> None:
         "ranking": ("Eight models", lambda: ranking(sets["vicuna80"], options.judged)),
         "transfer": ("Another data set", lambda: transfer(sets)),
         "halves": ("Crowds on the other half", lambda: halves(cross, options.splits, options.judged)),
+        "few": ("Few labels", lambda: few(cross, options.splits)),
         "planted": ("Planted crowds", lambda: planted(options.replicates)),
     }
     page = ""

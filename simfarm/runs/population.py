@@ -19,6 +19,7 @@ from simfarm.engine.runner import Engine
 from simfarm.engine.stats import Stats
 from simfarm.engine.store import request_key
 from simfarm.judges import Population
+from simfarm.judges.rules import introduction
 from simfarm.runs.annotation import kin_lines, missing_lines, odd_outputs, resume_lines
 from simfarm.runs.drawing import Drawn, draw, missing, parameters_of, shares
 from simfarm.runs.forecast import forecast
@@ -109,7 +110,7 @@ class PopulationRun(Run[Comparison, Annotation]):
     @property
     def introduction(self) -> str | None:
         """What a user must know of members that read no meaning."""
-        rules = sorted({member.judge.rule for member in self.population.members if member.judge.rule})
+        rules = [member.name for member in self.population.members if introduction(member.judge)]
         if not rules:
             return None
         return f"judge: {self.name}, of whom {named(rules)} follow rules and read no meaning: for trying the farm"

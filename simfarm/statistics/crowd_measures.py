@@ -79,7 +79,7 @@ _LEAST = frozenset({"item_sd", "tie", "length_sd", "position_sd"})
 def _shares(parameters: CrowdParameters, unanimous: Array, delta: Array) -> Array:
     """The shares of the sides on each item at each node of u (items × nodes × 3), the mean over persons."""
     node, _ = hermite(_NODES)
-    own, weight = hermite(_PERSON_NODES)
+    own, weight = hermite(_PERSON_NODES if parameters.length_sd or parameters.position_sd else 1)
     x = np.tanh(delta / parameters.scale)
     spread = np.sqrt((parameters.length_sd * x) ** 2 + parameters.position_sd**2)
     eta = crowd_logit(parameters, unanimous[:, None], delta[:, None], item=node)
@@ -120,9 +120,9 @@ def _taken(taken: Array, side: Array) -> float:
 
 
 def _spread(parameters: CrowdParameters, unanimous: Array, delta: Array, side: Array) -> float:
-    """The sd of persons in the share that takes `side`."""
+    """The sd of persons in the share that takes `side`; their taste for a place hardly moves it."""
     node, weight = hermite(_PERSON_NODES)
-    rest = replace(parameters, length_sd=0.0)
+    rest = replace(parameters, length_sd=0.0, position_sd=0.0)
     own = [replace(rest, length=parameters.length + parameters.length_sd * g) for g in node]
     u = hermite(_NODES)[1]
     rates = np.array([_taken(np.einsum("iqs,q->is", _shares(one, unanimous, delta), u), side) for one in own])
