@@ -96,7 +96,7 @@ BAD_KEYS: list[tuple[dict[str, Any], str]] = [
 def test_bundled_judges() -> None:
     names = [judge.name for judge in list_judges()]
     asking = [f"pairwise-{manner}" for manner in ("decision", "json", "letter", "logprob", "reasoned")]
-    assert names == ["first", "longest", *asking, "random", "surface"]
+    assert names == ["first", "longest", *asking, "people-choice", "people-several", "random", "surface"]
     for name in names:
         judge = load_judge(name)
         assert judge.name == name
@@ -157,7 +157,7 @@ def test_a_bad_template_names_its_judge(tmp_path: Path) -> None:
 def test_an_unknown_name_offers_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"did you mean pairwise-json\?"):
         load_judge("pairwise_json")
-    with pytest.raises(InputError, match="bundled judges: first, longest"):
+    with pytest.raises(InputError, match="bundled judges: crowd, first, longest"):
         load_judge(tmp_path)
 
 
