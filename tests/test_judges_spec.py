@@ -65,6 +65,7 @@ BAD_KEYS: list[tuple[dict[str, Any], str]] = [
     ({"delimiters": "<a>"}, "delimiters: must be a list"),
     ({"delimiters": ["#"]}, "delimiters: '#' cannot be neutralised"),
     ({"rule": "longest"}, "a judge with a rule calls no model; remove 'template'"),
+    ({"weights": {"length": 1}}, "weights are a person's taste, for a judge with rule: surface"),
     ({"verdict": "label"}, "verdict: must be a mapping"),
     ({"verdict": {"labels": {}}}, "verdict: name a parser"),
     ({"verdict": {"parser": "labels"}}, r"verdict.parser: 'labels' is not known; did you mean 'label'\?"),
