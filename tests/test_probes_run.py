@@ -138,6 +138,16 @@ def test_the_card_is_a_file_too(tmp_path: Path, suffix: str, capsys: pytest.Capt
     assert "warning: judge: longest (a rule" in capsys.readouterr().err
 
 
+def test_a_card_says_first_that_the_place_decides(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["judges", "probe", "first"]) == 0
+    told = capsys.readouterr().out
+    assert "the place decides: most verdicts turn round" in told
+    assert "fooled by" not in told
+    assert re.search(r"^order: the two answers swapped +0 \[0, 17\]", told, re.M)
+    assert main(["judges", "probe", "longest", "--limit", "6"]) == 0
+    assert "the place decides" not in capsys.readouterr().out
+
+
 def test_the_card_fits_a_terminal_of_80_columns() -> None:
     from simfarm.report.probed import probed_sheet
     from simfarm.report.tables import table_lines
