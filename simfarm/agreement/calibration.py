@@ -15,7 +15,7 @@ import pandas as pd
 
 from simfarm.agreement.fidelity import fidelity
 from simfarm.agreement.measures import Fidelity, Labels
-from simfarm.agreement.votes import Votes, opinion
+from simfarm.agreement.votes import Mask, Votes, opinion
 from simfarm.errors import InputError
 from simfarm.ranking.table import plain
 from simfarm.statistics.agreement import sides
@@ -163,7 +163,7 @@ class _Material:
     delta: Array
     fixed: dict[str, float]
 
-    def fit(self, items: Array, **given: float) -> CrowdFit:
+    def fit(self, items: Mask, **given: float) -> CrowdFit:
         """The crowd of some of the items (a mask)."""
         item, p, person = self.votes.labels
         unanimous = np.where(items, unanimity(self.runs), np.nan)
