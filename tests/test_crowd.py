@@ -135,8 +135,8 @@ def test_a_fit_finds_the_people_that_were_planted() -> None:
         assert low <= getattr(crowd, name) <= high, name
         assert 0 < fit.standard_errors[name] < 0.3, name
     assert (fit.n_labels, fit.n_items, fit.n_several, fit.n_persons, fit.n_clusters) == (4000, 800, 800, 20, 800)
-    # the persons are what β_L is unsure of: as good as a mean of twenty of their tastes
-    assert fit.standard_errors["length"] > 0.95 * fit.parameters.length_sd / np.sqrt(20)
+    # of β_L the persons are what is unsure: a mean of twenty of their tastes, and the labels besides
+    assert fit.standard_errors["length"] > 1.2 * fit.parameters.length_sd / np.sqrt(20)
     assert fit.freedom["length"] < 100 < fit.freedom["judge"]
 
 

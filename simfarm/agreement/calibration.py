@@ -40,7 +40,7 @@ PARAMETERS = {
 RUNS = 8
 FEW = 200
 """Items with several labels below which a fit is vague."""
-_COST = {1: 0.12, 2: 0.07, 3: 0.05, 4: 0.03, 5: 0.02, 6: 0.01, 7: 0.01}
+_COST = {1: 0.13, 2: 0.09, 3: 0.06, 4: 0.04, 5: 0.03, 6: 0.02, 7: 0.01}
 """How much less ρ is with fewer runs than eight (benchmarks/crowd.py, 648 comparisons; 3 and 5 to 7 in between)."""
 
 
