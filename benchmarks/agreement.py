@@ -7,23 +7,32 @@ votes that are missing, near-perfect agreement, items in clusters that share the
 every replicate, items are drawn anew: so the truth is the same coefficient on 400,000 items. Judges (`JUDGES`) have
 planted habits: longer, their own model's, too sure. Boards: rates of models are drawn anew in every replicate, judge's
 and people's with a planted correlation, and verdicts share the instruction's difficulty.
-`--speed` times every figure on 100,000 items that 20 people voted on.
+A judge beside people and the longest output (`BESIDE`): the card's differences. `replaced`: the range of the share of
+people that a judge may replace. `--speed` times every figure on 100,000 items that 20 people voted on, and the whole
+card of ten judges and ten people as a command and in Python.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import resource
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy.special import expit, logit, ndtr
 from scipy.stats import kendalltau, spearmanr
 
+from simfarm.agreement.habits import excess
+from simfarm.agreement.trust import Definitions, People, fit, mean_over
 from simfarm.statistics.agreement import agreement_with_mode, agreement_with_votes, leave_one_out, pairwise_agreement
 from simfarm.statistics.alternative import alternative_annotator_test
 from simfarm.statistics.bias import judge_bias, vote_variance
@@ -257,6 +266,96 @@ def boards_table(replicates: int, seed: int) -> str:
     return page
 
 
+@dataclass(frozen=True)
+class Beside:
+    """A judge and three people on items where one output is `longer`, in that direction better with chance `tells`:
+    people are right with chance `people`, the judge with `judge` but for a share `longest` of verdicts given over to
+    the longer output; `together` items to a cluster, in which those are all alike; ties a share of either's."""
+
+    name: str
+    people: float
+    judge: float
+    longest: float = 0.0
+    tells: float = 0.6
+    ties: float = 0.05
+    together: int = 1
+
+
+BESIDE = (
+    Beside("as good as people", 0.8, 0.8),
+    Beside("often the longer", 0.8, 0.8, longest=0.4),
+    Beside("nearly the longest", 0.8, 0.8, longest=0.9),
+    Beside("all nearly perfect", 0.98, 0.98, ties=0.0, tells=0.95),
+    Beside("clusters of 4", 0.8, 0.75, longest=0.2, together=4),
+)
+
+
+def draw_beside(kind: Beside, n: int, rng: np.random.Generator) -> dict[str, Estimate]:
+    """The card's figures of n drawn items that set a judge beside people, or beside `longest`."""
+    clusters = -(-n // kind.together)
+    cluster = np.repeat(np.arange(clusters), kind.together)[:n]
+    long = rng.integers(0, 2, n).astype(float)
+    truth = np.where(rng.random(n) < kind.tells, long, 1 - long)
+    right = np.append(np.full(3, kind.people), kind.judge)
+    said = np.where(rng.random((n, 4)) < right, truth[:, None], 1 - truth[:, None])
+    given = (rng.random(clusters) < kind.longest)[cluster]
+    said[:, 3] = np.where(given, long, said[:, 3])
+    said[rng.random((n, 4)) < kind.ties] = 0.5
+    people = People(np.repeat(np.arange(n), 3), said[:, :3].ravel(), np.tile(np.arange(3), n), cluster, Definitions())
+    judged, which = said[:, 3], np.where(long > 0, 1, -1)
+    fitting = fit(judged, people.credit)
+    of_others, own = people.left_out
+    return {
+        "agreement": mean_over(fitting, cluster),
+        "above longest": mean_over(fitting - fit(long, people.credit), cluster, (-1.0, 1.0)),
+        "against the ceiling": mean_over(fit(judged, of_others) - own, cluster, (-1.0, 1.0)),
+        "longer, more than people": excess(judged, people, which),
+    }
+
+
+def beside_table(sizes: list[int], replicates: int, seed: int) -> str:
+    """The same of a card's differences: above `longest`, against the ceiling, longer than people."""
+    page = heading("judge", "figure", sizes)
+    for k, kind in enumerate(BESIDE):
+        rng = np.random.default_rng([seed, 300 + k])
+        truth = {name: e.value for name, e in draw_beside(kind, POPULATION, rng).items()}
+        tallies = {(name, n): Tally() for name in truth for n in sizes}
+        for n in sizes:
+            for _ in range(replicates):
+                for name, e in draw_beside(kind, n, rng).items():
+                    tallies[name, n].add(*e.interval(), truth[name])
+        part = [line(kind.name, name, truth[name], [tallies[name, n] for n in sizes]) for name in truth]
+        print("".join(part), flush=True)
+        page += "".join(part)
+    return page
+
+
+def replaced_table(replicates: int, seed: int) -> str:
+    """How often the range of ω holds the ω of as many other items, and how wide it is, by how good the judge is."""
+    sizes = [50, 100, 300, 1000]
+    page = "| the judge is right in | " + " | ".join(f"{n} items" for n in sizes) + " |\n|---|" + "---:|" * 4 + "\n"
+    for right in (0.6, 0.7, 0.75, 0.85):
+        rng, cells = np.random.default_rng([seed, 400 + int(100 * right)]), []
+        for n in sizes:
+            held, widths = 0, 0.0
+            item, rater = np.repeat(np.arange(n), 8), np.tile(np.arange(8), n)
+            for _ in range(replicates):
+                found = []
+                for _ in range(2):
+                    truth = rng.integers(0, 2, (n, 1)).astype(float)
+                    said = np.where(rng.random((n, 9)) < np.append(np.linspace(0.65, 0.85, 8), right), truth, 1 - truth)
+                    said[:, :8][rng.random((n, 8)) < 0.3] = np.nan
+                    votes = said[:, :8].ravel()
+                    found.append(alternative_annotator_test(said[:, 8], item, votes, rater, np.arange(n)))
+                low, high = found[0].winning_range
+                held += low <= found[1].winning_rate <= high
+                widths += high - low
+            cells.append(f"{held / replicates:.3f} ({widths / replicates:.2f})")
+        page += f"| {right} | {' | '.join(cells)} |\n"
+        print(page.splitlines()[-1], flush=True)
+    return page
+
+
 @dataclass
 class Tally:
     """Intervals so far: all below the truth, all above it, and how many."""
@@ -315,11 +414,49 @@ def speed(seed: int) -> str:
     return page + f"| all | {total:.2f} |\n\n{held:.0f} MB\n"
 
 
+AS_FRAMES = """
+import sys, pandas as pd, simfarm
+simfarm.report_card(pd.read_parquet(sys.argv[1]), human=pd.read_parquet(sys.argv[2])).to_json()
+"""
+
+
+def whole_card(seed: int) -> str:
+    """Processor seconds and most memory of the whole card, ten judges and ten people on 100,000 comparisons: by the
+    command through files, and in Python from tables."""
+    rng, n = np.random.default_rng(seed), 100_000
+    truth = rng.integers(0, 2, n)
+    base = pd.DataFrame(
+        {
+            "instruction_id": np.arange(n),
+            "generator_1": rng.choice(["a", "b", "c", "d", "e"], n),
+            "generator_2": "base",
+            "length_1": rng.integers(50, 3000, n),
+            "length_2": rng.integers(50, 3000, n),
+        }
+    )
+    page = "| whole card, 100,000 × (10 + 10) | processor seconds | MB |\n|---|---:|---:|\n"
+    with tempfile.TemporaryDirectory() as folder:
+        files = []
+        for kind, right in (("judge", 0.75), ("person", 0.8)):
+            said = [np.where(rng.random(n) < right, truth, 1 - truth) for _ in range(10)]
+            rows = [base.assign(annotator=f"{kind}{k}", preference=1.0 + p) for k, p in enumerate(said)]
+            files.append(str(Path(folder, f"{kind}.parquet")))
+            pd.concat(rows, ignore_index=True).to_parquet(files[-1])
+        command = [sys.executable, "-m", "simfarm", "agreement", files[0], "--human", files[1]]
+        for name, argv in (("the command", command), ("tables", [sys.executable, "-c", AS_FRAMES, *files])):
+            child = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+            _, status, used = os.wait4(child.pid, 0)
+            if status:
+                raise SystemExit(f"{name}: exit status {status}")
+            page += f"| {name} | {used.ru_utime + used.ru_stime:.1f} | {used.ru_maxrss / 1024:.0f} |\n"
+    return page
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replicates", type=int, default=1000, help="of each cell (default 1000; 0: none)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 300, 1000])
-    parser.add_argument("--parts", nargs="+", default=["panels", "judges", "boards"])
+    parser.add_argument("--parts", nargs="+", default=["panels", "judges", "boards", "beside", "replaced"])
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, help="write the tables as Markdown")
@@ -331,13 +468,23 @@ def main() -> None:
     page += f" {np.sqrt(0.95 * 0.05 / max(1, options.replicates)):.4f}.\n"
     start = time.time()
     if options.speed:
-        page += "\n## 100,000 items, 20 people\n\n" + speed(options.seed)
+        page += "\n## 100,000 items, 20 people\n\n" + speed(options.seed) + "\n" + whole_card(options.seed)
     parts = {
         "panels": ("People and a judge", lambda: table(FIGURES, options.sizes, options.replicates, options.seed)),
         "judges": ("Judges with planted habits", lambda: habits_table(options.sizes, options.replicates, options.seed)),
         "boards": (
             "Two boards (half as many replicates)",
             lambda: boards_table(max(1, options.replicates // 2), options.seed),
+        ),
+    }
+    parts |= {
+        "beside": (
+            "A judge beside people and the longest output",
+            lambda: beside_table(options.sizes, options.replicates, options.seed),
+        ),
+        "replaced": (
+            "People whom a judge may replace: the range of ω and its width (a fifth of the replicates)",
+            lambda: replaced_table(max(1, options.replicates // 5), options.seed),
         ),
     }
     for name, (title, make) in parts.items():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from simfarm.text.shown import Shown
 from simfarm.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -96,27 +96,12 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'simfarm' has no attribute {name!r}")
 
 
-def _show_in_notebooks() -> None:
-    """Have a cell that ends in a board, ratings, a card or an evaluation show it with its picture.
-
-    Those who make them know nothing of pages: IPython is told here, by their names, and loads nothing for it."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    if shell is None:
-        return
-    shown = (
-        ("ranking.board", "Board"),
-        ("ranking.ratings", "Ratings"),
-        ("agreement.card", "ReportCard"),
-        ("report.evaluation", "Evaluation"),
-    )
-    formatter = shell.display_formatter.formatters["text/html"]
-    for module, name in shown:
-        formatter.for_type_by_name(
-            f"simfarm.{module}", name, lambda value: import_module("simfarm.report.notebook").html_of(value)
-        )
+def _page(value: Any) -> str:
+    page: str = import_module("simfarm.report.notebook").html_of(value)
+    return page
 
 
-_show_in_notebooks()
+Shown.page = _page
 
 
 def __dir__() -> list[str]:

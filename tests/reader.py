@@ -43,7 +43,7 @@ def _between(text: str, tag: str) -> list[str]:
 class Reader:
     """A backend in this process. `fault` spoils its replies: `mute` never says a principle, `first` votes and judges
     for the output shown first, `deaf` fails every third call of a vote, `chatty` wraps what it says in prose, `knowing`
-    prefers the shorter output where it knows no principle."""
+    prefers the shorter output where it knows no principle, `unsure` judges two pairs of three."""
 
     name, base_url, in_process, concurrency, model = "reader", None, True, 8, "reader-1"
 
@@ -94,6 +94,8 @@ class Reader:
 
     def _judged(self, asked: str) -> str:
         (first,), (second,) = _between(asked, "answer_A"), _between(asked, "answer_B")
+        if self.fault == "unsure" and len(first + second) % 3 == 0:
+            return "I cannot say."
         sides = [RULES[text](first, second) for text in re.findall(r"^- (.+)$", asked, re.MULTILINE) if text in RULES]
         if self.fault == "knowing":
             sides.append(RULES[SHORTER](first, second))

@@ -157,10 +157,8 @@ def test_one_person_alone_is_no_ceiling() -> None:
     assert card.row("people").get("agreement") is None
     assert card.row("people").why["agreement"] == "no comparison has labels of two people"
     assert card.row("judge").get("below_ceiling") is None
-    assert (
-        "1 person has" in card.row("judge").why["winning_rate"]
-        or "people have" in card.row("judge").why["winning_rate"]
-    )
+    assert card.row("judge").why["winning_rate"].startswith("needs 3 people with 30 votes each")
+    assert card.row("judge").why["winning_rate"].endswith("there are none")
     assert any("second person" in line for line in card.advice["judge"])
 
 
@@ -170,6 +168,44 @@ def test_one_label_is_no_figure() -> None:
     assert card.row("judge").get("agreement") is None
     assert card.row("judge").why["agreement"] == "fewer than two instructions have a verdict and a label"
     assert any(line.startswith("labels: fewer than two instructions") for line in card.advice["judge"])
+
+
+def test_people_and_longest_stand_beside_a_judge_on_its_own_comparisons() -> None:
+    judged, people = planted(240)
+    # people agree on the even ones; on the odd ones, which the judge skips, they toss coins
+    odd = people["instruction_id"] % 2 == 1
+    coins = np.random.default_rng(5).integers(1, 3, int(odd.sum())).astype(float)
+    people.loc[odd, "preference"] = coins
+    half = judged[judged["instruction_id"] % 2 == 0]
+    card = simfarm.report_card(half, human=people)
+    some = simfarm.report_card(half, human=people[~odd])
+    beside = {row.kind: row for row in card.beside("judge")}
+    for name in ("people", "longest"):
+        wanted = some.row(name)
+        assert set(beside[name].figures) == set(wanted.figures)
+        for figure in ("agreement", "pairwise", "longer", "ties"):
+            if wanted.get(figure) is not None:
+                assert beside[name].get(figure).value == pytest.approx(wanted.get(figure).value)
+        assert beside[name].n_labelled == 120
+    assert beside["people"].get("agreement").value > value(card, "people", "agreement") + 0.1
+    (record,) = [one for one in card.to_json()["raters"] if one["kind"] == "judge"]
+    assert record["beside"][0]["n_labelled"] == 120
+    assert not some.own_beside
+    assert some.beside("judge") == some.rows_beside
+
+
+def test_epsilon_says_how_much_worse_a_judge_may_be() -> None:
+    judged, people = planted(200)
+    rates = []
+    for epsilon in (0.0, 0.1, 0.4):
+        card = simfarm.report_card(judged, human=people, epsilon=epsilon)
+        rates.append(value(card, "judge", "winning_rate"))
+        low, high = card.row("judge").limits["winning_rate"]
+        assert low <= rates[-1] <= high
+        assert card.to_json()["epsilon"] == epsilon
+    assert rates[0] < rates[2] == 1
+    with pytest.raises(InputError, match=r"epsilon.* at least 0 and below 1"):
+        simfarm.report_card(judged, human=people, epsilon=1.0)
 
 
 def test_judges_are_compared_on_what_both_judged() -> None:
@@ -246,6 +282,14 @@ def test_a_ranking_of_models_is_held_against_peoples() -> None:
     worst = simfarm.report_card(turned, human=rows.assign(preference=votes[1]))
     assert value(worst, "j", "spearman") < -0.9
     assert worst.row("j").limits["spearman"][1] < 0
+
+
+def test_models_that_nobody_ranks_have_no_ranking_and_a_reason() -> None:
+    judged, people = planted(60)
+    row = simfarm.report_card(judged.assign(preference=2.0), human=people).row("judge")
+    assert row.get("spearman") is None
+    assert row.get("board_error") is not None
+    assert row.why["spearman"] == "all models have one win rate by the judge"
 
 
 def test_a_slice_where_a_judge_fails_is_seen(card: ReportCard) -> None:

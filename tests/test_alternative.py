@@ -56,6 +56,21 @@ def test_it_is_the_papers_procedure() -> None:
     assert found.won.tolist() == (false_discovery_control(ps, method="by") <= 0.05 + 1e-12).tolist()
 
 
+def test_the_share_replaced_allows_for_how_many_people_were_tested() -> None:
+    alone, together, loose = 0.0, 0.0, 0.0
+    for seed in range(6):
+        judged, votes = planted(np.random.default_rng(seed), 120, 0.74)
+        found = alternative_annotator_test(judged, *rows(votes))
+        wide = alternative_annotator_test(judged, *rows(votes), level=0.5)
+        adjusted = false_discovery_control(found.p, method="by")
+        assert found.winning_rate == (adjusted <= 0.05).mean()
+        assert wide.winning_rate == (adjusted <= 0.5).mean()
+        assert wide.winning_range[1] - wide.winning_range[0] <= 0.8
+        alone, together = alone + (found.p < 0.05).mean(), together + found.winning_rate
+        loose += wide.winning_rate
+    assert together < alone < loose
+
+
 def test_discoveries_are_scipys_and_need_none() -> None:
     rng = np.random.default_rng(1)
     for _ in range(50):
@@ -84,6 +99,22 @@ def test_a_better_judge_wins_and_a_coin_does_not() -> None:
     assert rates == [0, 1]
 
 
+def test_the_range_holds_what_other_items_say() -> None:
+    """The share of people replaced, on as many items drawn anew: in the range in 95 of 100, and the range is no wider
+    than need be where nothing is in doubt."""
+    rng, held, widths = np.random.default_rng(7), [], []
+    for _ in range(60):
+        one, other = (alternative_annotator_test(j, *rows(v)) for j, v in (planted(rng, 120, 0.72) for _ in range(2)))
+        low, high = one.winning_range
+        held.append(low <= other.winning_rate <= high)
+        widths.append(high - low)
+    assert np.mean(held) >= 0.9
+    assert 0.3 < np.mean(widths) < 1
+    for right, wanted in ((0.97, (1, 1)), (0.5, (0, 0))):
+        judged, votes = planted(rng, 2000, right)
+        assert alternative_annotator_test(judged, *rows(votes)).winning_range == wanted
+
+
 def test_a_person_counts_once_an_item_and_the_first_vote_counts() -> None:
     judged, votes = planted(np.random.default_rng(3), 100, 0.75)
     item, vote, rater, cluster = rows(votes)
@@ -106,9 +137,9 @@ def test_clusters_that_share_their_luck_are_not_independent() -> None:
 
 def test_two_people_or_too_few_items_are_refused() -> None:
     judged, votes = planted(np.random.default_rng(5), 100, 0.75)
-    with pytest.raises(InputError, match="2 people have 30 votes or more"):
+    with pytest.raises(InputError, match=r"needs 3 people with 30 votes each .*; there are 2"):
         alternative_annotator_test(judged, *rows(votes[:, :2]))
-    with pytest.raises(InputError, match="0 people have"):
+    with pytest.raises(InputError, match="there are none"):
         alternative_annotator_test(judged[:30], *rows(votes[:30]))
 
 

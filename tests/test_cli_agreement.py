@@ -59,11 +59,20 @@ def test_a_card_is_lines_with_what_to_do_at_the_end(files: Path, capsys: pytest.
     assert agreement.split()[-2:] == ["100.0", "66.7"]
     assert "60 labels of 60 show their outputs the other way round" in err
     assert out.rindex("what to do") > out.rindex("price (no column price)")
-    assert "replacing people (2 people have 30 votes" in out
+    assert "replacing people (needs 3 people with 30 votes each" in out
     with open("card.csv", encoding="utf-8") as file:
         rows = {row["rater"]: row for row in csv.DictReader(file)}
     assert list(rows) == ["people", "longest", "mine"]
     assert float(rows["mine"]["agreement"]) == pytest.approx(80)
+
+
+def test_people_stand_beside_a_judge_on_what_it_judged(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _file(files / "some.jsonl", [row for k, row in enumerate(ROWS) if k % 3], annotator="mine")
+    assert main(["agreement", "some.jsonl", "--human", "labels.jsonl"]) == 0
+    out, _ = capsys.readouterr()
+    agreement = next(line for line in out.splitlines() if "agreement with people" in line)
+    assert agreement.split()[-2:] == ["100.0", "100.0"]  # of all thirty the longest has 66.7
+    assert "people and longest: on the comparisons that mine has verdicts on" in out
 
 
 def test_several_judges_are_rows_and_files_have_everything(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,6 +85,8 @@ def test_several_judges_are_rows_and_files_have_everything(files: Path, capsys: 
     assert "is one judge better than another?" in out
     assert "first is better by" in out
     assert "which judges say the same?" in out
+    assert "not known: " in out
+    assert "position (no column order)" in out
     assert "below\\_ceiling" in (files / "card.md").read_text("utf-8")
     assert main(["agreement", "a.jsonl", "b.jsonl", "--human", "labels.jsonl", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)

@@ -15,11 +15,13 @@ from scipy.special import expit
 from scipy.stats import false_discovery_control
 
 import simfarm
+from simfarm.agreement.dissect import called
 from simfarm.agreement.topics import topics
 from simfarm.cli import main
 from simfarm.data.frames import frame_verdicts
 from simfarm.data.inspection import Inspection
 from simfarm.errors import InputError
+from simfarm.report.dissected import dissection_sheet
 from simfarm.statistics.discoveries import false_discovery_rates, lower_groups
 from simfarm.statistics.rewards import independent, property_weights
 from simfarm.text.properties import PROPERTIES, copied, lexicon, measures, property_names
@@ -382,6 +384,31 @@ def test_dissect_tells_what_each_rewards(rows: tuple[pd.DataFrame, pd.DataFrame]
     assert table.loc["log length", "judge_weight"] == one.judge["length"].value
     assert table.loc["bold", "left_out"] == "the outputs never differ in it"
     json.dumps(found.to_json())
+
+
+def test_a_mark_and_the_interval_beside_it_say_the_same(rows: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Of thirty made-up properties some differ by chance; whatever has a mark leaves 0 out."""
+    judged, labelled = rows
+    random = np.random.default_rng(12)
+    names = [f"own{k}" for k in range(12)]
+    for name in names:
+        score = random.standard_normal((2, len(judged)))
+        judged = judged.assign(**{f"{name}_1": score[0], f"{name}_2": score[1]})
+    found = simfarm.dissect(judged, human=labelled, control=["length", "numbers", *names])
+    (one,) = found.rewards
+    (part,) = dissection_sheet(found).parts
+    marked = {row[0].removesuffix(" *"): row[3] for row in part.rows if row[0].endswith(" *")}
+    assert {"log length", "numbers"} <= set(marked)
+    for name, e in one.difference.items():
+        low, high = e.interval()
+        if called(name) in marked:
+            assert not low < 0 < high
+            assert one.q[name] <= 0.05
+    assert any(0.05 < q <= 0.5 for q in one.q.values())
+    doubtful = replace(one, q={**one.q, "length": 0.06})
+    (part,) = dissection_sheet(replace(found, rewards=(doubtful,))).parts
+    assert "log length" in [row[0] for row in part.rows]
+    assert any("may leave 0 out without a mark" in line for line in part.remarks)
 
 
 def test_swapping_every_pair_changes_nothing(rows: tuple[pd.DataFrame, pd.DataFrame]) -> None:

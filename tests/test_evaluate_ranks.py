@@ -91,7 +91,7 @@ def test_a_circle_gives_the_even_lottery(capsys: pytest.CaptureFixture[str]) -> 
         **dict.fromkeys(("rock", "paper", "scissors"), (1, 1, 3)),
         "weak": (2, 4, 4),
     }
-    assert any("paper, rock, scissors beat one another in a circle" in line for line in found["remarks"])
+    assert any("paper, rock, scissors run in a circle, each no worse" in line for line in found["remarks"])
 
 
 def test_a_winner_by_the_lottery_that_ratings_put_second_is_of_tier_1(capsys: pytest.CaptureFixture[str]) -> None:

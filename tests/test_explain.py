@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -289,6 +290,37 @@ def test_calls_that_fail_are_no_votes() -> None:
     assert made.found.principles[0].applies.value == 1
 
 
+def test_a_judges_note_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three of the steps judge the held-out pairs: without the principles, with them, and by those of shuffled labels;
+    what they have in common, before and after, is said once, with how often in all."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setattr(loopback, "reply", lambda call: Reader("unsure").said(call.prompt))
+    write_rows("labels.jsonl", [row | {"finish_reason_2": "length"} for row in planted(40, SHORTER)])
+    with loopback.Loopback() as server:
+        command = [
+            "explain",
+            "labels.jsonl",
+            "--model",
+            "openai/m",
+            "--base-url",
+            f"{server.url}/v1",
+            "--n",
+            "1",
+            "--price",
+            "1,1",
+        ]
+        assert main(command) == 4
+    told = capsys.readouterr().err.splitlines()
+    assert sum("cut off by the token limit" in line for line in told) == 1
+    (said,) = (line for line in told if line.startswith("no verdict"))
+    n_unread = int(said.split()[2].removesuffix("×:"))
+    assert n_unread % 2 == 0
+    assert n_unread >= 8
+
+
 def test_a_judge_that_knew_it_before_gains_nothing() -> None:
     made = simfarm.explain(planted(200, SHORTER), Reader("knowing"))
     assert made.principles == (SHORTER,)
@@ -391,8 +423,8 @@ def test_a_dry_run_tells_the_price_and_asks_nothing(
 def test_a_budget_ends_it_and_a_rerun_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Over HTTP: what was paid for is never asked again, whichever step it was in. Each step alone would fit, all of
-    them cost 19 thousandths of a dollar."""
+    """Over HTTP: what was paid for is never asked again, whichever step it was in, and the budget is that of all steps:
+    each alone would fit, all of them cost 19 thousandths of a dollar."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     monkeypatch.setattr(loopback, "reply", lambda call: Reader().said(call.prompt))
@@ -406,10 +438,16 @@ def test_a_budget_ends_it_and_a_rerun_goes_on(
         assert paid > 4
         assert not Path("judge.yaml").exists()
         assert main([*command, "--budget", "1"]) == 0
-        assert len(server.calls) > paid
+        made = len(server.calls)
+        assert made > paid
         assert max(server.asked.values()) == 1
-    out = capsys.readouterr().out
-    assert f"{len(server.calls) - paid:,} new answers, {paid:,} from the store" in out
+        out = capsys.readouterr().out
+        assert f"{made - paid:,} new answers, {paid:,} from the store" in out
+        (rest,) = re.findall(r"output tokens, \$([0-9.]+)", out)
+        assert main([*command, "--store", "other.sqlite", "--json"]) == 0
+        whole = json.loads(capsys.readouterr().out)["took"]["price"]
+    # two steps fit, the third ends where it would cost more than they left
+    assert 0.0065 < whole - float(rest) <= 0.008
     assert load_judge("judge.yaml").criteria == (SHORTER,)
 
 

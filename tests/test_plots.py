@@ -7,7 +7,6 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -285,19 +284,25 @@ def test_nothing_loads_matplotlib_until_something_is_drawn() -> None:
 def test_a_cell_that_ends_in_a_value_shows_its_picture(
     board: Board, card: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shell = SimpleNamespace(display_formatter=pytest.importorskip("IPython.core.formatters").DisplayFormatter())
-    monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda: shell)
-    simfarm._show_in_notebooks()
+    """By the protocol that every notebook speaks; a table of pandas keeps its own."""
+    shown = pytest.importorskip("IPython.core.formatters").DisplayFormatter()
     rated = rate_models(verdicts_of(rows(ODD)), "bradley-terry")[0]
-    for value, told in ((board, "won–lost–tied"), (rated, "rating 95 %"), (card, "what to do")):
-        page = shell.display_formatter.format(value)[0]["text/html"]
+    whole = simfarm.evaluation(rows(("one",)))
+    for value, told in (
+        (board, "won–lost–tied"),
+        (rated, "rating 95 %"),
+        (card, "what to do"),
+        (whole, "won–lost–tied"),
+    ):
+        page = shown.format(value)[0]["text/html"]
         assert page.count("<svg") == page.count("</svg>") == 1
         assert told in page
         assert "<script" not in page
         assert "<?xml" not in page
+    assert "<svg" not in simfarm.evaluate(rows(("one",)))._repr_html_()
     monkeypatch.setattr(targets, "find_spec", lambda _: None)
     monkeypatch.setattr("simfarm.report.plots.style.missing_plots", lambda: "pip install")
-    page = shell.display_formatter.format(board)[0]["text/html"]
+    page = shown.format(board)[0]["text/html"]
     assert "<svg" not in page
     assert "<td>best</td>" in page
 

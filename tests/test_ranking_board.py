@@ -10,6 +10,7 @@ from tables import boards_of, verdicts_of
 
 from simfarm.errors import InputError
 from simfarm.ranking import COLUMNS, paired_difference, rate_models
+from simfarm.ranking.remarks import unnamed
 
 
 def planted(n_models: int = 3, n: int = 40, seed: int = 0) -> pd.DataFrame:
@@ -348,3 +349,32 @@ def test_row_order_changes_nothing() -> None:
 def test_unknown_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         boards_of(planted(), **options)
+
+
+def test_what_is_warned_of_names_its_annotator_where_there_are_two() -> None:
+    rows = pd.DataFrame(
+        {
+            "instruction": [f"q{i}" for i in range(12)],
+            "length_1": range(10, 22),
+            "length_2": range(40, 52),
+            "generator_1": "base",
+            "generator_2": "m",
+            "preference": [None, 1.0] * 6,
+            "order": "12",
+        }
+    )
+    whole = rows.assign(order="21", preference=2.0)
+    asked = pd.concat([rows, whole[:8]]).assign(judge_order="both")
+    (alone,) = boards_of(asked.assign(annotator="j"), baseline="base", length_control=())
+    assert alone.warnings
+    assert not any(line.startswith("j") for line in alone.warnings)
+    both = pd.concat([asked.assign(annotator=name) for name in ("j", "judge")])
+    named = boards_of(both, baseline="base", length_control=())
+    assert [board.warnings for board in named] == [
+        tuple(f"{name}: {line}" for line in alone.warnings) for name in ("j", "judge")
+    ]
+
+
+def test_models_without_a_name_are_said_to_be_in_their_number() -> None:
+    assert "output_2 stands for a model here; add the column" in unnamed(["output_2", "m"])[0]
+    assert "output_1 and output_2 stand for models here; add the columns" in unnamed(["output_1", "output_2"])[0]

@@ -298,6 +298,17 @@ def test_a_value_that_adjusts_a_mean_is_no_surer_than_the_mean() -> None:
     assert gap.p_value() == pytest.approx(raw.p_value(0.05))
 
 
+def test_a_difference_of_rates_cannot_leave_what_rates_can_be() -> None:
+    """At a level of .9999 three instructions say nothing: from −1 to 1, and no further; Elo points have no such end."""
+    ids = np.arange(3)
+    one, other = (Estimate(v, np.array([0.2, -0.1, -0.1]) * k, ids) for v, k in ((0.6, 1.0), (0.4, -1.0)))
+    assert (one - other).interval(0.9999) == (-1.0, 1.0)
+    assert (replace(one, rate=False) - replace(other, rate=False)).interval(0.9999)[1] > 1
+    adjusting = replace(one, plain=mean_estimate(np.array([1.0, 0.5, 0.3]), ids))
+    low, high = (adjusting - replace(other, plain=mean_estimate(np.array([0.0, 0.5, 0.7]), ids))).interval(0.9999)
+    assert (low, high) == (-1.0, 1.0)
+
+
 def test_what_adjusts_a_mean_goes_beside_a_plain_mean_on_the_clusters_of_both() -> None:
     p = (np.arange(40) % 8 < 1).astype(float)
     adjusting, base = _adjusting(p, 0.2, 1e-6), Estimate(0.5, np.zeros(40), np.arange(40), bounds=(0.5, 0.5))
@@ -338,7 +349,8 @@ def test_equal_rates_are_told_apart_by_their_logits(other: float) -> None:
             for level in (0.5, 0.9, 0.95, 0.999):
                 low, high = gap.interval(level)
                 assert (low * high > 0) == (gap.p_value() < 1 - level)
-                for limit in (low, high):
+                assert -1 <= low < high <= 1
+                for limit in (x for x in (low, high) if abs(x) < 1):
                     assert gap.p_value(limit) == pytest.approx(1 - level, rel=1e-6)
             turned = _adjusted_rate(other, errors[1], 2) - _adjusted_rate(value, errors[0])
             assert turned.interval() == pytest.approx([-x for x in gap.interval()[::-1]])
@@ -354,3 +366,18 @@ def test_equals_that_came_out_far_from_one_half_are_not_told_apart_too_often() -
     z = np.abs(rates[:, 0] - rates[:, 1]) / error
     assert np.mean(2 * ndtr(-z) < 0.001) > 0.002
     assert np.mean(2 * ndtr(-z / stretch(*rates.T, error, on_logits)) < 0.001) < 0.0013
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_error_that_grows_with_the_value_widens_the_side_away_from_0(sign: int) -> None:
+    pull = np.tile([1.0, -1.0], 50) * 20
+    plain = Estimate(6.0 * sign, pull, np.arange(100), rate=False)
+    grown = replace(plain, growth=0.2 * sign)
+    near, far = (sorted(e.interval(), key=abs) for e in (plain, grown))
+    assert far[0] == near[0]
+    assert abs(far[1]) > abs(near[1]) + 0.5
+    assert grown.p_value(0.0) == plain.p_value(0.0)
+    assert grown.p_value(far[1]) == pytest.approx(0.05)
+    # equals subtract to a difference whose error grows either way alike: not at all
+    assert (grown - grown).growth == pytest.approx(0)
+    assert sign * (grown - plain).growth > 0 > sign * (plain - grown).growth

@@ -126,6 +126,14 @@ def test_counts_and_rates_that_differ_are_explained(capsys: pytest.CaptureFixtur
     assert "won–lost–tied counts" not in capsys.readouterr().out
 
 
+def test_a_slope_of_nought_has_no_sign(capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows("ties.jsonl", [row | {"preference": 1.5} for model in ("m", "k") for row in rows(model, 0.4, 1)])
+    assert main(["evaluate", "ties.jsonl"]) == 0
+    told = capsys.readouterr().out
+    assert "length slope" in told
+    assert not any(zero in told for zero in ("+0.00", "-0.00"))
+
+
 @pytest.mark.parametrize("more", [[], ["--json"], ["-o", "-"]], ids=" ".join)
 def test_doubts_about_labels_are_said_however_the_board_is_shown(
     more: list[str], capsys: pytest.CaptureFixture[str]

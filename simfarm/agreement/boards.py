@@ -13,7 +13,7 @@ from simfarm.agreement.votes import Votes
 from simfarm.data.identity import Codes
 from simfarm.errors import InputError
 from simfarm.statistics.boards import MIN_MODELS, board_agreement
-from simfarm.statistics.estimate import Array
+from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.means import quotient
 from simfarm.statistics.ratios import ratio_estimate
 from simfarm.statistics.sets import SetAgreement, set_agreement
@@ -23,6 +23,7 @@ __all__ = ["Contest", "InstructionSet", "contest_of", "instruction_sets", "judge
 
 _SMALLEST = 20
 """Instructions of a set, or of a board."""
+_EQUAL = 1e-12
 _GROUPS = 2000
 """Instructions beyond which a board takes groups of them for independent."""
 _DRAWN = 20_000_000
@@ -100,7 +101,13 @@ def judge_board(
     found = board_agreement(*boards, level=level)
     named = {"spearman": found.spearman, "kendall": found.kendall, "board_error": found.mean_absolute_error}
     n = len(np.unique(cluster[known]))
-    return {name: Limits(f.value, f.low, f.high, n) for name, f in named.items()}, None
+    even = [whose for whose, board in zip(("the judge", "people"), boards, strict=True) if _all_equal(board)]
+    why = f"all models have one win rate by {' and by '.join(even)}" if even else None
+    return {name: Limits(f.value, f.low, f.high, n) for name, f in named.items()}, why
+
+
+def _all_equal(board: list[Estimate]) -> bool:
+    return float(np.ptp([rate.value for rate in board])) < _EQUAL
 
 
 def _grouped(cluster: Codes) -> Codes:

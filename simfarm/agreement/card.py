@@ -25,17 +25,23 @@ from simfarm.agreement.votes import Votes
 from simfarm.errors import InputError
 from simfarm.ranking.table import plain
 from simfarm.statistics.panels import EffectiveJudges
+from simfarm.text.shown import Shown
 
-__all__ = ["ReportCard", "report_card"]
+__all__ = ["ONE_BY_ONE", "ReportCard", "report_card"]
+
+ONE_BY_ONE = 2
+"""Judges up to which each has a card of its own."""
 
 
 @dataclass(frozen=True)
-class ReportCard:
+class ReportCard(Shown):
     """How far judges can be trusted. `rows` are people (where there are labels), `longest` (the judge that prefers the
     longer output) and each judge, all with `figures` of `FIGURES` as values with intervals; `pairs` says which judge is
     better, `alike` which say the same, `slices` and `travel` what they reach where, `sets` whether sets of instructions
     rank models alike, `panel` how many independent judges these are worth. `people` are the persons' names; `notes` are
-    about how rows were matched; `votes` is what all this is of, for whoever looks closer."""
+    about how rows were matched; `votes` is what all this is of, for whoever looks closer. `own_beside` has, of one
+    judge or two, the rows of people and `longest` on the comparisons that the judge has verdicts on, where these are
+    not all (`beside`). `epsilon` is what a judge that replaces a person may be worse by."""
 
     rows: tuple[Row, ...]
     people: tuple[str, ...]
@@ -48,6 +54,8 @@ class ReportCard:
     notes: tuple[str, ...] = ()
     level: float = 0.95
     compat: str | None = None
+    epsilon: float = 0.1
+    own_beside: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
     votes: Votes | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -80,6 +88,10 @@ class ReportCard:
         """People's row and that of `longest`."""
         return tuple(row for row in self.rows if row.kind != "judge")
 
+    def beside(self, judge: str) -> tuple[Row, ...]:
+        """People's row and that of `longest` on the comparisons of one judge where they are known, else on all."""
+        return self.own_beside.get(judge, self.rows_beside)
+
     def _line(self, row: Row, shown: Sequence[Figure]) -> dict[str, Any]:
         line: dict[str, Any] = {"rater": row.name, "kind": row.kind}
         line |= {"n_comparisons": row.n_comparisons, "n_labelled": row.n_labelled}
@@ -93,6 +105,7 @@ class ReportCard:
         return {
             "level": self.level,
             "compat": self.compat,
+            "epsilon": self.epsilon,
             "people": list(self.people),
             "raters": [self._record(row) for row in (*self.rows_beside, *self.judges)],
             "pairs": [_pair_record(pair, self.level) for pair in self.pairs],
@@ -120,6 +133,7 @@ class ReportCard:
             "figures": figures,
             "not_estimable": dict(row.why),
             "advice": self.advice.get(row.name, []),
+            "beside": [self._record(other) for other in self.own_beside.get(row.name, ())],
         }
 
 
@@ -195,15 +209,19 @@ def report_card(
     level: float = 0.95,
     compat: str | None = None,
     own: Mapping[str, str] | None = None,
+    epsilon: float = 0.1,
 ) -> ReportCard:
     """The card of all judges of `votes`. `compat` is None or `alpaca-eval`; `own` names the generator whose outputs are
-    a judge's own, where that is not of its name. Raises `InputError` for an `own` that is no judge or no generator."""
+    a judge's own, where that is not of its name; `epsilon` is that of `alternative_annotator_test`. Raises `InputError`
+    for an `own` that is no judge or no generator."""
     people = People.of(votes, Definitions.of(compat))
-    made = Making(votes, people, level, own or {})
+    made = Making(votes, people, level, own or {}, epsilon)
     judges = [row for k in range(len(votes.judges)) for row in with_limits([made.judge(k)], level)]
     slices = slices_of(made.fits, votes.items, votes.cluster) if len(people.item) else []
     beside = [*([made.people_row()] if len(people.item) else []), *([made.longest_row()] if made.has_lengths else [])]
     beside = with_limits(beside, level)
+    few = range(len(votes.judges) if len(votes.judges) <= ONE_BY_ONE else 0)
+    own_beside = {votes.judges[k]: tuple(with_limits(rows, level)) for k in few if (rows := made.beside(k))}
     return ReportCard(
         rows=(*beside, *judges),
         people=votes.people,
@@ -216,5 +234,7 @@ def report_card(
         notes=votes.notes,
         level=level,
         compat=compat,
+        epsilon=epsilon,
+        own_beside=own_beside,
         votes=votes,
     )

@@ -24,15 +24,17 @@ from simfarm.statistics.rewards import independent, property_weights
 from simfarm.statistics.style import frequent
 from simfarm.text.marks import FEATURES, ORDER, SHOWN_FIRST
 from simfarm.text.properties import GENERATORS, PROPERTIES
-from simfarm.text.words import plural
+from simfarm.text.words import named, plural
 
 __all__ = ["DISCOVERY", "OUTPUT_2", "Rewards", "called", "dissect", "reasons"]
 
 DISCOVERY = 0.1
-"""The share of false ones among the differences that are pointed out (Benjamini and Hochberg 1995)."""
+"""The share of false ones among the slices that are pointed out (Benjamini and Hochberg 1995)."""
 OUTPUT_2 = "output_2"
 """The weight of being output_2, all else equal."""
 _COUNTS = (*FEATURES[1:], "hedges", "numbers")
+_FEW = 3
+"""Properties of one reason that an error names."""
 _RELIABLE = 2
 """Instructions to a weight at least; with fewer the intervals hold no more what they say."""
 
@@ -82,12 +84,13 @@ def called(name: str) -> str:
     return "log length" if name == "length" else name
 
 
-def reasons(left_out: Mapping[str, str]) -> list[str]:
-    """Why properties have no weight, those of one reason together: "bold, code (the outputs never differ in it)"."""
+def reasons(left_out: Mapping[str, str], most: int = len(PROPERTIES)) -> list[str]:
+    """Why properties have no weight, those of one reason together: "bold, code (the outputs never differ in it)"; the
+    first `most` of them by name."""
     whys: dict[str, list[str]] = {}
     for name, why in left_out.items():
         whys.setdefault(why, []).append(called(name))
-    return [f"{', '.join(names)} ({why})" for why, names in whys.items()]
+    return [f"{named(names, most)} ({why})" for why, names in whys.items()]
 
 
 def dissect(votes: Votes, judge: str, names: Sequence[str], *, asked: bool = True) -> Rewards:
@@ -114,7 +117,7 @@ def dissect(votes: Votes, judge: str, names: Sequence[str], *, asked: bool = Tru
         notes.append(f"{plural(lost, 'comparison')} without the texts or numbers of both outputs left out")
     found = _compared(votes, np.flatnonzero(known & texts), [n for n in names if n not in missing])
     if not found.names:
-        whys = "; ".join(reasons({**missing, **found.left_out}))
+        whys = "; ".join(reasons({**missing, **found.left_out}, _FEW))
         raise InputError(f"no property is left to weigh: {whys}; name others with {spelled('control')}")
     ordered = ORDER in names
     own = _weights(found, votes.of(judge), ordered, reader=1)

@@ -17,11 +17,11 @@ from simfarm.agreement.trust import People, mean_over
 from simfarm.agreement.votes import questions
 from simfarm.data.identity import Codes
 from simfarm.statistics.agreement import sides, vote_mean
-from simfarm.statistics.estimate import Array
+from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.habits import first_shown, longer, longer_given, preference_for, swaps
 from simfarm.statistics.means import group_means
 
-__all__ = ["favoured", "judge_habits", "own_outputs", "people_habits"]
+__all__ = ["excess", "favoured", "judge_habits", "own_outputs", "people_habits"]
 
 
 def favoured(items: pd.DataFrame) -> dict[str, Codes]:
@@ -57,12 +57,18 @@ def judge_habits(judged: Array, calls: pd.DataFrame, people: People, habits: Map
     each = np.arange(len(judged))
     for name, which in habits.items():
         made[name] = preference_for(each, judged, which, cluster, ties=False)
-        of_people = group_means(_taken(people.vote, which[people.item]), people.item, len(cluster))
-        made[f"{name}_excess"] = mean_over(_taken(judged, which) - of_people, cluster, (-1.0, 1.0))
+        made[f"{name}_excess"] = excess(judged, people, which)
     if len(people.item):
         given = longer_given(judged, people.item, people.vote, habits["longer"], cluster)
         made |= {"longer_rightly": given.longer, "longer_wrongly": given.shorter, "length_bias": given.bias}
     return made
+
+
+def excess(judged: Array, people: People, which: Codes) -> Estimate:
+    """How much more often a judge takes the output with a habit than people do, on the comparisons where both took a
+    side."""
+    of_people = group_means(_taken(people.vote, which[people.item]), people.item, len(people.cluster))
+    return mean_over(_taken(judged, which) - of_people, people.cluster, (-1.0, 1.0))
 
 
 def _taken(p: Array, which: Codes) -> Array:

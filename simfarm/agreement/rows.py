@@ -42,8 +42,8 @@ MIN_INSTRUCTIONS = 20
 class Making:
     """What the rows of one card have in common."""
 
-    def __init__(self, votes: Votes, people: People, level: float, own: Mapping[str, str]) -> None:
-        self._votes, self._people, self._level = votes, people, level
+    def __init__(self, votes: Votes, people: People, level: float, own: Mapping[str, str], epsilon: float) -> None:
+        self._votes, self._people, self._level, self._epsilon = votes, people, level, epsilon
         self._habits = favoured(votes.items)
         items = votes.items
         length_1, length_2 = (items[name].to_numpy(dtype=float) for name in ("length_1", "length_2"))
@@ -65,23 +65,39 @@ class Making:
         return bool((~np.isnan(self._long)).any())
 
     def people_row(self) -> Row:
-        """People's row; with fewer than two labels of each comparison there is no ceiling."""
+        """People's row, over all their labels; with fewer than two of each comparison there is no ceiling."""
+        return self._people_row(self._people)
+
+    def longest_row(self) -> Row:
+        """The row of the judge that prefers the longer output, on all comparisons."""
+        return self._longest_row(self._long)
+
+    def beside(self, k: int) -> list[Row]:
+        """People's row and that of `longest` on the comparisons of the k-th judge; none where these are all."""
+        judged = ~np.isnan(self._votes.judged[k])
         people = self._people
+        if not len(people.item) or (judged[people.item].all() and judged[~np.isnan(self._long)].all()):
+            return []
+        kept = judged[people.item]
+        item, vote, person = people.item[kept], people.vote[kept], people.person[kept]
+        some = People(item, vote, person, people.cluster, people.definitions)
+        rows = [self._people_row(some)] if kept.any() else []
+        return [*rows, *([self._longest_row(np.where(judged, self._long, np.nan))] if self.has_lengths else [])]
+
+    def _people_row(self, people: People) -> Row:
         figures = people_agreement(people) | people_habits(people, self._habits)
         n = int((~np.isnan(people.mean)).sum())
         several = (people.counts.sum(axis=1) > 1).any()
         why = {} if several else {"agreement": "no comparison has labels of two people"}
         return Row(PEOPLE, "people", figures, why, n, n)
 
-    def longest_row(self) -> Row:
-        """The row of the judge that prefers the longer output."""
+    def _longest_row(self, long: Array) -> Row:
         figures: dict[str, Value] = {}
         people = self._people
         if len(people.item):
-            calls = (np.arange(len(self._long)), self._long)
-            figures = judge_agreement(self._long, fits(self._long, people, calls), people, self._long)
+            figures = judge_agreement(long, fits(long, people, (np.arange(len(long)), long)), people, long)
             del figures["above_longest"]
-        judged = ~np.isnan(self._long)
+        judged = ~np.isnan(long)
         return Row(LONGEST, "longest", figures, {}, int(judged.sum()), int((judged & ~np.isnan(people.mean)).sum()))
 
     def judge(self, k: int) -> Row:
@@ -96,7 +112,7 @@ class Making:
             self.fits[name] = fits(judged, people, single)
             figures |= judge_agreement(judged, self.fits[name], people, self._long)
             figures |= self._by_order(calls)
-            stands_in, no_test = replacement(judged, people, self._level)
+            stands_in, no_test = replacement(judged, people, self._epsilon, self._level)
             figures |= stands_in
             why |= {} if no_test is None else {"winning_rate": no_test}
             soft, no_soft = judge_softness(judged, single[1], people, self._level)

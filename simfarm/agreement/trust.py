@@ -222,12 +222,13 @@ def spread(calls: tuple[Codes, Array], people: People) -> dict[str, Value]:
     return made
 
 
-def replacement(judged: Array, people: People, level: float) -> tuple[dict[str, Value], str | None]:
-    """(the alternative-annotator test: the share of persons whom the judge could replace, which has no interval, and
-    how often it is as good as one; why there is none)."""
+def replacement(judged: Array, people: People, epsilon: float, level: float) -> tuple[dict[str, Value], str | None]:
+    """(the alternative-annotator test: the share of persons whom the judge could replace, with the range of as many
+    other comparisons, and how often it is as good as one; why there is none)."""
+    votes = people.item, people.vote, people.person, people.cluster
     try:
-        found = alternative_annotator_test(judged, people.item, people.vote, people.person, people.cluster, level=level)
+        found = alternative_annotator_test(judged, *votes, epsilon=epsilon, level=level)
     except InputError as error:
-        return {}, str(error).partition(";")[0]
-    rate = Limits(found.winning_rate, np.nan, np.nan, found.advantage.n_clusters)
+        return {}, str(error).removeprefix("the alternative-annotator test ")
+    rate = Limits(found.winning_rate, *found.winning_range, found.advantage.n_clusters)
     return {"winning_rate": rate, "advantage": found.advantage}, None

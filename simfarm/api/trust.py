@@ -27,6 +27,7 @@ def report_card(
     mix_judges: bool = False,
     compat: str | None = None,
     own: Mapping[str, str] | None = None,
+    epsilon: float = 0.1,
     columns: Mapping[str, str] | None = None,
 ) -> ReportCard:
     """How far can a judge be trusted? The report card of one judge or several, as `simfarm agreement` prints it.
@@ -35,15 +36,16 @@ def report_card(
     The value has `table` (one row a rater, beside people and `longest`; NAME, NAME_low and NAME_high of each figure,
     rates in percent), `judges` (rows whose `figures` are estimates by name, and `why` where there is none), `advice`,
     `pairs`, `slices`, `travel`, `sets` and `to_json()`. `compat="alpaca-eval"` takes AlpacaEval's definitions, `own`
-    says which generator a judge is itself. Raises `InputError` for bad input.
+    says which generator a judge is itself, `epsilon` how much worse than a person a judge may be that replaces one.
+    Raises `InputError` for bad input.
     """
     from simfarm.report.agreement import card_of
 
     refuse_empty({"compat": compat})
-    check({"level": level, "compat": compat})
+    check({"level": level, "compat": compat, "epsilon": epsilon})
     labels: list[Any] = [] if human is None else listed(human)
     with opened(inputs, *labels, columns=columns) as (sources, people):
-        card = card_of(sources, people, level=level, compat=compat, own=own, mix_judges=mix_judges)
+        card = card_of(sources, people, level=level, compat=compat, own=own, epsilon=epsilon, mix_judges=mix_judges)
     for note in card.notes:
         tell(note)
     return card

@@ -48,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
             level=arguments.level,
             compat=arguments.compat,
             own={judge: str(generator) for judge, generator in arguments.own},
+            epsilon=arguments.epsilon,
             mix_judges=arguments.mix_judges,
         )
     for note in card.notes:

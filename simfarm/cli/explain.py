@@ -31,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask, print the principles and what they are worth, write the judge; gives the exit status."""
+    from functools import partial
+
     from simfarm.cli.judging import allow_no_key, streamed
     from simfarm.data.sources import opened
     from simfarm.methods.explain import Explainer
@@ -47,7 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
     judging, running = judge_options(arguments), run_options(arguments)
     with opened(arguments.inputs, columns=arguments.columns) as (inputs, _):
         data = labelled(inputs, arguments.by, limit=arguments.limit, mix_judges=arguments.mix_judges)
-    explainer = Explainer(data, judging, running, streamed, most=arguments.n, level=arguments.level)
+    # three of its steps judge the same pairs
+    follow = partial(streamed, told=set())
+    explainer = Explainer(data, judging, running, follow, most=arguments.n, level=arguments.level)
     if arguments.dry_run:
         answer(explainer.estimate())
         return 0

@@ -1,5 +1,6 @@
-"""List the bundled judges, show one whole, check one (bundled or your own) before anything is paid for, or print the
-schema that an editor completes a judge's file by."""
+"""List the bundled judges, show one whole, check one (bundled or your own) before anything is paid for, print the
+schema that an editor completes a judge's file by, find out what a judge can be fooled by (probe), and what tricks are
+worth on its board (stress)."""
 
 from __future__ import annotations
 
@@ -7,6 +8,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from simfarm.cli import judge_probe, judge_stress
+from simfarm.cli.help import Paragraphs
+from simfarm.cli.judge_check import check_all
 from simfarm.report.terminal import answer, answer_json, width_of
 
 if TYPE_CHECKING:
@@ -14,10 +18,16 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
+_ASKING = {
+    "probe": (judge_probe, "what a judge can be fooled by: one card"),
+    "stress": (judge_stress, "what tricks are worth on a judge's board, in points"),
+}
+"""Actions that ask a judge, each in a module of its own."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`list`, `show NAME` and `check FILE`, each with `--json`, and `schema`."""
-    actions = parser.add_subparsers(dest="action", metavar="list|show|check|schema", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="list|show|check|schema|probe|stress", required=True)
     listed = actions.add_parser("list", help="the bundled judges")
     shown = actions.add_parser("show", help="one judge: what it asks, of whom, and how its reply is read")
     checked = actions.add_parser(
@@ -28,7 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("judge", metavar="NAME|FILE", help="a bundled judge, a YAML file or a folder")
     for action in (listed, shown, checked):
         action.add_argument("--json", action="store_true", help="for machines")
-    for action in (listed, shown, checked, schema):
+    others = [
+        actions.add_parser(name, help=summary, description=module.__doc__, formatter_class=Paragraphs)
+        for name, (module, summary) in _ASKING.items()
+    ]
+    for action, (module, _) in zip(others, _ASKING.values(), strict=True):
+        module.add_arguments(action)
+    for action in (listed, shown, checked, schema, *others):
         # also understood before the action; SUPPRESS keeps a later default from undoing it
         for option in ("--debug", "--quiet"):
             action.add_argument(option, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
@@ -47,6 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
             answer_json(judge_schema(), indent=2)
         case "check":
             return _check(arguments.judge, arguments.json)
+        case action:
+            return _ASKING[action][0].run(arguments)
     return 0
 
 
@@ -85,28 +103,6 @@ def _check(name: str, as_json: bool) -> int:
 
     judge = load_judge(name)
     if isinstance(judge, Judge):
-        return _tried([judge], as_json)
+        return check_all([judge], as_json)
     # a population is fit where all of its members are
-    return _tried(list({member.judge.hash: member.judge for member in judge.members}.values()), as_json)
-
-
-def _tried(judges: list[Judge], as_json: bool) -> int:
-    from dataclasses import asdict
-    from datetime import UTC, datetime
-
-    from simfarm.judges.check import check_judge
-    from simfarm.report.judges import check_report
-    from simfarm.runs.fitness import doubts
-
-    checks = [(judge, check_judge(judge, doubts(judge, datetime.now(UTC).date()))) for judge in judges]
-    if as_json:
-        facts: list[dict[str, Any]] = []
-        for judge, check in checks:
-            facts.append({"name": judge.name, "hash": judge.hash, "fit": not check.problems})
-            if judge.questions:
-                facts[-1]["questions"] = [asdict(question) for question in judge.questions]
-            facts[-1] |= asdict(check)
-        answer_json(facts[0] if len(facts) == 1 else facts, indent=2)
-    else:
-        answer("\n\n".join(check_report(judge, check, width_of(sys.stdout)) for judge, check in checks))
-    return 2 if any(check.problems for _, check in checks) else 0
+    return check_all(list({member.judge.hash: member.judge for member in judge.members}.values()), as_json)

@@ -40,10 +40,14 @@ def introduce(run: AnnotationRun | PopulationRun) -> None:
         say(run.introduction)
 
 
-def streamed(run: Run[Record, Result], records: Sequence[Record]) -> Generator[Result]:
-    """The run's results, with a progress bar where stderr is a terminal. Close it when done."""
+def streamed(run: Run[Record, Result], records: Sequence[Record], told: set[str] | None = None) -> Generator[Result]:
+    """The run's results, with a progress bar where stderr is a terminal. Close it when done. What was `told` of a run
+    before it is not said again."""
+    told = set() if told is None else told
     for line in run.notes(records):
-        say(line)
+        if line not in told:
+            say(line)
+        told.add(line)
     with progress(run.name, run.count(records)) as bar, frozen(), closing(run.results(records)) as results:
         run.tell = bar.tell
         for result in results:

@@ -35,7 +35,15 @@ if TYPE_CHECKING:
     from simfarm.data.frames import Verdicts
     from simfarm.data.inspection import Inspection
 
-__all__ = ["Source", "comparisons_for", "instructions_for", "named_rows", "read_for_evaluation", "split_outputs"]
+__all__ = [
+    "Source",
+    "comparisons_for",
+    "instructions_for",
+    "named_rows",
+    "outputs_for",
+    "read_for_evaluation",
+    "split_outputs",
+]
 
 
 def named_rows(source: Source, position: int = 1, role: str = "table") -> tuple[str, list[Row]]:
@@ -137,6 +145,24 @@ def instructions_for(sources: Sequence[Source], limit: int | None = None) -> lis
                 raise InputError(f"{name}: has an instruction that {where} has too; drop one of them")
             asked.append(one)
     return asked if limit is None else asked[:limit]
+
+
+def outputs_for(sources: Sequence[Source], limit: int | None = None) -> list[Output]:
+    """The outputs of files or tables, of all models, to the first `limit` instructions. Raises `InputError` for files
+    of anything else, and for a model that two of them hold."""
+    check({"limit": limit})
+    named = [_Rows(source, position) for position, source in enumerate(sources, 1)]
+    if not named or _kind(named) != "outputs":
+        where = named[0].name if named else "there is no input"
+        raise InputError(f"{where}: outputs are needed here (instruction, output, generator); name a file of them")
+    wanted: dict[str, None] = {}
+    kept = []
+    for output in _each_of_one_file(named):
+        key = output.instruction.strip()
+        if key in wanted or limit is None or len(wanted) < limit:
+            wanted[key] = None
+            kept.append(output)
+    return kept
 
 
 def _pair(

@@ -18,6 +18,7 @@ from simfarm.data.reading import read_text
 from simfarm.data.sampling import VOCABULARY
 from simfarm.errors import InputError
 from simfarm.judges.parsers import MEANINGS, PARSERS, VerdictSpec
+from simfarm.judges.surface import WEIGHTS
 
 __all__ = [
     "choice",
@@ -29,6 +30,7 @@ __all__ = [
     "models",
     "read_yaml",
     "sampling",
+    "taste",
     "text",
     "verdict",
 ]
@@ -42,6 +44,8 @@ FIXED = {"model", "messages", "max_tokens", "max_completion_tokens", "stream", "
 """Fields of a body that follow from the judge, and are not for `extra` to replace."""
 
 NODES, DEPTH, DIGITS = 10_000, 50, 100
+MOST_WEIGHT = 20
+"""Logits for one scale: with more a person is a rule."""
 VERDICT = {
     "token_logprobs": ("parser", "labels"),
     "label": ("parser", "labels", "delimiters"),
@@ -188,6 +192,18 @@ def sampling(where: str, value: Any) -> dict[str, Any]:
     if taken := FIXED & set(value.get("extra", {})):
         raise InputError(f"{where}.extra: {min(taken)} follows from the judge; leave it out")
     return dict(value)
+
+
+def taste(where: str, value: Any) -> dict[str, float]:
+    """Weights of surface features, in logits for one scale."""
+    if not isinstance(value, Mapping) or not value:
+        raise InputError(f"{where}: must map features to weights such as {{length: 0.8, lists: -0.3}}, not {value!r}")
+    known_keys(where, value, WEIGHTS)
+    for name, weight in value.items():
+        number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not (number and abs(weight) <= MOST_WEIGHT):
+            raise InputError(f"{where}.{name}: must be a number from -{MOST_WEIGHT} to {MOST_WEIGHT}, not {weight!r}")
+    return {name: float(weight) for name, weight in value.items()}
 
 
 def plain_mapping(where: str, value: Any) -> None:

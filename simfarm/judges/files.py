@@ -21,9 +21,10 @@ from simfarm.judges.protocols import PROTOCOLS
 from simfarm.judges.spec import RULES, Judge, check_sampling
 from simfarm.resources import prompts_dir
 
-__all__ = ["KEYS", "MODEL_KEYS", "list_judges", "list_populations", "load_judge", "load_one"]
+__all__ = ["KEYS", "MODEL_KEYS", "RULE_KEYS", "list_judges", "list_populations", "load_judge", "load_one"]
 
 KEYS = ("description", "protocol", "order")
+RULE_KEYS = ("rule", "weights")
 LIFE_KEYS = ("alternatives", "checked", "until")
 MODEL_KEYS = ("template", "verdict", "model", *LIFE_KEYS, "sampling", "criteria", "delimiters")
 
@@ -89,7 +90,7 @@ def _name(path: Path) -> str:
 
 
 def _judge(path: Path, data: Mapping[Any, Any]) -> Judge:
-    fields.known_keys(str(path), data, (*KEYS, "rule", *MODEL_KEYS))
+    fields.known_keys(str(path), data, (*KEYS, *RULE_KEYS, *MODEL_KEYS))
     judge = Judge(
         name=_name(path),
         description=fields.text(f"{path}: description", _required(path, data, "description")),
@@ -100,7 +101,12 @@ def _judge(path: Path, data: Mapping[Any, Any]) -> Judge:
     if "rule" in data:
         if extra := [key for key in MODEL_KEYS if key in data]:
             raise InputError(f"{path}: a judge with a rule calls no model; remove {extra[0]!r} or the rule")
-        return dataclasses.replace(judge, rule=fields.choice(f"{path}: rule", data["rule"], RULES))
+        rule = fields.choice(f"{path}: rule", data["rule"], RULES)
+        return dataclasses.replace(judge, rule=rule, weights=_taste(path, data, rule))
+    if "weights" in data:
+        raise InputError(
+            f"{path}: weights are a person's taste, for a judge with rule: surface; add that or remove them"
+        )
     judge = dataclasses.replace(
         judge,
         template=_template(path, _required(path, data, "template")),
@@ -121,6 +127,15 @@ def _judge(path: Path, data: Mapping[Any, Any]) -> Judge:
             f"{path}: criteria are either listed and used as {{{{ criteria }}}} in the template, or neither"
         )
     return judge
+
+
+def _taste(path: Path, data: Mapping[str, Any], rule: str) -> dict[str, float] | None:
+    """What a logistic person goes by, None for a judge that is none."""
+    if "weights" not in data:
+        return None
+    if rule != "surface":
+        raise InputError(f"{path}: weights are a person's taste; rule {rule!r} has none: use surface, or remove them")
+    return fields.taste(f"{path}: weights", data["weights"])
 
 
 def _required(path: Path, data: Mapping[str, Any], key: str) -> Any:

@@ -15,7 +15,7 @@ from simfarm.judges.orders import ORDERS, stable_bit
 from simfarm.judges.spec import RULES, Judge
 from simfarm.judges.verdict import Verdict
 
-__all__ = ["banner", "banners", "decide", "rule_of"]
+__all__ = ["banner", "banners", "decide", "introduction", "rule_of"]
 
 
 def decide(judge: Judge, comparison: Comparison, order: str) -> Verdict:
@@ -36,8 +36,18 @@ def decide(judge: Judge, comparison: Comparison, order: str) -> Verdict:
         case "surface":
             from simfarm.judges.surface import prefer
 
-            return Verdict(prefer(comparison.instruction, first, second))
+            return Verdict(prefer(comparison.instruction, first, second, judge.weights))
     raise ValueError(f"judge {judge.name} follows no rule: its verdicts come from a model")
+
+
+def introduction(judge: Judge) -> str | None:
+    """What a judge that is a rule says of itself before it judges; None for one that asks a model."""
+    if judge.weights is not None:
+        return (
+            f"judge: {judge.name} (one person's taste on surface features, reads no meaning): for simulated people, "
+            "not for judging quality"
+        )
+    return judge.rule and banner(judge.rule)
 
 
 def banner(rule: str) -> str:

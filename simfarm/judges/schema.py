@@ -15,12 +15,13 @@ from typing import Any
 from simfarm.data.decision import MOST_LEVELS
 from simfarm.data.sampling import DECIDED, Option
 from simfarm.judges.decisions import ANSWER, ENDS, NAME, PREFERENCE
-from simfarm.judges.fields import FIXED, JUDGED, VERDICT
+from simfarm.judges.fields import FIXED, JUDGED, MOST_WEIGHT, VERDICT
 from simfarm.judges.files import MODEL_KEYS
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.parsers import MEANINGS, PARSERS
 from simfarm.judges.protocols import PROTOCOLS
 from simfarm.judges.spec import RULES
+from simfarm.judges.surface import WEIGHTS
 
 __all__ = ["judge_schema"]
 
@@ -46,6 +47,7 @@ def judge_schema() -> dict[str, Any]:
         "if": {"required": ["rule"]},
         "then": {"properties": dict.fromkeys(MODEL_KEYS, False)},
         "else": {"required": ["template", "verdict", "model"]},
+        "dependentSchemas": {"weights": {"properties": {"rule": {"const": "surface"}}, "required": ["rule"]}},
         "allOf": [
             {
                 "if": _parser_is("token_logprobs"),
@@ -115,6 +117,15 @@ def _keys() -> dict[str, Any]:
             "description": "which output is shown first; both asks twice and averages",
         },
         "rule": {"enum": list(RULES), "description": "instead of a template and a model"},
+        "weights": {
+            "type": "object",
+            "properties": {
+                name: {"type": "number", "minimum": -MOST_WEIGHT, "maximum": MOST_WEIGHT} for name in WEIGHTS
+            },
+            "additionalProperties": False,
+            "minProperties": 1,
+            "description": "one person's taste, for rule: surface; logits for one scale of a feature",
+        },
         "template": {**TEXT, "description": "a Jinja2 file beside this one"},
         "verdict": _verdict(),
         "model": MODEL,

@@ -36,9 +36,10 @@ class Judge:
     """Either a rule (`rule` set, no model is called) or a template with a model and a way to read its replies.
 
     `template` is the source text; `path` is the YAML file. `name` is the name of the file or folder, under which
-    verdicts are recorded. `alternatives` are models that would do as well, `checked` is the day when it was looked up
-    that `model` is to be had, `until` the last day on which it is: remarks, no part of the hash. `persona` and
-    `examples` say as whom it judges, where it is to stand for a particular person.
+    verdicts are recorded. `weights` are one person's taste, for the rule `surface` alone. `alternatives` are models
+    that would do as well, `checked` is the day when it was looked up that `model` is to be had, `until` the last day on
+    which it is: remarks, no part of the hash. `persona` and `examples` say as whom it judges, where it is to stand for
+    a particular person.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Judge:
     protocol: str = "pairwise"
     order: str = "both"
     rule: str | None = None
+    weights: Mapping[str, float] | None = None
     template: str | None = None
     verdict: VerdictSpec | None = None
     model: str | None = None
@@ -82,6 +84,8 @@ class Judge:
             from simfarm.judges.surface import WEIGHTS
 
             content["weights"] = dict(WEIGHTS)
+            if self.weights is not None:
+                content["person"] = {name: float(weight) for name, weight in self.weights.items() if weight}
         if self.persona:
             content["persona"] = self.persona
         if self.examples:

@@ -16,7 +16,7 @@ import math
 import re
 from collections.abc import Mapping
 
-__all__ = ["AGREEMENT", "WEIGHTS", "banner", "features", "prefer"]
+__all__ = ["AGREEMENT", "WEIGHTS", "banner", "differences", "features", "prefer"]
 
 # begin fitted: written by benchmarks/surface.py --write
 WEIGHTS: Mapping[str, tuple[float, float]] = {
@@ -92,14 +92,25 @@ def features(instruction: str, output: str) -> tuple[float, ...]:
     )
 
 
-def prefer(instruction: str, output_1: str, output_2: str) -> float:
+def differences(instruction: str, output_1: str, output_2: str) -> tuple[float, ...]:
+    """What the judge goes by: of each feature in `WEIGHTS`, output_2's less output_1's in units of its scale."""
+    first, second = features(instruction, output_1), features(instruction, output_2)
+    return tuple((b - a) / scale for (_, scale), a, b in zip(WEIGHTS.values(), first, second, strict=True))
+
+
+def prefer(instruction: str, output_1: str, output_2: str, weights: Mapping[str, float] | None = None) -> float:
     """How strongly output_2 is preferred, in [0, 1]; swapping the outputs gives exactly 1 minus it.
 
     p = σ(Σ weightₖ · (featureₖ(output_2) − featureₖ(output_1)) / scaleₖ). There is no intercept: it would be position
-    bias. On AlpacaFarm's labels, which it never saw, p is calibrated (slope .99).
+    bias. On AlpacaFarm's labels, which it never saw, p is calibrated (slope .99). `weights` are those of one person, in
+    logits for one scale; a feature that they leave out has none.
     """
-    first, second = features(instruction, output_1), features(instruction, output_2)
-    z = sum(w * (b - a) for w, a, b in zip(_COEFFICIENTS, first, second, strict=True))
+    if weights is None:
+        first, second = features(instruction, output_1), features(instruction, output_2)
+        z = sum(w * (b - a) for w, a, b in zip(_COEFFICIENTS, first, second, strict=True))
+    else:
+        by_name = zip(WEIGHTS, differences(instruction, output_1, output_2), strict=True)
+        z = sum(weights.get(name, 0.0) * x for name, x in by_name)
     # The upper half is computed and the lower mirrored: 1 - (1 - p) is p in floating point only for p >= 1/2.
     upper = 1 / (1 + math.exp(-abs(z)))
     return upper if z >= 0 else 1 - upper

@@ -10,6 +10,7 @@ same judge without the principles, and the whole procedure on labels that a coin
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -56,6 +57,7 @@ _CANDIDATES = 4
 """Principles that are voted on for each that may be kept: twins and mistakes are many."""
 _PLACEHOLDER = "Prefer the answer that " + "x" * 100
 """Stands for a principle where it is counted what a run would ask."""
+_TIMES = re.compile(r"(.*) (\d+)×: (.*)", re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -112,7 +114,7 @@ class Explainer:
             ballots = self._ballots((texts, texts), self.parts.vote) + self._ballots(
                 (texts[: self.most],), self.parts.held
             )
-            judging = AnnotationRun.open(self._judging(self.plain), self._left())
+            judging = AnnotationRun.open(self._judging(self.plain), self.running.after(self.took))
             verdicts = []
             for number in range(3):
                 criteria = tuple(f"{number} {text}" for text in texts[: self.most])
@@ -156,15 +158,6 @@ class Explainer:
         model = self.judging.model
         return model if isinstance(model, str) else f"{getattr(model, 'name', '')}/{getattr(model, 'model', '')}"
 
-    def _left(self) -> RunOptions:
-        """The options of the next step, with what is left of the budget."""
-        if self.running.budget is None:
-            return self.running
-        left = self.running.budget - self.took.cost - self.took.unsure
-        if left <= 0:
-            raise BudgetError("the budget is used up; what was answered is kept: run it again with a larger one")
-        return replace(self.running, budget=left)
-
     def _followed(self, run: Run[Any, Any], records: Sequence[Any]) -> list[Any]:
         """The results of a step, which must be whole: a budget that ends it ends the explanation."""
         made = list(self.follow(run, records))
@@ -177,7 +170,7 @@ class Explainer:
 
     def _asked(self, what: str, read: Callable[[str], Any], questions: Sequence[Question]) -> list[Reply]:
         assert self.judging.model is not None
-        run = QuestionRun.open(self.judging.model, self._left(), what=what, read=read)
+        run = QuestionRun.open(self.judging.model, self.running.after(self.took), what=what, read=read)
         return self._followed(run, self._with_effort(questions))
 
     def _with_effort(self, questions: Sequence[Question]) -> list[Question]:
@@ -237,7 +230,7 @@ class Explainer:
     def _judged(self, criteria: Sequence[str] | None) -> tuple[Array, Judge]:
         """p of output_2 on the held-out pairs by the judge with these criteria (None: its own), and the judge."""
         judge = self.plain if criteria is None else replace(self.plain, criteria=tuple(criteria))
-        run = AnnotationRun.open(self._judging(judge), self._left())
+        run = AnnotationRun.open(self._judging(judge), self.running.after(self.took))
         pairs = self._held()
         place = {id(pair): k for k, pair in enumerate(pairs)}
         made: list[Annotation] = self._followed(run, pairs)
@@ -296,8 +289,18 @@ class Explainer:
             in_process=not isinstance(self.judging.model, str)
             and bool(getattr(self.judging.model, "in_process", False)),
             level=self.level,
-            notes=(*self.data.notes, *dict.fromkeys(self.notes)),
+            notes=(*self.data.notes, *_once(self.notes)),
         )
+
+
+def _once(lines: Sequence[str]) -> list[str]:
+    """What several steps say, once: "WHAT 2×: WHY" and "WHAT 3×: WHY" are five times."""
+    counted: dict[tuple[str, str], int] = {}
+    for line in lines:
+        found = _TIMES.fullmatch(line)
+        what, n, why = found.groups() if found else (line, "0", "")
+        counted[what, why] = counted.get((what, why), 0) + int(n)
+    return [f"{what} {n}×: {why}" if n else what for (what, why), n in counted.items()]
 
 
 def _plain_judge(judging: JudgeOptions) -> Judge:

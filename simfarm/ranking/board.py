@@ -20,13 +20,14 @@ from simfarm.ranking.flips import unflipped
 from simfarm.ranking.guard import watch as guard
 from simfarm.ranking.lengths import LENGTH_CONTROLS, Slope, equal_length
 from simfarm.ranking.panel import Panel, panels
-from simfarm.ranking.remarks import remarks, unnamed
+from simfarm.ranking.remarks import remarks, told_apart, unnamed
 from simfarm.ranking.table import COLUMNS, PLACES, barely_met, best_first, board_table, plain, records, tiered
 from simfarm.ranking.units import Units, find_baseline, units_of
 from simfarm.ranking.winrate import breakdown, win_rates
 from simfarm.statistics.estimate import Estimate
 from simfarm.statistics.marginal import SMALL_PANEL
 from simfarm.statistics.tiers import power
+from simfarm.text.shown import Shown
 from simfarm.text.words import named
 
 __all__ = ["COLUMNS", "Board", "boards"]
@@ -36,7 +37,7 @@ ENOUGH = 30
 
 
 @dataclass(frozen=True)
-class Board:
+class Board(Shown):
     """What one annotator says about every model against one baseline.
 
     `table` has the columns `COLUMNS`, then `length_controlled_winrate_NAME` of further length controls and `PLACES`
@@ -140,7 +141,8 @@ def boards(
         ),
     )
     in_order = iter(ranked)
-    first, *others = [board if isinstance(board, Board) else next(in_order) for board in judged]
+    made = [board if isinstance(board, Board) else next(in_order) for board in judged]
+    first, *others = [replace(b, warnings=told_apart(b.annotator, b.warnings, len(made))) for b in made]
     for line in unnamed({*(m for board in ranked for m in board.estimates), reference}):
         first = warned(first, line)
     return [first, *others]

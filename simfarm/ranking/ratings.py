@@ -18,7 +18,7 @@ from simfarm.data.frames import Verdicts
 from simfarm.errors import InputError
 from simfarm.ranking.each import each_or_else
 from simfarm.ranking.position import first_shown, position_warnings
-from simfarm.ranking.remarks import order_lines
+from simfarm.ranking.remarks import order_lines, told_apart
 from simfarm.ranking.style import Calls, calls_of, style_of
 from simfarm.ranking.units import averaged, judge_hash_of
 from simfarm.statistics.bradley_terry import BradleyTerry, Matches, bradley_terry
@@ -29,6 +29,7 @@ from simfarm.statistics.lottery import CyclicTriads, cyclic_triads, lottery, pai
 from simfarm.statistics.style import StyleDifferences, controlled_bradley_terry
 from simfarm.statistics.tiers import Tiers, tiers
 from simfarm.text.marks import ORDER, control_names
+from simfarm.text.shown import Shown
 from simfarm.text.words import named, plural
 
 __all__ = ["RATING_COLUMNS", "Ratings", "rate_models"]
@@ -55,7 +56,7 @@ _PRIOR = (
 
 
 @dataclass(frozen=True)
-class Ratings:
+class Ratings(Shown):
     """One annotator's ratings. `table` has `RATING_COLUMNS` (with style control also `rating_raw`), best first.
 
     `rating` is Elo for bradley-terry and the weight for lottery, which has no standard error: low and high are missing.
@@ -116,13 +117,14 @@ def rate_models(
         raise InputError("tau holds the lottery's winner near the even mixture; rank by lottery, or leave it out")
     if control is not None:
         control_names(control)
-    return each_or_else(
+    made = each_or_else(
         verdicts.by_annotator(),
         lambda name, part: _rated(
             part, name, judge_hash_of(part, name, allow_mixed), rank=rank, control=control, tau=tau, level=level
         ),
         lambda name, _, why: _unrated(name, rank, level, why),
     )
+    return [replace(one, warnings=told_apart(one.annotator, one.warnings, len(made))) for one in made]
 
 
 def _unrated(annotator: str, rank: str, level: float, why: str) -> Ratings:
@@ -213,7 +215,9 @@ def _places_told(places: Duels, names: Sequence[str]) -> list[str]:
     notes = ["tiers and ranks are head to head: who beats whom where the two met"]
     for circle in places.circles:
         who = named([names[k] for k in circle], 6)
-        notes.append(f"{who} beat one another in a circle: there is no order among them, and they share their tier")
+        notes.append(
+            f"{who} run in a circle, each no worse than the next: there is no order among them, and they share a tier"
+        )
     return notes
 
 

@@ -116,7 +116,7 @@ def compare_judges(a: Board, b: Board) -> Rejudged:
         baseline=a.baseline,
         n_instructions=n_instructions,
         level=a.level,
-        warnings=tuple(f"{board.annotator}: {line}" for board in (a, b) for line in board.warnings),
+        warnings=(*a.warnings, *b.warnings),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from simfarm.data.inspection import Flag
 from simfarm.ranking.guard import watch as guard
@@ -13,7 +13,7 @@ from simfarm.statistics.estimate import Estimate
 from simfarm.statistics.swaps import Orders
 from simfarm.text.words import named, plural
 
-__all__ = ["UNCHECKED", "order_lines", "remarks", "unnamed"]
+__all__ = ["UNCHECKED", "order_lines", "remarks", "told_apart", "unnamed"]
 
 UNCHECKED = "the file has no texts: constant outputs and outputs that address the judge were not checked"
 MANY = 0.10
@@ -28,10 +28,21 @@ def unnamed(models: Collection[str]) -> list[str]:
     if not names:
         return []
     columns = " and ".join(name.replace("output", "generator") for name in names)
+    stand = "stands for a model" if len(names) == 1 else "stand for models"
+    add = "the column" if len(names) == 1 else "the columns"
     return [
-        f"the file does not say in {columns} which model wrote what: {' and '.join(names)} stands for a model "
-        "here; add the column, or annotate output files"
+        f"the file does not say in {columns} which model wrote what: {' and '.join(names)} {stand} here; add {add}, or "
+        "annotate output files"
     ]
+
+
+def told_apart(annotator: str, lines: Sequence[str], n_annotators: int) -> tuple[str, ...]:
+    """The warnings of one annotator, with its name where there are others."""
+
+    def names(line: str) -> bool:
+        return n_annotators == 1 or line.startswith(f"{annotator} ") or f" for {annotator}: " in line
+
+    return tuple(line if names(line) else f"{annotator}: {line}" for line in lines)
 
 
 def remarks(

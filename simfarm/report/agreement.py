@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from simfarm.agreement.card import scaled
+from simfarm.agreement.card import ONE_BY_ONE, scaled
 from simfarm.agreement.figures import BOARDS, CALLS, CHANCE, FIGURES, HABITS, SOFT, TRUST, Figure, Row
 from simfarm.data.sources import Source
 from simfarm.errors import InputError
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["card_of", "card_sheet"]
 
-_ONE_BY_ONE = 2
-"""Judges up to which each has a card of its own."""
 _ROWS = 20
 """Judges that a table shows; files have all."""
 
@@ -80,6 +78,7 @@ def card_of(
     level: float = 0.95,
     compat: str | None = None,
     own: Mapping[str, str] | None = None,
+    epsilon: float = 0.1,
     mix_judges: bool = False,
 ) -> ReportCard:
     """The report card of annotation files or tables and those of people's labels. Raises `InputError` for what cannot
@@ -107,12 +106,12 @@ def card_of(
     del found
     # nobody else holds the rows, so that they go as soon as they are votes
     votes = votes_of(read.pop(0), read.pop(), allow_mixed=mix_judges)  # type: ignore[arg-type]
-    return report_card(votes, level=level, compat=compat, own=own)
+    return report_card(votes, level=level, compat=compat, own=own, epsilon=epsilon)
 
 
 def card_sheet(card: ReportCard) -> Sheet:
     """The card as tables for people, all its columns, and plain values."""
-    one_by_one = len(card.judges) <= _ONE_BY_ONE
+    one_by_one = len(card.judges) <= ONE_BY_ONE
     parts = [_whole(card, row) for row in card.judges] if one_by_one else [_all(card)]
     parts += _pairs(card) + _alike(card) + _slices(card) + _sets(card)
     return Sheet(parts, _with_kappas(card), card.to_json())
@@ -147,7 +146,7 @@ def _number(x: float, digits: int, sign: str = "") -> str:
 
 def _whole(card: ReportCard, row: Row) -> Part:
     """One judge's card: a line a figure, and what to do."""
-    beside = {other.kind: other for other in card.rows_beside if other.figures}
+    beside = {other.kind: other for other in card.beside(row.name) if other.figures}
     heads = [name for name in ("people", "longest") if name in beside]
     rows: list[list[str]] = []
     for title, figures in _GROUPS:
@@ -161,14 +160,34 @@ def _whole(card: ReportCard, row: Row) -> Part:
     count = plural(row.n_comparisons, "comparison")
     people = plural(len(card.people), "person", "people")
     labelled = f", {row.n_labelled:,} with labels by {people}" if card.people else ""
-    remarks = [*_unknown(row), "", "what to do", *(f"- {line}" for line in card.advice[row.name] or ["nothing"])]
+    remarks = [
+        *_terms(card, row, heads),
+        *_unknown(row),
+        "",
+        "what to do",
+        *(f"- {line}" for line in card.advice[row.name] or ["nothing"]),
+    ]
     heading = f"judge ({100 * card.level:g} %)"
     return Part(f"{row.name} · {count}{labelled}", ["figure", heading, *heads], rows, remarks, heads[::-1])
 
 
-def _unknown(row: Row) -> list[str]:
-    """What is not on the card, and why."""
-    absent = [f"{_ABSENT[name]} ({why})" for name, why in row.why.items() if name in _ABSENT]
+def _terms(card: ReportCard, row: Row, heads: Sequence[str]) -> list[str]:
+    """What a reader must know to read the columns side by side, and the share of people replaced."""
+    lines = []
+    if row.name in card.own_beside and heads:
+        lines.append(f"{' and '.join(heads)}: on the comparisons that {row.name} has verdicts on")
+    if row.get("winning_rate") is not None:
+        lines.append(
+            f"may replace: as a person, or worse by less than {card.epsilon:g}; it counts people, and in brackets is "
+            "what as many other comparisons might say"
+        )
+    return lines
+
+
+def _unknown(*rows: Row) -> list[str]:
+    """What is on none of the cards, and why it is not on the first."""
+    names = [name for name in rows[0].why if name in _ABSENT and all(name in row.why for row in rows)]
+    absent = [f"{_ABSENT[name]} ({rows[0].why[name]})" for name in names]
     return [f"not known: {'; '.join(absent)}"] if absent else []
 
 
@@ -210,6 +229,7 @@ def _summary(card: ReportCard) -> list[str]:
             f"({_number(low, 1)} to {_number(high, 1)})"
         )
     first = card.judges[0].name
+    lines += _unknown(*card.judges)
     return [*lines, "", f"what to do with {first}", *(f"- {line}" for line in card.advice[first] or ["nothing"])]
 
 
@@ -261,7 +281,7 @@ def _slices(card: ReportCard) -> list[Part]:
         own = [one for one in card.slices if one.column == column]
         names = list(dict.fromkeys(one.name for one in own))
         judges = [row.name for row in card.judges][:_ROWS]
-        if len(judges) > _ONE_BY_ONE:
+        if len(judges) > ONE_BY_ONE:
             found = {(one.judge, one.name): f"{100 * one.agreement.value:.1f}" for one in own}
             rows = [[judge, *(found.get((judge, name), "–") for name in names)] for judge in judges]
             headings = ["judge", *names]

@@ -52,11 +52,15 @@ def remarks(board: Board, *, counts: bool = True) -> list[str]:
         meaning = "no clear preference for length"
         if low * high > 0:
             meaning = f"at equal quality the judge prefers the {'longer' if low > 0 else 'shorter'} output"
-        lines.append(
-            f"length slope {board.slope.value:+.2f} ({_percent(board.level)}: {low:+.2f} to {high:+.2f}): {meaning}"
-        )
+        value, *ends = (_signed(x) for x in (board.slope.value, low, high))
+        lines.append(f"length slope {value} ({_percent(board.level)}: {' to '.join(ends)}): {meaning}")
     lines += _worth(board.length_worth)
     return [*banners(board.annotator, board.table["judge_hash"].dropna().astype(str)), *lines]
+
+
+def _signed(x: float) -> str:
+    """Two digits, and no sign of what is nought to these."""
+    return f"{x:+.2f}" if round(x, 2) else "0.00"
 
 
 def _worth(worth: Mapping[str, float]) -> list[str]:

@@ -162,7 +162,7 @@ def _weights(one: Rewards, level: float) -> Part:
     beside = bool(one.people)
     rows = []
     for name in dict.fromkeys([*one.judge, *one.people]):
-        marked = " *" if one.q.get(name, 1.0) <= DISCOVERY else ""
+        marked = " *" if one.q.get(name, 1.0) <= 1 - level else ""
         cells = [_limits(weights.get(name), level) for weights in (one.people, one.judge, one.difference)]
         rows.append([_WORDS.get(name, called(name)) + marked, *(cells if beside else cells[1:2])])
     headings = ["property", *(["people", "the judge", "judge − people"] if beside else ["weight"])]
@@ -173,10 +173,11 @@ def _weights(one: Rewards, level: float) -> Part:
     )
     remarks = [f"logits for one spread of the outputs' difference, with {100 * level:g} % intervals"]
     if beside:
-        n = sum(q <= DISCOVERY for q in one.q.values())
+        n = sum(q <= 1 - level for q in one.q.values())
         remarks.append(
-            f"* the judge and people differ: {n} of {plural(len(one.q), 'property', 'properties')} (of such marks "
-            f"{100 * DISCOVERY:g} % are false at most)"
+            f"* the judge and people differ, {n} of {plural(len(one.q), 'property', 'properties')}: allowing for how "
+            f"many were tested (of such marks {100 * (1 - level):.3g} % are false at most); each interval is of its "
+            "property alone, and may leave 0 out without a mark"
         )
     remarks.append("output_2: what being output_2 is worth, all else equal (a baseline's opponents, or a habit)")
     remarks += [f"not weighed: {why}" for why in reasons(one.left_out)]
@@ -189,13 +190,14 @@ def _all(found: Dissection) -> Part:
     names = [name for name in dict.fromkeys(n for one in found.rewards for n in one.judge) if name != OUTPUT_2]
     rows = [["people", *(_bare(widest.people.get(name)) for name in names)]] if widest.people else []
     for one in found.rewards:
-        marks = ("*" if one.q.get(name, 1.0) <= DISCOVERY else " " for name in names)
+        marks = ("*" if one.q.get(name, 1.0) <= 1 - found.level else " " for name in names)
         cells = (_bare(one.judge.get(name)) + mark for name, mark in zip(names, marks, strict=True))
         rows.append([one.name, *(cell if widest.people else cell.rstrip() for cell in cells)])
     remarks = ["logits for one spread of the outputs' difference; intervals: one file a judge, -o FILE or --json"]
     if widest.people:
         remarks.append(
-            f"* differs from people's on the same comparisons ({100 * DISCOVERY:g} % of such marks are false)"
+            f"* differs from people's on the same comparisons, allowing for how many were tested (of such marks "
+            f"{100 * (1 - found.level):.3g} % are false at most)"
         )
     most = plural(widest.n_comparisons, "comparison")
     title = f"what is rewarded by {plural(len(found.rewards), 'judge')} · up to {most}"
@@ -258,7 +260,8 @@ def _failing(found: Dissection, judge: str) -> list[Part]:
         rows.append([one.slice, one.who, *means, gap, f"{one.q:.3f}", f"{one.n_instructions:,}"])
     remarks = [
         f"{plural(len(failing), 'slice')} of {len(tested)} that looked worse in one half of the instructions; percent, "
-        f"of the other half; of these {100 * DISCOVERY:g} % are false at most",
+        f"of the other half; of these {100 * DISCOVERY:g} % are false at most, by a test of worse alone: an interval "
+        "looks both ways, and may hold 0",
         "who: the judge (its agreement with people there and elsewhere) or a model (its win rate in the judge's eyes)",
     ]
     if len(failing) > len(rows):

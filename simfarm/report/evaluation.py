@@ -24,6 +24,7 @@ from simfarm.report.published import placed_json
 from simfarm.report.ranked import RankedBoard, placed
 from simfarm.report.ratings import ratings_sheet
 from simfarm.settings import refuse, spelled
+from simfarm.text.shown import Shown
 
 if TYPE_CHECKING:
     from simfarm.data.frames import Verdicts
@@ -35,7 +36,7 @@ __all__ = ["Evaluation", "annotations_in", "evaluate", "labels_in", "ranked_boar
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Shown):
     """What every annotator says: `boards` where models are ranked by their win rates over a baseline, `ratings` where
     by Bradley-Terry or the lottery; the other one is empty. `breakdown` shows rates by dataset and category too."""
 

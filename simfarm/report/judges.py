@@ -28,6 +28,7 @@ def facts_of(judge: Judge) -> dict[str, Any]:
         "protocol": judge.protocol,
         "order": judge.order,
         "rule": judge.rule,
+        "weights": judge.weights and dict(judge.weights),
         "model": judge.model,
         "checked": judge.checked and f"{judge.checked}",
         "until": (end := last_day(judge)) and f"{end}",

@@ -20,7 +20,7 @@ from simfarm.errors import InputError
 from simfarm.judges import Judge, Population, load_one
 from simfarm.judges.family import model_family
 from simfarm.judges.question import held, in_process, request_sampling
-from simfarm.judges.rules import banner
+from simfarm.judges.rules import introduction
 from simfarm.runs.fitness import check_questions, check_spec
 from simfarm.runs.options import JudgeOptions, RunOptions, by_name
 from simfarm.runs.parts import server_name
@@ -104,7 +104,7 @@ class AnnotationRun(Run[Comparison, Annotation]):
     @property
     def introduction(self) -> str | None:
         """What a user must know of a judge that reads no meaning."""
-        return None if self.judge.rule is None else banner(self.judge.rule)
+        return introduction(self.judge)
 
     def calls(self, pairs: Sequence[Comparison], engine: Engine | None = None) -> Iterator[Call]:
         """Every question of the run, to be asked through `engine`, and the ties that need none."""

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simfarm.errors import InputError
+from simfarm.errors import BudgetError, InputError
 from simfarm.settings import check
 
 if TYPE_CHECKING:
     from simfarm.backends.base import Backend
+    from simfarm.engine.stats import Stats
     from simfarm.judges import Judge, Population
 
 __all__ = ["SAMPLING", "JudgeOptions", "RunOptions", "by_name"]
@@ -81,6 +82,16 @@ class RunOptions:
             timeout=None if backend.in_process else self.timeout or usual,
             budget=None if backend.in_process else self.budget,
         )
+
+    def after(self, took: Stats) -> RunOptions:
+        """The options of the next step of several, with what is left of the budget after what the others `took`. Raises
+        `BudgetError` where nothing is."""
+        if self.budget is None:
+            return self
+        left = self.budget - took.cost - took.unsure
+        if left <= 0:
+            raise BudgetError("the budget is used up; what was answered is kept: run it again with a larger one")
+        return replace(self, budget=left)
 
     def shared_by(self, workers: int) -> RunOptions:
         """The options of one worker among several: the caps on requests and tokens a minute are the whole run's."""

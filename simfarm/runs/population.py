@@ -18,7 +18,7 @@ from simfarm.engine.runner import Engine
 from simfarm.engine.stats import Stats
 from simfarm.engine.store import request_key
 from simfarm.judges import Population
-from simfarm.judges.rules import banner
+from simfarm.judges.rules import introduction
 from simfarm.runs.annotation import kin_lines, missing_lines, odd_outputs, resume_lines
 from simfarm.runs.drawing import Drawn, draw, missing, parameters_of, shares
 from simfarm.runs.forecast import forecast
@@ -109,8 +109,8 @@ class PopulationRun(Run[Comparison, Annotation]):
     @property
     def introduction(self) -> str | None:
         """What a user must know of members that read no meaning."""
-        rules = {member.judge.rule for member in self.population.members if member.judge.rule}
-        return banner(min(rules)) if rules else None
+        said = (introduction(member.judge) for member in self.population.members)
+        return next(filter(None, said), None)
 
     def count(self, records: Sequence[Comparison]) -> int:
         """How many labels the run will give."""

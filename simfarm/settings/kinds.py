@@ -14,6 +14,7 @@ __all__ = [
     "FLOAT",
     "INTEGER",
     "LEVEL",
+    "MARGIN",
     "NUMBER",
     "PATH",
     "PRICE",
@@ -96,6 +97,12 @@ FLIP = Kind(
     lambda value: _is_number(value) and 0 <= value < 0.5,
     "at least 0 and below 0.5",
     "a flip rate of at least 0 and below 0.5, for example 0.25",
+)
+MARGIN = Kind(
+    float,
+    lambda value: _is_number(value) and 0 <= value < 1,
+    "at least 0 and below 1",
+    "a margin of at least 0 and below 1, for example 0.1",
 )
 SETTING = Kind(_setting)
 RENAMING = Kind(_renaming, must_be="OURS=THEIRS, for example instruction=question")

@@ -13,6 +13,7 @@ from simfarm.settings.kinds import (
     FLOAT,
     INTEGER,
     LEVEL,
+    MARGIN,
     NUMBER,
     PATH,
     PRICE,
@@ -47,6 +48,7 @@ __all__ = [
     "METHOD",
     "MODEL",
     "PAIR",
+    "PROBE",
     "RANKED",
     "RANKING",
     "RETRY",
@@ -228,8 +230,16 @@ AGREEMENT = (
         "JUDGE=GENERATOR",
         repeated=True,
     ),
+    Option(
+        "epsilon",
+        "how much worse than a person a judge may be that replaces one (default 0.1: crowd workers; 0.15 skilled "
+        "annotators, 0.2 experts)",
+        MARGIN,
+        "E",
+        0.1,
+    ),
 )
-"""What a report card means by agreement, and by a judge's own outputs."""
+"""What a report card means by agreement, by a judge's own outputs, and by one that may replace a person."""
 
 DISSECT = (
     Option(
@@ -252,6 +262,14 @@ EXPLAIN = (
     Option("by", "whose preferences, where the files hold several annotators'", TEXT, "ANNOTATOR"),
 )
 """What preferences are explained by."""
+
+PROBE = (
+    Option("limit", "only the first N instructions", WHOLE, "N"),
+    Option("twins", "a model that makes worse and better twins of the outputs, as further probes", TEXT, "SPEC"),
+    Option("along", "in which respect twins differ (default correctness)", TEXT, "RESPECT", repeated=True),
+    Option("verdicts", "write every verdict, as annotate does", TEXT, "FILE"),
+)
+"""What a judge is probed with."""
 
 GENERATED = (
     Option("generator", "the name outputs are filed under (default: the model's)", TEXT, "NAME"),

@@ -19,7 +19,6 @@ from simfarm.errors import InputError
 from simfarm.statistics.agreement import side_counts, sides
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.logistic import Codes
-from simfarm.text.words import plural
 
 __all__ = ["MIN_ITEMS", "MIN_PEOPLE", "Replacement", "alternative_annotator_test", "discoveries"]
 
@@ -32,13 +31,18 @@ MIN_ITEMS = 30
 """Fewer make a t test of differences of 0 and ±1 doubtful; people with fewer are left out and counted."""
 
 
+_SETS = 4000
+"""Sets of items that are drawn for the range of ω."""
+
+
 @dataclass(frozen=True)
 class Replacement:
     """What the test says of one judge; arrays have one entry for each person tested, `people` their codes.
 
     `judge` and `person` are the shares of items where the one is no worse than the other, `p` that of "the judge is
     worse by ε or more", `won` where that is refuted. `advantage` is ρ, the mean of `judge` over people: the chance that
-    the judge is as good as a person drawn at random, which compares judges and needs no ε.
+    the judge is as good as a person drawn at random, which compares judges and needs no ε. `winning_range` is where ω
+    would be for as many other items that the same people and the judge vote on.
     """
 
     people: Codes
@@ -50,6 +54,7 @@ class Replacement:
     advantage: Estimate
     epsilon: float
     n_left_out: int
+    winning_range: tuple[float, float]
 
     @property
     def winning_rate(self) -> float:
@@ -93,18 +98,20 @@ def alternative_annotator_test(
     tested = np.flatnonzero(np.bincount(number, minlength=len(everyone)) >= MIN_ITEMS)
     if len(tested) < MIN_PEOPLE:
         raise InputError(
-            f"{plural(len(tested), 'person has', 'people have')} {MIN_ITEMS} votes or more on items that the judge and "
-            f"others judged; the alternative-annotator test needs {MIN_PEOPLE} such people"
+            f"the alternative-annotator test needs {MIN_PEOPLE} people with {MIN_ITEMS} votes each on items that the "
+            f"judge and another person judged too; there {'is' if len(tested) == 1 else 'are'} {len(tested) or 'none'}"
         )
     judge_wins, person_wins = (with_judge >= with_person).astype(float), (with_person >= with_judge).astype(float)
     ids, at = np.unique(cluster[item], return_inverse=True)
     judge, person, p = np.zeros((3, len(tested)))
-    pull = np.zeros(len(ids))
+    pull, leads = np.zeros(len(ids)), np.zeros((len(tested), len(ids)))
     for k, one in enumerate(tested):
         mine = number == one
+        lead = person_wins[mine] - judge_wins[mine]
         judge[k], person[k] = judge_wins[mine].mean(), person_wins[mine].mean()
-        p[k] = _no_worse(person_wins[mine] - judge_wins[mine], at[mine], epsilon)
+        p[k] = _no_worse(lead, at[mine], epsilon)
         pull += np.bincount(at[mine], judge_wins[mine] - judge[k], minlength=len(ids)) / mine.sum()
+        leads[k] = np.bincount(at[mine], lead - lead.mean(), minlength=len(ids)) / mine.sum()
     return Replacement(
         people=everyone[tested],
         n_items=np.bincount(number)[tested],
@@ -115,7 +122,31 @@ def alternative_annotator_test(
         advantage=Estimate(float(judge.mean()), pull * len(ids) / len(tested), ids),
         epsilon=epsilon,
         n_left_out=len(everyone) - len(tested),
+        winning_range=_range(person - judge - epsilon, leads, 1 - level),
     )
+
+
+def _range(excess: Array, leads: Array, rate: float) -> tuple[float, float]:
+    """Where ω would be for as many other items, but for the share `rate` of such sets.
+
+    `excess` is by how much more than ε each person leads the judge (m,), `leads` what each cluster adds to that (m ×
+    G). The leads of another set differ from these by the errors of both. ω counts tests, of which many are near their
+    limit at once: so it swings where the leads hardly move.
+    """
+    clusters = np.count_nonzero(leads, axis=1).clip(min=2)
+    noise = leads @ leads.T
+    values, axes = np.linalg.eigh(2 * noise)
+    moved = np.random.default_rng(0).standard_normal((_SETS, len(excess))) * np.sqrt(np.maximum(values, 0)) @ axes.T
+    error = np.sqrt(np.diag(noise) * clusters / (clusters - 1))
+    t = np.divide(excess + moved, error, out=np.where(excess + moved < 0, -np.inf, np.inf), where=error > 0)
+    p = stdtr(clusters - 1, t)
+    # step up (Benjamini and Yekutieli 2001), all sets at once
+    m = len(excess)
+    limits = np.arange(1, m + 1) / m * rate / (1 / np.arange(1, m + 1)).sum()
+    below = np.sort(p, axis=1) <= limits
+    won = np.where(below.any(axis=1), m - np.argmax(below[:, ::-1], axis=1), 0) / m
+    low, high = np.quantile(won, [rate / 2, 1 - rate / 2], method="inverted_cdf")
+    return float(low), float(high)
 
 
 def discoveries(p: Array, rate: float) -> NDArray[np.bool_]:

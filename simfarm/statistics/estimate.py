@@ -53,7 +53,8 @@ class Estimate:
 
     `at_zero` is how many times larger the error is where the value is 0: of a difference of two rates that have their
     intervals on the logit scale, see `simfarm.statistics.secants`. `growth` is by how much the error grows for each
-    unit of the value, away from 0 (of logistic weights, see there).
+    unit of the value, away from 0 (of logistic weights, see there). `ends` are where no value can be
+    beyond, nor a limit of it: −1 and 1 for a difference of two rates.
     """
 
     value: float
@@ -69,6 +70,7 @@ class Estimate:
     endless: Array = field(default_factory=_no_terms)
     at_zero: float = 1.0
     growth: float = 0.0
+    ends: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def n_clusters(self) -> int:
@@ -153,15 +155,15 @@ class Estimate:
         return float(low[0]), float(high[0])
 
     def _not_within(self, of_plain: tuple[float, float] | None, own: tuple[float, float]) -> tuple[float, float]:
-        """The interval, which holds that of the mean it adjusts, moved to the value: on the logit scale for a rate."""
+        """The interval, which holds that of the mean it adjusts, moved to the value (by logits), and within `ends`."""
         if of_plain is None or self.plain is None or math.isnan(of_plain[0]):
-            return own
+            return max(own[0], self.ends[0]), min(own[1], self.ends[1])
         if self.rate and 0 < self.value < 1 and 0 < self.plain.value < 1:
             by = logit(self.value) - logit(self.plain.value)
             low, high = (x if x in (0.0, 1.0) else float(expit(logit(x) + by)) for x in of_plain)
         else:
             low, high = (x + self.value - self.plain.value for x in of_plain)
-        return min(own[0], low), max(own[1], high)
+        return max(min(own[0], low), self.ends[0]), min(max(own[1], high), self.ends[1])
 
     def p_value(self, null: float = 0.0) -> float:
         """Two-sided p of value = null: below 1 − level where the interval of a mean leaves `null` out, else a t test,
@@ -232,6 +234,7 @@ class Estimate:
             endless=_less(self.endless, other.endless),
             at_zero=_at_zero(self, other, parts),
             growth=_growth(self, other),
+            ends=(-1.0, 1.0) if self.rate and other.rate else (-math.inf, math.inf),
         )
 
 
@@ -322,8 +325,7 @@ def _growth(one: Estimate, other: Estimate) -> float:
     if not one.growth and not other.growth:
         return 0.0
     parts = np.array([one.standard_error, other.standard_error])
-    variance = parts @ parts
-    return float(parts**3 @ (one.growth, -other.growth) / variance**1.5) if variance > 0 else 0.0
+    return float(parts**3 @ (one.growth, -other.growth) / max(1e-300, float(parts @ parts) ** 1.5))
 
 
 def mean_behind(estimate: Estimate) -> Estimate | None:

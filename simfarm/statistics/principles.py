@@ -15,6 +15,7 @@ from scipy.stats import binom
 from simfarm.statistics.discoveries import false_discovery_rates
 from simfarm.statistics.estimate import Array
 from simfarm.statistics.logistic import Codes
+from simfarm.statistics.ridge import ridge_logistic
 
 __all__ = ["Kept", "keep", "score"]
 
@@ -62,7 +63,7 @@ def keep(votes: Array, cluster: Codes, most: int) -> Kept:
         if float(ndtr(-scores[best])) > _ADDS / len(left):
             break
         order.append(left.pop(best))
-        weights = _fitted(known[:, order])
+        weights = ridge_logistic(known[:, order], np.ones(len(known)), _PRIOR)
     return Kept(tuple(order), weights, q, against)
 
 
@@ -84,18 +85,3 @@ def score(taken: Array, weights: Array, candidate: Array, cluster: Codes) -> flo
     size = float(np.sqrt(parts @ parts))
     # what is left of a twin is rounding
     return float(parts.sum()) / size if size > 1e-9 * len(parts) else 0.0
-
-
-def _fitted(votes: Array) -> Array:
-    """The weights under the prior, by Newton's method: the likelihood is concave and the prior makes it strictly so."""
-    weights = np.zeros(votes.shape[1])
-    for _ in range(50):
-        p = expit(votes @ weights)
-        slope = votes.T @ (1 - p) - _PRIOR * weights
-        curve = votes.T @ (votes * (p * (1 - p))[:, None]) + _PRIOR * np.eye(len(weights))
-        step = np.linalg.solve(curve, slope)
-        # from 0 a whole step may go too far where all votes are right
-        weights = weights + step / max(1.0, float(np.abs(step).max()))
-        if np.abs(step).max() < 1e-10:
-            break
-    return weights

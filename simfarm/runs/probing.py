@@ -1,0 +1,58 @@
+"""A probing run: an annotation run in which some pairs are judged in another manner of the same judge.
+
+Everything else is the annotation run's own: one model, one store, one budget, and its rules for what is no verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from simfarm.data.records import Comparison
+from simfarm.engine.runner import Engine
+from simfarm.errors import InputError
+from simfarm.judges import Judge
+from simfarm.judges.probes.plan import PLACE
+from simfarm.runs.annotation import AnnotationRun
+from simfarm.runs.options import JudgeOptions, RunOptions
+from simfarm.runs.verdicts import Call, Member, plan_calls
+
+__all__ = ["ProbeRun"]
+
+
+@dataclass(slots=True, kw_only=True)
+class ProbeRun(AnnotationRun):
+    """`judges` are those for the manners that the pairs' `extra` names; a pair at another place is asked about once
+    more, as a repeat, which the store takes for a question of its own."""
+
+    judges: Mapping[str, Judge] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, judging: JudgeOptions | None = None, running: RunOptions | None = None) -> ProbeRun:
+        """As `AnnotationRun.open`; raises `InputError` also for a judge that does not compare two outputs."""
+        run = AnnotationRun.open(judging, running)
+        if run.judge.protocol != "pairwise":
+            raise InputError(
+                f"the judge {run.judge.name!r} asks in the protocol {run.judge.protocol}; probes are pairs: name a "
+                "pairwise judge"
+            )
+        return cls(
+            judge=run.judge,
+            backend=run.backend,
+            model=run.model,
+            options=run.options,
+            spec=run.spec,
+            owned=run.owned,
+            repeats=run.repeats,
+            retry_unparseable=run.retry_unparseable,
+        )
+
+    def calls(self, pairs: Sequence[Comparison], engine: Engine | None = None) -> Iterator[Call]:
+        """Every question of the run, each to the judge in the manner of its pair."""
+        for pair in pairs:
+            manner = pair.extra["manner"]
+            member = Member(self.judges.get(manner, self.judge), self.model, engine)
+            again = self.repeats if manner == PLACE else 0
+            for call in plan_calls([pair], [member], self.repeats + again):
+                if call.repeat >= again or call.order is None:
+                    yield call
