@@ -27,6 +27,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 
+from simfarm.errors import InputError
 from simfarm.statistics.agreement import pairwise_agreement, side_counts, sides
 from simfarm.statistics.bradley_terry import Matches, bradley_terry
 from simfarm.statistics.crowd import (
@@ -521,7 +522,11 @@ def planted(replicates: int) -> str:
             eta = crowd_logit(crowd, unanimous[item], delta[item], **draws)
             vote = crowd_votes(crowd, eta, random.random(len(item)))
             given = {"bias": 0.0, "scale": crowd.scale}
-            fit = fit_crowd(unanimous, delta, item, person, vote, cluster=np.arange(n), fixed=given)
+            try:
+                fit = fit_crowd(unanimous, delta, item, person, vote, cluster=np.arange(n), fixed=given)
+            except InputError:
+                # it says that it does not settle; what is counted here are intervals that are printed
+                continue
             for p in fit.free:
                 low, high = fit.interval(p)
                 value, truth = getattr(fit.parameters, p), getattr(crowd, p)
