@@ -400,6 +400,8 @@ def test_what_was_not_asked_counts_nowhere() -> None:
     assert found.missing == sum(k % 3 == 0 for k in range(len(plan.pairs)))
     assert all(one.n + one.missing == 16 for one in found.tried)
     assert sum(one.missing for one in found.tried) > 50
+    others = [one for one in found.manners if one.name != "order"]
+    assert all(one.same is not None and one.same.value == 1 and 0 < one.n < 16 for one in others)
     assert measured(plan, [], judge).verdicts == 0
 
 
