@@ -422,6 +422,8 @@ def test_outputs_of_one_model_are_steadied_by_their_twins() -> None:
     places = next(one for one in found.manners if one.name == "place")
     assert places.n == 16
     assert (places.ranks, places.why) == (None, "no models to rank")
+    # a pair that was judged again is one pair
+    assert {one.n for one in found.tried} == {16}
 
 
 def test_the_same_answer_to_two_questions_is_two_pairs() -> None:
