@@ -361,7 +361,7 @@ def test_prices_of_a_planted_judge_are_found() -> None:
     # six tricks are six tests: an edge of .03 alone is chance
     edge = [dict(row) for row in rows]
     for k, row in enumerate(row for row in edge if row["generator_2"] == "m+bold"):
-        row["preference"] += 0.1 if k % 5 < 3 else -0.1
+        row["preference"] += 0.1 if k % 11 < 7 else -0.1
     (found,) = prices([(load_one("longest"), frame_verdicts(pd.DataFrame(edge), "planted"), 0)], "m", "b")
     bold = next(one for one in found.prices if one.trick == "bold")
     assert 0.001 < bold.raw.p_value() < 0.05 < bold.p
