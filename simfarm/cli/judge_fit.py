@@ -1,8 +1,8 @@
 """Fit a judge to people's labels and write it, for any --judge.
 
-LABELS are labels with their texts, whose surface is weighed; ANNOTATIONS are verdicts of judges on the same pairs, which
-are weighed beside it, as a panel. Prints how often the judge agrees with people on instructions it never saw, and does
-not write one that is not shown to beat the longer output."""
+LABELS are labels with their texts, whose surface is weighed; ANNOTATIONS are verdicts of judges on the same pairs,
+which are weighed beside it, as a panel. Prints how often the judge agrees with people on instructions it never saw, and
+does not write one that is not shown to beat the longer output."""
 
 from __future__ import annotations
 
