@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from simfarm.api.explaining import explain
     from simfarm.api.files import convert, read, write
     from simfarm.api.ranks import compare, evaluate, evaluation, rejudge
-    from simfarm.api.trust import fidelity, report_card
+    from simfarm.api.trust import calibrate, fidelity, report_card
     from simfarm.backends import open_model
     from simfarm.data.records import Annotation, Comparison, Output
     from simfarm.errors import BudgetError, InputError, ProviderError, SimfarmError, SimfarmWarning
@@ -28,6 +28,7 @@ _HOMES = {
     "dissect": "api.dissecting",
     "evaluate": "api.ranks",
     "explain": "api.explaining",
+    "calibrate": "api.trust",
     "fidelity": "api.trust",
     "generate": "api.asking",
     "evaluation": "api.ranks",
@@ -68,6 +69,7 @@ __all__ = [
     "SimfarmError",
     "SimfarmWarning",
     "annotate",
+    "calibrate",
     "compare",
     "convert",
     "dissect",

@@ -122,6 +122,7 @@ THERE_ALONE = {
         (simfarm.rejudge, "rejudge"),
         (simfarm.report_card, "agreement"),
         (simfarm.fidelity, "fidelity"),
+        (simfarm.calibrate, "calibrate"),
         (simfarm.select, "select"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -138,7 +139,7 @@ def test_every_option_of_the_verb_is_a_keyword(function: Callable[..., Any], ver
     defaults = {name: p.default or None for name, p in known.items() if p.default is not p.empty}
     assert defaults == {name: there[name] for name in defaults}
     given = {option.name: option for option in (*JUDGING, *BRIDGE, *INPUT, *RANKING, *AGREEMENT)}
-    if verb not in ("generate", "select", "fidelity"):
+    if verb not in ("generate", "select", "fidelity", "calibrate"):
         assert all((given[name].default or None) == default for name, default in defaults.items())
 
 
@@ -162,6 +163,7 @@ def test_every_verb_spells_an_option_as_the_table_does() -> None:
         (simfarm.rejudge, "base_line", "baseline"),
         (simfarm.report_card, "humans", "human"),
         (simfarm.fidelity, "annotation", "annotations"),
+        (simfarm.calibrate, "humans", "human"),
         (simfarm.select, "methode", "method"),
     ],
 )

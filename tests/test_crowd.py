@@ -1,12 +1,16 @@
 """The calibrated crowd: its probabilities, its likelihood, and what a fit finds of planted people."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from human import labels as read_labels
 from scipy.integrate import quad
 from scipy.stats import norm
 
+from simfarm.errors import InputError
+from simfarm.statistics.agreement import leave_one_out, pairwise_agreement
 from simfarm.statistics.crowd import (
     CrowdParameters,
     crowd_logit,
@@ -16,7 +20,11 @@ from simfarm.statistics.crowd import (
     crowd_votes,
     unanimity,
 )
+from simfarm.statistics.crowd_fit import fit_crowd
 from simfarm.statistics.crowd_likelihood import Labels, State, look
+from simfarm.statistics.crowd_measures import crowd_errors, crowd_measures
+from simfarm.statistics.habits import preference_for
+from simfarm.statistics.splits import label_entropy
 
 PEOPLE = CrowdParameters(245.6, 1.04, 0.75, item_sd=0.84, length_sd=0.54, position_sd=0.18)
 
@@ -60,9 +68,10 @@ def _few(tie: float) -> tuple[Labels, State]:
     return labels, State(np.array([0.9, -0.4]), 1.3, tie, 0.3 * rng.standard_normal(5))
 
 
-@pytest.mark.parametrize("tie", [0.0, 0.5])
-def test_the_likelihood_is_the_integral(tie: float) -> None:
+@pytest.mark.parametrize(("tie", "item_sd"), [(0.0, 1.3), (0.5, 1.3), (0.5, 9.0)])
+def test_the_likelihood_is_the_integral(tie: float, item_sd: float) -> None:
     labels, state = _few(tie)
+    state = replace(state, item_sd=item_sd)
     eta = labels.x @ state.beta + labels.own @ state.own + labels.offset
     crowd = CrowdParameters(1.0, 0.0, 0.0, tie=tie)
 
@@ -71,7 +80,7 @@ def test_the_likelihood_is_the_integral(tie: float) -> None:
         return float(np.prod(shares[np.arange(rows.sum()), labels.side[rows]]) * norm.pdf(u))
 
     whole = [
-        quad(of_item, -12, 12, args=(labels.item == k,), epsabs=1e-14, epsrel=1e-11, limit=400)[0] for k in range(6)
+        quad(of_item, -12, 12, args=(labels.item == k,), epsabs=1e-14, epsrel=1e-10, limit=2000)[0] for k in range(6)
     ]
     assert look(labels, state).loglik == pytest.approx(np.log(whole).sum(), abs=2e-5)
 
@@ -100,4 +109,140 @@ def test_items_in_blocks_are_items_together(monkeypatch: pytest.MonkeyPatch) -> 
     assert parts.loglik == pytest.approx(whole.loglik, abs=1e-9)
     np.testing.assert_allclose(parts.scores, whole.scores, atol=1e-9)
     np.testing.assert_allclose(parts.information, whole.information, atol=1e-9)
-    np.testing.assert_allclose(parts.mode, whole.mode, atol=1e-6)
+
+
+def _people(
+    rng: np.random.Generator, crowd: CrowdParameters, n: int, labels: int, persons: int
+) -> tuple[np.ndarray, ...]:
+    """(unanimity and length difference of n items, item, person and vote of their labels), drawn from a crowd."""
+    unanimous, delta = rng.choice([-1.0, 0.0, 1.0], n), 200 * rng.standard_normal(n)
+    item = np.repeat(np.arange(n), labels)
+    person = np.argsort(rng.random((n, persons)), axis=1)[:, :labels].ravel()
+    own, u = rng.standard_normal((2, persons)), rng.standard_normal(n)
+    draws = {"person_length": own[0][person], "person_position": own[1][person], "item": u[item]}
+    eta = crowd_logit(crowd, unanimous[item], delta[item], **draws)
+    return unanimous, delta, item, person, crowd_votes(crowd, eta, rng.random(len(item)))
+
+
+def test_a_fit_finds_the_people_that_were_planted() -> None:
+    crowd = replace(PEOPLE, bias=0.2, tie=0.3)
+    drawn = _people(np.random.default_rng(0), crowd, 800, 5, 20)
+    fit = fit_crowd(*drawn, cluster=np.arange(800), fixed={"scale": crowd.scale})
+    assert fit.free == ("judge", "length", "bias", "item_sd", "tie", "length_sd", "position_sd")
+    for name in fit.free:
+        low, high = fit.interval(name, 0.999)
+        assert low <= getattr(crowd, name) <= high, name
+        assert 0 < fit.standard_errors[name] < 0.3, name
+    assert (fit.n_labels, fit.n_items, fit.n_several, fit.n_persons, fit.n_clusters) == (4000, 800, 800, 20, 800)
+    # the label's own persons are what β_L is unsure of
+    assert fit.freedom["length"] < 100 < fit.freedom["judge"]
+
+
+def test_intervals_hold_what_was_planted() -> None:
+    rng, held, zs = np.random.default_rng(2), [], []
+    for _ in range(30):
+        drawn = _people(rng, PEOPLE, 100, 4, 8)
+        fit = fit_crowd(*drawn, cluster=np.arange(100), fixed={"bias": 0.0, "scale": PEOPLE.scale})
+        limits = [(fit.interval(name), getattr(PEOPLE, name)) for name in fit.free]
+        held += [low <= truth <= high for (low, high), truth in limits]
+        zs.append((fit.parameters.judge - PEOPLE.judge) / fit.standard_errors["judge"])
+    assert 0.92 <= np.mean(held) <= 0.995
+    assert 0.7 < np.std(zs) < 1.3
+
+
+def test_people_who_nearly_always_agree_have_a_fit() -> None:
+    crowd = CrowdParameters(200.0, 5.0, 3.0, item_sd=6.0, tie=1.0)
+    drawn = _people(np.random.default_rng(1), crowd, 400, 3, 3)
+    fit = fit_crowd(*drawn, cluster=np.arange(400), fixed={"bias": 0.0, "scale": 200.0})
+    for name in ("judge", "length", "item_sd", "tie"):
+        assert abs(getattr(fit.parameters, name) - getattr(crowd, name)) < 3.5 * fit.standard_errors[name], name
+
+
+def test_what_is_given_is_not_fitted_and_what_is_not_there_is_zero() -> None:
+    drawn = _people(np.random.default_rng(4), replace(PEOPLE, length_sd=0.0, position_sd=0.0), 300, 2, 2)
+    fit = fit_crowd(*drawn, cluster=np.arange(300), fixed={"bias": 0.1, "judge": 1.0})
+    assert fit.free == ("length", "item_sd")
+    assert (fit.parameters.judge, fit.parameters.bias, fit.parameters.tie, fit.parameters.length_sd) == (1, 0.1, 0, 0)
+    assert np.isnan(fit.interval("judge")).all()
+    assert fit.parameters.scale == pytest.approx(np.std(drawn[1], ddof=1))
+
+
+def test_labels_that_tell_nothing_are_refused() -> None:
+    unanimous, delta, item, person, vote = _people(np.random.default_rng(5), PEOPLE, 30, 2, 8)
+    alone = np.arange(0, 60, 2)
+    with pytest.raises(InputError, match="at least two labels on the same items: 0 items have them"):
+        fit_crowd(unanimous, delta, item[alone], person[alone], vote[alone], cluster=np.arange(30))
+    with pytest.raises(InputError, match="here are 0"):
+        fit_crowd(np.full(30, np.nan), delta, item, person, vote, cluster=np.arange(30))
+    with pytest.raises(InputError, match="tie is fixed at 0"):
+        fit_crowd(unanimous, delta, item, person, vote / 2, cluster=np.arange(30), fixed={"bias": 0.0, "tie": 0.0})
+
+
+def test_expected_measures_are_those_of_draws() -> None:
+    rng = np.random.default_rng(6)
+    crowd, n, m = replace(PEOPLE, tie=0.2), 400, 4
+    lean = rng.choice([-1.0, -0.5, 0.25, 1.0], n)
+    delta = 200 * rng.standard_normal(n)
+    wanted = crowd_measures(crowd, lean, delta, m)
+    found: dict[str, list[float]] = {}
+    item, cluster = np.repeat(np.arange(n), m), np.arange(n)
+    which = {
+        "longer": np.sign(delta) * (np.abs(delta) > 30),
+        "output_1": -np.ones(n),
+        "follows_sure": np.where(np.abs(lean) == 1, lean, 0),
+        "follows_unsure": np.where(np.abs(lean) == 1, 0, np.sign(lean)),
+    }
+    for _ in range(60):
+        # every label by another person
+        eta = crowd_logit(
+            crowd,
+            np.where(np.abs(lean) == 1, lean, 0.0)[item],
+            delta[item],
+            person_length=rng.standard_normal(n * m),
+            person_position=rng.standard_normal(n * m),
+            item=rng.standard_normal(n)[item],
+        )
+        vote = crowd_votes(crowd, eta, rng.random(n * m))
+        found.setdefault("pairwise", []).append(pairwise_agreement(item, vote, cluster).value)
+        found.setdefault("leave_one_out", []).append(leave_one_out(item, vote, cluster).value)
+        found.setdefault("entropy", []).append(label_entropy(item, vote, cluster).value)
+        for name, side in which.items():
+            share = preference_for(item, vote, side.astype(np.int64), cluster, ties=False)
+            found.setdefault(name, []).append(share.value)
+    for name, values in found.items():
+        assert wanted[name] == pytest.approx(np.mean(values), abs=4 * np.std(values) / np.sqrt(60)), name
+    rates = rng.standard_normal(4000)
+    taste = [crowd_measures(replace(crowd, length_sd=0.0, length=0.75 + 0.54 * g), lean, delta, 1) for g in rates[:40]]
+    spread = np.std([one["longer"] for one in taste]) / np.std(rates[:40])
+    assert wanted["longer_spread"] == pytest.approx(spread, rel=0.05)
+
+
+def test_the_error_of_a_measure_is_what_other_labels_move_it_by() -> None:
+    rng, values, errors = np.random.default_rng(7), [], []
+    lean, delta = rng.choice([-1.0, 0.0, 1.0], 60), 200 * rng.standard_normal(60)
+    for _ in range(30):
+        drawn = _people(rng, PEOPLE, 100, 4, 8)
+        fit = fit_crowd(*drawn, cluster=np.arange(100), fixed={"bias": 0.0, "scale": PEOPLE.scale})
+        values.append(crowd_measures(fit.parameters, lean, delta, 2))
+        errors.append(crowd_errors(fit, lean, delta, 2))
+    for name in ("pairwise", "longer", "follows_sure"):
+        spread = np.std([one[name] for one in values])
+        assert np.mean([one[name] for one in errors]) == pytest.approx(spread, rel=0.35), name
+
+
+def test_recorded_people(shared_data: Path) -> None:
+    """AlpacaFarm's cross-annotations and eight recorded runs of a judge."""
+    people = read_labels(shared_data, "alpacafarm_cross")
+    runs = np.array([people.judged(judge, seed=seed) for judge in ("gpt4_b1", "gpt4_b5") for seed in range(4)])
+    delta = people.lengths[:, 1] - people.lengths[:, 0]
+    labels = (unanimity(runs), delta, people.item, people.rater, people.vote)
+    alike = {"bias": 0.0, "length_sd": 0.0, "position_sd": 0.0}
+    fit = fit_crowd(*labels, cluster=people.cluster, fixed=alike)
+    found = fit.parameters
+    assert found.scale == pytest.approx(245.6, abs=0.05)
+    assert (found.judge, found.length, found.item_sd) == pytest.approx((1.041, 0.749, 0.834), abs=0.001)
+    assert fit.loglik == pytest.approx(-1600.498, abs=0.002)
+    own = fit_crowd(*labels, cluster=people.cluster)
+    assert own.loglik > fit.loglik + 10
+    low, high = own.interval("length_sd")
+    assert 0.3 < low < 0.54 < high

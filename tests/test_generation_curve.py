@@ -64,6 +64,20 @@ def test_a_thousand_samples_are_weighed_exactly() -> None:
     assert expected_best(ranks, np.ones(size)) == pytest.approx(np.ones(size), rel=1e-12)
 
 
+def test_some_sizes_of_many_are_those_of_all() -> None:
+    rng = np.random.default_rng(4)
+    scores = [rng.standard_normal((2, size)) for size in (6, 40, 25)]
+    proxy, gold = [liked for liked, _ in scores], [true for _, true in scores]
+    whole, some = best_of_n_curve(proxy, gold), best_of_n_curve(proxy, gold, sizes=[1, 4, 16, 32, 64])
+    assert list(some.n) == [1, 4, 16, 32]
+    assert [one.n_clusters for one in some.gold] == [3, 3, 2, 1]
+    for k, n in enumerate(some.n):
+        for name in ("gold", "proxy", "gains"):
+            assert getattr(some, name)[k].value == pytest.approx(getattr(whole, name)[n - 1].value, abs=1e-12)
+    many = expected_best(np.arange(30_000.0), np.arange(30_000.0), [1, 4096])
+    assert many == pytest.approx([14_999.5, 4096 * 30_001 / 4097 - 1], rel=1e-9)
+
+
 def test_an_oracle_follows_the_order_statistic() -> None:
     """Best of n uniform scores is n/(n+1) on average."""
     scores = np.random.default_rng(2).random((400, 32))
@@ -233,6 +247,6 @@ def test_bad_scores_are_refused(proxy: list[list[float]], gold: list[list[float]
 
 def test_bad_sizes_are_refused() -> None:
     with pytest.raises(InputError, match="best of 3 cannot be told from 2"):
-        expected_best([1.0, 2.0], [1.0, 2.0], 3)
+        expected_best([1.0, 2.0], [1.0, 2.0], [1, 3])
     with pytest.raises(InputError, match="two lists of one length"):
         expected_best([], [])

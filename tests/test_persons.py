@@ -12,8 +12,9 @@ import simfarm
 from simfarm.cli import main
 from simfarm.data.records import Comparison
 from simfarm.errors import InputError, SimfarmError
-from simfarm.judges import load_judge
-from simfarm.judges.persons import logistic_persons, write_person
+from simfarm.judges import load_judge, load_one
+from simfarm.judges.persons import logistic_persons, write_persons
+from simfarm.judges.population import Population
 from simfarm.judges.rules import decide, introduction
 from simfarm.judges.surface import WEIGHTS, differences, prefer
 from simfarm.statistics.ridge import each_apart, evidence, ridge_logistic
@@ -34,7 +35,7 @@ def taste(path: Path, weights: Any, **changes: Any) -> Path:
 
 
 def test_weights_are_logits_for_one_scale_of_a_feature(tmp_path: Path) -> None:
-    judge = load_judge(taste(tmp_path / "brief.yaml", "{length: -0.8, lists: 0.5}", order="fixed"))
+    judge = load_one(taste(tmp_path / "brief.yaml", "{length: -0.8, lists: 0.5}", order="fixed"))
     seen = dict(zip(WEIGHTS, differences(PAIR.instruction, SHORT, LISTED), strict=True))
     wanted = float(expit(-0.8 * seen["length"] + 0.5 * seen["lists"]))
     assert decide(judge, PAIR, "12").p_second == pytest.approx(wanted, abs=1e-12)
@@ -44,13 +45,13 @@ def test_weights_are_logits_for_one_scale_of_a_feature(tmp_path: Path) -> None:
 
 
 def test_a_taste_is_in_the_hash_and_in_what_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    one = load_judge(taste(tmp_path / "one.yaml", "{length: 1}", order="fixed"))
-    other = load_judge(taste(tmp_path / "other.yaml", "{length: -1}", order="fixed"))
-    again = load_judge(taste(tmp_path / "again.yaml", "{lists: 0, length: 1.0}", order="fixed"))
-    assert len({one.hash, other.hash, load_judge("surface").hash}) == 3
+    one = load_one(taste(tmp_path / "one.yaml", "{length: 1}", order="fixed"))
+    other = load_one(taste(tmp_path / "other.yaml", "{length: -1}", order="fixed"))
+    again = load_one(taste(tmp_path / "again.yaml", "{lists: 0, length: 1.0}", order="fixed"))
+    assert len({one.hash, other.hash, load_one("surface").hash}) == 3
     assert again.hash == one.hash
     assert "agrees with most" not in str(introduction(one))
-    assert introduction(load_judge("pairwise-letter")) is None
+    assert introduction(load_one("pairwise-letter")) is None
     assert main(["judges", "show", str(tmp_path / "other.yaml")]) == 0
     assert "weights: length = -1.0" in capsys.readouterr().out
 
@@ -76,7 +77,7 @@ def test_what_is_no_taste_is_refused(tmp_path: Path, weights: Any, changes: dict
 
     path = taste(tmp_path / "bad.yaml", weights, **changes)
     with pytest.raises(InputError, match=message):
-        load_judge(path)
+        load_one(path)
     if "nan" not in weights:
         read = yaml.safe_load(path.read_text(encoding="utf-8"))
         assert not jsonschema.Draft202012Validator(judge_schema()).is_valid(read)
@@ -163,15 +164,33 @@ def test_persons_are_made_from_labels_and_judge_like_them(tmp_path: Path) -> Non
     assert list(persons) == ["Ann", "Ben"]
     by_annotator = logistic_persons([{**row, "annotator": row["person"], "person": None} for row in labels])
     assert by_annotator["Ben"].weights == persons["Ben"].weights
-    write_person(tmp_path / "ben.yaml", persons["Ben"])
-    ben = load_judge(tmp_path / "ben.yaml")
+    write_persons(tmp_path / "people.yaml", persons)
+    crowd = load_judge(tmp_path / "people.yaml")
+    assert isinstance(crowd, Population)
+    assert [member.name for member in crowd.members] == ["Ann", "Ben"]
+    ben = crowd.members[1].judge
     assert (ben.weights, ben.hash) == (persons["Ben"].weights, persons["Ben"].hash)
     pair = [{key: labels[0][key] for key in ("instruction", "output_1", "output_2")}]
     with pytest.warns(simfarm.SimfarmWarning, match="one person's taste"):
         said = [simfarm.annotate(pair, judge=judge)["preference"].item() for judge in (persons["Ann"], ben)]
     assert said[0] > 1.7
     assert said[1] < 1.3
-    assert simfarm.annotate(pair, judge=tmp_path / "ben.yaml")["annotator"].item() == "ben"
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        ("{person: {weights: {lenght: 1}}}", "person: weights: unknown key 'lenght'"),
+        ("{person: {wieghts: {length: 1}}}", "unknown key 'wieghts'; did you mean 'weights'"),
+        ("{person: [1]}", "must be a mapping such as {weights"),
+        ("{judge: longest, person: {weights: {length: 1}}}", "a taste for the judge surface, not for 'longest'"),
+    ],
+)
+def test_a_member_that_is_no_person_is_refused(tmp_path: Path, member: str, message: str) -> None:
+    path = tmp_path / "people.yaml"
+    path.write_text(f"description: people\nmembers: [{member}]", encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        load_judge(path)
 
 
 def test_labels_that_nobody_can_learn_from_are_refused() -> None:

@@ -103,19 +103,12 @@ def consistency(bench: Bench) -> list[Measure]:
     if bench.m < 2:
         bench.why.update(dict.fromkeys(("pairwise", "leave_one_out", "entropy", "splits"), ONE_LABEL))
         return made
-    made += bench.compared(
-        "leave_one_out",
-        "a label is the others' mode",
-        consistent,
-        *(leave_one_out(x.item, x.vote, cluster) for x in kept),
-    )
-    entropy = bench.compared(
-        "entropy",
-        f"entropy of {plural(bench.m, 'label')}, bits",
-        consistent[::-1],
-        *(label_entropy(x.item, x.vote, cluster) for x in kept),
-    )
-    made += [replace(one, unit="number") for one in entropy]
+    if bench.m > 2:  # of two labels all of these say whether they agree
+        others = (leave_one_out(x.item, x.vote, cluster) for x in kept)
+        made += bench.compared("leave_one_out", "a label is the others' mode", consistent, *others)
+        bits = (label_entropy(x.item, x.vote, cluster) for x in kept)
+        words = f"entropy of {plural(bench.m, 'label')}, bits"
+        made += [replace(one, unit="number") for one in bench.compared("entropy", words, consistent[::-1], *bits)]
     return made + _splits(bench)
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from simfarm.agreement.matching import as_one
-from simfarm.agreement.means import group_means
 from simfarm.agreement.measures import Labels
 from simfarm.agreement.votes import Votes, by_person, opinion, questions, votes_of
 from simfarm.data.frames import Verdicts
@@ -18,6 +17,7 @@ from simfarm.errors import InputError
 from simfarm.ranking.units import judge_hash_of
 from simfarm.statistics.agreement import sides
 from simfarm.statistics.estimate import Array
+from simfarm.statistics.means import group_means
 from simfarm.text.words import named, plural
 
 __all__ = ["Crowds", "crowds_of"]

@@ -71,7 +71,7 @@ def _first(bench: Bench) -> list[Measure]:
             return []
     off = ("wrong place: the output shown first too often", "wrong place: the output shown second too often")
     shares = [
-        first_shown(x.item, x.vote, x.swapped, bench.cluster, ties=False)
+        first_shown(x.item, x.vote, x.swapped, bench.cluster)
         for x in (bench.people, bench.crowd)
         if x.swapped is not None
     ]

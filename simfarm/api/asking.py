@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from simfarm.data.sampling import Sampling
     from simfarm.judges import Judge, Population
     from simfarm.runs.annotation import AnnotationRun
+    from simfarm.runs.population import PopulationRun
     from simfarm.selection.choice import Selection
     from simfarm.selection.samples import Manner, Scores
 
@@ -112,12 +113,16 @@ def annotate(
     engine_args: Mapping[str, Any] | None = None,
     order: str | None = None,
     repeats: int = 1,
+    annotators: int = 1,
+    soft: bool = False,
     max_tokens: int | None = None,
     temperature: float | None = None,
     top_p: float | None = None,
     effort: str | None = None,
     limit: int | None = None,
     allow_missing: bool = False,
+    pair: str | None = None,
+    score: str | None = None,
     concurrency: int | None = None,
     rpm: float | None = None,
     tpm: float | None = None,
@@ -133,9 +138,11 @@ def annotate(
     `inputs` are outputs (then `baseline` is a source of its own or a generator's name) or comparisons: a path (also a
     glob, a folder, `-`), a list or iterator of dicts, a table of pandas, polars, pyarrow or datasets, or a list of any
     of these; `columns` says what theirs are called, {our name: their name}. `judge` is a name or a file, by default
-    the embedded one; `model` is `openai/…`, `anthropic/…`, `litellm/…`, `replay/FILE`, a model on this machine (as in
-    `generate`), or one opened with `open_model`. `max_tokens`, `temperature`, `top_p` and `effort` (how much a model
-    thinks: none, low, medium …) replace the judge's own, and so change its hash. `limit` keeps the first N
+    the embedded one; of a population `annotators` people label each comparison, or the crowd's mean stands for them
+    (`soft`). `pair` (random, best-worst by the column `score`, all) compares the samples of one model with each other
+    and takes the place of a baseline. `model` is `openai/…`, `anthropic/…`, `litellm/…`, `replay/FILE`, a model on this
+    machine (as in `generate`), or one opened with `open_model`. `max_tokens`, `temperature`, `top_p` and `effort` (how
+    much a model thinks: none, low, medium …) replace the judge's own, and so change its hash. `limit` keeps the first N
     instructions. `budget` is in US dollars, `price` (IN, OUT) in dollars a million tokens, `timeout` in seconds, `rpm`
     and `tpm` a minute; `engine_args` are the options of a model in this process.
 
@@ -151,24 +158,25 @@ def annotate(
 
 def opened_run(
     sources: Sequence[Source], baseline: Source | None, given: Mapping[str, Any]
-) -> tuple[AnnotationRun, Sequence[Comparison]]:
+) -> tuple[AnnotationRun | PopulationRun, Sequence[Comparison]]:
     """A judge that is ready, and what it is to judge, as a function's keywords were `given`."""
-    from simfarm.runs.annotation import AnnotationRun
+    from simfarm.runs.judging import open_judging
 
-    run = AnnotationRun.open(judging_in(given), running_in(given))
-    pairs = comparisons_for(sources, baseline, allow_missing=given["allow_missing"], limit=given["limit"], note=tell)
+    run = open_judging(judging_in(given), running_in(given))
+    pairing = {name: given.get(name) for name in ("pair", "score")}
+    pairs = comparisons_for(
+        sources, baseline, allow_missing=given["allow_missing"], limit=given["limit"], note=tell, **pairing
+    )
     return run, pairs
 
 
-def _introduce(run: AnnotationRun) -> None:
+def _introduce(run: AnnotationRun | PopulationRun) -> None:
     """Warn of a judge that reads no meaning."""
-    from simfarm.judges.rules import introduction
-
-    if (said := introduction(run.judge)) is not None:
-        warn(said)
+    if run.introduction is not None:
+        warn(run.introduction)
 
 
-def annotated(run: AnnotationRun, pairs: Sequence[Comparison]) -> pd.DataFrame:
+def annotated(run: AnnotationRun | PopulationRun, pairs: Sequence[Comparison]) -> pd.DataFrame:
     """The rows of a run; what it has to say is told."""
     from simfarm.data.frames import rows_frame
 

@@ -54,7 +54,7 @@ def judging_in(given: Mapping[str, Any]) -> JudgeOptions:
     """Whom to ask for verdicts, among a function's keywords; raises `InputError` for a value that cannot be."""
     from simfarm.runs.options import JudgeOptions
 
-    named = {field.name: given[field.name] for field in fields(JudgeOptions)}
+    named = {field.name: given.get(field.name) for field in fields(JudgeOptions)}
     return JudgeOptions(**{name: value for name, value in named.items() if value is not None})
 
 

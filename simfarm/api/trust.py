@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ from simfarm.settings import check, refuse_empty
 if TYPE_CHECKING:
     from simfarm.agreement.card import ReportCard
     from simfarm.agreement.measures import Fidelity
+    from simfarm.report.calibrated import CalibratedCrowd
 
-__all__ = ["fidelity", "report_card"]
+__all__ = ["calibrate", "fidelity", "report_card"]
 
 
 @nearest_named
@@ -86,3 +88,35 @@ def fidelity(
     for note in found.notes:
         tell(note)
     return found
+
+
+@nearest_named
+def calibrate(
+    population: str | os.PathLike[str],
+    human: Sources,
+    *,
+    annotations: Sources | None = None,
+    level: float = 0.95,
+    mix_judges: bool = False,
+    columns: Mapping[str, str] | None = None,
+) -> CalibratedCrowd:
+    """Fit a crowd of simulated people to real ones, as `simfarm calibrate` does.
+
+    `population` is a population's file or name, `human` people's labels, several of each comparison, `annotations` the
+    runs of its judge on the same comparisons, each files or tables of any kind. The value has `table` (one row a
+    parameter: value, standard error, limits, whether it was fitted), `fidelity` (a crowd fitted to one half of the
+    instructions beside people on the other), `advice`, `write(PATH)` (the population with its numbers) and `to_json()`.
+    Raises `InputError` for bad input.
+    """
+    from simfarm.report.calibrated import calibrated_crowd, crowd_population, runs_missing
+
+    check({"level": level})
+    described = crowd_population(population)
+    people: list[Any] = listed(human)
+    runs: list[Any] = [] if annotations is None else listed(annotations)
+    runs_missing(described, runs)
+    with opened(runs, *people, columns=columns, strict=False) as (verdicts, labels):
+        made = calibrated_crowd(described, labels, verdicts, level=level, mix_judges=mix_judges)
+    for note in made.notes:
+        tell(note)
+    return made

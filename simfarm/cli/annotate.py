@@ -1,8 +1,9 @@
 """Ask a judge which outputs are better.
 
 INPUT is one or more files of outputs (then --baseline FILE, or the name of a generator in them, says what they are
-compared with) or of comparisons (instruction, output_1, output_2). Every answer is kept in a store as it comes: run the
-same command again and only what is missing is asked."""
+compared with) or of comparisons (instruction, output_1, output_2). --pair compares the samples of one model with
+each other instead. Of a population (simulated people) --annotators K gives K people's labels. Every answer is kept
+in a store as it comes: run the same command again and only what is missing is asked."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from contextlib import closing
 from simfarm.cli.cluster import add_cluster, check_cluster, run_on_cluster
 from simfarm.cli.options import INPUT_HELP, add_judging, add_options
 from simfarm.report.terminal import answer, say
-from simfarm.settings.options import INPUT
+from simfarm.settings import refuse
+from simfarm.settings.options import CROWD, INPUT, PAIR
 
 __all__ = ["add_arguments", "run"]
 
@@ -21,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help=INPUT_HELP)
     parser.add_argument("--baseline", metavar="FILE|NAME", help="the outputs that all others are compared with")
     parser.add_argument("-o", "--output", metavar="FILE", help="where annotations go (default, and -: JSONL to stdout)")
-    add_options(parser, INPUT)
-    add_judging(parser)
+    add_options(parser, (*PAIR, *INPUT))
+    add_judging(parser, more=CROWD)
     add_cluster(parser)
 
 
@@ -33,6 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.data.inputs import comparisons_for
     from simfarm.data.sources import opened
     from simfarm.report.targets import rows_target
+    from simfarm.runs.annotation import AnnotationRun
 
     check_cluster(arguments)
     if arguments.dry_run:
@@ -40,13 +43,15 @@ def run(arguments: argparse.Namespace) -> int:
     with opened(arguments.inputs, arguments.baseline, columns=arguments.columns) as (inputs, (baseline,)):
         output = arguments.output if arguments.cluster else rows_target(arguments.output, [*inputs, baseline])
         asking = open_run(arguments)
-        data = {"allow_missing": arguments.allow_missing, "limit": arguments.limit}
+        data = {name: getattr(arguments, name) for name in ("allow_missing", "limit", "pair", "score")}
         pairs = comparisons_for(inputs, baseline, **data, note=say)
         if arguments.dry_run and not arguments.cluster:
             answer(asking.estimate(pairs))
             return 0
         introduce(asking)
-        if arguments.cluster:
+        if arguments.cluster and not isinstance(asking, AnnotationRun):
+            refuse({"cluster": arguments.cluster}, "with a population, whose people are drawn on one machine")
+        elif arguments.cluster:
             return run_on_cluster(arguments, asking, pairs)
         with closing(streamed(asking, pairs)) as annotations:
             write_rows(output, (annotation.row() for annotation in annotations), asking.columns)

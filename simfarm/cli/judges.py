@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from simfarm.cli import judge_compare, judge_fit, judge_probe, judge_stress
 from simfarm.cli.help import Paragraphs
+from simfarm.cli.judge_check import check_all
 from simfarm.report.terminal import answer, answer_json, width_of
 
 if TYPE_CHECKING:
@@ -71,10 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(as_json: bool) -> None:
-    from simfarm.judges import list_judges
+    from simfarm.judges import list_judges, list_populations
     from simfarm.report.judges import listing
 
-    judges = list_judges()
+    judges: list[Judge | Population] = [*list_judges(), *list_populations()]
     if as_json:
         answer_json([_facts(judge) for judge in judges], indent=2)
     else:
@@ -107,30 +108,8 @@ def _check(name: str, as_json: bool) -> int:
 
     judge = load_judge(name)
     if isinstance(judge, Judge):
-        return _tried([judge], as_json)
+        return check_all([judge], as_json)
     if isinstance(judge, Panel):
-        return _tried(list({one.hash: one for one in judge.judges.values()}.values()), as_json)
+        return check_all(list({one.hash: one for one in judge.judges.values()}.values()), as_json)
     # a population is fit where all of its members are
-    return _tried(list({member.judge.hash: member.judge for member in judge.members}.values()), as_json)
-
-
-def _tried(judges: list[Judge], as_json: bool) -> int:
-    from dataclasses import asdict
-    from datetime import UTC, datetime
-
-    from simfarm.judges.check import check_judge
-    from simfarm.report.judges import check_report
-    from simfarm.runs.fitness import doubts
-
-    checks = [(judge, check_judge(judge, doubts(judge, datetime.now(UTC).date()))) for judge in judges]
-    if as_json:
-        facts: list[dict[str, Any]] = []
-        for judge, check in checks:
-            facts.append({"name": judge.name, "hash": judge.hash, "fit": not check.problems})
-            if judge.questions:
-                facts[-1]["questions"] = [asdict(question) for question in judge.questions]
-            facts[-1] |= asdict(check)
-        answer_json(facts[0] if len(facts) == 1 else facts, indent=2)
-    else:
-        answer("\n\n".join(check_report(judge, check, width_of(sys.stdout)) for judge, check in checks))
-    return 2 if any(check.problems for _, check in checks) else 0
+    return check_all(list({member.judge.hash: member.judge for member in judge.members}.values()), as_json)

@@ -6,23 +6,26 @@ import argparse
 import os
 from collections.abc import Generator, Sequence
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from simfarm.cli.options import judge_options, run_options
 from simfarm.cli.progress import progress
 from simfarm.data.records import Record
-from simfarm.judges.rules import introduction
 from simfarm.report.terminal import say
 from simfarm.runs.annotation import AnnotationRun
+from simfarm.runs.judging import open_judging
 from simfarm.runs.run import Result, Run
 from simfarm.runs.stream import frozen
+
+if TYPE_CHECKING:
+    from simfarm.runs.population import PopulationRun
 
 __all__ = ["allow_no_key", "introduce", "open_run", "report_summary", "streamed"]
 
 
-def open_run(arguments: argparse.Namespace) -> AnnotationRun:
+def open_run(arguments: argparse.Namespace) -> AnnotationRun | PopulationRun:
     """The annotation run that the options describe."""
-    judging, running = judge_options(arguments), run_options(arguments)
-    return AnnotationRun.open(judging, running)
+    return open_judging(judge_options(arguments), run_options(arguments))
 
 
 def allow_no_key() -> None:
@@ -31,10 +34,10 @@ def allow_no_key() -> None:
         os.environ.setdefault(key, "none-this-is-a-dry-run")
 
 
-def introduce(run: AnnotationRun) -> None:
+def introduce(run: AnnotationRun | PopulationRun) -> None:
     """Say what a judge that is a rule is for."""
-    if (said := introduction(run.judge)) is not None:
-        say(said)
+    if run.introduction is not None:
+        say(run.introduction)
 
 
 def streamed(run: Run[Record, Result], records: Sequence[Record], told: set[str] | None = None) -> Generator[Result]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from simfarm.settings import kinds
-from simfarm.settings.options import BASELINE, DATA, INPUT, INTERVALS, JUDGE, LENGTH, RETRY, RUN, Option
+from simfarm.settings.options import BASELINE, CROWD, DATA, INPUT, INTERVALS, JUDGE, LENGTH, RETRY, RUN, Option
 
 if TYPE_CHECKING:
     from simfarm.runs.options import JudgeOptions, RunOptions
@@ -85,9 +85,10 @@ def add_ranking(parser: argparse.ArgumentParser, *, length: bool = True) -> argp
     return board
 
 
-def add_judging(parser: argparse.ArgumentParser) -> None:
-    """What to ask whom, how hard, and at what price: the same for every verb that may ask a judge."""
-    add_options(parser.add_argument_group("judge"), JUDGE)
+def add_judging(parser: argparse.ArgumentParser, *, more: Iterable[Option] = ()) -> None:
+    """What to ask whom, how hard, and at what price: the same for every verb that may ask a judge, and `more` about
+    whom."""
+    add_options(parser.add_argument_group("judge"), (*JUDGE, *more))
     add_options(parser.add_argument_group("data"), DATA)
     add_running(parser, more=RETRY)
 
@@ -101,8 +102,8 @@ def judge_options(arguments: argparse.Namespace) -> JudgeOptions:
     """Whom to ask for verdicts, as `add_judging` was told."""
     from simfarm.runs.options import JudgeOptions
 
-    names = (option.name for option in (*JUDGE, *RETRY) if option.name not in ("base_url", "engine_args"))
-    return JudgeOptions(**{name: getattr(arguments, name) for name in names})
+    names = (option.name for option in (*JUDGE, *CROWD, *RETRY) if option.name not in ("base_url", "engine_args"))
+    return JudgeOptions(**{name: getattr(arguments, name) for name in names if hasattr(arguments, name)})
 
 
 def run_options(arguments: argparse.Namespace) -> RunOptions:

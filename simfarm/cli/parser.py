@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from simfarm.cli import (
     agreement,
     annotate,
+    calibrate,
     compare,
     completion,
     convert,
@@ -51,6 +52,7 @@ _VERBS = {
         "agreement": (agreement, "how far can a judge be trusted? its report card, beside people"),
         "dissect": (dissect, "what do people and judges reward, and where do judges fail?"),
         "explain": (explain, "a few principles in words behind preferences, and a judge that goes by them"),
+        "calibrate": (calibrate, "fit a crowd of simulated people to real ones"),
         "fidelity": (fidelity, "can simulated people be told from real ones, and by what?"),
     },
     "look": {

@@ -97,12 +97,13 @@ def _scores(arguments: argparse.Namespace, selection: Selection) -> tuple[Scores
 
 
 def _judged(arguments: argparse.Namespace, selection: Selection) -> tuple[Scores, Manner, int] | None:
-    from simfarm.cli.judging import allow_no_key, introduce, open_run, report_summary, streamed
+    from simfarm.cli.judging import allow_no_key, introduce, report_summary, streamed
+    from simfarm.runs.annotation import AnnotationRun
 
     contest = selection.contest()
     if arguments.dry_run:
         allow_no_key()
-    run = open_run(arguments)
+    run = AnnotationRun.open(judge_options(arguments), run_options(arguments))
     if arguments.dry_run:
         answer(run.estimate(contest.comparisons))
         return None

@@ -13,13 +13,14 @@ from simfarm.errors import BudgetError, InputError
 from simfarm.ranking import inspection
 from simfarm.report.rehearsal import rehearse
 from simfarm.report.terminal import answer, say
+from simfarm.runs.annotation import AnnotationRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from simfarm.data.records import Comparison
     from simfarm.report.ranking import RankingOptions
-    from simfarm.runs.annotation import AnnotationRun
+    from simfarm.runs.population import PopulationRun
 
 __all__ = ["asked_verdicts", "print_estimate"]
 
@@ -47,12 +48,12 @@ def asked_verdicts(
         raise BudgetError("there is no verdict to rank yet; raise --budget and run the same command again")
     if verdicts is None:
         raise InputError("there is nothing to judge; name output files with rows")
-    return verdicts, status, {} if run.backend is None else {run.model: run.life()}
+    return verdicts, status, {run.model: run.life()} if isinstance(run, AnnotationRun) and run.backend else {}
 
 
 def _rehearsed(
     arguments: argparse.Namespace, options: RankingOptions, labels: Verdicts | None
-) -> tuple[AnnotationRun, Sequence[Comparison]]:
+) -> tuple[AnnotationRun | PopulationRun, Sequence[Comparison]]:
     """The run that the options describe and the comparisons it is to judge; their verdicts can be ranked."""
     run = open_run(arguments)
     given = {"allow_missing": arguments.allow_missing, "limit": arguments.limit}

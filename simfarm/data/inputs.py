@@ -25,6 +25,7 @@ from simfarm.data.records import (
     instructions_from_rows,
     kind_of_rows,
 )
+from simfarm.data.siblings import pair_samples
 from simfarm.data.sources import Source, called, frame_of, is_path, same_source, table_rows
 from simfarm.data.spool import spooled
 from simfarm.errors import InputError
@@ -91,24 +92,33 @@ def comparisons_for(
     allow_missing: bool = False,
     limit: int | None = None,
     note: Callable[[str], None] | None = None,
+    pair: str | None = None,
+    score: str | None = None,
 ) -> Sequence[Comparison]:
-    """The comparisons to judge: of output files each output beside the baseline's, of comparison files their rows.
+    """The comparisons to judge: of output files each output beside the baseline's, or the samples of each model that
+    `pair` puts together (by the column `score`); of comparison files their rows.
 
     Annotation files are read as comparisons (their pairs are judged anew). `limit` keeps the first N instructions.
     `note` is told what was left out. Raises `InputError` for anything that does not fit together.
     """
-    check({"limit": limit})
+    check({"limit": limit, "pair": pair})
+    if pair != "best-worst":
+        refuse({"score": score}, f"without {spelled('pair', 'best-worst')}")
     named = [_Rows(s, i) for i, s in enumerate(sources, 1) if not same_source(s, baseline)]
     if not named and sources:
         raise InputError("the only output file is the baseline itself; name another model's output file")
     if not named:
         raise InputError("there is no input; name a file of outputs or of comparisons")
     kind = _kind(named)
-    if kind == "outputs":
-        pairs: Iterable[Comparison] = _pair(named, baseline, allow_missing, note)
+    if kind == "outputs" and pair is not None:
+        given = {"baseline": baseline, "allow_missing": allow_missing}
+        refuse(given, f"with {spelled('pair', pair)}, which compares a model's own samples")
+        pairs: Iterable[Comparison] = pair_samples(list(_each_of_one_file(named)), pair, score)
+    elif kind == "outputs":
+        pairs = _pair(named, baseline, allow_missing, note)
     else:
         where = f"with {named[0].name}, which already holds pairs"
-        refuse({"baseline": baseline, "allow_missing": allow_missing}, where)
+        refuse({"baseline": baseline, "allow_missing": allow_missing, "pair": pair}, where)
         pairs = (pair for rows in named for pair in each_comparison(rows, rows.name))
         if kind == "annotations":
             pairs = _once(pairs)

@@ -16,7 +16,7 @@ from simfarm.data.spool import spooled
 from simfarm.errors import InputError
 from simfarm.text.words import plural
 
-__all__ = ["pair_with_baseline", "split_baseline"]
+__all__ = ["compared", "pair_with_baseline", "split_baseline"]
 
 
 def split_baseline(outputs: Iterable[Output], name: str) -> tuple[Sequence[Output], Sequence[Output]]:
@@ -73,7 +73,7 @@ def pair_with_baseline(
     gaps = sum(len(wanted - of_model) for of_model in answered.values())
     _weigh_gaps(matched, len(partners) - matched, gaps, note, allow_missing)
     return spooled(
-        _compare(baseline[partner], output) for output, partner in zip(outputs, partners, strict=True) if partner >= 0
+        compared(baseline[partner], output) for output, partner in zip(outputs, partners, strict=True) if partner >= 0
     )
 
 
@@ -122,7 +122,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _compare(baseline: Output, output: Output) -> Comparison:
+def compared(baseline: Output, output: Output) -> Comparison:
+    """Two outputs to one instruction, the baseline's first, with what is known of both."""
     extra: dict[str, Any] = {k: v for k, v in output.extra.items() if k not in _RESERVED and k not in _LEFT_OUT}
     for name in [k for k in extra if _is_number(extra[k]) and _is_number(baseline.extra.get(k))]:
         # what was measured of both is a covariate

@@ -34,6 +34,9 @@ __all__ = [
 SCHEMA = 1
 """Version of the annotation file's columns, written in every row's `schema`."""
 
+OF_A_CROWD = ("person", "p_true", "is_noised")
+"""What is known of a verdict beside its judge, where one of a crowd gave it."""
+
 Row = Mapping[str, Any]
 
 
@@ -99,7 +102,7 @@ class Annotation:
     `price` is in US dollars, `seconds` the provider's wall time; both None where unknown. Tokens, price and seconds are
     those of all questions asked for it, repairs and earlier attempts too; `calls` counts them, and is in no file.
     `person` is who gave the verdict where one of a crowd did, `is_noised` whether it was turned into another than was
-    given: None where nobody says, and then no column."""
+    given, `p_true` the chance of output_2 that it was drawn with: None where nobody says, and then no column."""
 
     comparison: Comparison
     annotator: str
@@ -120,6 +123,7 @@ class Annotation:
     price: float | None = None
     seconds: float | None = None
     person: str | None = None
+    p_true: float | None = None
     is_noised: bool | None = None
     calls: int = 0
 
@@ -153,9 +157,10 @@ class Annotation:
             "price": self.price,
             "seconds": self.seconds,
             "person": self.person,
+            "p_true": self.p_true,
             "is_noised": self.is_noised,
         }
-        for optional in ("instruction_id", "dataset", "person", "is_noised"):
+        for optional in ("instruction_id", "dataset", *OF_A_CROWD):
             if row[optional] is None:
                 del row[optional]
         if pair.messages is not None:
@@ -166,7 +171,7 @@ class Annotation:
 ANNOTATION_COLUMNS = tuple(
     Annotation(Comparison("", "", "", instruction_id="", dataset="", messages=()), "", None, "").row()
 )
-"""The columns of an annotation file, in writing order; `person` and `is_noised` follow them where a row has them."""
+"""The columns of an annotation file, in writing order; `OF_A_CROWD` follow them where a row has them."""
 
 _OUTPUT_COLUMNS = {"instruction", "output", "generator", "instruction_id", "dataset", "sample", "messages", "input"}
 
@@ -334,7 +339,7 @@ def comparisons_from_rows(rows: Iterable[Row], source: str) -> list[Comparison]:
 
 def each_comparison(rows: Iterable[Row], source: str) -> Iterator[Comparison]:
     """The same, one at a time."""
-    known = set(ANNOTATION_COLUMNS) | {"input"}
+    known = {*ANNOTATION_COLUMNS, *OF_A_CROWD, "input"}
     for number, row in enumerate(rows, 1):
         instruction, messages = _instruction(row, source, number)
         yield Comparison(

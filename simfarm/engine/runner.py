@@ -56,12 +56,13 @@ class Engine:
     """Runs requests on one backend. Use as `async with Engine(...) as engine`.
 
     `concurrency` is the most calls at a time; `rpm` and `tpm` cap requests and tokens a minute; `budget` is in US
-    dollars; `price` is (input, output) dollars per million tokens, for models without a list price; `timeout` is in
-    seconds for one attempt (None: as long as it takes); `retries` counts further attempts at a call that failed for a
-    passing reason. `tell` is given what the user must know while it runs, as a kind ("note"; "waiting" for what passes
-    by itself) and a line; the log has it where there is none. Without a store nothing is remembered and nothing shared:
-    that is for recordings, whose answers depend on more than the request's body. `close_backend` is False where the
-    backend is somebody else's, to be used again; `adds_to` is what the answers are added to, for warnings.
+    dollars, or what several engines share; `price` is (input, output) dollars per million tokens, for models without a
+    list price; `timeout` is in seconds for one attempt (None: as long as it takes); `retries` counts further attempts
+    at a call that failed for a passing reason. `tell` is given what the user must know while it runs, as a kind
+    ("note"; "waiting" for what passes by itself) and a line; the log has it where there is none. Without a store
+    nothing is remembered and nothing shared: that is for recordings, whose answers depend on more than the request's
+    body. `close_backend` is False where the backend is somebody else's, to be used again; `adds_to` is what the answers
+    are added to, for warnings.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Engine:
         concurrency: int = 64,
         rpm: float | None = None,
         tpm: float | None = None,
-        budget: float | None = None,
+        budget: float | Budget | None = None,
         price: tuple[float, float] | None = None,
         timeout: float | None = 120.0,
         retries: int = 8,
@@ -91,7 +92,7 @@ class Engine:
         self._limits = Limits(self._affordable(concurrency), rpm, tpm, alone)
         self.patience = Patience(self.stats, self._tell, backend.base_url)
         self.lifetime = Lifetime(backend, self._tell, adds_to)
-        self._budget = None if budget is None else Budget(budget)
+        self._budget = Budget(budget) if isinstance(budget, int | float) else budget
         self._tariff = Tariff(backend.name, backend.base_url, price)
         self._timeout = timeout
         self._retries = retries

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from simfarm.data.decision import Decision
 from simfarm.data.exchange import Completion, Message, TokenLogprob
@@ -18,6 +19,7 @@ from simfarm.judges.decisions import PREFERENCE
 from simfarm.judges.parsers import MEANINGS, VerdictSpec
 from simfarm.judges.protocols import protocol_of
 from simfarm.judges.rules import decide
+from simfarm.judges.several import NUMBER, VERDICTS
 from simfarm.judges.spec import Judge
 from simfarm.judges.verdict import Verdict
 
@@ -116,7 +118,7 @@ def _replies(judge: Judge, problems: list[str]) -> Iterator[Reply]:
     assert spec is not None
     for order in ("12", "21"):
         for label, meaning in spec.labels.items():
-            reply = _reply(judge, label, order, protocol.parse(judge, _good(spec, label)))
+            reply = _reply(judge, label, order, protocol.parse(judge, _good(spec, label, judge.several)))
             if reply.preference != protocol.preference(Verdict(MEANINGS[meaning][0]), order):
                 problems.append(
                     f"in order {order} a reply with {label} is read as {reply.preference}, not as {meaning}"
@@ -137,13 +139,14 @@ def _bad(judge: Judge) -> tuple[str, Completion | Decision]:
     return text, Completion(text, (TokenLogprob("I", 0.0, {"I": 0.0}),), "stop")
 
 
-def _good(spec: VerdictSpec, label: str) -> Completion | Decision:
+def _good(spec: VerdictSpec, label: str, several: bool) -> Completion | Decision:
     if spec.parser == "decision":
         return Decision({PREFERENCE: {other: float(other == label) for other in spec.labels}})
     if spec.parser == "token_logprobs":
         return Completion(label, (TokenLogprob(label, 0.0, {label: 0.0}),), "length")
     if spec.parser == "json":
-        return Completion(json.dumps({spec.reason: "It answers.", spec.winner: label}), None, "stop")
+        verdict: dict[str, Any] = {spec.reason: "It answers.", spec.winner: label}
+        return Completion(json.dumps({VERDICTS: [{NUMBER: 1, **verdict}]} if several else verdict), None, "stop")
     opening, closing = spec.delimiters or ("", "")
     others = " or ".join(f"{opening}{other}{closing}" for other in spec.labels)
     return Completion(f"Is it {others}? I have compared both.\n\n{opening}{label}{closing}", None, "stop")

@@ -19,6 +19,7 @@ from simfarm.errors import InputError
 from simfarm.judges import fields
 from simfarm.judges.orders import stable_bit
 from simfarm.judges.parsers import VerdictSpec
+from simfarm.judges.several import NUMBER, VERDICTS
 from simfarm.text.words import named, plural
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def said(spec: VerdictSpec, meaning: str, several: bool = False) -> str:
     label = spec.label(meaning)
     if spec.parser == "json":
         verdict: dict[str, Any] = {spec.reason: REASON, spec.winner: label}
-        return json.dumps({spec.verdicts: [{spec.number: 1, **verdict}]} if several else verdict)
+        return json.dumps({VERDICTS: [{NUMBER: 1, **verdict}]} if several else verdict)
     opening, closing = spec.delimiters or ("", "")
     return ("1: " if several else "") + f"{opening}{label}{closing}"
 

@@ -22,7 +22,16 @@ from simfarm.judges.protocols import PROTOCOLS
 from simfarm.judges.spec import RULES, Judge, check_sampling
 from simfarm.resources import prompts_dir
 
-__all__ = ["KEYS", "MODEL_KEYS", "RULE_KEYS", "list_judges", "load_judge", "load_one", "load_panel"]
+__all__ = [
+    "KEYS",
+    "MODEL_KEYS",
+    "RULE_KEYS",
+    "list_judges",
+    "list_populations",
+    "load_judge",
+    "load_one",
+    "load_panel",
+]
 
 KEYS = ("description", "protocol", "order")
 RULE_KEYS = ("rule", "weights")
@@ -73,9 +82,14 @@ def _found(name_or_path: str | Path) -> Path:
     )
 
 
-def list_judges() -> list[Judge | Population]:
-    """The bundled judges and populations, by name; no panel is bundled."""
-    return [one for path in _bundled().values() if not isinstance(one := _read(path), Panel)]
+def list_judges() -> list[Judge]:
+    """The bundled judges, by name."""
+    return [judge for path in _bundled().values() if isinstance(judge := _read(path), Judge)]
+
+
+def list_populations() -> list[Population]:
+    """The bundled populations, by name."""
+    return [people for path in _bundled().values() if isinstance(people := _read(path), Population)]
 
 
 def _bundled() -> dict[str, Path]:

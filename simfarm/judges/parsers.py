@@ -17,12 +17,22 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 from simfarm.data.exchange import Completion, read_logprob
 from simfarm.judges.verdict import Verdict
 
-__all__ = ["MEANINGS", "PARSERS", "VerdictSpec", "parse_json", "parse_label", "parse_token_logprobs"]
+__all__ = [
+    "MEANINGS",
+    "PARSERS",
+    "REFUSALS",
+    "VerdictSpec",
+    "last_object",
+    "parse_json",
+    "parse_label",
+    "parse_token_logprobs",
+    "verdict_of",
+]
 
 PARSERS = ("token_logprobs", "label", "json", "decision")
 
@@ -53,8 +63,6 @@ class VerdictSpec:
     reason: str = "reason"
     question: str = ""
     descriptions: Mapping[str, str] = field(default_factory=dict)
-    verdicts: ClassVar[str] = "verdicts"
-    number: ClassVar[str] = "number"
 
     @property
     def graded(self) -> bool:
@@ -137,14 +145,14 @@ def parse_label(completion: Completion, spec: VerdictSpec) -> Verdict:
         opening, closing = spec.delimiters or ("", "")
         forms = ", ".join(f"{opening}{label}{closing}" for label in spec.labels)
         return Verdict(None, f"the reply holds none of {forms}")
-    return _verdict(spec, last[1], completion.text[: last.start()].strip() or None)
+    return verdict_of(spec, last[1], completion.text[: last.start()].strip() or None)
 
 
 def parse_json(completion: Completion, spec: VerdictSpec) -> Verdict:
     """The last complete JSON object wins, alone, in a code fence or after prose; its reason may be missing."""
     if problem := _unfinished(completion):
         return Verdict(None, problem)
-    reply = _last_object(completion.text)
+    reply = last_object(completion.text)
     if reply is None:
         return Verdict(None, "the reply holds no JSON object")
     winner, reason = reply.get(spec.winner), reply.get(spec.reason)
@@ -152,7 +160,7 @@ def parse_json(completion: Completion, spec: VerdictSpec) -> Verdict:
         return Verdict(None, f"the field {spec.winner} is not one of {', '.join(spec.labels)}")
     if reason is not None and not isinstance(reason, str):
         return Verdict(None, f"the field {spec.reason} is not a text")
-    return _verdict(spec, winner, reason)
+    return verdict_of(spec, winner, reason)
 
 
 def _unfinished(completion: Completion) -> str | None:
@@ -165,12 +173,13 @@ def _unfinished(completion: Completion) -> str | None:
     return None
 
 
-def _verdict(spec: VerdictSpec, label: str, reason: str | None) -> Verdict:
+def verdict_of(spec: VerdictSpec, label: str, reason: str | None) -> Verdict:
+    """What a label says, with the reason given for it."""
     p, grade = MEANINGS[spec.labels[label]]
     return Verdict(p, strength=grade if spec.graded else None, reason=reason)
 
 
-def _last_object(text: str) -> Mapping[str, Any] | None:
+def last_object(text: str) -> Mapping[str, Any] | None:
     """The last top-level JSON object in a text. After a brace that opens none, the search goes on where reading
     failed, so that a long malformed reply costs linear time."""
     decoder = json.JSONDecoder()

@@ -23,8 +23,9 @@ from simfarm.judges.fields import MOST_WEIGHT
 from simfarm.judges.spec import Judge
 from simfarm.judges.surface import WEIGHTS, differences
 from simfarm.statistics.ridge import each_apart
+from simfarm.text.words import plural
 
-__all__ = ["logistic_persons", "write_person"]
+__all__ = ["logistic_persons", "write_persons"]
 
 
 def logistic_persons(rows: Iterable[Mapping[str, Any]], source: str = "the labels") -> dict[str, Judge]:
@@ -63,13 +64,8 @@ def _person(name: str, weights: np.ndarray) -> Judge:
     )
 
 
-def write_person(path: str | Path, person: Judge) -> None:
-    """The person as a judge's file, which `--judge` and the members of a population name."""
-    kept = {
-        "description": person.description,
-        "protocol": person.protocol,
-        "rule": person.rule,
-        "weights": dict(person.weights or {}),
-        "order": person.order,
-    }
-    write_text(str(path), yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
+def write_persons(path: str | Path, persons: Mapping[str, Judge]) -> None:
+    """The persons as a population's file, each a member of the same weight, for `--judge`."""
+    members = [{"name": name, "person": {"weights": dict(one.weights or {})}} for name, one in persons.items()]
+    content = {"description": f"{plural(len(members), 'logistic person')} (no model)", "members": members}
+    write_text(str(path), yaml.safe_dump(content, sort_keys=False, allow_unicode=True))

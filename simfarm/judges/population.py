@@ -29,7 +29,18 @@ __all__ = ["POPULATION_KEYS", "Crowd", "Member", "Persons", "Population", "is_po
 POPULATION_KEYS = ("members", "noise", "population")
 """Keys that make a population of a judge's file."""
 
-MEMBER_KEYS = ("judge", "name", "model", "temperature", "order", "persona", "examples", "weight", "comparisons")
+MEMBER_KEYS = (
+    "judge",
+    "name",
+    "model",
+    "temperature",
+    "order",
+    "persona",
+    "examples",
+    "person",
+    "weight",
+    "comparisons",
+)
 CROWD_KEYS = ("runs", "link", "scale", "judge", "length", "bias", "item_sd", "tie", "persons")
 PERSON_KEYS = ("n", "length_sd", "position_sd")
 LINKS = ("unanimity",)
@@ -209,7 +220,8 @@ def _member(where: str, path: Path, value: Any, load: Callable[[str], Judge]) ->
     if not isinstance(value, Mapping):
         raise InputError(f"{where}: must be a mapping with a judge, such as {{judge: pairwise-letter}}, not {value!r}")
     fields.known_keys(where, value, MEMBER_KEYS)
-    judge = _judge(where, path, fields.text(f"{where}: judge", value.get("judge")), load)
+    named = value.get("judge", "surface" if "person" in value else None)
+    judge = _judge(where, path, fields.text(f"{where}: judge", named), load)
     if "order" in value:
         judge = judge.replace(order=fields.choice(f"{where}: order", value["order"], ORDERS))
     if "model" in value:
@@ -221,6 +233,8 @@ def _member(where: str, path: Path, value: Any, load: Callable[[str], Judge]) ->
         judge = judge.as_person(persona=fields.text(f"{where}: persona", value["persona"]))
     if "examples" in value:
         judge = judge.as_person(examples=examples(f"{where}: examples", path.parent, value["examples"], judge))
+    if "person" in value:
+        judge = _logistic(f"{where}: person", value["person"], judge)
     comparisons = _whole(f"{where}: comparisons", value.get("comparisons", 1))
     if comparisons > 1 and not judge.several:
         raise InputError(
@@ -239,6 +253,16 @@ def _judge(where: str, path: Path, name: str, load: Callable[[str], Judge]) -> J
         return load(str(beside) if beside.exists() else name)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
+
+
+def _logistic(where: str, value: Any, judge: Judge) -> Judge:
+    """The judge `surface` with one person's weights."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where}: must be a mapping such as {{weights: {{length: 0.8}}}}, not {value!r}")
+    fields.known_keys(where, value, ("weights",))
+    if judge.rule != "surface":
+        raise InputError(f"{where}: is a taste for the judge surface, not for {judge.name!r}; leave judge out")
+    return dataclasses.replace(judge, weights=fields.taste(f"{where}: weights", value.get("weights")))
 
 
 def _noise(where: str, value: Any) -> float:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simfarm.data.exchange import Completion, Message
+from simfarm.judges.several import several_schema
 from simfarm.judges.spec import Judge
 
 __all__ = ["held", "in_process", "repair_messages", "request_sampling"]
@@ -41,7 +42,7 @@ def request_sampling(judge: Judge) -> dict[str, Any]:
     """The sampling options of a request; for a `json` judge with the `schema` that a backend can hold the reply to."""
     sampling: dict[str, Any] = dict(judge.sampling)
     if judge.verdict is not None and judge.verdict.parser == "json":
-        schema: Mapping[str, Any] = judge.verdict.schema
+        schema: Mapping[str, Any] = several_schema(judge.verdict) if judge.several else judge.verdict.schema
         sampling["schema"] = schema
     return sampling
 
@@ -55,7 +56,7 @@ def held(judge: Judge) -> Judge:
     not asked for it, for they have no form in common, and some ignore what they do not know.
     """
     spec = judge.verdict
-    if spec is None or spec.parser != "label" or judge.sampling.get("max_tokens", math.inf) > BRIEF:
+    if spec is None or spec.parser != "label" or judge.several or judge.sampling.get("max_tokens", math.inf) > BRIEF:
         return judge
     opening, closing = spec.delimiters or ("", "")
     choices = [f"{opening}{label}{closing}" for label in spec.labels]

@@ -26,7 +26,8 @@ from simfarm.text.sandbox import BROKEN, Bounded
 
 __all__ = ["VARIABLES", "Template", "compile_template"]
 
-VARIABLES = ("instruction", "messages", "first", "second", "criteria")
+VARIABLES = ("instruction", "messages", "first", "second", "pairs", "criteria")
+OF_A_PAIR = ("instruction", "messages", "first", "second")
 ROLES = ("system", "user")
 
 
@@ -53,16 +54,15 @@ class Template:
 
     def render(self, comparison: Comparison, order: str, criteria: Sequence[Any] = ()) -> tuple[Message, ...]:
         """The messages for one presentation. Raises InputError where the template itself fails."""
-        neutralise = self.neutralise
-        outputs = neutralise(comparison.output_1), neutralise(comparison.output_2)
-        first, second = outputs if order == "12" else outputs[::-1]
-        values = {
-            "instruction": neutralise(comparison.instruction),
-            "messages": [_turn(message, neutralise) for message in comparison.messages or ()],
-            "first": first,
-            "second": second,
-            "criteria": criteria,
-        }
+        return self.render_several([(comparison, order)], criteria)
+
+    def render_several(
+        self, shown: Sequence[tuple[Comparison, str]], criteria: Sequence[Any] = ()
+    ) -> tuple[Message, ...]:
+        """The same for several (comparison, order) at once; only a template that goes through `pairs` shows more than
+        the first."""
+        pairs = [self._pair(number, comparison, order) for number, (comparison, order) in enumerate(shown, 1)]
+        values = ({"pairs": pairs} if "pairs" in self.variables else pairs[0]) | {"criteria": criteria}
         try:
             self._environment.begin()
             context = self._compiled.new_context(values)
@@ -72,6 +72,19 @@ class Template:
         except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise InputError(f"{self.where} cannot be rendered: {one_line(error)[:300]}") from error
         return tuple({"role": role, "content": text} for role, text in texts if text.strip() or role == "user")
+
+    def _pair(self, number: int, comparison: Comparison, order: str) -> dict[str, Any]:
+        """What a template knows of one comparison, as it is shown."""
+        neutralise = self.neutralise
+        outputs = neutralise(comparison.output_1), neutralise(comparison.output_2)
+        first, second = outputs if order == "12" else outputs[::-1]
+        return {
+            "number": number,
+            "instruction": neutralise(comparison.instruction),
+            "messages": [_turn(message, neutralise) for message in comparison.messages or ()],
+            "first": first,
+            "second": second,
+        }
 
 
 @lru_cache(maxsize=64)
@@ -121,11 +134,23 @@ def _check(tree: jinja2.nodes.Template, variables: frozenset[str], where: str) -
     others = (jinja2.nodes.Include, jinja2.nodes.Import, jinja2.nodes.FromImport, jinja2.nodes.Extends)
     if next(tree.find_all(others), None) is not None:
         raise InputError(f"{where}: a template is one file; include, import and extends are not available")
+    _check_variables(tree, variables, where)
+
+
+def _check_variables(tree: jinja2.nodes.Template, variables: frozenset[str], where: str) -> None:
+    """Raise `InputError` for a variable that there is not, and for a template that does not show what is judged."""
     for name in sorted(variables - set(VARIABLES)):
         hint = "; the outputs are named first and second, as presented" if name.startswith("output") else ""
         raise InputError(f"{where}: unknown variable {name!r}; a template knows {', '.join(VARIABLES)}{hint}")
+    shown, of_each = variables, ""
+    if "pairs" in variables:
+        if alone := variables & set(OF_A_PAIR):
+            raise InputError(f"{where}: {{{{ {min(alone)} }}}} stands alone; take it from each of the pairs")
+        shown, of_each = frozenset(node.attr for node in tree.find_all(jinja2.nodes.Getattr)), "pair."
     for name in ("first", "second"):
-        if name not in variables:
-            raise InputError(f"{where}: {{{{ {name} }}}} is not used; the judge must see both outputs")
-    if not variables & {"instruction", "messages"}:
-        raise InputError(f"{where}: {{{{ instruction }}}} is not used; the judge must see what was asked")
+        if name not in shown:
+            raise InputError(f"{where}: {{{{ {of_each}{name} }}}} is not used; the judge must see both outputs")
+    if not shown & {"instruction", "messages"}:
+        raise InputError(f"{where}: {{{{ {of_each}instruction }}}} is not used; the judge must see what was asked")
+    if of_each and "number" not in shown:
+        raise InputError(f"{where}: {{{{ pair.number }}}} is not used; the reply names each pair by its number")

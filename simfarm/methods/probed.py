@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -157,7 +157,7 @@ def _credit(rows: pd.DataFrame, p: Array) -> Array:
     """Whether each verdict takes the right side: 1, 0, ½ for a tie, NaN for none. However faintly: how sure a judge is
     of being fooled is another question."""
     own = (1 + np.sign(p[rows.index.to_numpy()] - 0.5)) / 2
-    return np.where(rows["right"].to_numpy() == 2, own, 1 - own)
+    return np.asarray(np.where(rows["right"].to_numpy() == 2, own, 1 - own), dtype=np.float64)
 
 
 def _tried(plan: Plan, base: pd.DataFrame, p: Array, alpha: float) -> list[Tried]:
@@ -286,12 +286,3 @@ def _ranks(rows: pd.DataFrame, before: Array, after: Array, level: float) -> tup
         return None, f"ranks take {MIN_MODELS} models, each met {_RANKED} times"
     found = board_agreement(*boards, level=level).spearman
     return (None, "the models have no order") if np.isnan(found.plain) else (found, "")
-
-
-def numbers(value: Estimate | None, level: float) -> dict[str, Any]:
-    """An estimate in percent, for files: value, low and high; None where there is none."""
-    if value is None or not value.n_clusters:
-        return {"value": None, "low": None, "high": None}
-    low, high = value.interval(level)
-    found = {"value": 100 * value.value, "low": 100 * low, "high": 100 * high}
-    return {name: None if np.isnan(number) else number for name, number in found.items()}

@@ -38,7 +38,11 @@ def unnamed(models: Collection[str]) -> list[str]:
 
 def told_apart(annotator: str, lines: Sequence[str], n_annotators: int) -> tuple[str, ...]:
     """The warnings of one annotator, with its name where there are others."""
-    return tuple(line if n_annotators == 1 or annotator in line else f"{annotator}: {line}" for line in lines)
+
+    def names(line: str) -> bool:
+        return n_annotators == 1 or line.startswith(f"{annotator} ") or f" for {annotator}: " in line
+
+    return tuple(line if names(line) else f"{annotator}: {line}" for line in lines)
 
 
 def remarks(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simfarm.data.decision import Question
@@ -102,7 +102,7 @@ def _member_facts(member: Member) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def listing(judges: list[Judge | Population], width: int | None) -> str:
+def listing(judges: Sequence[Judge | Population], width: int | None) -> str:
     """One line a judge or population: its name, whom it asks and how."""
     asked = {judge.name: _peopled(judge) if isinstance(judge, Population) else _asked(judge) for judge in judges}
     names, models = (max(map(len, column)) for column in (asked, asked.values()))

@@ -129,7 +129,8 @@ def _ranks(one: Manner) -> str:
 
 def _warnings(found: Probed) -> list[str]:
     lines = [banner(found.judge.rule)] if found.judge.rule is not None else []
-    left = [(one.probe.name, one.not_made) for one in (*found.tried, *found.turned) if one.not_made]
+    left = [(one.probe.name, one.not_made) for one in found.tried]
+    left = [(name, n) for name, n in [*left, *((one.probe.name, one.not_made) for one in found.turned)] if n]
     if left:
         said = ", ".join(f"{name} for {n}" for name, n in left)
         lines.append(f"not made: {said} of {plural(found.n, 'output')} (nothing there to change: no list, no number …)")

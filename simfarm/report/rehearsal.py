@@ -17,14 +17,17 @@ if TYPE_CHECKING:
     from simfarm.data.frames import Verdicts
     from simfarm.data.records import Comparison
     from simfarm.report.ranking import RankingOptions
+    from simfarm.runs.population import PopulationRun
 
 __all__ = ["rehearse"]
 
 
-def rehearse(options: RankingOptions, run: AnnotationRun, pairs: Sequence[Comparison], labels: Verdicts | None) -> None:
+def rehearse(
+    options: RankingOptions, run: AnnotationRun | PopulationRun, pairs: Sequence[Comparison], labels: Verdicts | None
+) -> None:
     """Evaluate made-up verdicts and throw the result away; raises `InputError` for what cannot be ranked, or does not
     belong on the kept board. The length control that needs nothing but the verdicts, and the most time, is left out."""
-    if run.backend is None:
+    if not run.asks:
         return
     verdicts = _made_up(run, pairs, options.control)
     if options.by_rating(verdicts, None):
@@ -38,15 +41,15 @@ def rehearse(options: RankingOptions, run: AnnotationRun, pairs: Sequence[Compar
         join_kept(options.add_to, verdicts, boards)
 
 
-def _made_up(run: AnnotationRun, pairs: Sequence[Comparison], control: str | None) -> Verdicts:
+def _made_up(run: AnnotationRun | PopulationRun, pairs: Sequence[Comparison], control: str | None) -> Verdicts:
     """The verdicts that a run will give, as the judge `random` makes them up."""
     from simfarm.data.frames import read_verdicts, row_columns
     from simfarm.ranking import inspection
 
-    with closing(AnnotationRun.open(JudgeOptions("random", order=run.judge.order)).results(pairs)) as made_up:
+    with closing(AnnotationRun.open(JudgeOptions("random", order=run.order)).results(pairs)) as made_up:
         rows = (annotation.row() for annotation in made_up)
         looked = inspection(control)
         verdicts = read_verdicts([("the comparisons", row_columns(rows, looked))], looked)
     if verdicts is None:
         raise InputError("there is nothing to judge; name output files with rows")
-    return verdicts.by(run.judge.name, run.judge.hash)
+    return verdicts.by(run.name, run.judge_hash)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from simfarm.backends import usual_timeout
+from simfarm.backends.base import Backend
 from simfarm.backends.http.about import About, known_about
 from simfarm.backends.http.retirements import retirement
 from simfarm.data.exchange import Request
@@ -19,6 +20,7 @@ from simfarm.errors import InputError
 from simfarm.judges import Judge, Population, load_one
 from simfarm.judges.family import model_family
 from simfarm.judges.question import held, in_process, request_sampling
+from simfarm.judges.rules import introduction
 from simfarm.runs.fitness import check_questions, check_spec
 from simfarm.runs.options import JudgeOptions, RunOptions, by_name
 from simfarm.runs.parts import server_name
@@ -28,7 +30,15 @@ from simfarm.runs.verdicts import MAX_ATTEMPTS, Call, Member, annotate, next_req
 from simfarm.settings import refuse, refuse_unasked, spelled
 from simfarm.text.words import plural
 
-__all__ = ["DEFAULT_JUDGE", "AnnotationRun"]
+__all__ = [
+    "DEFAULT_JUDGE",
+    "AnnotationRun",
+    "kin_lines",
+    "missing_lines",
+    "odd_outputs",
+    "resume_lines",
+    "with_model",
+]
 
 DEFAULT_JUDGE = "surface"
 """The judge where none is named: embedded, free, and introduced by its banner."""
@@ -55,22 +65,11 @@ class AnnotationRun(Run[Comparison, Annotation]):
         judge = judging.judge if isinstance(judging.judge, Judge) else load_one(_named(judging.judge))
         if judging.order:
             judge = judge.replace(order=judging.order)
+        refuse({"annotators": judging.annotators, "soft": judging.soft}, f"with {judge.name!r}, which is no population")
         if judge.rule is not None:
             _refuse_model(judge, judging, running)
             return cls(judge=judge, backend=None, model="", options=running)
-        judge = _with_sampling(judge, judging.sampling())
-        spec = judging.model or judge.model
-        if not spec:
-            raise InputError(
-                f"the judge {judge.name!r} names no model; add {spelled('model', 'openai/gpt-6-luna')}, for example"
-            )
-        if isinstance(spec, str):
-            check_spec(judge, spec)
-        model = OpenModel.of(spec, running, usual_timeout(spec))
-        judge = _on_model(judge, model, judging, running)
-        check_questions(judge, model.backend, model.name)
-        model.backend.check(model.name, judge.sampling)
-        model.refuse_unsent(judge.sampling, (name for name in DRAWN if name in judging.sampling()))
+        judge, model = with_model(judge, judging, running)
         return cls(
             judge=judge,
             backend=model.backend,
@@ -86,6 +85,26 @@ class AnnotationRun(Run[Comparison, Annotation]):
     def name(self) -> str:
         """The judge's name, under which its verdicts are recorded."""
         return self.judge.name
+
+    @property
+    def judge_hash(self) -> str:
+        """The judge's."""
+        return self.judge.hash
+
+    @property
+    def order(self) -> str:
+        """In which order pairs are shown, as a judge's file says it."""
+        return self.judge.order
+
+    @property
+    def asks(self) -> bool:
+        """Whether anything is asked that may cost."""
+        return self.backend is not None
+
+    @property
+    def introduction(self) -> str | None:
+        """What a user must know of a judge that reads no meaning."""
+        return introduction(self.judge)
 
     def calls(self, pairs: Sequence[Comparison], engine: Engine | None = None) -> Iterator[Call]:
         """Every question of the run, to be asked through `engine`, and the ties that need none."""
@@ -119,15 +138,8 @@ class AnnotationRun(Run[Comparison, Annotation]):
                     f"warning: by the judge's file {self.model} is shut down on {self.judge.until}: "
                     f"{spelled('model', 'PREFIX/NAME')} names another"
                 )
-            family = model_family(self.judge.model or self.model)
-            names = {name for pair in records for name in (pair.generator_1, pair.generator_2)}
-            kin = sorted(name for name in names if name and model_family(name) == family)
-            if family and kin:
-                lines.append(
-                    f"warning: the judge and {', '.join(kin[:5])}{' …' if len(kin) > 5 else ''} are of one family "
-                    f"({family}); judges favour their own, so check with a judge of another family"
-                )
-        return [*lines, *_odd_outputs(records)]
+            lines += kin_lines(self.judge.model or self.model, records)
+        return [*lines, *odd_outputs(records)]
 
     def _unwanted_thoughts(self) -> list[str]:
         """What a judge that wants no thinking gets from a model that cannot do without."""
@@ -195,30 +207,55 @@ class AnnotationRun(Run[Comparison, Annotation]):
         if asked:
             repaired = f", {plural(tallies.repaired, 'answer')} repaired by asking again" if tallies.repaired else ""
             lines += [self._answers(self.pace()) + repaired, *tallies.stats.warnings()]
-        lines += [f"no verdict {count}×: {problem}" for problem, count in tallies.problems.most_common(5)]
-        if tallies.unmarked:
-            asked_of = (len(self.judge.questions) - 1) * status["verdict"]
-            lines.append(
-                f"warning: {tallies.unmarked:,} of {plural(asked_of, 'mark')} by criteria are missing (refused or not "
-                "answered); the verdicts stand"
-            )
-        if tallies.cut_off:
-            lines.append(
-                f"warning: {plural(tallies.cut_off, 'verdict was', 'verdicts were')} cut off by the token limit, where "
-                f"asking again would end as well: {spelled('max_tokens', 'N')} raises it"
-            )
+        lines += missing_lines(tallies, len(self.judge.questions) - 1)
         if asked:
             lines += self._others(tallies.answered_by)
-        if tallies.stopped:
-            lines.append(f"stopped: {tallies.stopped}")
-        elif tallies.missing > tallies.exhausted + tallies.refused + tallies.cut_off:
-            lines.append("run the same command again: only what has no verdict is asked")
-        if tallies.exhausted:
-            lines.append(
-                f"{plural(tallies.exhausted, 'answer')} still unparseable after {MAX_ATTEMPTS} attempts, not asked "
-                "again; --retry-unparseable asks once more"
-            )
-        return lines
+        return [*lines, *resume_lines(tallies)]
+
+
+def kin_lines(model: str, records: Sequence[Comparison]) -> list[str]:
+    """A warning where a judge's model and some of those it judges are of one family."""
+    family = model_family(model)
+    names = {name for pair in records for name in (pair.generator_1, pair.generator_2)}
+    kin = sorted(name for name in names if name and model_family(name) == family)
+    if not (family and kin):
+        return []
+    return [
+        f"warning: the judge and {', '.join(kin[:5])}{' …' if len(kin) > 5 else ''} are of one family "
+        f"({family}); judges favour their own, so check with a judge of another family"
+    ]
+
+
+def missing_lines(tallies: AnnotationTallies, marks: int) -> list[str]:
+    """Why verdicts are missing, and what of those that are there; `marks` is how many criteria each is marked by."""
+    lines = [f"no verdict {count}×: {problem}" for problem, count in tallies.problems.most_common(5)]
+    if tallies.unmarked:
+        asked_of = plural(marks * tallies.status["verdict"], "mark")
+        lines.append(
+            f"warning: {tallies.unmarked:,} of {asked_of} by criteria are missing (refused or not answered); the "
+            "verdicts stand"
+        )
+    if tallies.cut_off:
+        lines.append(
+            f"warning: {plural(tallies.cut_off, 'verdict was', 'verdicts were')} cut off by the token limit, where "
+            f"asking again would end as well: {spelled('max_tokens', 'N')} raises it"
+        )
+    return lines
+
+
+def resume_lines(tallies: AnnotationTallies) -> list[str]:
+    """What stopped a run, and what the next one would do."""
+    lines = []
+    if tallies.stopped:
+        lines.append(f"stopped: {tallies.stopped}")
+    elif tallies.missing > tallies.exhausted + tallies.refused + tallies.cut_off:
+        lines.append("run the same command again: only what has no verdict is asked")
+    if tallies.exhausted:
+        lines.append(
+            f"{plural(tallies.exhausted, 'answer')} still unparseable after {MAX_ATTEMPTS} attempts, not asked "
+            "again; --retry-unparseable asks once more"
+        )
+    return lines
 
 
 def _named(judge: str | Path | Population | None) -> str:
@@ -226,6 +263,30 @@ def _named(judge: str | Path | Population | None) -> str:
     if isinstance(judge, Population):
         raise InputError(f"{judge.name!r} is a population, simulated people for annotate and evaluate; name a judge")
     return str(judge or DEFAULT_JUDGE)
+
+
+def with_model(
+    judge: Judge,
+    judging: JudgeOptions,
+    running: RunOptions,
+    opening: Callable[[str | Backend, RunOptions, float], OpenModel] = OpenModel.of,
+) -> tuple[Judge, OpenModel]:
+    """(the judge as its model takes it, the model open), everything checked that can be before a call. Raises
+    `InputError`."""
+    judge = _with_sampling(judge, judging.sampling())
+    spec = judging.model or judge.model
+    if not spec:
+        raise InputError(
+            f"the judge {judge.name!r} names no model; add {spelled('model', 'openai/gpt-6-luna')}, for example"
+        )
+    if isinstance(spec, str):
+        check_spec(judge, spec)
+    model = opening(spec, running, usual_timeout(spec))
+    judge = _on_model(judge, model, judging, running)
+    check_questions(judge, model.backend, model.name)
+    model.backend.check(model.name, judge.sampling)
+    model.refuse_unsent(judge.sampling, (name for name in DRAWN if name in judging.sampling()))
+    return judge, model
 
 
 def _refuse_model(judge: Judge, judging: JudgeOptions, running: RunOptions) -> None:
@@ -257,7 +318,7 @@ def _with_sampling(judge: Judge, given: dict[str, Any]) -> Judge:
     return judge.replace(sampling=own | given) if given else judge
 
 
-def _odd_outputs(pairs: Sequence[Comparison]) -> list[str]:
+def odd_outputs(pairs: Sequence[Comparison]) -> list[str]:
     """Warnings of outputs that are cut off or empty."""
     texts = (
         ((pair.instruction, generator, text), pair.extra.get(f"finish_reason_{side}"))

@@ -316,7 +316,7 @@ class _Doctor:
         """Which judges the model can serve, by what was found and by what the backend knows."""
         able = {}
         for one in [*list_judges(), *([judge] if judge else [])]:
-            if isinstance(one, Judge) and one.rule is None:
+            if one.rule is None:
                 able[one.name] = self._unserved(one)
         self.examination.judges = [name for name, why in able.items() if why is None]
         self.examination.fit = True

@@ -25,11 +25,12 @@ def forecast(engine: Engine, requests: Sequence[Request], known: int) -> str:
         priced = f"price unknown ({price_table()} has none for it at this address; give --price IN,OUT)"
     else:
         priced = f"price at most {at_most(price)} ({price_table()})"
-    target = f"{backend.name}/{requests[0].model}" if requests else backend.name
-    ends = engine.lifetime.foretold(requests[0].model) if requests else None
+    models = list(dict.fromkeys(request.model for request in requests))
+    target = ", ".join(f"{backend.name}/{model}" for model in models) or backend.name
+    told = [end for model in models if (end := engine.lifetime.foretold(model))]
     limits = [(backend.most_tokens(r), r.sampling.get("max_tokens")) for r in requests]
     room = max((most - own for most, own in limits if most is not None and own is not None), default=0)
-    return (f"warning: {ends}\n" if ends else "") + (
+    return "".join(f"warning: {end}\n" for end in told) + (
         f"{plural(known, 'answer is', 'answers are')} in the store; {plural(len(requests), 'request')} would go to "
         f"{target}\n{priced}; at most about {tokens_in:,} input and {tokens_out:,} output tokens"
         + (f" ({room:,} of each answer to think in)" if room else "")

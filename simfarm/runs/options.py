@@ -28,7 +28,8 @@ SAMPLING = ("max_tokens", "temperature", "top_p", "effort")
 @dataclass(frozen=True, slots=True)
 class JudgeOptions:
     """Whom to ask for verdicts, and how often: `judge` is a name, a file or a judge (None: the embedded one), `model` a
-    spec or a model opened with `open_model` (None: the judge's own). Raises `InputError` for what cannot be."""
+    spec or a model opened with `open_model` (None: the judge's own). Of a population `annotators` people label each
+    comparison, or their mean stands for them (`soft`). Raises `InputError` for what cannot be."""
 
     judge: str | Path | Judge | Population | None = None
     model: str | Backend | None = None
@@ -39,9 +40,11 @@ class JudgeOptions:
     temperature: float | None = None
     top_p: float | None = None
     effort: str | None = None
+    annotators: int = 1
+    soft: bool = False
 
     def __post_init__(self) -> None:
-        check({"repeats": self.repeats})
+        check({"repeats": self.repeats, "annotators": self.annotators})
 
     def sampling(self) -> dict[str, Any]:
         """What is to replace the judge's own sampling; empty where nothing was given."""

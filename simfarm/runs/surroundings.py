@@ -12,7 +12,7 @@ from simfarm.backends.http.retirements import retirement
 from simfarm.backends.local.embedded import embedded_weights
 from simfarm.engine.store import default_store_path
 from simfarm.errors import InputError
-from simfarm.judges import Judge, list_judges
+from simfarm.judges import list_judges
 from simfarm.runs.findings import Finding
 from simfarm.version import __version__
 
@@ -43,7 +43,7 @@ def surroundings() -> list[Finding]:
     detail = f"{present or 'none'}" + (f"; not installed: {', '.join(missing)}" if missing else "")
     findings.append(Finding("extras", "yes" if present else "no", detail))
     for judge in list_judges():
-        if isinstance(judge, Judge) and judge.model is not None:
+        if judge.model is not None:
             variable = KEYS.get(judge.model.partition("/")[0], "")
             ready = bool(os.environ.get(variable))
             weighs = judge.verdict is not None and judge.verdict.parser == "token_logprobs"

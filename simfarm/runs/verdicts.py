@@ -21,6 +21,7 @@ from simfarm.judges import Judge
 from simfarm.judges.protocols import protocol_of
 from simfarm.judges.question import repair_messages, request_sampling
 from simfarm.judges.rules import decide
+from simfarm.judges.several import lacking
 from simfarm.judges.verdict import Verdict
 from simfarm.runs.stream import in_order
 from simfarm.runs.tallies import AnnotationTallies
@@ -43,12 +44,32 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One question to one member: a comparison, the order shown (None: identical outputs, no question), a repeat."""
+    """One question to one member: a comparison, the order shown (None: identical outputs, no question), a repeat.
+
+    Where one prompt asks about several, `mates` are all of them with their orders, this one at `place`: their calls
+    make one and the same request, which the engine asks once. Alone it has none."""
 
     comparison: Comparison
     order: str | None
     repeat: int
     member: Member
+    mates: tuple[tuple[Comparison, str], ...] = ()
+    place: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """An answer that was paid for, and a call's part in it: the `nth` (from 0) of the `of` calls that wanted it."""
+
+    answer: Completion | Decision
+    of: int
+    nth: int
+
+    def part(self, value: float | None) -> float | None:
+        """The call's part of what the answer took, so that the parts of all are the whole."""
+        if isinstance(value, int):
+            return value // self.of + (self.nth < value % self.of)
+        return None if value is None else value / self.of
 
 
 def plan_calls(comparisons: Iterable[Comparison], members: Sequence[Member], repeats: int = 1) -> Iterator[Call]:
@@ -63,17 +84,23 @@ def plan_calls(comparisons: Iterable[Comparison], members: Sequence[Member], rep
 
 def request_for(call: Call, *, attempt: int = 0, step: int = 0) -> Request:
     """The first question of a call; `step` 1 is made from it by `_repair`."""
-    pair, judge = call.comparison, call.member.judge
+    pair, judge, protocol = call.comparison, call.member.judge, protocol_of(call.member.judge)
     assert call.order is not None
     return Request(
         model=call.member.model,
-        messages=protocol_of(judge).messages(judge, pair, call.order),
+        messages=protocol.messages_of(judge, call.mates) if call.mates else protocol.messages(judge, pair, call.order),
         sampling=request_sampling(judge),
         sample=call.repeat,
         attempt=attempt,
         judged=Judged(pair.instruction, pair.generator_1, pair.generator_2, call.order, call.repeat, step),
         questions=judge.questions,
     )
+
+
+def _read(call: Call, answer: Completion | Decision) -> list[Verdict]:
+    """The verdicts in an answer on all that its prompt showed."""
+    judge, protocol = call.member.judge, protocol_of(call.member.judge)
+    return protocol.parse_all(judge, answer, len(call.mates)) if call.mates else [protocol.parse(judge, answer)]
 
 
 def _repair(request: Request, completion: Completion, problem: str) -> Request:
@@ -86,7 +113,7 @@ def _repair(request: Request, completion: Completion, problem: str) -> Request:
 
 def next_request(call: Call, retry_unparseable: bool) -> Request | None:
     """What a run would ask about a call first, given the answers in the store; None where it would ask nothing."""
-    judge, engine = call.member.judge, call.member.engine
+    engine = call.member.engine
     assert engine is not None
     attempt = 0
     cut = False
@@ -98,14 +125,14 @@ def next_request(call: Call, retry_unparseable: bool) -> Request | None:
                 if cut and step == 1:
                     break
                 return None if cut and not retry_unparseable else request
-            verdict = protocol_of(judge).parse(judge, completion)
-            if verdict.p_second is not None:
+            verdicts = _read(call, completion)
+            if verdicts[call.place].p_second is not None:
                 return None
             if isinstance(completion, Decision):
                 break
             if step == 0:
                 cut = is_cut_off(completion)
-                request = _repair(request, completion, verdict.problem or "no verdict")
+                request = _repair(request, completion, lacking(verdicts))
         attempt += 1
     return None
 
@@ -117,7 +144,7 @@ def is_cut_off(completion: Completion) -> bool:
 
 
 async def _ask(
-    call: Call, engine: Engine, *, retry_unparseable: bool, paid: list[Completion | Decision]
+    call: Call, engine: Engine, *, retry_unparseable: bool, paid: list[Paid]
 ) -> tuple[Verdict, list[Completion | Decision], int]:
     """The verdict, the answers of the attempt that gave it (one, or two where it had to repair itself), and how many
     attempts were made over all runs. `paid` collects the answers of all of them, also where an error ends it.
@@ -127,8 +154,9 @@ async def _ask(
     nothing is looked at in any case: an earlier simfarm asked again where this one does not (`is_cut_off`).
     """
     attempt = 0
+    waiting = list(range(max(1, len(call.mates))))
     while True:
-        verdict, given, known = await _attempt(call, engine, attempt, paid)
+        verdict, given, known = await _attempt(call, engine, attempt, paid, waiting)
         attempt += 1
         if verdict.p_second is not None or not known or (attempt >= MAX_ATTEMPTS and not retry_unparseable):
             return verdict, given, attempt
@@ -138,22 +166,28 @@ async def _ask(
 
 
 async def _attempt(
-    call: Call, engine: Engine, attempt: int, paid: list[Completion | Decision]
+    call: Call, engine: Engine, attempt: int, paid: list[Paid], waiting: list[int]
 ) -> tuple[Verdict, list[Completion | Decision], bool]:
     """The verdict of one attempt, its answers, and whether earlier runs had paid for all of them. A decision has
-    nothing to repair: it is read, or there is none."""
-    judge, parse = call.member.judge, protocol_of(call.member.judge).parse
+    nothing to repair: it is read, or there is none. `waiting` are the places in the prompt that have no verdict yet:
+    whose calls ask with this one, and share what it takes."""
+
+    def read(answer: Completion | Decision) -> list[Verdict]:
+        paid.append(Paid(answer, len(waiting), waiting.index(call.place)))
+        verdicts = _read(call, answer)
+        waiting[:] = [place for place in waiting if verdicts[place].p_second is None]
+        return verdicts
+
     request = request_for(call, attempt=attempt)
     if request.questions:
         decision, known = await engine.decide(request)
-        paid.append(decision)
-        return parse(judge, decision), [decision], known
+        return read(decision)[call.place], [decision], known
     completion, known = await engine.complete(request)
-    paid.append(completion)
-    verdict = parse(judge, completion)
+    verdicts = read(completion)
+    verdict = verdicts[call.place]
     if verdict.p_second is not None:
         return verdict, [completion], known
-    repairing = _repair(request, completion, verdict.problem or "no verdict")
+    repairing = _repair(request, completion, lacking(verdicts))
     if is_cut_off(completion) and not engine.is_free(repairing):
         return verdict, [completion], known
     try:
@@ -161,8 +195,7 @@ async def _attempt(
     except (CallError, TransientError):
         # the first answer stands as what it was: unparseable
         return verdict, [completion], False
-    paid.append(repair)
-    return parse(judge, repair), [completion, repair], known and repair_known
+    return read(repair)[call.place], [completion, repair], known and repair_known
 
 
 def _raw(answer: Completion | Decision) -> dict[str, Any]:
@@ -177,16 +210,16 @@ def _total(values: Iterable[float | None]) -> float | None:
     return None if any(v is None for v in known) else sum(v for v in known if v is not None)
 
 
-def _paid(paid: Sequence[Completion | Decision], engine: Engine) -> dict[str, Any]:
+def _paid(paid: Sequence[Paid], engine: Engine) -> dict[str, Any]:
     """The columns that say what a call took, over all its attempts; nothing where it asked nothing."""
     if not paid:
         return {}
     return {
-        "input_tokens": _whole(_total(c.input_tokens for c in paid)),
-        "output_tokens": _whole(_total(c.output_tokens for c in paid)),
-        "price": _total(engine.price_of(c) for c in paid),
-        "seconds": _total(c.seconds for c in paid),
-        "calls": len(paid),
+        "input_tokens": _whole(_total(one.part(one.answer.input_tokens) for one in paid)),
+        "output_tokens": _whole(_total(one.part(one.answer.output_tokens) for one in paid)),
+        "price": _total(one.part(engine.price_of(one.answer)) for one in paid),
+        "seconds": _total(one.part(one.answer.seconds) for one in paid),
+        "calls": sum(one.nth == 0 for one in paid),
     }
 
 
@@ -248,7 +281,7 @@ async def annotate(
     """
 
     async def asked(call: Call, engine: Engine) -> Annotation:
-        paid: list[Completion | Decision] = []
+        paid: list[Paid] = []
         try:
             verdict, given, attempts = await _ask(call, engine, retry_unparseable=retry_unparseable, paid=paid)
         except (CallError, TransientError) as error:

@@ -37,7 +37,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Curve:
-    """Position k is n = k + 1. `gold` is the expected true score of the sample chosen among n, `proxy` what the proxy
+    """Position k is for `n[k]`. `gold` is the expected true score of the sample chosen among n, `proxy` what the proxy
     itself promises of it, `gains` gold minus gold at n = 1: is choosing better than not choosing? All in the scores'
     own units, over the instructions that have n scored samples (`gold[k].n_clusters` of them); `kl` is in nats.
 
@@ -61,24 +61,25 @@ def kl_bound(n: ArrayLike) -> Array:
 
 
 @lru_cache(maxsize=8)
-def _weights(samples: int, most: int) -> Array:
-    """(most, samples): at [n-1, i-1] the chance that the best of n out of N is the one of rank i (1 lowest),
-    C(i-1, n-1) / C(N, n).
+def _weights(samples: int, sizes: tuple[int, ...]) -> Array:
+    """(sizes, samples): at [k, i-1] the chance that the best of n = `sizes[k]` out of N is the one of rank i (1
+    lowest), C(i-1, n-1) / C(N, n).
 
     As a product: the chance that none of n is above rank i falls by (i - n)/i from each rank to the next lower one.
     Every factor is in [0, 1], so that nothing overflows and what underflows is 0.
     """
     rank = np.arange(samples, 0, -1.0)
-    n = np.arange(1.0, most + 1)[:, None]
+    n = np.array(sizes, dtype=np.float64)[:, None]
     steps = np.maximum(rank[:-1] - n, 0) / rank[:-1]
-    none_above = np.cumprod(np.hstack([np.ones((most, 1)), steps]), axis=1)
+    none_above = np.cumprod(np.hstack([np.ones((len(n), 1)), steps]), axis=1)
     # the best is at rank i: none above it, and one of the n at it
     weights: Array = (none_above * n / rank)[:, ::-1]
     return weights
 
 
-def expected_best(proxy: ArrayLike, gold: ArrayLike, most: int | None = None) -> Array:
-    """Expected gold score of the proxy's favourite among n of one instruction's N samples, for n = 1 … `most` (N).
+def expected_best(proxy: ArrayLike, gold: ArrayLike, sizes: Sequence[int] | None = None) -> Array:
+    """Expected gold score of the proxy's favourite among n of one instruction's N samples, for n = 1 … N, or for each n
+    of `sizes`: of many thousand samples every n would be a table of their number squared.
 
     `proxy` and `gold` have shape (N,). Samples that the proxy cannot tell apart are chosen with equal chance. Unbiased
     for what n fresh samples would give, for every n <= N, where a sample's scores do not depend on the other samples.
@@ -86,22 +87,28 @@ def expected_best(proxy: ArrayLike, gold: ArrayLike, most: int | None = None) ->
     liked, true = np.asarray(proxy, dtype=np.float64), np.asarray(gold, dtype=np.float64)
     if liked.shape != true.shape or liked.ndim != 1 or not len(liked):
         raise InputError("an instruction's proxy and gold scores must be two lists of one length, at least 1")
-    if most is not None and not 1 <= most <= len(liked):
-        raise InputError(f"best of {most} cannot be told from {len(liked)} samples; n runs from 1 to their number")
+    wanted = tuple(range(1, len(liked) + 1) if sizes is None else sizes)
+    for n in wanted:
+        if not 1 <= n <= len(liked):
+            raise InputError(f"best of {n} cannot be told from {len(liked)} samples; n runs from 1 to their number")
     _, tied, count = np.unique(liked, return_inverse=True, return_counts=True)
     level = np.bincount(tied, true) / count
-    best: Array = _weights(len(liked), most or len(liked)) @ np.repeat(level, count)
+    best: Array = _weights(len(liked), wanted) @ np.repeat(level, count)
     return best
 
 
 def best_of_n_curve(
-    proxy: Sequence[ArrayLike], gold: Sequence[ArrayLike] | None = None, clusters: ArrayLike | None = None
+    proxy: Sequence[ArrayLike],
+    gold: Sequence[ArrayLike] | None = None,
+    clusters: ArrayLike | None = None,
+    sizes: Sequence[int] | None = None,
 ) -> Curve:
     """The curve over instructions: `proxy[i]` and `gold[i]` hold the scores of instruction i's samples.
 
     Without `gold` the proxy is taken for the truth. A sample's scores must be its own: those of a win share, which
     depend on the other samples, give a wrong curve. Samples whose proxy is NaN (no verdict) are left out with their
-    gold score; n runs to the largest number of samples left, each n over the instructions that have as many.
+    gold score; n runs to the largest number of samples left, or over `sizes` (1 first, ascending), each n over the
+    instructions that have as many.
     The interval's unit is the instruction, or what `clusters` (one number for each) says. Raises `InputError` where
     nothing is left, or for a gold score that is no finite number.
     """
@@ -122,12 +129,14 @@ def best_of_n_curve(
             units.append(number)
     if not kept:
         raise InputError("there is no curve to draw: no sample has a score")
-    n = np.arange(1, max(len(liked) for liked, _ in kept) + 1)
+    most = max(len(liked) for liked, _ in kept)
+    n = np.arange(1, most + 1) if sizes is None else np.array([size for size in sizes if size <= most])
     cluster = np.asarray(units, dtype=np.int64) if clusters is None else np.asarray(clusters, dtype=np.int64)[units]
     true_best, proxy_best = np.full((2, len(kept), len(n)), np.nan)
     for row, (liked, true) in enumerate(kept):
-        true_best[row, : len(liked)] = expected_best(liked, true)
-        proxy_best[row, : len(liked)] = expected_best(liked, liked)
+        own = n[n <= len(liked)].tolist()
+        true_best[row, : len(own)] = expected_best(liked, true, own)
+        proxy_best[row, : len(own)] = expected_best(liked, liked, own)
 
     def estimates(values: Array) -> tuple[Estimate, ...]:
         # scores have any range: no rate, and so no logit scale

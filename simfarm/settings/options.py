@@ -34,6 +34,7 @@ __all__ = [
     "BY_NAME",
     "CHOICE",
     "CONVERT",
+    "CROWD",
     "CURVE",
     "DATA",
     "DISSECT",
@@ -46,6 +47,7 @@ __all__ = [
     "LENGTH",
     "METHOD",
     "MODEL",
+    "PAIR",
     "PROBE",
     "RANKED",
     "RANKING",
@@ -108,6 +110,22 @@ JUDGE = (
     Option("effort", "how much the model thinks: none, low, medium, high …", TEXT, "LEVEL"),
 )
 """Who judges, and how."""
+
+CROWD = (
+    Option("annotators", "of a population: simulated people who label each comparison (default 1)", WHOLE, "K", 1),
+    Option("soft", "of a population: the crowd's mean preference instead of drawn labels", SWITCH, default=False),
+)
+"""How many people of a population are asked, and what of."""
+
+PAIR = (
+    Option(
+        "pair",
+        "compare samples of one model with each other: two at random, the best with the worst, or all",
+        one_of("random", "best-worst", "all"),
+    ),
+    Option("score", "--pair best-worst: the column with each sample's score", TEXT, "COLUMN"),
+)
+"""What samples of one model are compared with."""
 
 DATA = (
     Option("limit", "only the first N instructions", WHOLE, "N"),
@@ -319,12 +337,12 @@ CURVE = (
     Option("level", "of its intervals (default 0.95)", LEVEL, "L"),
 )
 
-JUDGING = (*JUDGE, *DATA, *RUN, *RETRY)
+JUDGING = (*JUDGE, *CROWD, *DATA, *RUN, *RETRY)
 """Everything that could change which verdicts there are."""
 
 BY_NAME = {
     option.name: option
-    for group in (CONVERT, SAMPLING, GENERATED, CURVE, CHOICE, METHOD, AGREEMENT, BRIDGE, INPUT, RANKING, JUDGING)
+    for group in (CONVERT, SAMPLING, GENERATED, CURVE, CHOICE, METHOD, PAIR, AGREEMENT, BRIDGE, INPUT, RANKING, JUDGING)
     for option in group
 }
 """Every option; of two with one name the judge's."""

@@ -1,11 +1,10 @@
 """The crowd of `simfarm.statistics.crowd` fitted to people's labels, with errors that hold.
 
-What people see in a comparison (u_i) is integrated out by Gauss–Hermite quadrature about each comparison's own mode, so
-that fifty labels on one are as exact as four. A person has many labels and two numbers of his own (γ_k, π_k), crossed
-with the comparisons: these are fitted beside the parameters under their normal prior (a Laplace approximation outside,
-quadrature inside), their spreads by MacKay's (1992) update of the restricted likelihood. Standard errors are those of
-the sandwich with the instruction as the unit, to which the persons' prior adds what sampling other people would change:
-without it β_L of sixteen people is believed to a fifth more than it is known.
+What people see in a comparison (u_i) is integrated out (`simfarm.statistics.crowd_likelihood`). A person has many
+labels and two numbers of his own (γ_k, π_k), crossed with the comparisons: these are fitted beside the parameters under
+their normal prior (a Laplace approximation outside, quadrature inside), their spreads by the restricted likelihood.
+Standard errors are those of the sandwich with the instruction as the unit, to which the persons' prior adds what
+sampling other people would change: without it β_L of sixteen people is believed twice as well as it is known.
 """
 
 from __future__ import annotations
@@ -22,15 +21,14 @@ from simfarm.errors import InputError
 from simfarm.statistics.agreement import sides
 from simfarm.statistics.crowd import CrowdParameters, length_scale
 from simfarm.statistics.crowd_likelihood import Labels, Pass, State, look
+from simfarm.statistics.crowd_persons import by_person, likeliest_variance, looked_at, own_noise
 from simfarm.statistics.estimate import Array, grouped
 from simfarm.statistics.logistic import Codes
 
 __all__ = ["CrowdFit", "fit_crowd"]
 
-_PERSONS, _PERSONS_MOST, _LABELS = 5, 60, 8
-"""Persons with at least so many labels are looked at singly: from five on, and the sixty with most labels."""
 _STEPS = 100
-_LEAST_VARIANCE = 1e-6
+_LEAST_VARIANCE, _MOST_VARIANCE = 1e-6, 25.0
 
 _SLOPES = ("judge", "length", "bias")
 _SPREADS = ("length_sd", "position_sd")
@@ -92,7 +90,7 @@ def fit_crowd(
     `vote` (0, ½, 1) one a label.
 
     `fixed` are parameters that are given and not fitted (of `CrowdParameters`; `scale` is the length differences' sd
-    where it is not given, `tie` 0 where no label is one). The persons' spreads are 0 where fewer than five people have
+    where it is not given, `tie` 0 where no label is one). The persons' spreads are 0 where fewer than three people have
     eight labels. Labels without a side, and those on items without unanimity or length, are left out. Raises
     `InputError` where fewer than two items are left, none has two labels to fit item_sd by, or labels have ties and
     `tie` is fixed at 0.
@@ -108,10 +106,10 @@ def fit_crowd(
     columns = {"judge": unanimous[ids][at], "length": x, "bias": np.ones(len(x))}
     slopes = tuple(name for name in _SLOPES if name not in fixed)
     offset = sum((fixed[name] * columns[name] for name in _SLOPES if name in fixed), np.zeros(len(x)))
-    person = _looked_at(person[order])
+    person = looked_at(person[order])
     n_looked = int(person.max()) + 1
     spreads = tuple(name for name in _SPREADS if n_looked and fixed.get(name, 1.0) > 0)
-    own = [_by_person(person, n_looked, columns[_SPREAD_OF[name]]) for name in spreads]
+    own = [by_person(person, n_looked, columns[_SPREAD_OF[name]]) for name in spreads]
     slope_columns = np.column_stack([columns[name] for name in slopes]) if slopes else np.zeros((len(x), 0))
     labels = Labels(side, at, slope_columns, np.hstack(own) if own else np.zeros((len(x), 0)), offset)
     places = tuple(
@@ -134,25 +132,6 @@ def _require_enough(n_items: int, several: int, ties: bool, fixed: Mapping[str, 
         raise InputError(
             "labels have ties, and tie is fixed at 0; leave tie out of the population, or ties of the labels"
         )
-
-
-def _looked_at(person: Codes) -> Codes:
-    """The persons with most labels, from 0; −1 for the others, and for all where they are too few."""
-    count = np.bincount(person)
-    most = np.argsort(-count, kind="stable")[:_PERSONS_MOST]
-    most = most[count[most] >= _LABELS]
-    place = np.full(len(count), -1)
-    if len(most) >= _PERSONS:
-        place[most] = np.arange(len(most))
-    return place[person]
-
-
-def _by_person(person: Codes, n: int, column: Array) -> Array:
-    """`column` in each person's own place (labels × n)."""
-    made = np.zeros((len(person), n))
-    known = person >= 0
-    made[np.flatnonzero(known), person[known]] = column[known]
-    return made
 
 
 @dataclass(frozen=True)
@@ -195,7 +174,7 @@ class _Search:
             state, at = self._better(state, at, step, precision)
             before = variances
             variances = self._renewed(state, self._inverse(at.information, self._precision(before)), before)
-            still = np.abs(step).max() < 1e-5 and (np.abs(variances - before) <= 1e-4 * before).all()
+            still = np.abs(step).max() < 1e-5 and (np.abs(variances - before) <= 1e-5 + 1e-3 * before).all()
             if still:
                 precision = self._precision(variances)
                 return _Found(state, at, precision, self._inverse(at.information, precision), variances)
@@ -240,22 +219,24 @@ class _Search:
         step = step * min(1.0, 3 / max(float(np.abs(step).max()), 1e-300))
         for _ in range(20):
             next_state = _stepped(state, step)
-            next_at = look(self.labels, next_state, at.mode)
-            if next_at.loglik - float(precision @ _vector(next_state) ** 2) / 2 >= here - 1e-9:
+            next_at = look(self.labels, next_state)
+            if next_at.loglik - float(precision @ _vector(next_state) ** 2) / 2 >= here - 1e-7 * (1 + abs(here)):
                 return next_state, next_at
             step = step / 2
         return state, at
 
     def _renewed(self, state: State, inverse: Array, variances: Array) -> Array:
-        """MacKay's update: Σ w² over the number of persons that the labels, not the prior, determine."""
-        if not self.spreads:
-            return variances
-        own = state.own.reshape(len(self.spreads), -1)
-        error = np.diag(inverse)[-own.size :].reshape(own.shape)
-        known = own.shape[1] - error.sum(axis=1) / variances
-        renewed = np.clip((own**2).sum(axis=1) / np.maximum(known, 1e-9), _LEAST_VARIANCE, 25.0)
-        given = np.array([name in self.fixed for name in self.spreads])
-        return np.where(given, variances, renewed)
+        """The spreads most likely if a person's own number, without the prior, is seen with normal error: where it
+        settles this is the restricted likelihood's own, and unlike MacKay's (1992) update it does not creep to 0."""
+        n = len(state.own) // max(1, len(self.spreads))
+        renewed = variances.copy()
+        for k, name in enumerate(self.spreads):
+            if name not in self.fixed:
+                at = len(state.beta) + 2 + n * k
+                noise = own_noise(np.diag(inverse)[at : at + n], float(variances[k]))
+                seen = state.own[n * k : n * (k + 1)] * (1 + noise / variances[k])
+                renewed[k] = np.clip(likeliest_variance(seen**2, noise), _LEAST_VARIANCE, _MOST_VARIANCE)
+        return renewed
 
 
 def _vector(state: State) -> Array:
@@ -282,7 +263,7 @@ def _fit_of(search: _Search, found: _Found, parameters: CrowdParameters, cluster
     n_clusters, parts = _variances(found, cluster)
     covered = [k for k, name in enumerate(named) if name in search.slopes or name in search.places]
     to_value = np.array([*np.ones(len(named) - 1), state.tie])[covered]
-    total = sum(parts)[np.ix_(covered, covered)] * np.outer(to_value, to_value)
+    total = (parts[0] + parts[1])[np.ix_(covered, covered)] * np.outer(to_value, to_value)
     errors = dict(zip((named[k] for k in covered), np.sqrt(np.diag(total)).tolist(), strict=True))
     freedom = {}
     for k in covered:
@@ -316,7 +297,7 @@ def _spreads(search: _Search, found: _Found, n: int) -> dict[str, tuple[tuple[fl
             continue
         place = len(found.inverse) - n * (len(search.spreads) - k)
         error = np.diag(found.inverse)[place : place + n]
-        noise = 1 / np.maximum(1 / error - 1 / variance, 1e-12)
+        noise = own_noise(error, variance)
         known = variance if variance > _LEAST_VARIANCE else 0.0
         of_variance = math.sqrt(2 / float((1 / (known + noise) ** 2).sum()))
         own = of_variance / (2 * math.sqrt(known)) if known else math.inf

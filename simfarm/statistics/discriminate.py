@@ -25,8 +25,8 @@ from simfarm.statistics.logistic import Codes
 
 __all__ = ["MIN_CLUSTERS", "Discrimination", "discriminators", "label_rows"]
 
-MIN_CLUSTERS = 40
-"""Clusters below which nothing is told apart: a fold of them has eight."""
+MIN_CLUSTERS = 30
+"""Clusters below which nothing is told apart: a fold of them has six."""
 _FOLDS = 5
 _NULLS = 20
 _PENALTY = 1.0
@@ -76,7 +76,7 @@ def discriminators(people: Array, crowd: Array, cluster: Codes) -> dict[str, Dis
     """
     ids, of_item = grouped(cluster)
     if len(ids) < MIN_CLUSTERS:
-        raise InputError(f"discriminators need {MIN_CLUSTERS} instructions with labels of both, there are {len(ids)}")
+        raise InputError(f"classifiers need {MIN_CLUSTERS} instructions with labels of both, there are {len(ids)}")
     random = np.random.default_rng(0)
     fold = (random.permutation(len(ids)) % _FOLDS)[of_item]
     coins = np.column_stack([np.zeros(len(ids)), random.integers(0, 2, (len(ids), _NULLS))])[of_item]

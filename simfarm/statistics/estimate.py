@@ -155,8 +155,7 @@ class Estimate:
         return float(low[0]), float(high[0])
 
     def _not_within(self, of_plain: tuple[float, float] | None, own: tuple[float, float]) -> tuple[float, float]:
-        """The interval, which holds that of the mean it adjusts, moved to the value (on the logit scale for a rate), up
-        to where a value can be."""
+        """The interval, which holds that of the mean it adjusts, moved to the value (by logits), and within `ends`."""
         if of_plain is None or self.plain is None or math.isnan(of_plain[0]):
             return max(own[0], self.ends[0]), min(own[1], self.ends[1])
         if self.rate and 0 < self.value < 1 and 0 < self.plain.value < 1:
@@ -326,8 +325,7 @@ def _growth(one: Estimate, other: Estimate) -> float:
     if not one.growth and not other.growth:
         return 0.0
     parts = np.array([one.standard_error, other.standard_error])
-    variance = parts @ parts
-    return float(parts**3 @ (one.growth, -other.growth) / variance**1.5) if variance > 0 else 0.0
+    return float(parts**3 @ (one.growth, -other.growth) / max(1e-300, float(parts @ parts) ** 1.5))
 
 
 def mean_behind(estimate: Estimate) -> Estimate | None:

@@ -1,4 +1,4 @@
-"""What kinds of question a judge can ask: one module for each, all with the same five functions.
+"""What kinds of question a judge can ask: one module for each, all with the same functions.
 
 `judge.protocol` names the kind. They are pure: what is asked follows from the record and the judge alone, and a verdict
 from the answer alone. What is the same for every kind of question stands in `simfarm.judges.question`.
@@ -7,7 +7,7 @@ from the answer alone. What is the same for every kind of question stands in `si
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from simfarm.data.decision import Decision
 from simfarm.data.exchange import Completion, Message
@@ -29,8 +29,14 @@ class Protocol(typing.Protocol):
     def messages(self, judge: Judge, comparison: Comparison, order: str) -> tuple[Message, ...]:
         """What the judge is sent for one call."""
 
+    def messages_of(self, judge: Judge, shown: Sequence[tuple[Comparison, str]]) -> tuple[Message, ...]:
+        """The same for several (record, order) in one prompt; this and `parse_all` where judges can be asked so."""
+
     def parse(self, judge: Judge, answer: Completion | Decision) -> Verdict:
         """The verdict in an answer, on what was shown; `p_second` None where there is none."""
+
+    def parse_all(self, judge: Judge, answer: Completion | Decision, count: int) -> list[Verdict]:
+        """The verdicts on each of `count` records that were shown together."""
 
     def preference(self, verdict: Verdict, order: str | None) -> float | None:
         """The file's preference (1.0 output_1 … 2.0 output_2) for a verdict on what was shown in `order`, None for

@@ -6,18 +6,32 @@ the number that files hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from simfarm.data.decision import Decision
 from simfarm.data.exchange import Completion, Message
 from simfarm.data.records import Comparison
 from simfarm.judges.decisions import SHOWN, parse_decision
+from simfarm.judges.examples import Example, said
 from simfarm.judges.orders import orders
 from simfarm.judges.parsers import parse_json, parse_label, parse_token_logprobs
+from simfarm.judges.several import parse_several
 from simfarm.judges.spec import Judge
 from simfarm.judges.verdict import Verdict
 
-__all__ = ["calls", "messages", "parse", "preference", "scores"]
+__all__ = ["calls", "messages", "messages_of", "parse", "parse_all", "preference", "scores"]
+
+Shown = tuple[Comparison, str]
+"""A comparison and the order in which it is shown."""
+
+PERSONA = (
+    "You answer in the place of one particular person, with their taste and their patience, not as an expert and not "
+    "as the average of many. The person: {persona}\nPrefer what this person would rather have, for reasons of theirs."
+)
+REMEMBERS = (
+    "Your earlier answers in this conversation are choices that the person you stand for has made. Go on choosing as "
+    "they do, also where others would choose otherwise."
+)
 
 
 def calls(judge: Judge, comparison: Comparison, repeats: int) -> Iterator[tuple[str | None, int]]:
@@ -33,23 +47,58 @@ def calls(judge: Judge, comparison: Comparison, repeats: int) -> Iterator[tuple[
 
 def messages(judge: Judge, comparison: Comparison, order: str) -> tuple[Message, ...]:
     """What the judge is sent for one comparison in one order ("12" or "21"): an optional system and a user message."""
-    return judge.compiled.render(comparison, order, judge.criteria)
+    return messages_of(judge, [(comparison, order)])
+
+
+def messages_of(judge: Judge, shown: Sequence[Shown]) -> tuple[Message, ...]:
+    """The same for several (comparison, order) in one prompt, of a judge whose template has a place for them. Before a
+    judge that stands for a person goes who that is, or what they preferred."""
+    asked = judge.compiled.render_several(shown, judge.criteria)
+    if not (judge.persona or judge.examples):
+        return asked
+    # nobody is shown their own label of what they are asked about
+    about = {comparison.instruction for comparison, _ in shown}
+    known = [example for example in judge.examples if example.comparison.instruction not in about]
+    return (*_as_whom(judge, asked, bool(known)), *_earlier(judge, known), asked[-1])
+
+
+def _as_whom(judge: Judge, asked: tuple[Message, ...], remembers: bool) -> Iterator[Message]:
+    """The system message: whom the judge stands for, then what it is told anyway."""
+    told = [message["content"] for message in asked[:-1]]
+    who = PERSONA.format(persona=judge.persona.strip()) if judge.persona else ""
+    yield {"role": "system", "content": "\n\n".join(filter(None, [who, REMEMBERS if remembers else "", *told]))}
+
+
+def _earlier(judge: Judge, known: Sequence[Example]) -> Iterator[Message]:
+    """The examples as turns of the conversation."""
+    spec = judge.verdict
+    assert spec is not None
+    for example in known:
+        yield judge.compiled.render(example.comparison, example.order, judge.criteria)[-1]
+        yield {"role": "assistant", "content": said(spec, example.meaning, judge.several)}
 
 
 def parse(judge: Judge, answer: Completion | Decision) -> Verdict:
     """The verdict in an answer, on the presented pair; `p_second` None where there is none."""
+    return parse_all(judge, answer, 1)[0]
+
+
+def parse_all(judge: Judge, answer: Completion | Decision, count: int) -> list[Verdict]:
+    """The verdicts in an answer on each of `count` pairs that were shown together, in the order shown."""
     spec = judge.verdict
     if spec is None:
         raise ValueError(f"judge {judge.name} follows a rule: it has no answers to parse")
     if isinstance(answer, Decision):
-        return parse_decision(answer, judge.questions, spec)
+        return [parse_decision(answer, judge.questions, spec)]
+    if judge.several:
+        return parse_several(answer, spec, count)
     match spec.parser:
         case "token_logprobs":
-            return parse_token_logprobs(answer, spec)
+            return [parse_token_logprobs(answer, spec)]
         case "label":
-            return parse_label(answer, spec)
+            return [parse_label(answer, spec)]
         case "json":
-            return parse_json(answer, spec)
+            return [parse_json(answer, spec)]
     raise ValueError(f"unknown parser {spec.parser!r}")
 
 

@@ -1,0 +1,30 @@
+"""The run that a judge's name asks for: a judge's own, or a population's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from simfarm.judges import Judge, Population, load_judge
+from simfarm.runs.annotation import AnnotationRun
+from simfarm.runs.options import JudgeOptions, RunOptions
+
+if TYPE_CHECKING:
+    from simfarm.runs.population import PopulationRun
+
+__all__ = ["open_judging"]
+
+
+def open_judging(
+    judging: JudgeOptions | None = None, running: RunOptions | None = None
+) -> AnnotationRun | PopulationRun:
+    """The run of the judge or population that the options name, everything checked. Raises `InputError`."""
+    judging, running = judging or JudgeOptions(), running or RunOptions()
+    if judging.judge is not None and not isinstance(judging.judge, Judge | Population):
+        judging = replace(judging, judge=load_judge(judging.judge))
+    if not isinstance(judging.judge, Population):
+        return AnnotationRun.open(judging, running)
+    # only here: it draws with SciPy, which a judge's run need not wait for
+    from simfarm.runs.population import PopulationRun
+
+    return PopulationRun.open(judging, running)
