@@ -19,7 +19,7 @@ from simfarm.cli import build_parser, main
 from simfarm.data.files import read_rows, write_rows
 from simfarm.judges import load_judge
 from simfarm.judges.rules import banner, rule_of
-from simfarm.settings.options import AGREEMENT, BRIDGE, BY_NAME, INPUT, JUDGING, RANKING
+from simfarm.settings.options import AGREEMENT, BRIDGE, BY_NAME, INPUT, JUDGING, PAIR, RANKING
 
 
 def outputs(generator: str, n: int = 6) -> list[dict[str, Any]]:
@@ -138,7 +138,7 @@ def test_every_option_of_the_verb_is_a_keyword(function: Callable[..., Any], ver
     }
     defaults = {name: p.default or None for name, p in known.items() if p.default is not p.empty}
     assert defaults == {name: there[name] for name in defaults}
-    given = {option.name: option for option in (*JUDGING, *BRIDGE, *INPUT, *RANKING, *AGREEMENT)}
+    given = {option.name: option for option in (*JUDGING, *PAIR, *BRIDGE, *INPUT, *RANKING, *AGREEMENT)}
     if verb not in ("generate", "select", "fidelity", "calibrate"):
         assert all((given[name].default or None) == default for name, default in defaults.items())
 

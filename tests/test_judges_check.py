@@ -10,7 +10,7 @@ import pytest
 from simfarm.cli import judges as command
 from simfarm.data.exchange import Completion
 from simfarm.errors import InputError
-from simfarm.judges import Judge, Verdict, list_judges, load_judge
+from simfarm.judges import Judge, Verdict, list_judges, list_populations, load_judge
 from simfarm.judges.check import SAMPLE, check_judge
 from simfarm.judges.parsers import VerdictSpec
 from simfarm.judges.protocols.pairwise import parse
@@ -113,7 +113,9 @@ def test_list_names_every_judge(capsys: pytest.CaptureFixture[str]) -> None:
         assert any(line.startswith(judge.name) and judge.description in line for line in told.splitlines())
     assert run("list", "--json") == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [(row["name"], row["hash"]) for row in rows] == [(judge.name, judge.hash) for judge in BUNDLED]
+    assert [(row["name"], row["hash"]) for row in rows] == [
+        (judge.name, judge.hash) for judge in (*BUNDLED, *list_populations())
+    ]
 
 
 def test_show_prints_the_whole_judge(capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,6 +65,7 @@ BAD_KEYS: list[tuple[dict[str, Any], str]] = [
     ({"delimiters": "<a>"}, "delimiters: must be a list"),
     ({"delimiters": ["#"]}, "delimiters: '#' cannot be neutralised"),
     ({"rule": "longest"}, "a judge with a rule calls no model; remove 'template'"),
+    ({"weights": {"length": 1}}, "weights are a person's taste, for a judge with rule: surface"),
     ({"verdict": "label"}, "verdict: must be a mapping"),
     ({"verdict": {"labels": {}}}, "verdict: name a parser"),
     ({"verdict": {"parser": "labels"}}, r"verdict.parser: 'labels' is not known; did you mean 'label'\?"),
@@ -96,7 +97,7 @@ BAD_KEYS: list[tuple[dict[str, Any], str]] = [
 def test_bundled_judges() -> None:
     names = [judge.name for judge in list_judges()]
     asking = [f"pairwise-{manner}" for manner in ("decision", "json", "letter", "logprob", "reasoned")]
-    assert names == ["first", "longest", *asking, "random", "surface"]
+    assert names == ["first", "longest", *asking, "people-choice", "people-several", "random", "surface"]
     for name in names:
         judge = load_judge(name)
         assert judge.name == name
@@ -157,7 +158,7 @@ def test_a_bad_template_names_its_judge(tmp_path: Path) -> None:
 def test_an_unknown_name_offers_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"did you mean pairwise-json\?"):
         load_judge("pairwise_json")
-    with pytest.raises(InputError, match="bundled judges: first, longest"):
+    with pytest.raises(InputError, match="bundled judges: crowd, first, longest"):
         load_judge(tmp_path)
 
 

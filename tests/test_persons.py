@@ -124,7 +124,10 @@ def test_the_weights_are_the_most_likely_under_the_prior() -> None:
 
     found = ridge_logistic(x, p, 3.0, center)
     assert found == pytest.approx(minimize(loss, center, tol=1e-12).x, abs=1e-4)
-    # verdicts that one feature foresees, under a weak prior: whole steps would go too far
+    # a prior far from what the verdict says, where it hardly curves: whole steps would leap to and fro
+    far = ridge_logistic(np.ones((1, 1)), np.zeros(1), 1e-3, np.array([30.0]))
+    assert expit(far) == pytest.approx(1e-3 * (30 - far), abs=1e-9)
+    # verdicts that one feature foresees
     steep, sides = 40 * x, (x[:, 0] > 0).astype(np.float64)
     held = ridge_logistic(steep, sides, 1e-3)
     assert steep.T @ (sides - expit(steep @ held)) == pytest.approx(1e-3 * held, abs=1e-9)

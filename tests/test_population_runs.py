@@ -163,10 +163,15 @@ def longer(made: pd.DataFrame) -> Any:
     return side[side.abs() > 1] > 0, made["preference"][side.abs() > 1] == 2
 
 
-def test_several_comparisons_in_one_prompt(server: Loopback, tmp_path: Path) -> None:
+def test_several_comparisons_in_one_prompt(
+    server: Loopback, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     server.plan.refuse = batched
     rows = [row for row in ROWS if row["output_1"] != row["output_2"]]
     path = people(tmp_path, members=[SEVERAL])
+    (tmp_path / "pairs.json").write_text(json.dumps(rows), "utf-8")
+    assert main(["annotate", str(tmp_path / "pairs.json"), "--judge", str(path), "--dry-run"]) == 0
+    assert f"{-(-len(rows) // 5)} requests would go to openai/gpt-6-luna" in capsys.readouterr().out
     made = labels(rows, path)
     assert server.received == -(-len(rows) // 5)
     assert (made["status"] == "verdict").all()
@@ -296,11 +301,17 @@ def test_draws_follow_their_chances_and_people_keep_their_taste(tmp_path: Path) 
     longer_p = np.where(made["output_2"].str.len() > 50, p, 1 - p)
     by_person = pd.Series(longer_p).groupby(made["person"]).mean()
     assert by_person.max() - by_person.min() > 0.2
-    # the effect of a comparison is shared by those who label it
-    left = pd.Series(label - made.groupby("instruction")["p_true"].transform("mean"))
-    assert len(left) == 2400
-    other = labels(rows, people(tmp_path, "others", judge="longest", population=crowd), annotators=4)
-    assert 0.2 < (made["preference"] == other["preference"]).mean() < 0.9, "another population draws anew"
+    # given their chances, two people's labels of one comparison know nothing of each other
+    left = (label - p).reshape(600, 4)
+    assert abs((left.sum(axis=1) ** 2 - (left**2).sum(axis=1)).mean() / 12) < 0.015
+
+
+def test_another_population_draws_anew(tmp_path: Path) -> None:
+    rows = [{"instruction": f"i{k}", "output_1": "a" * 50, "output_2": "b" * 49} for k in range(600)]
+    crowd = {"scale": {"length": 20}, "judge": 0.0, "length": 0.0, "item_sd": 0.0}
+    one, other = (labels(rows, people(tmp_path, name, judge="longest", population=crowd)) for name in ("one", "other"))
+    assert set(one["p_true"]) == {0.5}
+    assert abs((one["preference"] == other["preference"]).mean() - 0.5) < 0.08
 
 
 def test_a_missing_run_is_no_label_and_is_asked_for_again(server: Loopback, tmp_path: Path) -> None:
@@ -320,22 +331,38 @@ def test_a_missing_run_is_no_label_and_is_asked_for_again(server: Loopback, tmp_
     assert whole[~lost].equals(made[~lost].astype(whole.dtypes))
 
 
-def test_a_budget_stops_a_population_and_nothing_is_asked_twice(server: Loopback, tmp_path: Path) -> None:
-    members = [LETTER, LETTER | {"model": "openai/gpt-5.4-mini"}, SEVERAL]
-    path = people(tmp_path, members=members)
+def test_a_budget_stops_all_who_are_asked_and_nothing_is_asked_twice(
+    server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+    mini, haiku = (LETTER | {"model": model} for model in ("openai/gpt-5.4-mini", "anthropic/claude-haiku-5-5"))
+    path = people(tmp_path, members=[LETTER, mini, haiku, SEVERAL])
     server.plan.refuse = lambda call: batched(call) if "<pair>" in call.prompt else None
     with pytest.warns(SimfarmWarning, match="budget"):
-        part = labels(ROWS, path, budget=0.004, price=(1.0, 1.0), annotators=3, concurrency=1)
+        part = labels(ROWS, path, budget=0.012, price=(1.0, 1.0), annotators=4, concurrency=2)
     assert 0 < (part["status"] == "verdict").sum() < len(part)
     assert set(part["status"]) == {"verdict", "error"}
-    whole = labels(ROWS, path, annotators=3)
+    assert 0.006 < part["price"].sum() <= 0.012, "one budget, whoever is asked"
+    whole = labels(ROWS, path, annotators=4)
     assert (whole["status"] == "verdict").all()
     assert max(server.asked.values()) == 1
-    assert {call.body["model"] for call in server.calls} == {"gpt-6-luna", "gpt-5.4-mini"}
+    assert {call.body["model"] for call in server.calls} == {"gpt-6-luna", "gpt-5.4-mini", "claude-haiku-5-5"}
+
+
+def test_identical_outputs_are_a_tie_to_everyone(server: Loopback, tmp_path: Path) -> None:
+    rows = [row | {"output_2": row["output_1"]} for row in ROWS]
+    for path in (
+        people(tmp_path, "noisy", members=[LETTER], noise={"flip": 0.4}),
+        people(tmp_path, "packed", members=[SEVERAL]),
+        of_crowd(tmp_path, runs=4, bias=2.0),
+    ):
+        assert (labels(rows, path)["preference"] == 1.5).all()
+    assert server.received == 0
 
 
 def test_labels_from_runs_in_the_store_ask_nothing(server: Loopback, tmp_path: Path) -> None:
-    rows = [row | {"instruction": f"{row['instruction']} {k}"} for k in range(2) for row in ROWS]
+    rows = ROWS[:30]
     path = of_crowd(tmp_path, runs=8, persons={"n": 16})
     first = labels(rows, path, annotators=4)
     same = sum(row["output_1"] == row["output_2"] for row in rows)
@@ -430,7 +457,62 @@ def test_the_bundled_crowd_is_asked_as_it_is(server: Loopback, tmp_path: Path, m
     crowd = load_judge("crowd")
     assert isinstance(crowd, Population)
     assert (len(crowd.members), crowd.flip) == (13, 0.25)
-    made = labels(ROWS, Path("crowd"), annotators=13)
-    assert len(made) == 13 * 60
+    made = labels(ROWS[:20], Path("crowd"), annotators=13)
+    assert len(made) == 13 * 20
     assert set(made["person"]) == {member.name for member in crowd.members}
     assert (made["status"] == "verdict").mean() > 0.9
+
+
+def test_verdicts_in_json_are_read_by_their_number(server: Loopback, tmp_path: Path) -> None:
+    spec = {"parser": "json", "labels": {"A": "first", "B": "second"}}
+    judge = {"description": "x", "protocol": "pairwise", "template": "t.jinja", "verdict": spec, "order": "fixed"}
+    (tmp_path / "several.yaml").write_text(yaml.safe_dump(judge | {"model": "openai/gpt-6-luna"}), "utf-8")
+    shown = "{{ pair.number }} {{ pair.instruction }} {{ pair.first }} {{ pair.second }}"
+    text = "{% block user %}{% for pair in pairs %}" + shown + "{% endfor %}{% endblock %}"
+    (tmp_path / "t.jinja").write_text(text, "utf-8")
+    assert main(["judges", "check", str(tmp_path / "several.yaml")]) == 0
+    listed = [{"number": 3, "winner": "B", "reason": "r"}, {"number": 1, "winner": "A"}, {"number": 2, "winner": "C"}]
+    server.plan.refuse = lambda call: said(json.dumps({"verdicts": listed}))
+    path = people(tmp_path, members=[{"judge": "several.yaml", "comparisons": 4}])
+    with pytest.warns(SimfarmWarning):
+        made = labels(ROWS[:3], path)
+    assert list(made["preference"].fillna(0)) == [1.0, 0.0, 2.0]
+    assert list(made["status"]) == ["verdict", "unparseable", "verdict"]
+    schema = server.calls[0].body["response_format"]["json_schema"]["schema"]["properties"]["verdicts"]
+    assert schema["items"]["required"] == ["number", "reason", "winner"]
+
+
+def test_a_line_that_the_limit_cut_off_is_no_verdict(server: Loopback, tmp_path: Path) -> None:
+    whole = json.loads(said("1: [[A]]\n2: [[B]]").removeprefix("json:"))
+    whole["choices"][0]["finish_reason"] = "length"
+    server.plan.refuse = lambda call: "json:" + json.dumps(whole)
+    with pytest.warns(SimfarmWarning, match="cut off by the token limit"):
+        made = labels(ROWS[1:4], people(tmp_path, members=[SEVERAL]))
+    assert list(made["status"]) == ["verdict", "unparseable", "unparseable"]
+    assert server.received == 1, "asking again would end as well"
+
+
+def test_a_recording_answers_for_a_member(server: Loopback, tmp_path: Path) -> None:
+    live = labels(ROWS, people(tmp_path, members=[LETTER]))
+    live.to_json(tmp_path / "recorded.jsonl", orient="records", lines=True)
+    path = people(tmp_path, "again", members=[LETTER], noise={"flip": 0.1})
+    made = labels(ROWS, path, model=f"replay/{tmp_path / 'recorded.jsonl'}")
+    kept = ~made["is_noised"].to_numpy(dtype=bool)
+    assert 35 < kept.sum() < 60
+    assert (made["preference"][kept] == live["preference"][kept]).all()
+    assert server.received == 60
+
+
+def test_evaluate_asks_a_population(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    outputs = [
+        {"instruction": row["instruction"], "output": row[f"output_{k}"], "generator": "ab"[k - 1]}
+        for row in ROWS
+        for k in (1, 2)
+    ]
+    (tmp_path / "outputs.json").write_text(json.dumps(outputs), "utf-8")
+    path = people(tmp_path, members=[{"judge": "longest"}, {"judge": "random"}])
+    command = [str(tmp_path / "outputs.json"), "--baseline", "a", "--judge", str(path)]
+    assert main(["evaluate", *command, "--length-control", "none", "--json"]) == 0
+    assert '"annotator": "people"' in capsys.readouterr().out
+    assert main(["annotate", *command, "--cluster", "ray", "-o", str(tmp_path / "parts")]) == 2
+    assert "--cluster does nothing with a population" in capsys.readouterr().err

@@ -15,12 +15,13 @@ import pytest
 
 from simfarm.data.records import Annotation, Comparison, Output
 from simfarm.errors import InputError
-from simfarm.judges import Judge, list_judges, load_judge
+from simfarm.judges import Judge, list_judges, load_one
 from simfarm.judges.check import check_judge
 from simfarm.judges.probes import PROBES, TRICKS, damage, orders, persuasion, planned, principles
 from simfarm.judges.probes.manners import MANNERS, exchanged, paraphrased, relabelled
 from simfarm.judges.probes.pieces import items, numbers, paragraphs, sentences
 from simfarm.judges.probes.twins import asked_for, read_twin, twins
+from simfarm.judges.question import held
 from simfarm.methods.probed import Probed, measured
 from simfarm.methods.probing import Prober, bundled_outputs
 from simfarm.ranking.guard.hints import PROOF, sign
@@ -143,7 +144,7 @@ def test_what_is_not_there_cannot_be_spoilt(make: Callable[[Output], object], te
 
 
 def test_every_twin_is_the_same_every_time() -> None:
-    judge = load_judge("pairwise-json")
+    judge = load_one("pairwise-json")
     one, other = (planned(bundled_outputs(), judge) for _ in range(2))
     assert one.pairs == other.pairs
     few = planned(bundled_outputs(4), judge)
@@ -189,7 +190,7 @@ def test_a_forged_block_is_made_of_the_judges_own_tags_and_does_not_get_through(
 
 
 def test_a_judge_without_tags_gets_a_forged_turn() -> None:
-    text, of = orders.forged(output(), load_judge("longest"), 0)
+    text, of = orders.forged(output(), load_one("longest"), 0)
     assert of == "chat tokens"
     found = sign(text)
     assert found is not None
@@ -220,7 +221,7 @@ def test_every_bundled_judge_can_be_asked_in_every_manner(judge: Judge, manner: 
 
 
 def test_labels_change_wherever_they_are_spoken_of() -> None:
-    judge = load_judge("pairwise-reasoned")
+    judge = load_one("pairwise-reasoned")
     other, turned = relabelled(judge), exchanged(judge)
     assert isinstance(other, Judge)
     assert isinstance(turned, Judge)
@@ -232,19 +233,29 @@ def test_labels_change_wherever_they_are_spoken_of() -> None:
     assert (turned.template or "").index("<answer_B>") < (turned.template or "").index("<answer_A>")
 
 
+def test_a_reply_that_is_held_to_its_labels_is_held_to_the_new_ones() -> None:
+    judge = held(load_one("pairwise-letter"))
+    assert judge.sampling["choices"] == ["[[A]]", "[[B]]"]
+    for change, choices in ((relabelled, ["[[X]]", "[[Y]]"]), (exchanged, ["[[A]]", "[[B]]"])):
+        other = change(judge)
+        assert isinstance(other, Judge)
+        assert sorted(other.sampling["choices"]) == choices
+    assert "choices" not in relabelled(load_one("pairwise-letter")).sampling  # type: ignore[union-attr]
+
+
 def test_an_article_is_no_label() -> None:
     answers = "<A>{{ first }}</A><B>{{ second }}</B>{{ instruction }}{% endblock %}"
     source = f"{{% block user %}}A short answer, A or B? A is first.\n{answers}"
-    judge = replace(load_judge("pairwise-letter"), template=source, delimiters=("<A>", "</A>", "<B>", "</B>"))
+    judge = replace(load_one("pairwise-letter"), template=source, delimiters=("<A>", "</A>", "<B>", "</B>"))
     other = relabelled(judge)
     assert isinstance(other, Judge)
     assert (other.template or "").startswith("{% block user %}A short answer, X or Y? X is first.\n<X>")
 
 
 def test_what_cannot_be_asked_otherwise_says_why() -> None:
-    assert relabelled(load_judge("longest")) == "a rule has no labels"
-    assert paraphrased(load_judge("longest")) == "a rule has no prompt"
-    judge = load_judge("pairwise-letter")
+    assert relabelled(load_one("longest")) == "a rule has no labels"
+    assert paraphrased(load_one("longest")) == "a rule has no prompt"
+    judge = load_one("pairwise-letter")
     bare = replace(judge, template="{% block user %}{{ instruction }}{{ first }}{{ second }}{% endblock %}")
     assert isinstance(paraphrased(bare), str)
     assert relabelled(bare) == "its prompt does not name its labels"
@@ -321,7 +332,7 @@ def heeding(told: str, one: str, two: str) -> float:
 @pytest.mark.parametrize("name", ["pairwise-json", "pairwise-letter"])
 def test_a_judge_that_heeds_its_criteria_is_told_from_a_deaf_one(name: str) -> None:
     """Whether they stand among its own or with the instruction."""
-    judge = load_judge(name)
+    judge = load_one(name)
     found = answered(judge, heeding)
     assert [(one.flips.value, one.both.value, one.heed) for one in found.turned] == [(1, 1, "heeds")] * 2
     assert any("principle" in manner for manner in planned(BUNDLED, judge).judges) == (name == "pairwise-json")
@@ -332,7 +343,7 @@ def test_a_judge_that_heeds_its_criteria_is_told_from_a_deaf_one(name: str) -> N
 
 def test_a_coin_is_neither_fooled_nor_safe() -> None:
     rng = np.random.default_rng(0)
-    found = answered(load_judge("pairwise-letter"), lambda told, one, two: float(rng.integers(2)))
+    found = answered(load_one("pairwise-letter"), lambda told, one, two: float(rng.integers(2)))
     assert found.names("fooled") == found.names("holds") == []
     assert [one.heed for one in found.turned] == ["not told"] * 2
     places = next(one for one in found.manners if one.name == "place")
@@ -345,13 +356,13 @@ def test_a_coin_is_neither_fooled_nor_safe() -> None:
 def test_a_judge_that_reads_names_is_fooled_by_them() -> None:
     greater = persuasion.NAMES[0]
     found = answered(
-        load_judge("pairwise-letter"), lambda told, one, two: 0.5 + 0.5 * (greater in two) - 0.5 * (greater in one)
+        load_one("pairwise-letter"), lambda told, one, two: 0.5 + 0.5 * (greater in two) - 0.5 * (greater in one)
     )
     assert found.names("fooled") == ["identity"]
 
 
 def test_what_was_not_asked_counts_nowhere() -> None:
-    judge = load_judge("pairwise-letter")
+    judge = load_one("pairwise-letter")
     plan = planned(BUNDLED, judge)
     made = []
     for k, pair in enumerate(plan.pairs):
@@ -421,7 +432,7 @@ def test_the_right_twin_is_the_better_one() -> None:
     made = list(twins([(one, *said) for said in (*texts, ("y", "degraded", "Bread."))]))
     right = [(pair.output_1, pair.output_2)[pair.extra["right"] - 1] for pair in made]
     assert right == ["Bread.", "Good."]
-    found = measured(planned([one], load_judge("longest"), made), [], load_judge("longest"))
+    found = measured(planned([one], load_one("longest"), made), [], load_one("longest"))
     assert [one.probe.title for one in found.tried if one.probe.kind == "twins"] == [
         "clarity, by a model: degraded",
         "clarity, by a model: improved",
@@ -461,7 +472,7 @@ def test_the_constant_output_is_always_caught() -> None:
 
 
 def test_the_bundled_outputs_can_be_probed_in_every_way() -> None:
-    plan = planned(BUNDLED, load_judge("pairwise-letter"))
+    plan = planned(BUNDLED, load_one("pairwise-letter"))
     assert not any(plan.not_made.values())
     assert plan.absent == {}
     assert len(json.dumps([one.output for one in BUNDLED])) < 25_000

@@ -18,7 +18,7 @@ from simfarm.cli import main
 from simfarm.data.exchange import Completion, Request
 from simfarm.data.records import Output
 from simfarm.errors import BudgetError, InputError
-from simfarm.judges import load_judge
+from simfarm.judges import load_one
 from simfarm.judges.probes import TRICKS
 from simfarm.methods.probing import Prober, bundled_outputs
 from simfarm.methods.stress import Stress, dressed, prices
@@ -136,6 +136,16 @@ def test_the_card_is_a_file_too(tmp_path: Path, suffix: str, capsys: pytest.Capt
     else:
         assert "fooled by: repeat, pad" in text
     assert "warning: judge: longest (a rule" in capsys.readouterr().err
+
+
+def test_a_card_says_first_that_the_place_decides(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["judges", "probe", "first"]) == 0
+    told = capsys.readouterr().out
+    assert "the place decides: most verdicts turn round" in told
+    assert "\nfooled by" not in told
+    assert re.search(r"^order: the two answers swapped +0 \[0, 17\]", told, re.M)
+    assert main(["judges", "probe", "longest", "--limit", "6"]) == 0
+    assert "the place decides" not in capsys.readouterr().out
 
 
 def test_the_card_fits_a_terminal_of_80_columns() -> None:
@@ -345,7 +355,7 @@ def test_prices_of_a_planted_judge_are_found() -> None:
             }
             rows.append(row | lengths | {"preference": 1 + base + more})
     verdicts = frame_verdicts(pd.DataFrame(rows), "planted")
-    (found,) = prices([(load_judge("longest"), verdicts, 0)], "m", "b")
+    (found,) = prices([(load_one("longest"), verdicts, 0)], "m", "b")
     assert {one.trick: round(one.raw.value, 9) for one in found.prices} == worth
     assert all((one.p < 0.05) == (worth[one.trick] != 0) for one in found.prices)
     assert found.rate is not None

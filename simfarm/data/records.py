@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from simfarm.errors import InputError
@@ -139,26 +139,7 @@ class Annotation:
             "output_2": pair.output_2,
             "generator_1": pair.generator_1,
             "generator_2": pair.generator_2,
-            "annotator": self.annotator,
-            "preference": self.preference,
-            "status": self.status,
-            "order": self.order,
-            "repeat": self.repeat,
-            "strength": self.strength,
-            "scores": self.scores,
-            "reason": self.reason,
-            "raw_completion": self.raw_completion,
-            "error": self.error,
-            "judge_hash": self.judge_hash,
-            "judge_order": self.judge_order,
-            "model": self.model,
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "price": self.price,
-            "seconds": self.seconds,
-            "person": self.person,
-            "p_true": self.p_true,
-            "is_noised": self.is_noised,
+            **{name: getattr(self, name) for name in _OWN},
         }
         for optional in ("instruction_id", "dataset", *OF_A_CROWD):
             if row[optional] is None:
@@ -167,6 +148,9 @@ class Annotation:
             row["messages"] = list(pair.messages)
         return row | {k: v for k, v in pair.extra.items() if k not in row}
 
+
+_OWN = tuple(field.name for field in fields(Annotation))[1:-1]
+"""An annotation's own columns: all of its fields but the comparison, and the calls, which are in no file."""
 
 ANNOTATION_COLUMNS = tuple(
     Annotation(Comparison("", "", "", instruction_id="", dataset="", messages=()), "", None, "").row()

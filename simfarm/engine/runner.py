@@ -56,13 +56,12 @@ class Engine:
     """Runs requests on one backend. Use as `async with Engine(...) as engine`.
 
     `concurrency` is the most calls at a time; `rpm` and `tpm` cap requests and tokens a minute; `budget` is in US
-    dollars, or what several engines share; `price` is (input, output) dollars per million tokens, for models without a
-    list price; `timeout` is in seconds for one attempt (None: as long as it takes); `retries` counts further attempts
-    at a call that failed for a passing reason. `tell` is given what the user must know while it runs, as a kind
-    ("note"; "waiting" for what passes by itself) and a line; the log has it where there is none. Without a store
-    nothing is remembered and nothing shared: that is for recordings, whose answers depend on more than the request's
-    body. `close_backend` is False where the backend is somebody else's, to be used again; `adds_to` is what the answers
-    are added to, for warnings.
+    dollars, or shared; `price` is (input, output) dollars per million tokens, for models without a list price;
+    `timeout` is in seconds for one attempt (None: as long as it takes); `retries` counts further attempts at a call
+    that failed for a passing reason. `tell` is given what the user must know while it runs, as a kind ("note";
+    "waiting" for what passes by itself) and a line; the log has it where there is none. Without a store nothing is
+    remembered and nothing shared: that is for recordings, whose answers depend on more than the request's body.
+    `close_backend` is False where it is somebody else's; `adds_to` is what the answers are added to, for warnings.
     """
 
     def __init__(

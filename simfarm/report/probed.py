@@ -73,7 +73,12 @@ def _tried(found: Probed, tried: Sequence[Tried]) -> Part:
 def _summary(found: Probed) -> list[str]:
     fooled, holds = found.names("fooled"), found.names("holds")
     unsure = found.names("not told")
-    lines = [f"fooled by: {named(fooled, 20) if fooled else 'nothing that was shown'}"]
+    lines = []
+    order = next((one.same for one in found.manners if one.name == "order" and one.same is not None), None)
+    if order is not None and order.interval(found.level)[1] < 0.5:
+        lines.append("the place decides: most verdicts turn round when the two answers are swapped")
+    if fooled or not lines:
+        lines.append(f"fooled by: {named(fooled, 20) if fooled else 'nothing that was shown'}")
     if holds:
         lines.append(f"holds against: {named(holds, 20)}")
     if unsure:
@@ -109,9 +114,6 @@ def _manners(found: Probed) -> Part:
         for one in found.manners
     ]
     remarks = ["same: verdicts on the same side as before; ranks: Spearman's correlation of the models, or –"]
-    order = next((one.same for one in found.manners if one.name == "order" and one.same is not None), None)
-    if order is not None and order.interval(found.level)[1] < 0.5:
-        remarks.append("the place decides: most verdicts go to the other answer when the two are swapped")
     absent: dict[str, list[str]] = {}
     for one in found.manners:
         if one.same is None:

@@ -98,13 +98,13 @@ class Plan:
             return [(order, repeat + (twins if order else 0)) for order, repeat in calls]
         return list(islice(protocol_of(judge).calls(judge, item.comparison, people.crowd.runs), people.crowd.runs))
 
-    def calls(self, seats: Sequence[Member]) -> Iterator[Call]:
+    def calls(self, seats: Sequence[Member], items: Iterator[Item] | None = None) -> Iterator[Call]:
         """Every call, comparison by comparison, in the order of each one's `asked`; `seats` are the members as they are
-        asked, in the population's order."""
+        asked, in the population's order. `items` are those of this plan, where somebody goes through them anyway."""
         packs = {place: _Pack(self, place) for place, m in enumerate(self.population.members) if m.comparisons > 1}
         for each in packs.values():
             each.fill()
-        for item in self.items():
+        for item in items or self.items():
             for place in item.asked:
                 questions = self.questions(item, place)
                 pack = packs.get(place)

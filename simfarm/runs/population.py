@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from itertools import tee
 from typing import Any, ClassVar
 
 from simfarm.data.exchange import Request
@@ -109,8 +110,10 @@ class PopulationRun(Run[Comparison, Annotation]):
     @property
     def introduction(self) -> str | None:
         """What a user must know of members that read no meaning."""
-        said = (introduction(member.judge) for member in self.population.members)
-        return next(filter(None, said), None)
+        rules = [member.name for member in self.population.members if introduction(member.judge)]
+        if not rules:
+            return None
+        return f"judge: {self.name}, of whom {named(rules)} follow rules and read no meaning: for trying the farm"
 
     def count(self, records: Sequence[Comparison]) -> int:
         """How many labels the run will give."""
@@ -191,14 +194,16 @@ class PopulationRun(Run[Comparison, Annotation]):
 
     async def _stream(self, records: Sequence[Comparison]) -> AsyncGenerator[Annotation]:
         plan = self._plan(records)
+        # the calls run ahead of the labels by no more than the window
+        ahead, items = tee(plan.items())
         async with self._seats():
             try:
                 window = 4 * max((engine.concurrency for engine in self.engines), default=64)
                 verdicts = annotate(
-                    plan.calls(self.seats), self.asked, retry_unparseable=self.retry_unparseable, window=window
+                    plan.calls(self.seats, ahead), self.asked, retry_unparseable=self.retry_unparseable, window=window
                 )
                 async with aclosing(verdicts):
-                    for item in plan.items():
+                    for item in items:
                         given = [[await anext(verdicts) for _ in plan.questions(item, member)] for member in item.asked]
                         for label in self._labels(item, given):
                             self.tallies.count(label)
