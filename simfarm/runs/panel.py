@@ -240,10 +240,9 @@ class PanelRun(Run[Comparison, Annotation]):
         if self.abstained:
             by = ", ".join(f"{name} {count:,}×" for name, count in self.abstained.most_common(5))
             lines.append(f"abstained: {by}")
-        calls = f"{plural(tallies.status.total(), 'annotation')} by its members: {tallies.status['verdict']:,} verdicts"
-        lines.append(
-            calls + "".join(f", {tallies.status[w]:,} {w}" for w in ("unparseable", "error") if tallies.status[w])
-        )
+        missing = "".join(f", {tallies.status[w]:,} {w}" for w in ("unparseable", "error") if tallies.status[w])
+        rows = plural(tallies.status.total(), "annotation")
+        lines.append(f"{rows} by its members: {plural(tallies.status['verdict'], 'verdict')}{missing}")
         paying = any(engine.backend.name != "replay" for engine in self.engines)
         if paying:
             lines += [self._answers(self.pace()), *tallies.stats.warnings()]
