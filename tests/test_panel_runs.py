@@ -161,3 +161,21 @@ def test_weights_from_other_data_are_warned_of(tmp_path: Path) -> None:
     assert not any("other data" in str(one.message) for one in said)
     by = {name: part.groupby("instruction")["preference"].mean() for name, part in made.groupby("annotator")}
     assert (by["three"] - (2 * by["longest"] + by["surface"]) / 3).abs().max() < 1e-12
+
+
+@pytest.mark.filterwarnings("ignore::simfarm.SimfarmWarning")
+def test_a_panel_that_was_asked_stands_on_the_card_beside_its_best_member(tmp_path: Path) -> None:
+    judge = panel(tmp_path, "longest", "surface", "random", rule="mean")
+    made = simfarm.annotate(ROWS, judge=judge)
+    people = [row | {"annotator": "ann", "preference": 2.0 if k % 2 else 1.0} for k, row in enumerate(ROWS)]
+    card = simfarm.report_card(made, human=people, jury=judge)
+    assert [row.name for row in card.judges].count("three") == 1
+    assert card.jury is not None
+    assert card.jury.members == ("longest", "surface", "random")
+    assert card.panel is not None
+    assert card.panel.n == 3
+    recorded = simfarm.report_card(made, human=people).row("three").get("agreement")
+    anew = card.row("three").get("agreement")
+    assert recorded is not None
+    assert anew is not None
+    assert recorded.value == pytest.approx(anew.value)
