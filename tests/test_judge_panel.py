@@ -8,6 +8,7 @@ import yaml
 from simfarm.cli import main
 from simfarm.errors import InputError
 from simfarm.judges import Panel, load_judge, load_one, load_panel
+from simfarm.judges.schema import judge_schema
 
 
 def file(folder: Path, panel: object, **more: object) -> Path:
@@ -99,3 +100,14 @@ def test_shown_and_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "name: marks, judge: surface" in shown
     assert main(["judges", "check", str(path)]) == 0
     assert capsys.readouterr().out.count("fit for use") == 2
+
+
+@pytest.mark.parametrize("rule", ["majority", "mean", "weighted", "median"])
+def test_the_schema_knows_panels(rule: str) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    is_valid = jsonschema.Draft202012Validator(judge_schema()).is_valid
+    members = ["longest", {"judge": "surface", "weight": 2}]
+    panel = {"members": members, "rule": rule}
+    assert is_valid({"description": "Two", "panel": panel}) == (rule != "median")
+    assert not is_valid({"description": "Two", "panel": panel, "rule": "longest"})
+    assert not is_valid({"description": "Two", "panel": {"members": ["longest"]}})

@@ -51,6 +51,9 @@ class Sitting:
 def seated(votes: Votes, panel: JuryRule) -> tuple[Votes, Sitting]:
     """(the votes with the panel's own among the judges'; how it sat). Raises `InputError` for a panel of one, a member
     that is no judge of the votes, a name that is taken, and weights to fit without labels."""
+    if panel.members and panel.name in votes.judges:
+        # the panel's own verdicts, from when it was asked: it decides anew here, of the same members
+        votes = _without(votes, panel.name)
     members = panel.members or votes.judges
     _check(votes, panel, members)
     place = {name: k for k, name in enumerate(votes.judges)}
@@ -71,6 +74,13 @@ def seated(votes: Votes, panel: JuryRule) -> tuple[Votes, Sitting]:
     )
     table = _with_rows(votes, panel.name, members, made.p, met)
     return replace(votes, votes=table, judges=(*votes.judges, panel.name)), sitting
+
+
+def _without(votes: Votes, name: str) -> Votes:
+    """The votes without those of one judge."""
+    table = votes.votes[(votes.votes["rater"] != name).to_numpy()].reset_index(drop=True)
+    table["rater"] = table["rater"].cat.remove_categories([name])
+    return replace(votes, votes=table, judges=tuple(judge for judge in votes.judges if judge != name))
 
 
 def _check(votes: Votes, panel: JuryRule, members: tuple[str, ...]) -> None:

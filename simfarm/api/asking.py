@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from simfarm.backends.base import Backend
     from simfarm.data.records import Comparison
     from simfarm.data.sampling import Sampling
-    from simfarm.judges import Judge, Population
-    from simfarm.runs.annotation import AnnotationRun
-    from simfarm.runs.population import PopulationRun
+    from simfarm.judges import Judge, Panel, Population
+    from simfarm.runs.judging import JudgingRun
     from simfarm.selection.choice import Selection
     from simfarm.selection.samples import Manner, Scores
 
@@ -107,7 +106,7 @@ def annotate(
     inputs: Sources,
     *,
     baseline: Source | None = None,
-    judge: str | Path | Judge | Population | None = None,
+    judge: str | Path | Judge | Population | Panel | None = None,
     model: str | Backend | None = None,
     base_url: str | None = None,
     engine_args: Mapping[str, Any] | None = None,
@@ -158,7 +157,7 @@ def annotate(
 
 def opened_run(
     sources: Sequence[Source], baseline: Source | None, given: Mapping[str, Any]
-) -> tuple[AnnotationRun | PopulationRun, Sequence[Comparison]]:
+) -> tuple[JudgingRun, Sequence[Comparison]]:
     """A judge that is ready, and what it is to judge, as a function's keywords were `given`."""
     from simfarm.runs.judging import open_judging
 
@@ -170,13 +169,13 @@ def opened_run(
     return run, pairs
 
 
-def _introduce(run: AnnotationRun | PopulationRun) -> None:
+def _introduce(run: JudgingRun) -> None:
     """Warn of a judge that reads no meaning."""
     if run.introduction is not None:
         warn(run.introduction)
 
 
-def annotated(run: AnnotationRun | PopulationRun, pairs: Sequence[Comparison]) -> pd.DataFrame:
+def annotated(run: JudgingRun, pairs: Sequence[Comparison]) -> pd.DataFrame:
     """The rows of a run; what it has to say is told."""
     from simfarm.data.frames import rows_frame
 

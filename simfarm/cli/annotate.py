@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
             return 0
         introduce(asking)
         if arguments.cluster and not isinstance(asking, AnnotationRun):
-            refuse({"cluster": arguments.cluster}, "with a population, whose people are drawn on one machine")
+            refuse({"cluster": arguments.cluster}, "with a population or a panel, which one machine puts together")
         elif arguments.cluster:
             return run_on_cluster(arguments, asking, pairs)
         with closing(streamed(asking, pairs)) as annotations:

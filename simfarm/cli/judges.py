@@ -1,6 +1,6 @@
 """List the bundled judges, show one whole, check one (bundled or your own) before anything is paid for, print the
-schema that an editor completes a judge's file by, choose among judges by people's labels (compare), find out what a
-judge can be fooled by (probe), and what tricks are worth on its board (stress)."""
+schema that an editor completes a judge's file by, choose among judges by people's labels (compare), fit one to
+them (fit), find out what a judge can be fooled by (probe), and what tricks are worth on its board (stress)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from simfarm.cli import judge_compare, judge_probe, judge_stress
+from simfarm.cli import judge_compare, judge_fit, judge_probe, judge_stress
 from simfarm.cli.help import Paragraphs
 from simfarm.cli.judge_check import check_all
 from simfarm.report.terminal import answer, answer_json, width_of
@@ -20,6 +20,7 @@ __all__ = ["add_arguments", "run"]
 
 _MORE = {
     "compare": (judge_compare, "which judge to take: agreement, cost and time, beside people"),
+    "fit": (judge_fit, "a judge fitted to people's labels, over signals and other judges"),
     "probe": (judge_probe, "what a judge can be fooled by: one card"),
     "stress": (judge_stress, "what tricks are worth on a judge's board, in points"),
 }
@@ -28,7 +29,7 @@ _MORE = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`list`, `show NAME` and `check FILE`, each with `--json`, and `schema`."""
-    metavar = "list|show|check|schema|compare|probe|stress"
+    metavar = "list|show|check|schema|compare|fit|probe|stress"
     actions = parser.add_subparsers(dest="action", metavar=metavar, required=True)
     listed = actions.add_parser("list", help="the bundled judges")
     shown = actions.add_parser("show", help="one judge: what it asks, of whom, and how its reply is read")

@@ -12,18 +12,17 @@ from simfarm.cli.options import judge_options, run_options
 from simfarm.cli.progress import progress
 from simfarm.data.records import Record
 from simfarm.report.terminal import say
-from simfarm.runs.annotation import AnnotationRun
 from simfarm.runs.judging import open_judging
 from simfarm.runs.run import Result, Run
 from simfarm.runs.stream import frozen
 
 if TYPE_CHECKING:
-    from simfarm.runs.population import PopulationRun
+    from simfarm.runs.judging import JudgingRun
 
 __all__ = ["allow_no_key", "introduce", "open_run", "report_summary", "streamed"]
 
 
-def open_run(arguments: argparse.Namespace) -> AnnotationRun | PopulationRun:
+def open_run(arguments: argparse.Namespace) -> JudgingRun:
     """The annotation run that the options describe."""
     return open_judging(judge_options(arguments), run_options(arguments))
 
@@ -34,7 +33,7 @@ def allow_no_key() -> None:
         os.environ.setdefault(key, "none-this-is-a-dry-run")
 
 
-def introduce(run: AnnotationRun | PopulationRun) -> None:
+def introduce(run: JudgingRun) -> None:
     """Say what a judge that is a rule is for."""
     if run.introduction is not None:
         say(run.introduction)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from simfarm.data.records import Comparison
     from simfarm.report.ranking import RankingOptions
-    from simfarm.runs.population import PopulationRun
+    from simfarm.runs.judging import JudgingRun
 
 __all__ = ["asked_verdicts", "print_estimate"]
 
@@ -53,7 +53,7 @@ def asked_verdicts(
 
 def _rehearsed(
     arguments: argparse.Namespace, options: RankingOptions, labels: Verdicts | None
-) -> tuple[AnnotationRun | PopulationRun, Sequence[Comparison]]:
+) -> tuple[JudgingRun, Sequence[Comparison]]:
     """The run that the options describe and the comparisons it is to judge; their verdicts can be ranked."""
     run = open_run(arguments)
     given = {"allow_missing": arguments.allow_missing, "limit": arguments.limit}

@@ -44,8 +44,8 @@ def introduction(judge: Judge) -> str | None:
     """What a judge that is a rule says of itself before it judges; None for one that asks a model."""
     if judge.weights is not None:
         return (
-            f"judge: {judge.name} (one person's taste on surface features, reads no meaning): for simulated people, "
-            "not for judging quality"
+            f"judge: {judge.name} (fitted weights of surface features, reads no meaning): one person's taste or most "
+            "people's, not a judge of quality"
         )
     return judge.rule and banner(judge.rule)
 

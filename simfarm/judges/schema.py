@@ -13,11 +13,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from simfarm.data.decision import MOST_LEVELS
+from simfarm.data.juries import RULES as RULES_OF_PANELS
 from simfarm.data.sampling import DECIDED, Option
 from simfarm.judges.decisions import ANSWER, ENDS, NAME, PREFERENCE
 from simfarm.judges.fields import FIXED, JUDGED, MOST_WEIGHT, VERDICT
-from simfarm.judges.files import MODEL_KEYS
+from simfarm.judges.files import MODEL_KEYS, RULE_KEYS
 from simfarm.judges.orders import ORDERS
+from simfarm.judges.panel import PANEL
 from simfarm.judges.parsers import MEANINGS, PARSERS
 from simfarm.judges.protocols import PROTOCOLS
 from simfarm.judges.spec import RULES
@@ -36,17 +38,22 @@ DAY = {"type": ["string", "null"], "format": "date", "pattern": r"^\d{4}-\d{2}-\
 
 
 def judge_schema() -> dict[str, Any]:
-    """The schema (draft 2020-12) as plain values. A judge follows a rule, or asks a model with a template."""
+    """The schema (draft 2020-12) as plain values. A judge follows a rule or asks a model; or it is a panel."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A judge of simfarm",
         "type": "object",
         "properties": _keys(),
         "additionalProperties": False,
-        "required": ["description", "protocol"],
-        "if": {"required": ["rule"]},
-        "then": {"properties": dict.fromkeys(MODEL_KEYS, False)},
-        "else": {"required": ["template", "verdict", "model"]},
+        "required": ["description"],
+        "if": {"required": [PANEL]},
+        "then": {"properties": dict.fromkeys(("order", *RULE_KEYS, *MODEL_KEYS), False)},
+        "else": {
+            "required": ["protocol"],
+            "if": {"required": ["rule"]},
+            "then": {"properties": dict.fromkeys(MODEL_KEYS, False)},
+            "else": {"required": ["template", "verdict", "model"]},
+        },
         "dependentSchemas": {"weights": {"properties": {"rule": {"const": "surface"}}, "required": ["rule"]}},
         "allOf": [
             {
@@ -126,6 +133,7 @@ def _keys() -> dict[str, Any]:
             "minProperties": 1,
             "description": "one person's taste, for rule: surface; logits for one scale of a feature",
         },
+        PANEL: _panel(),
         "template": {**TEXT, "description": "a Jinja2 file beside this one"},
         "verdict": _verdict(),
         "model": MODEL,
@@ -143,6 +151,36 @@ def _keys() -> dict[str, Any]:
             "items": {"type": "string", "minLength": 2, "pattern": "^[^\u200b]*$"},
             "description": "every tag the template puts around what is judged",
         },
+    }
+
+
+def _panel() -> dict[str, Any]:
+    """Several judges, and how they decide together."""
+    member = {
+        "type": "object",
+        "properties": {
+            "judge": {
+                **TEXT,
+                "description": "a bundled judge or a file; without it recorded verdicts alone",
+            },
+            "name": {**TEXT, "description": "under which its verdicts stand (default: the judge's)"},
+            "model": MODEL,
+            "order": {"enum": list(ORDERS)},
+            "weight": {"type": "number", "description": "under the rule weighted"},
+        },
+        "additionalProperties": False,
+        "anyOf": [{"required": ["judge"]}, {"required": ["name"]}],
+    }
+    return {
+        "type": "object",
+        "properties": {
+            "members": {"type": "array", "items": {"anyOf": [TEXT, member]}, "minItems": 2},
+            "rule": {"enum": list(RULES_OF_PANELS), "description": "by default weighted where there are weights"},
+            "signed": {"type": "boolean", "default": False, "description": "weights may be negative"},
+            "fitted_on": {"type": ["object", "null"], "description": "written by simfarm judges fit"},
+        },
+        "additionalProperties": False,
+        "required": ["members"],
     }
 
 

@@ -27,7 +27,7 @@ from simfarm.backends.local.models import local_spec
 from simfarm.data.records import Annotation, Comparison
 from simfarm.engine.stats import Stats
 from simfarm.errors import BudgetError, InputError
-from simfarm.judges import Judge, Population, load_one
+from simfarm.judges import Judge, Panel, Population, load_one
 from simfarm.methods.labelled import Labelled, Parts, parts_of, shuffled
 from simfarm.methods.principles import (
     AT_ONCE,
@@ -305,8 +305,10 @@ def _once(lines: Sequence[str]) -> list[str]:
 
 def _plain_judge(judging: JudgeOptions) -> Judge:
     """The judge that principles are put into: its file's, or ours. Raises `InputError` for one that has no room."""
-    if isinstance(judging.judge, Population):
-        raise InputError("a population is for annotate and evaluate; name a judge whose template shows its criteria")
+    if isinstance(judging.judge, Population | Panel):
+        raise InputError(
+            "a population or panel is for annotate and evaluate; name a judge whose template shows its criteria"
+        )
     if isinstance(judging.judge, Judge):
         judge = judging.judge
     else:

@@ -89,7 +89,11 @@ def _remarks(choice: Choice) -> list[str]:
         lines.append(f"no price is known of {named(choice.unpriced)}: not on the front, nor off it")
     if choice.enough is not None and choice.enough != best:
         pair = next((p for p in choice.card.pairs if (p.a, p.b) == (best, choice.enough)), None)
-        more = "" if pair is None or pair.needed > 1e6 else f" ({pair.needed:,.0f} labels would show such a difference)"
+        more = (
+            ""
+            if pair is None or pair.needed > 1e6
+            else f" ({plural(round(pair.needed), 'label')} would show such a difference)"
+        )
         lines.append(f"take {choice.enough}: the cheapest that {best} is not shown to beat{more}")
     elif choice.enough is not None:
         lines.append(f"take {best}: whoever is cheaper is shown to agree less with people")

@@ -17,14 +17,12 @@ if TYPE_CHECKING:
     from simfarm.data.frames import Verdicts
     from simfarm.data.records import Comparison
     from simfarm.report.ranking import RankingOptions
-    from simfarm.runs.population import PopulationRun
+    from simfarm.runs.judging import JudgingRun
 
 __all__ = ["rehearse"]
 
 
-def rehearse(
-    options: RankingOptions, run: AnnotationRun | PopulationRun, pairs: Sequence[Comparison], labels: Verdicts | None
-) -> None:
+def rehearse(options: RankingOptions, run: JudgingRun, pairs: Sequence[Comparison], labels: Verdicts | None) -> None:
     """Evaluate made-up verdicts and throw the result away; raises `InputError` for what cannot be ranked, or does not
     belong on the kept board. The length control that needs nothing but the verdicts, and the most time, is left out."""
     if not run.asks:
@@ -41,7 +39,7 @@ def rehearse(
         join_kept(options.add_to, verdicts, boards)
 
 
-def _made_up(run: AnnotationRun | PopulationRun, pairs: Sequence[Comparison], control: str | None) -> Verdicts:
+def _made_up(run: JudgingRun, pairs: Sequence[Comparison], control: str | None) -> Verdicts:
     """The verdicts that a run will give, as the judge `random` makes them up."""
     from simfarm.data.frames import read_verdicts, row_columns
     from simfarm.ranking import inspection

@@ -17,7 +17,7 @@ from simfarm.data.records import ANNOTATION_COLUMNS, Annotation, Comparison
 from simfarm.data.sampling import DRAWN
 from simfarm.engine.runner import Engine
 from simfarm.errors import InputError
-from simfarm.judges import Judge, Population, load_one
+from simfarm.judges import Judge, Panel, Population, load_one
 from simfarm.judges.family import model_family
 from simfarm.judges.question import held, in_process, request_sampling
 from simfarm.judges.rules import introduction
@@ -258,8 +258,10 @@ def resume_lines(tallies: AnnotationTallies) -> list[str]:
     return lines
 
 
-def _named(judge: str | Path | Population | None) -> str:
-    """The judge's name or file; raises `InputError` for a population."""
+def _named(judge: str | Path | Population | Panel | None) -> str:
+    """The judge's name or file; raises `InputError` for a population or a panel."""
+    if isinstance(judge, Panel):
+        raise InputError(f"{judge.name!r} is a panel, for simfarm annotate and evaluate; name one judge")
     if isinstance(judge, Population):
         raise InputError(f"{judge.name!r} is a population, simulated people for annotate and evaluate; name a judge")
     return str(judge or DEFAULT_JUDGE)

@@ -1,27 +1,34 @@
-"""The run that a judge's name asks for: a judge's own, or a population's."""
+"""The run that a judge's name asks for: a judge's own, a population's or a panel's."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from simfarm.judges import Judge, Population, load_judge
+from simfarm.judges import Judge, Panel, Population, load_judge
 from simfarm.runs.annotation import AnnotationRun
 from simfarm.runs.options import JudgeOptions, RunOptions
 
 if TYPE_CHECKING:
+    from simfarm.runs.panel import PanelRun
     from simfarm.runs.population import PopulationRun
 
-__all__ = ["open_judging"]
+__all__ = ["JudgingRun", "open_judging"]
+
+JudgingRun: TypeAlias = "AnnotationRun | PopulationRun | PanelRun"
+"""Whoever judges."""
 
 
-def open_judging(
-    judging: JudgeOptions | None = None, running: RunOptions | None = None
-) -> AnnotationRun | PopulationRun:
-    """The run of the judge or population that the options name, everything checked. Raises `InputError`."""
+def open_judging(judging: JudgeOptions | None = None, running: RunOptions | None = None) -> JudgingRun:
+    """The run of the judge, population or panel that the options name, everything checked. Raises `InputError`."""
     judging, running = judging or JudgeOptions(), running or RunOptions()
-    if judging.judge is not None and not isinstance(judging.judge, Judge | Population):
+    if judging.judge is not None and not isinstance(judging.judge, Judge | Population | Panel):
         judging = replace(judging, judge=load_judge(judging.judge))
+    if isinstance(judging.judge, Panel):
+        # only here: it decides with NumPy
+        from simfarm.runs.panel import PanelRun
+
+        return PanelRun.open(judging, running)
     if not isinstance(judging.judge, Population):
         return AnnotationRun.open(judging, running)
     # only here: it draws with SciPy, which a judge's run need not wait for

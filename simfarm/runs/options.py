@@ -17,7 +17,7 @@ from simfarm.settings import check
 if TYPE_CHECKING:
     from simfarm.backends.base import Backend
     from simfarm.engine.stats import Stats
-    from simfarm.judges import Judge, Population
+    from simfarm.judges import Judge, Panel, Population
 
 __all__ = ["SAMPLING", "JudgeOptions", "RunOptions", "by_name"]
 
@@ -31,7 +31,7 @@ class JudgeOptions:
     spec or a model opened with `open_model` (None: the judge's own). Of a population `annotators` people label each
     comparison, or their mean stands for them (`soft`). Raises `InputError` for what cannot be."""
 
-    judge: str | Path | Judge | Population | None = None
+    judge: str | Path | Judge | Population | Panel | None = None
     model: str | Backend | None = None
     order: str | None = None
     repeats: int = 1
