@@ -142,6 +142,7 @@ BAD: dict[str, tuple[list[dict[str, Any]], list[str], str]] = {
         [],
         "'Ann' gave 1 comparison two different labels (first: 'question 1')",
     ),
+    "no question": ([{"preference": 2}], [], "under its own name or another (--columns instruction_id=NAME)"),
     "no preference": ([{"instruction": "question 1", "label": 2}], [], "holds no labels (column 'preference')"),
     "no label in any row": ([LABEL | {"preference": None}], [], "not one of its rows has a preference"),
     "coded 0 to 1": ([LABEL | {"preference": 0.7}], [], "add 1 to the column"),
@@ -152,6 +153,19 @@ BAD: dict[str, tuple[list[dict[str, Any]], list[str], str]] = {
     "no such judge": ([LABEL], ["--own", "yours=new"], "'yours' is no annotator; there are mine"),
     "no such generator": ([LABEL], ["--own", "mine=other"], "'other' is no generator; there are base, new"),
 }
+
+
+@pytest.mark.parametrize("verb", ["agreement", "dissect", "evaluate"])
+def test_labels_of_a_crowd_are_not_taken_for_peoples(
+    files: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    labels = [json.loads(line) for line in (files / "labels.jsonl").read_text().splitlines()]
+    whose = {"generator_1": "new", "generator_2": "base"}
+    people = _file(files / "people.jsonl", labels, **whose)
+    crowd = _file(files / "crowd.jsonl", labels, **whose, annotator="many", is_noised=False)
+    for given, told in ((people, False), (crowd, True)):
+        assert main([verb, "verdicts.jsonl", "--human", given]) == 0
+        assert ("the labels are simulated (by many)" in capsys.readouterr().err) == told
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -12,6 +12,8 @@ import pytest
 
 import simfarm
 from simfarm.cli import main
+from simfarm.report.fidelity import fidelity_sheet
+from simfarm.report.tables import table_lines
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 HUMAN = str(EXAMPLES / "labels.jsonl")
@@ -61,6 +63,14 @@ def test_the_report_says_what_it_comes_to(crowd: Any, capsys: pytest.CaptureFixt
     written = pd.read_csv("f.csv").set_index("measure")
     assert written.loc["pairwise", "verdict"] == "not told apart"
     assert 60 < written.loc["pairwise", "people"] < 80
+
+
+def test_a_narrow_terminal_shows_every_verdict(crowd: list[dict[str, Any]]) -> None:
+    short = [row | {"preference": 1 if row["length_1"] < row["length_2"] else 2} for row in crowd]
+    part = fidelity_sheet(simfarm.fidelity(short, HUMAN)).parts[0]
+    lines, gone = table_lines(part.headings, part.rows, 80, part.least)
+    assert gone[0] == "not shown for want of width: difference, people"
+    assert any("prefers the longer" in line and line.endswith("  shorter too often") for line in lines)
 
 
 def test_the_order_of_outputs_in_a_file_does_not_matter(crowd: list[dict[str, Any]]) -> None:

@@ -23,7 +23,7 @@ from simfarm.errors import InputError
 from simfarm.ranking.units import judge_hash_of
 from simfarm.statistics.estimate import Array
 from simfarm.statistics.swaps import asked_orders, swap_means, wanted_both
-from simfarm.text.words import plural
+from simfarm.text.words import named, plural
 
 __all__ = ["Votes", "by_person", "votes_of"]
 
@@ -133,23 +133,25 @@ def votes_of(verdicts: Verdicts, labels: Verdicts | None = None, *, allow_mixed:
     repeats; two different labels of one person on the same question are an error. Raises `InputError` for them, for one
     name on both sides, two judge hashes under one name unless `allow_mixed`, and labels that match no comparison.
     """
-    named = None if labels is None else by_person(labels)
+    own = None if labels is None else by_person(labels)
     for annotator, part in verdicts.by_annotator():
         judge_hash_of(part, annotator, allow_mixed)
     judges = tuple(verdicts.annotators())
-    people = () if named is None else tuple(named.annotators())
+    people = () if own is None else tuple(own.annotators())
     if both := sorted(set(judges) & set(people)):
         raise InputError(
             f"{both[0]!r} is an annotator of the annotations and of the labels; is it a judge or a person? Leave its "
             "rows out of one of the two, or rename it there"
         )
+    crowd = [] if labels is None else labels.simulated()
     # nobody else holds the rows, so that a million of them go as soon as they are together
-    rows: list[Any] = [verdicts, named]
-    del verdicts, labels, named
+    rows: list[Any] = [verdicts, own]
+    del verdicts, labels, own
     made = matched(rows.pop(0), rows.pop())
     items = _items(made)
     votes, notes = _numbered(_votes(made, [*judges, *people]), made)
-    return Votes(items, votes, judges, people, made.by, (*_said(made, items), *notes))
+    said = [f"the labels are simulated (by {named(crowd)}): what is called people here is a crowd"] if crowd else []
+    return Votes(items, votes, judges, people, made.by, (*said, *_said(made, items), *notes))
 
 
 def by_person(labels: Verdicts) -> Verdicts:

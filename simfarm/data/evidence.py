@@ -41,7 +41,7 @@ __all__ = [
 
 _SHARED = (
     *("instruction_id", "dataset", "category", "generator_1", "generator_2", "annotator", "status", "order"),
-    *("repeat", "sample", "judge_hash", "judge_order", "model", "finish_reason_1", "finish_reason_2"),
+    *("repeat", "sample", "judge_hash", "judge_order", "model", "finish_reason_1", "finish_reason_2", "is_noised"),
 )
 _NUMBERS = ("preference", "length_1", "length_2")
 _ASKED = ("instruction", "messages")

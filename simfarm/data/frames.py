@@ -54,9 +54,9 @@ class Verdicts:
       length_1, length_2                                characters; NaN where neither length nor text is known
       output_1_hash, output_2_hash                      tell texts apart within this process; 0 for no text
       cluster                                           a code for the instruction (see `identity.cluster_codes`)
-    and, where a file has them, instruction_id, dataset, category, model, judge_order, finish_reason_1,
-    finish_reason_2, of the instruction and the messages `instruction_sha256` and `instruction_start`, of features that
-    were inspected `style_FEATURE_1` and `style_FEATURE_2`, of covariates `covariate_NAME_1` and `covariate_NAME_2`, and
+    and, where a file has them, instruction_id, dataset, category, model, judge_order, finish_reason_1, finish_reason_2,
+    is_noised, of the instruction and the messages `instruction_sha256` and `instruction_start`, of features that were
+    inspected `style_FEATURE_1` and `style_FEATURE_2`, of covariates `covariate_NAME_1` and `covariate_NAME_2`, and
     where calls are looked at `person`, `price` and `seconds`. `flags` says what was found in each generator's texts, if
     there were any.
     """
@@ -67,6 +67,13 @@ class Verdicts:
     def annotators(self) -> list[str]:
         """Their names, in order of first appearance."""
         return [str(name) for name in pd.unique(self.table["annotator"])]
+
+    def simulated(self) -> list[str]:
+        """The annotators that are crowds of simulated people, in order of first appearance: their rows alone say
+        `is_noised`."""
+        if "is_noised" not in self.table:
+            return []
+        return [str(name) for name in pd.unique(self.table["annotator"][self.table["is_noised"].notna()])]
 
     def by_annotator(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """(annotator, its rows) in order of first appearance; a lone annotator's rows are not copied."""
@@ -177,7 +184,10 @@ def row_columns(rows: Iterable[Mapping[str, Any]], inspection: Inspection | None
 
 def _normal(gathered: Gathered, source: str) -> pd.DataFrame:
     if not {"instruction", "instruction_id", "messages"} & gathered.present:
-        raise InputError(f"{source}: lacks both 'instruction' and 'instruction_id'; one must say what was asked")
+        raise InputError(
+            f"{source}: lacks both 'instruction' and 'instruction_id'; one must say what was asked, under "
+            "its own name or another (--columns instruction_id=NAME)"
+        )
     gathered.covariates.require(source, gathered.present - READ)
     if gathered.odd_taken is not None:
         row, column, value = gathered.odd_taken

@@ -25,6 +25,7 @@ from simfarm.report.ranked import RankedBoard, placed
 from simfarm.report.ratings import ratings_sheet
 from simfarm.settings import refuse, spelled
 from simfarm.text.shown import Shown
+from simfarm.text.words import named
 
 if TYPE_CHECKING:
     from simfarm.data.frames import Verdicts
@@ -115,6 +116,9 @@ def evaluate(
             "calibrated rates",
             lambda one: replace(one, people=calibrated_win_rates(verdicts, labels, one.board)),
         )
+        if crowd := labels.simulated():
+            line = f"the labels are simulated (by {named(crowd)}): 'as people judge' is as that crowd does"
+            boards = [one.warned(line) for one in boards]
     return Evaluation(tuple(placed(one, options.board) for one in boards), breakdown=options.breakdown)
 
 

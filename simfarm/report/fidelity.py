@@ -101,16 +101,16 @@ def fidelity_sheet(found: Fidelity) -> Sheet:
         f"{plural(found.n_people, 'person', 'people')} beside {found.n_simulated:,} simulated"
     )
     headings = ["figure", "people", "the crowd", "difference", "verdict"]
-    parts = [Part(title, headings, rows, _remarks(found), ("difference",))]
+    parts = [Part(title, headings, rows, _remarks(found), ("difference", "people"))]
     return Sheet(parts, found.table, found.to_json())
 
 
 def _line(found: Fidelity, m: Measure) -> list[str]:
-    """A measure as it is printed."""
+    """A measure as it is printed; of which taste its verdict is, its own name says."""
     plain_people = m.name in ("rho", "worth")
     people = _cell(m, m.people, math.nan, math.nan) if plain_people else _cell(m, m.people, *found.limits(m.people))
     gap = _cell(m, m.difference, *m.limits, sign="" if m.name == "splits" else "+")
-    return [f"  {m.words}", people, _cell(m, m.crowd, *found.limits(m.crowd)), gap, m.verdict]
+    return [f"  {m.words}", people, _cell(m, m.crowd, *found.limits(m.crowd)), gap, m.verdict.split(": ")[-1]]
 
 
 def _cell(m: Measure, value: Value | None, low: float, high: float, sign: str = "") -> str:
