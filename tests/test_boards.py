@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import kendalltau, spearmanr
 
 from simfarm.errors import InputError
-from simfarm.statistics.boards import Figure, _gaps_behind, _rates_behind, _spearman, board_agreement
+from simfarm.statistics.boards import Figure, _gaps_behind, _least_error, _rates_behind, _spearman, board_agreement
 from simfarm.statistics.estimate import Array, Estimate, mean_estimate
 from simfarm.statistics.sets import set_agreement
 
@@ -53,6 +53,30 @@ def test_noise_is_taken_off_and_intervals_hold_the_truth() -> None:
     assert np.mean(plain, axis=0)[0] < truth[0] - 0.05
     gap = np.abs(np.mean(value, axis=0) - truth)
     assert (gap < np.abs(np.mean(plain, axis=0) - truth)).all()
+
+
+def test_boards_of_the_same_rates_may_have_no_error_at_all() -> None:
+    """Noise alone makes the mean of |differences| up: its lower limit is 0 unless equal rates are refuted, and no draw
+    of rates behind is ever 0. 40 replicates each of no difference and of one that is a third of the noise."""
+    rng = np.random.default_rng(8)
+    rates = np.linspace(0.35, 0.65, 4)
+    for gap in (0.0, 0.03):
+        low = []
+        for _ in range(40):
+            found = board_agreement(drawn(rates, 50, rng), drawn(rates + gap, 50, rng)).mean_absolute_error
+            assert found.low <= found.value <= found.high
+            low.append(found.low)
+        assert np.mean(np.array(low) <= gap) >= 0.9
+    far = board_agreement(drawn(rates - 0.3, 200, rng), drawn(rates + 0.3, 200, rng)).mean_absolute_error
+    assert 0.5 < far.low < 0.6 < far.high < 0.7
+
+
+def test_the_least_error_is_where_as_much_is_seen_in_one_of_forty() -> None:
+    """One model, noise of 1, seen 3: 3 − 1.96 but for what falls on the other side; seen 1.9: 0."""
+    root = np.array([[1.0], [0.0]]) @ np.ones((1, 100_000)) / np.sqrt(100_000)
+    rng = np.random.default_rng(0)
+    assert _least_error(np.array([[3.0], [0.0]]), root, 0.025, rng) == pytest.approx(1.04, abs=0.15)
+    assert _least_error(np.array([[1.9], [0.0]]), root, 0.025, rng) == 0
 
 
 def test_rates_are_drawn_as_far_out_as_their_errors_go() -> None:
