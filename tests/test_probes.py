@@ -436,6 +436,7 @@ def test_a_handful_of_instructions_is_shown_without_limits() -> None:
     few, enough = (probed_sheet(probed("longest", bundled_outputs(n))) for n in (4, 5))
     assert few.table["low"].isna().all()
     assert any("fewer than 5 instructions" in line for line in few.parts[0].remarks)
+    assert not any("fooled by" in line for line in few.parts[0].remarks)
     assert few.record["fooled_by"] == few.record["criteria_blind"] == []
     assert not any("[" in cell for part in few.parts for row in part.rows for cell in row)
     assert enough.table.loc[enough.table["value"].notna(), "low"].notna().all()

@@ -66,9 +66,8 @@ def _tried(found: Probed, tried: Sequence[Tried]) -> Part:
         f"right: percent of pairs whose right answer won, with {100 * found.level:g} % intervals; 50 is a coin's",
         "identity has no right answer: below 50 the greater name won",
     ]
-    if found.n < FEWEST:
-        remarks.append(f"of fewer than {FEWEST} instructions there is no interval and no finding")
-    remarks += _summary(found)
+    few = [f"of fewer than {FEWEST} instructions there is no interval and no finding"]
+    remarks += few if found.n < FEWEST else _summary(found)
     if seen := sum(one.guarded for one in tried if one.probe.kind == "orders"):
         of = sum(one.n + one.missing for one in tried if one.probe.kind == "orders")
         remarks.append(f"a board's guard flags {seen} of the {plural(of, 'answer')} with an order in it")
