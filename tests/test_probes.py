@@ -26,6 +26,7 @@ from simfarm.methods.probed import Probed, measured
 from simfarm.methods.probing import Prober, bundled_outputs
 from simfarm.ranking.guard.hints import PROOF, sign
 from simfarm.ranking.guard.watch import CONSTANT_OUTPUT, Watch
+from simfarm.report.probed import probed_sheet
 from simfarm.runs.options import JudgeOptions, RunOptions
 from simfarm.text.disguise import latin, plain
 
@@ -429,6 +430,16 @@ def test_outputs_of_one_model_are_steadied_by_their_twins() -> None:
 def test_the_same_answer_to_two_questions_is_two_pairs() -> None:
     made = [output(instruction=f"How is bread made in {place}?") for place in ("Rome", "Oslo", "Rome, Georgia")]
     assert all(one.n == 3 for one in probed("longest", made).turned)
+
+
+def test_a_handful_of_instructions_is_shown_without_limits() -> None:
+    few, enough = (probed_sheet(probed("longest", bundled_outputs(n))) for n in (4, 5))
+    assert few.table["low"].isna().all()
+    assert any("fewer than 5 instructions" in line for line in few.parts[0].remarks)
+    assert not any("fooled by" in line for line in few.parts[0].remarks)
+    assert few.record["fooled_by"] == few.record["criteria_blind"] == []
+    assert not any("[" in cell for part in few.parts for row in part.rows for cell in row)
+    assert enough.table.loc[enough.table["value"].notna(), "low"].notna().all()
 
 
 def test_a_place_is_no_answer() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from simfarm.judges.rules import banner
-from simfarm.methods.probed import Manner, Probed, Tried, Turned
+from simfarm.methods.probed import FEWEST, Manner, Probed, Tried, Turned
 from simfarm.ranking.table import plain
 from simfarm.report.tables import Part, Sheet
 from simfarm.statistics.estimate import Estimate
@@ -41,9 +41,14 @@ def probed_sheet(found: Probed) -> Sheet:
 def _percent(value: Estimate | None, level: float) -> str:
     if value is None or not value.n_clusters:
         return "–"
-    low, high = (100 * x for x in value.interval(level))
+    low, high = (100 * x for x in _limits(value, level))
     limits = "" if np.isnan(low) else f" [{low:.0f}, {high:.0f}]"
     return f"{100 * value.value:.0f}{limits}"
+
+
+def _limits(value: Estimate | None, level: float) -> tuple[float, float]:
+    """An interval, where there are instructions enough for one."""
+    return (np.nan, np.nan) if value is None or value.n_clusters < FEWEST else value.interval(level)
 
 
 def _tried(found: Probed, tried: Sequence[Tried]) -> Part:
@@ -61,7 +66,8 @@ def _tried(found: Probed, tried: Sequence[Tried]) -> Part:
         f"right: percent of pairs whose right answer won, with {100 * found.level:g} % intervals; 50 is a coin's",
         "identity has no right answer: below 50 the greater name won",
     ]
-    remarks += _summary(found)
+    few = [f"of fewer than {FEWEST} instructions there is no interval and no finding"]
+    remarks += few if found.n < FEWEST else _summary(found)
     if seen := sum(one.guarded for one in tried if one.probe.kind == "orders"):
         of = sum(one.n + one.missing for one in tried if one.probe.kind == "orders")
         remarks.append(f"a board's guard flags {seen} of the {plural(of, 'answer')} with an order in it")
@@ -75,7 +81,7 @@ def _summary(found: Probed) -> list[str]:
     unsure = found.names("not told")
     lines = []
     order = next((one.same for one in found.manners if one.name == "order" and one.same is not None), None)
-    if order is not None and order.interval(found.level)[1] < 0.5:
+    if order is not None and _limits(order, found.level)[1] < 0.5:
         lines.append("the place decides: most verdicts turn round when the two answers are swapped")
     if fooled or not lines:
         lines.append(f"fooled by: {named(fooled, 20) if fooled else 'nothing that was shown'}")
@@ -179,7 +185,7 @@ def _rows(found: Probed) -> list[dict[str, Any]]:
 
 
 def _row(name: str, kind: str, what: str, value: Estimate | None, level: float) -> dict[str, Any]:
-    low, high = (np.nan, np.nan) if value is None or not value.n_clusters else value.interval(level)
+    low, high = _limits(value, level)
     known = value is not None and value.n_clusters
     return {
         "probe": name,
