@@ -173,6 +173,19 @@ def test_the_interval_of_the_correlation_holds_its_truth() -> None:
     assert 0.9 <= np.mean(held) <= 1.0
 
 
+def test_the_error_of_the_correlation_is_the_jackknifes() -> None:
+    rng = np.random.default_rng(8)
+    h = rng.choice([-0.9, 0.0, 0.9], 80)
+    people, crowd = _draws(rng, h, 3), _draws(rng, h, 3)
+    found = leanings(people, crowd, np.arange(80)).correlation
+    without = []
+    for k in range(80):
+        parts = [(item[item != k], vote[item != k]) for item, vote in (people, crowd)]
+        kept = [(item - (item > k), vote) for item, vote in parts]
+        without.append(leanings(kept[0], kept[1], np.arange(79)).correlation.value)
+    assert found.standard_error == pytest.approx(np.sqrt(79 / 80 * ((without - np.mean(without)) ** 2).sum()), rel=0.03)
+
+
 def test_errors_in_common_are_none_in_people_and_all_in_one_judge() -> None:
     rng = np.random.default_rng(2)
     h = rng.uniform(-1, 1, 5_000)
@@ -232,12 +245,17 @@ def test_persons_who_are_alike_spread_no_more_than_luck() -> None:
         found = person_spread(item, vote, person, which)
         assert found is not None
         seen.append(found)
-    assert seen[0].value < 0.06
+    assert seen[0].value == pytest.approx(np.sqrt(max(0.0, seen[0].seen ** 2 - seen[0].sampling ** 2)))
+    assert seen[1].value < seen[1].seen
     assert seen[0].interval()[0] == 0.0
     assert seen[1].value == pytest.approx(0.15 * np.sqrt(12 / 11), abs=0.03)
     gap = spread_difference(seen[0], seen[1])
     assert gap.low > 0
     assert gap.p < 0.05
+    (low_1, high_1), (low_2, high_2) = (x.interval() for x in seen)
+    one, other = (x.value for x in seen)
+    assert gap.value - gap.low == pytest.approx(np.hypot(other - low_2, high_1 - one))
+    assert gap.high - gap.value == pytest.approx(np.hypot(high_2 - other, one - low_1))
     assert person_spread(item, np.full(1200, 0.5), person, which) is None
 
 
