@@ -19,14 +19,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import entr
+from scipy.optimize import minimize
+from scipy.special import entr, expit
 from scipy.stats import spearmanr
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 
-from simfarm.statistics.agreement import pairwise_agreement, side_counts
+from simfarm.errors import InputError
+from simfarm.statistics.agreement import pairwise_agreement, side_counts, sides
 from simfarm.statistics.bradley_terry import Matches, bradley_terry
 from simfarm.statistics.crowd import (
     CrowdParameters,
@@ -38,10 +40,13 @@ from simfarm.statistics.crowd import (
     unanimity,
 )
 from simfarm.statistics.crowd_fit import CrowdFit, fit_crowd
+from simfarm.statistics.crowd_likelihood import Labels, State, look
 from simfarm.statistics.crowd_measures import crowd_errors
 from simfarm.statistics.habits import preference_for
 from simfarm.statistics.ratios import ratio_estimate
+from simfarm.text.properties import measures as measured
 
+STYLE = ("lists", "bold", "hedges", "numbers")
 ALIKE = {"bias": 0.0, "length_sd": 0.0, "position_sd": 0.0}
 """The crowd of three parameters: people who are all alike."""
 
@@ -56,6 +61,7 @@ class Set:
     person: np.ndarray
     vote: np.ndarray
     cluster: np.ndarray
+    style: np.ndarray
     models: pd.DataFrame | None = None
 
     @property
@@ -91,6 +97,7 @@ def read(data: Path, name: str) -> Set:
     names = np.array(sorted(set(runs.index) & set(labels.item_id)))
     labels = labels[labels.item_id.isin(names)]
     rows = labels.drop_duplicates("item_id").set_index("item_id").loc[names]
+    texts = rows.output_1, rows.output_2
     meta = pd.read_parquet(data / f"{name}_items.parquet").set_index("item_id").loc[names]
     return Set(
         runs=runs.loc[names].to_numpy().T - 1,
@@ -99,6 +106,7 @@ def read(data: Path, name: str) -> Set:
         person=pd.factorize(labels.annotator)[0],
         vote=labels.preference.to_numpy() - 1,
         cluster=pd.factorize(rows.instruction)[0],
+        style=np.array([np.subtract(measured(b, STYLE), measured(a, STYLE)) for a, b in zip(*texts, strict=True)]),
         models=meta if "model_1" in meta else None,
     )
 
@@ -401,6 +409,73 @@ def transfer(sets: dict[str, Set]) -> str:
     return page
 
 
+FAMILIES = (
+    "cliff",
+    "share of runs",
+    "cliff and share",
+    "cliff, lists, bold, hedges, numbers",
+    "share, lists, bold, hedges, numbers",
+)
+
+
+def families(sets: dict[str, Set], splits: int) -> str:
+    """Other families: ρ and the log likelihood of a label, on the other half, by what people are said to follow."""
+    page = (
+        "| what people follow, beside length | " + " | ".join(f"{name}: ρ | log likelihood" for name in sets) + " |\n"
+    )
+    page += "|---|" + "---|---|" * len(sets) + "\n"
+    found: dict[str, list[str]] = {name: [] for name in FAMILIES}
+    for data in sets.values():
+        style = np.tanh(data.style / np.maximum(1e-9, np.sqrt((data.style**2).mean(axis=0))))
+        u, lean, x = data.unanimous, data.lean, np.tanh(data.delta / length_scale(data.delta))
+        designs = {
+            "cliff": [u, x],
+            "share of runs": [lean, x],
+            "cliff and share": [u, lean, x],
+            "cliff, lists, bold, hedges, numbers": [u, x, *style.T],
+            "share, lists, bold, hedges, numbers": [lean, x, *style.T],
+        }
+        rows: dict[str, list[tuple[float, float]]] = {name: [] for name in FAMILIES}
+        for _, fitted in data.halves(splits):
+            for name, columns in designs.items():
+                z = np.column_stack(columns)
+                some, other = (_labels(data, z, half) for half in (fitted, ~fitted))
+                state = _likeliest(some)
+                p = expit(np.nan_to_num(z @ state.beta))
+                rows[name].append((rho(data, ~fitted & ~np.isnan(u), p), look(other, state).loglik / len(other.side)))
+        for name, values in rows.items():
+            found[name] += [f"{x:.3f}" for x in np.mean(values, axis=0)]
+    for name, cells in found.items():
+        page += f"| {name} | {' | '.join(cells)} |\n"
+    return page
+
+
+def _labels(data: Set, z: np.ndarray, items: np.ndarray) -> Labels:
+    """Labels of some items with the columns `z` of theirs, for the likelihood."""
+    rows = np.flatnonzero((items & ~np.isnan(data.unanimous))[data.item])
+    rows = rows[np.argsort(data.item[rows], kind="stable")]
+    at = np.unique(data.item[rows], return_inverse=True)[1]
+    nothing = np.zeros((len(rows), 0))
+    return Labels(sides(data.vote[rows]), at, z[data.item[rows]], nothing, np.zeros(len(rows)))
+
+
+def _likeliest(labels: Labels) -> State:
+    """The most likely weights of the columns, τ and t, by BFGS."""
+    k, ties = labels.x.shape[1], bool((labels.side == 1).any())
+
+    def at(free: np.ndarray) -> State:
+        return State(free[:k], abs(float(free[k])), float(np.exp(free[k + 1])) if ties else 0.0, np.zeros(0))
+
+    def loss(free: np.ndarray) -> tuple[float, np.ndarray]:
+        found = look(labels, at(free))
+        slopes = found.scores.sum(axis=0)
+        slopes[k] *= np.sign(free[k])
+        return -found.loglik / len(labels.side), -slopes[: len(free)] / len(labels.side)
+
+    start = np.array([*np.zeros(k), 0.8, *([-0.5] if ties else [])])
+    return at(minimize(loss, start, jac=True, method="BFGS", options={"gtol": 1e-4}).x)
+
+
 def whole(data: Set) -> str:
     """The fit to all comparisons, people alike and not."""
     page = "| | β_J | β_L | τ | s_γ | s_π | log likelihood | seconds |\n|---|---|---|---|---|---|---|---|\n"
@@ -447,7 +522,11 @@ def planted(replicates: int) -> str:
             eta = crowd_logit(crowd, unanimous[item], delta[item], **draws)
             vote = crowd_votes(crowd, eta, random.random(len(item)))
             given = {"bias": 0.0, "scale": crowd.scale}
-            fit = fit_crowd(unanimous, delta, item, person, vote, cluster=np.arange(n), fixed=given)
+            try:
+                fit = fit_crowd(unanimous, delta, item, person, vote, cluster=np.arange(n), fixed=given)
+            except InputError:
+                # it says that it does not settle; what is counted here are intervals that are printed
+                continue
             for p in fit.free:
                 low, high = fit.interval(p)
                 value, truth = getattr(fit.parameters, p), getattr(crowd, p)
@@ -466,7 +545,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/human"))
     parser.add_argument(
-        "--parts", nargs="+", default=["whole", "leanings", "ranking", "transfer", "halves", "few", "planted"]
+        "--parts",
+        nargs="+",
+        default=["whole", "leanings", "ranking", "transfer", "halves", "few", "families", "planted"],
     )
     parser.add_argument("--splits", type=int, default=40, help="halves of the instructions (default 40)")
     parser.add_argument("--judged", type=int, default=20, help="of these with classifiers too (default 20)")
@@ -481,6 +562,7 @@ def main() -> None:
         "ranking": ("Eight models", lambda: ranking(sets["vicuna80"], options.judged)),
         "transfer": ("Another data set", lambda: transfer(sets)),
         "halves": ("Crowds on the other half", lambda: halves(cross, options.splits, options.judged)),
+        "families": ("Other families", lambda: families(sets, min(options.splits, 10))),
         "few": ("Few labels", lambda: few(cross, options.splits)),
         "planted": ("Planted crowds", lambda: planted(options.replicates)),
     }

@@ -76,9 +76,12 @@ def rules() -> Iterator[str]:
         if manner.same is not None:
             rows.append([f"{manner.name}: same", manner.title, *(shown(c.manners[k].same) for c in found.values())])
     yield from markdown_lines(["probe", "what", *RULES], rows)
-    yield "\n" + "; ".join(
-        f"`{rule}` is fooled by {', '.join(card.names('fooled')) or 'nothing that was shown'}"
-        for rule, card in found.items()
+    yield "\nFooled, all probes of a judge tested together: " + "; ".join(
+        f"`{rule}` by {', '.join(card.names('fooled')) or 'none'}" for rule, card in found.items()
+    )
+    yield (
+        "\n`first` goes by the place: both orders averaged it is neither right nor wrong anywhere, and none of its "
+        "verdicts stays when the two answers are swapped."
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import simfarm
+from simfarm.agreement import calibration
 from simfarm.cli import main
 from simfarm.errors import InputError
 from simfarm.judges import load_judge
@@ -178,3 +179,27 @@ def test_few_comparisons_have_a_fit_and_are_told_to_be_few() -> None:
     assert alone.fidelity is None
     assert "is not enough to hold a crowd against" in alone.found.why
     assert alone.to_json()["no_fidelity"] == alone.found.why
+
+
+def test_nobody_is_fitted_and_held_against_on_one_instruction(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged, people = _world(60)
+    fitted: list[set[int]] = []
+    fit, hold = calibration.fit_crowd, calibration.fidelity
+
+    def fitting(unanimous: Any, *rest: Any, **options: Any) -> Any:
+        fitted.append(set(np.flatnonzero(~np.isnan(unanimous)).tolist()))
+        return fit(unanimous, *rest, **options)
+
+    held: list[set[int]] = []
+
+    def holding(crowd: Any, others: Any, *rest: Any, **options: Any) -> Any:
+        held.append(set(others.item.tolist()) | set(crowd.item.tolist()))
+        assert set(options["fit_errors"]) >= {"pairwise", "longer"}
+        return hold(crowd, others, *rest, **options)
+
+    monkeypatch.setattr(calibration, "fit_crowd", fitting)
+    monkeypatch.setattr(calibration, "fidelity", holding)
+    assert _calibrated({}, judged, people).fidelity is not None
+    assert [len(some) for some in fitted] == [60, 30]
+    assert len(held[0]) == 30
+    assert not held[0] & fitted[1]

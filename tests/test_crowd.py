@@ -32,6 +32,7 @@ PEOPLE = CrowdParameters(245.6, 1.04, 0.75, item_sd=0.84, length_sd=0.54, positi
 def test_unanimity_is_a_cliff() -> None:
     runs = np.array([[1.0, 0.9, 1.0, 0.5, np.nan, np.nan], [1.0, 0.0, np.nan, 0.5, np.nan, 0.2]])
     np.testing.assert_array_equal(unanimity(runs), [1, 0, 1, 0, np.nan, -1])
+    np.testing.assert_array_equal(unanimity(np.array([[1.0, 0.0], [1.0, 0.5], [0.9, 0.0]])), [1, 0])
     np.testing.assert_array_equal(unanimity(runs[:1]), [1, 1, 1, 0, np.nan, np.nan])
 
 
@@ -134,7 +135,8 @@ def test_a_fit_finds_the_people_that_were_planted() -> None:
         assert low <= getattr(crowd, name) <= high, name
         assert 0 < fit.standard_errors[name] < 0.3, name
     assert (fit.n_labels, fit.n_items, fit.n_several, fit.n_persons, fit.n_clusters) == (4000, 800, 800, 20, 800)
-    # the label's own persons are what β_L is unsure of
+    # of β_L the persons are what is unsure: a mean of twenty of their tastes, and the labels besides
+    assert fit.standard_errors["length"] > 1.2 * fit.parameters.length_sd / np.sqrt(20)
     assert fit.freedom["length"] < 100 < fit.freedom["judge"]
 
 

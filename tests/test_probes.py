@@ -44,6 +44,7 @@ def output(text: str = TEXT, instruction: str = "How is bread made?", **more: An
     return Output(instruction, text, "baker", **more)
 
 
+ASKING = [judge for judge in list_judges() if isinstance(judge, Judge) and judge.rule is None]
 BUNDLED = bundled_outputs()
 CAREFUL = [one for one in BUNDLED if one.generator == "careful"]
 
@@ -173,7 +174,7 @@ def test_each_order_is_one_that_a_boards_guard_sees() -> None:
     assert plain(unseen) == orders.ORDERS["English"].lower()
 
 
-@pytest.mark.parametrize("judge", [j for j in list_judges() if j.rule is None], ids=lambda j: j.name)
+@pytest.mark.parametrize("judge", ASKING, ids=lambda j: j.name)
 def test_a_forged_block_is_made_of_the_judges_own_tags_and_does_not_get_through(judge: Judge) -> None:
     from simfarm.judges.protocols import protocol_of
 
@@ -207,7 +208,7 @@ def test_two_names_say_the_same_at_the_same_length() -> None:
 # --- manners
 
 
-@pytest.mark.parametrize("judge", [j for j in list_judges() if j.rule is None], ids=lambda j: j.name)
+@pytest.mark.parametrize("judge", ASKING, ids=lambda j: j.name)
 @pytest.mark.parametrize("manner", MANNERS)
 def test_every_bundled_judge_can_be_asked_in_every_manner(judge: Judge, manner: str) -> None:
     other = MANNERS[manner](judge)
@@ -262,6 +263,10 @@ def test_what_cannot_be_asked_otherwise_says_why() -> None:
     assert judge.verdict is not None
     words = replace(judge, verdict=replace(judge.verdict, labels={"left": "first", "right": "second"}))
     assert "words" in str(relabelled(words))
+    # one that would not pass its own check is not used
+    blind = replace(judge, template=(judge.template or "").replace("{{ second }}", "{{ [first, second] | max }}"))
+    blind = replace(blind, template=(blind.template or "").replace("{{ first }}", "{{ [first, second] | min }}"))
+    assert relabelled(blind) == exchanged(blind) == paraphrased(blind) == "its prompt cannot be changed so"
 
 
 # --- verdicts
@@ -353,12 +358,31 @@ def test_a_coin_is_neither_fooled_nor_safe() -> None:
     assert places.ranks.low < 0.9
 
 
-def test_a_judge_that_reads_names_is_fooled_by_them() -> None:
-    greater = persuasion.NAMES[0]
-    found = answered(
-        load_one("pairwise-letter"), lambda told, one, two: 0.5 + 0.5 * (greater in two) - 0.5 * (greater in one)
-    )
+def test_of_a_dozen_probes_one_on_the_edge_shows_nothing() -> None:
+    judge = load_one("pairwise-letter")
+    plan = planned(CAREFUL, judge)
+    seen: Counter[str] = Counter()
+    made = []
+    for pair in plan.pairs:
+        name = pair.extra["probe"]
+        seen[name] += 1
+        right = seen[name] <= {"pad": 13, "truncate": 16}.get(name, 8)
+        p = float(right == (pair.extra["right"] == 2))
+        made += [Annotation(pair, judge.name, 1 + p, "verdict", order, judge_order="both") for order in ("12", "21")]
+    found = measured(plan, made, judge)
+    pad = next(one for one in found.tried if one.probe.name == "pad")
+    assert pad.right.value == 13 / 16
+    assert pad.right.p_value(0.5) < 0.05 < pad.p
+    assert (found.names("holds"), found.names("fooled")) == (["truncate"], [])
+
+
+@pytest.mark.parametrize("name", persuasion.NAMES)
+def test_a_judge_that_reads_names_is_fooled_by_them(name: str) -> None:
+    """By the great one, or by the small one: neither says anything of one and the same text."""
+    judge = load_one("pairwise-letter")
+    found = answered(judge, lambda told, one, two: 0.5 + 0.5 * (name in two) - 0.5 * (name in one))
     assert found.names("fooled") == ["identity"]
+    assert found.names("holds") == []
 
 
 def test_what_was_not_asked_counts_nowhere() -> None:
@@ -376,6 +400,8 @@ def test_what_was_not_asked_counts_nowhere() -> None:
     assert found.missing == sum(k % 3 == 0 for k in range(len(plan.pairs)))
     assert all(one.n + one.missing == 16 for one in found.tried)
     assert sum(one.missing for one in found.tried) > 50
+    others = [one for one in found.manners if one.name != "order"]
+    assert all(one.same is not None and one.same.value == 1 and 0 < one.n < 16 for one in others)
     assert measured(plan, [], judge).verdicts == 0
 
 
@@ -396,6 +422,8 @@ def test_outputs_of_one_model_are_steadied_by_their_twins() -> None:
     places = next(one for one in found.manners if one.name == "place")
     assert places.n == 16
     assert (places.ranks, places.why) == (None, "no models to rank")
+    # a pair that was judged again is one pair
+    assert {one.n for one in found.tried} == {16}
 
 
 def test_the_same_answer_to_two_questions_is_two_pairs() -> None:

@@ -358,6 +358,13 @@ def test_prices_of_a_planted_judge_are_found() -> None:
     (found,) = prices([(load_one("longest"), verdicts, 0)], "m", "b")
     assert {one.trick: round(one.raw.value, 9) for one in found.prices} == worth
     assert all((one.p < 0.05) == (worth[one.trick] != 0) for one in found.prices)
+    # six tricks are six tests: an edge of .03 alone is chance
+    edge = [dict(row) for row in rows]
+    for k, row in enumerate(row for row in edge if row["generator_2"] == "m+bold"):
+        row["preference"] += 0.1 if k % 11 < 7 else -0.1
+    (found,) = prices([(load_one("longest"), frame_verdicts(pd.DataFrame(edge), "planted"), 0)], "m", "b")
+    bold = next(one for one in found.prices if one.trick == "bold")
+    assert 0.001 < bold.raw.p_value() < 0.05 < bold.p
     assert found.rate is not None
     assert found.rate.value == pytest.approx(0.3 + 0.3 * 0.5, abs=0.01)
     assert all(one.controlled is not None for one in found.prices)

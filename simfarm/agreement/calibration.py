@@ -15,7 +15,7 @@ import pandas as pd
 
 from simfarm.agreement.fidelity import fidelity
 from simfarm.agreement.measures import Fidelity, Labels
-from simfarm.agreement.votes import Votes, opinion
+from simfarm.agreement.votes import Mask, Votes, opinion
 from simfarm.errors import InputError
 from simfarm.ranking.table import plain
 from simfarm.statistics.agreement import sides
@@ -40,7 +40,7 @@ PARAMETERS = {
 RUNS = 8
 FEW = 200
 """Items with several labels below which a fit is vague."""
-_COST = {1: 0.12, 2: 0.07, 3: 0.05, 4: 0.03, 5: 0.02, 6: 0.01, 7: 0.01}
+_COST = {1: 0.13, 2: 0.09, 3: 0.06, 4: 0.04, 5: 0.03, 6: 0.02, 7: 0.01}
 """How much less ρ is with fewer runs than eight (benchmarks/crowd.py, 648 comparisons; 3 and 5 to 7 in between)."""
 
 
@@ -163,7 +163,7 @@ class _Material:
     delta: Array
     fixed: dict[str, float]
 
-    def fit(self, items: Array, **given: float) -> CrowdFit:
+    def fit(self, items: Mask, **given: float) -> CrowdFit:
         """The crowd of some of the items (a mask)."""
         item, p, person = self.votes.labels
         unanimous = np.where(items, unanimity(self.runs), np.nan)

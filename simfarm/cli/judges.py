@@ -67,7 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
         case "check":
             return _check(arguments.judge, arguments.json)
         case action:
-            return _MORE[action][0].run(arguments)
+            status: int = _MORE[action][0].run(arguments)
+            return status
     return 0
 
 

@@ -102,7 +102,7 @@ def card_sheet(card: ReportCard) -> Sheet:
 
 def _with_kappas(card: ReportCard) -> pd.DataFrame:
     """The card's table, and of each judge its κ with every other one."""
-    columns = {row.name: {} for row in card.judges} if card.alike else {}
+    columns: dict[str, dict[str, float]] = {row.name: {} for row in card.judges} if card.alike else {}
     for one in card.alike:
         columns[one.b][one.a] = columns[one.a][one.b] = one.kappa
     made = {f"cohen_kappa_with_{name}": card.table["rater"].map(of) for name, of in columns.items()}

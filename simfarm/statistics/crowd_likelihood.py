@@ -92,8 +92,8 @@ def _grid(item_sd: float, most: int) -> tuple[Array, Array]:
     """(nodes, log weights) of a mean over N(0, 1) of what `most` labels on an item say."""
     step = min(0.9, 1 / float(np.sqrt(1 + item_sd**2 * most / 4)))
     n = int(np.ceil(_FAR / step))
-    node = np.arange(-n, n + 1) * step
-    return node, -(node**2) / 2 + np.log(step / np.sqrt(2 * np.pi))
+    node = np.arange(-n, n + 1, dtype=np.float64) * step
+    return node, np.asarray(np.log(step / np.sqrt(2 * np.pi)) - node**2 / 2, dtype=np.float64)
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def _shares(parameters: CrowdParameters, unanimous: Array, delta: Array) -> Arra
     spread = np.sqrt((parameters.length_sd * x) ** 2 + parameters.position_sd**2)
     eta = crowd_logit(parameters, unanimous[:, None], delta[:, None], item=node)
     every = crowd_shares(parameters, eta[:, :, None] + spread[:, None, None] * own)
-    return np.einsum("iqps,p->iqs", every, weight)
+    return np.asarray(np.einsum("iqps,p->iqs", every, weight), dtype=np.float64)
 
 
 def _mean(values: Array) -> float:
