@@ -127,6 +127,19 @@ def test_judges_are_weighed_beside_the_signals(tmp_path: Path, capsys: pytest.Ca
     assert card.jury.warnings == ()
 
 
+def test_what_it_is_worth_is_told_on_labels_it_never_saw() -> None:
+    """Coins for labels and coins for judges, as many as would fit any labels."""
+    made = labels(60, taste={})
+    rng = np.random.default_rng(6)
+    base = made.drop(columns=["annotator", "preference"])
+    coins = [base.assign(annotator=f"coin {k}", preference=1.0 + rng.integers(0, 2, 60)) for k in range(40)]
+    found = fitted_judge(made, [pd.concat(coins)], signed=True)
+    assert found.agreement.value < 0.68
+    assert not found.beats(0.95)
+    one = fitted_judge(made, [coins[0].assign(preference=made.preference)], signed=True)
+    assert abs(one.members.get("signals", 0.0)) < 0.05, "signals that foresee nothing weigh nothing"
+
+
 def test_what_cannot_be_fitted_is_refused(tmp_path: Path) -> None:
     made = labels(30)
     with pytest.raises(InputError, match="row 1 has no texts"):

@@ -9,8 +9,12 @@ import pandas as pd
 import pytest
 
 import simfarm
+from simfarm.agreement.jury import seated
+from simfarm.agreement.votes import votes_of
 from simfarm.cli import main
-from simfarm.data.juries import Fitted, instruction_key
+from simfarm.data.frames import frame_verdicts
+from simfarm.data.inspection import Inspection
+from simfarm.data.juries import Fitted, JuryRule, instruction_key
 from simfarm.errors import InputError
 
 
@@ -70,6 +74,14 @@ def test_who_has_no_verdict_abstains() -> None:
     jury = simfarm.report_card(verdicts, human=labels, jury="mean").jury
     assert jury is not None
     assert (jury.abstained, jury.asked, jury.undecided) == (7 + 6, 200, 3)
+
+
+def test_a_panel_costs_what_its_members_do() -> None:
+    verdicts, labels = recorded(ALIKE, n=30)
+    looked = Inspection(calls=True)
+    votes = votes_of(frame_verdicts(verdicts, "v", looked), frame_verdicts(labels, "l", looked))
+    joined, _ = seated(votes, JuryRule("two", "mean", ("a", "c")))
+    assert joined.of("two")["price"].to_numpy() == pytest.approx(0.002)
 
 
 def test_without_labels_the_best_is_not_known() -> None:

@@ -128,6 +128,19 @@ def test_fewer_than_half_are_no_panel(server: Loopback, tmp_path: Path) -> None:
     assert own["error"].iloc[0] == "1 of 3 members gave a verdict, fewer than half"
 
 
+@pytest.mark.filterwarnings("ignore::simfarm.SimfarmWarning")
+def test_half_of_a_swap_is_no_vote(server: Loopback, tmp_path: Path) -> None:
+    def refuse(call: Call) -> str | None:
+        return UNREADABLE if call.prompt.find("short") < call.prompt.find("longer") else None
+
+    server.plan.refuse = refuse
+    both = {"judge": "pairwise-letter", "model": "openai/gpt-6-luna", "order": "both"}
+    made = simfarm.annotate(ROWS[:4], judge=panel(tmp_path, both, "longest", "surface"), price=(1, 1))
+    theirs = made[made["annotator"] == "pairwise-letter"]
+    assert theirs["status"].value_counts().to_dict() == {"verdict": 4, "unparseable": 4}
+    assert made[made["annotator"] == "three"]["reason"].str.startswith("2 of 3 members").all()
+
+
 def test_the_budget_is_the_panels(server: Loopback, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "pairs.json").write_text(json.dumps(ROWS), "utf-8")
     judge = panel(tmp_path, LUNA, TERRA, "longest")
