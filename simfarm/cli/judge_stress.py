@@ -8,9 +8,14 @@ several judges stand side by side."""
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from simfarm.cli.options import INPUT_HELP, add_options, add_running, judge_options, run_options
 from simfarm.settings.options import BASELINE, DATA, INPUT, INTERVALS, JUDGE, RETRY
+
+if TYPE_CHECKING:
+    from simfarm.data.records import Output
 
 __all__ = ["add_arguments", "run"]
 
@@ -46,9 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         allow_no_key()
     with opened(arguments.outputs, arguments.baseline, columns=arguments.columns) as (sources, (named,)):
-        outputs, baseline = outputs_for(sources, arguments.limit), None
+        read, baseline = outputs_for(sources, arguments.limit), None
+        outputs: Sequence[Output] = read
         if named is not None:
-            baseline, outputs = split_outputs(outputs, named)
+            baseline, outputs = split_outputs(read, named)
             wanted = {output.instruction.strip() for output in outputs}
             if arguments.limit is not None:
                 baseline = [output for output in baseline if output.instruction.strip() in wanted]

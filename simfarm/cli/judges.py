@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         case "check":
             return _check(arguments.judge, arguments.json)
         case action:
-            return _MORE[action][0].run(arguments)
+            return int(_MORE[action][0].run(arguments))
     return 0
 
 
