@@ -338,7 +338,7 @@ def test_a_budget_stops_all_who_are_asked_and_nothing_is_asked_twice(
     monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
     mini, haiku = (LETTER | {"model": model} for model in ("openai/gpt-5.4-mini", "anthropic/claude-haiku-5-5"))
     path = people(tmp_path, members=[LETTER, mini, haiku, SEVERAL])
-    server.plan.refuse = lambda call: batched(call) if "<pair>" in call.prompt else None
+    server.plan.refuse = lambda call: batched(call) if "Number 1" in call.prompt else None
     with pytest.warns(SimfarmWarning, match="budget"):
         part = labels(ROWS, path, budget=0.012, price=(1.0, 1.0), annotators=4, concurrency=2)
     assert 0 < (part["status"] == "verdict").sum() < len(part)
@@ -453,7 +453,7 @@ def test_what_pairs_lack_is_said_in_a_line() -> None:
 def test_the_bundled_crowd_is_asked_as_it_is(server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
-    server.plan.refuse = lambda call: batched(call) if "<pair>" in call.prompt and call.wire == "openai" else None
+    server.plan.refuse = lambda call: batched(call) if "Number 1" in call.prompt and call.wire == "openai" else None
     crowd = load_judge("crowd")
     assert isinstance(crowd, Population)
     assert (len(crowd.members), crowd.flip) == (13, 0.25)
