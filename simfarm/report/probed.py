@@ -66,7 +66,7 @@ def _tried(found: Probed, tried: Sequence[Tried]) -> Part:
         f"right: percent of pairs whose right answer won, with {100 * found.level:g} % intervals; 50 is a coin's",
         "identity has no right answer: below 50 the greater name won",
     ]
-    few = [f"of fewer than {FEWEST} instructions there is no interval and no finding"]
+    few = [f"of fewer than {plural(FEWEST, 'instruction')} there is no interval and no finding"]
     remarks += few if found.n < FEWEST else _summary(found)
     if seen := sum(one.guarded for one in tried if one.probe.kind == "orders"):
         of = sum(one.n + one.missing for one in tried if one.probe.kind == "orders")
