@@ -170,6 +170,16 @@ def test_one_run_will_do_where_the_population_says_so() -> None:
     assert any(line.startswith("1 run of the judge") for line in made.advice)
 
 
+def test_calls_in_both_orders_are_runs_as_those_that_labels_are_drawn_around() -> None:
+    judged, people = _world(60)
+    swapped = judged.assign(repeat=judged["repeat"] // 2, order=np.where(judged["repeat"] % 2, "21", "12"))
+    one, other = (_calibrated({"runs": 4}, rows, people) for rows in (judged, swapped))
+    assert other.found.runs == 4
+    assert other.found.fit.parameters == one.found.fit.parameters
+    hashed = judged.assign(order=np.where(judged["instruction"].str.endswith("7"), "21", "12"))
+    assert _calibrated({}, hashed, people).found.runs == 8
+
+
 def test_few_comparisons_have_a_fit_and_are_told_to_be_few() -> None:
     judged, people = _world(30)
     made = _calibrated({"persons": {"n": 4}}, judged, people.iloc[4:])

@@ -223,6 +223,20 @@ def test_show_prints_what_a_person_reads(files: Path, capsys: pytest.CaptureFixt
     assert json.loads(capsys.readouterr().out)["generator_2"] == "model-m"
 
 
+def test_show_says_whose_label_it_is_and_that_noise_made_it(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (files / "people.yaml").write_text(
+        "description: two\nmembers:\n  - {name: ann, judge: longest}\nnoise: {flip: 0.49}\n", encoding="utf-8"
+    )
+    assert main(["annotate", "m.json", "--baseline", "base.json", "--judge", "people.yaml", "-o", "a.jsonl"]) == 0
+    assert "judge: people, whose ann is a rule and reads no meaning" in capsys.readouterr().err
+    rows = [json.loads(line) for line in (files / "a.jsonl").read_text("utf-8").splitlines()]
+    assert main(["show", "a.jsonl"]) == 0
+    heads = [line for line in capsys.readouterr().out.splitlines() if line.startswith("──")]
+    assert all(" · person ann · " in head for head in heads)
+    assert ["decided by noise" in head for head in heads] == [row["is_noised"] for row in rows]
+    assert any(row["is_noised"] for row in rows)
+
+
 def test_annotations_go_to_stdout_as_json_lines(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["annotate", "m.json", "--baseline", "base.json", "--judge", "longest"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

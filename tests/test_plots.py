@@ -192,8 +192,13 @@ def test_agreement_stands_beside_people_and_the_longest_output(card: Any) -> Non
     through = [points(line.get_xdata())[0] for line in axes.lines if points(line.get_ydata()) == [0, 1]]
     assert through == pytest.approx(list(table.loc[["people", "longest"], "agreement"]))
     assert "agreement with 3 people, %" in texts(axes)
+    assert axes.get_xlabel().endswith("intervals, 40 comparisons")
+    verdicts, labels_ = judged()
+    some = verdicts[(verdicts["annotator"] == "good") | (verdicts["instruction_id"] < 30)]
+    few = plots.agreement(simfarm.report_card(some, human=labels_), fresh())
+    assert few.get_xlabel().endswith("intervals, 30 to 40 comparisons")
     with pytest.raises(InputError, match="give labels"):
-        plots.agreement(simfarm.report_card(judged()[0]))
+        plots.agreement(simfarm.report_card(verdicts))
 
 
 def test_biases_are_points_from_none(card: Any) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from simfarm.agreement.fidelity import fidelity
 from simfarm.agreement.measures import Fidelity, Labels
-from simfarm.agreement.votes import Mask, Votes, opinion
+from simfarm.agreement.votes import Mask, Votes, runs_of
 from simfarm.errors import InputError
 from simfarm.ranking.table import plain
 from simfarm.statistics.agreement import sides
@@ -148,10 +148,8 @@ def calibrated(votes: Votes, *, fixed: Mapping[str, float], runs: int = RUNS, le
 
 
 def _runs(votes: Votes) -> Array:
-    """p of each run of each judge on each comparison: one repeat of one annotator is a run."""
-    n = len(votes.items)
-    made = [opinion(part, n) for name in votes.judges for _, part in votes.of(name).groupby("repeat", sort=True)]
-    return np.array(made).reshape(len(made), n)
+    """p of each run of each judge on each comparison."""
+    return np.concatenate([runs_of(votes.of(name), len(votes.items)) for name in votes.judges])
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from simfarm.agreement.matching import as_one
 from simfarm.agreement.measures import Labels
-from simfarm.agreement.votes import Votes, by_person, opinion, questions, votes_of
+from simfarm.agreement.votes import Votes, by_person, questions, runs_of, votes_of
 from simfarm.data.frames import Verdicts
 from simfarm.data.identity import row_codes
 from simfarm.data.meaning import NAMES
@@ -45,8 +45,8 @@ def crowds_of(
     """The crowds of three files' rows, matched as a judge's and people's are (see `matching`).
 
     A simulated person is the `person` of a row, else its `annotator`; every repeat is a label of its own. A run of the
-    judge is one repeat of one annotator. Raises `InputError` for what cannot be matched, two crowds in one file, a
-    person's contradiction, and runs of none of the comparisons.
+    judge is one call of one annotator, in either order. Raises `InputError` for what cannot be matched, two crowds in
+    one file, a person's contradiction, and runs of none of the comparisons.
     """
     name = _crowd_name(simulated)
     parts = [_under(by_person(simulated), _SIMULATED)]
@@ -107,12 +107,9 @@ def _labels(calls: pd.DataFrame, *, own_repeats: bool) -> tuple[Labels, list[str
 
 def _runs(votes: Votes, crowds: Crowds) -> Array:
     """p of each run of the judge on each comparison."""
-    made = []
-    for name in votes.judges:
-        if name.startswith(_RUNS):
-            calls = votes.of(name)
-            made += [opinion(part, len(votes.items)) for _, part in calls.groupby("repeat", sort=True)]
-    runs = np.array(made)
+    runs = np.concatenate(
+        [runs_of(votes.of(name), len(votes.items)) for name in votes.judges if name.startswith(_RUNS)]
+    )
     shared = np.intersect1d(crowds.simulated.item, crowds.human.item)
     if np.isnan(runs[:, shared]).all():
         raise InputError(

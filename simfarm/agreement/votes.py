@@ -25,7 +25,7 @@ from simfarm.statistics.estimate import Array
 from simfarm.statistics.swaps import asked_orders, swap_means, wanted_both
 from simfarm.text.words import named, plural
 
-__all__ = ["Votes", "by_person", "votes_of"]
+__all__ = ["Votes", "by_person", "runs_of", "votes_of"]
 
 Mask = NDArray[np.bool_]
 
@@ -114,6 +114,16 @@ def opinion(calls: pd.DataFrame, n: int, pair: Codes | None = None) -> Array:
     question, of_question, asked = questions(calls)
     wanted = wanted_both(asked_orders(question, of_question, asked, n), recorded, pair)
     return swap_means(question, of_question, calls["p"].to_numpy(), asked, n, both_wanted=wanted)[0]
+
+
+def runs_of(calls: pd.DataFrame, n: int) -> Array:
+    """p of each run of one judge on each of n comparisons (runs × n; NaN for none): every call is a run, in whichever
+    order, since a crowd is drawn around calls and not around the mean of two orders."""
+    in_turn = calls.sort_values(["repeat", "order"], kind="stable")
+    nth = in_turn.groupby("item").cumcount().to_numpy()
+    made = np.full((int(nth.max()) + 1 if len(nth) else 0, n), np.nan)
+    made[nth, in_turn["item"].to_numpy()] = in_turn["p"].to_numpy()
+    return made
 
 
 def questions(calls: pd.DataFrame) -> tuple[Codes, Codes, tuple[Mask, Mask]]:

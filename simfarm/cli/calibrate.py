@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("population", metavar="POPULATION", help="a population's file or name")
     parser.add_argument("--human", nargs="+", required=True, metavar="LABELS", help=f"labels by people: {INPUT_HELP}")
     parser.add_argument(
-        "--annotations", nargs="+", default=[], metavar="RUNS", help="the verdicts of the judge, each repeat a run"
+        "--annotations", nargs="+", default=[], metavar="RUNS", help="the verdicts of the judge, each call a run"
     )
     add_options(parser, INPUT)
     shown = add_options(parser.add_argument_group("report"), INTERVALS)

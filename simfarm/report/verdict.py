@@ -88,9 +88,9 @@ def verdict_text(row: Mapping[str, Any], place: str, *, full: bool, width: int) 
 
     Whatever stands in the row is harmless on a terminal.
     """
-    about = [
-        f"{key} {row[key]}" for key in ("dataset", "instruction_id", "repeat") if row.get(key) not in (None, "", 0)
-    ]
+    known = ("dataset", "instruction_id", "repeat", "person")
+    about = [f"{key} {row[key]}" for key in known if row.get(key) not in (None, "", 0)]
+    about += ["decided by noise"] if str(row.get("is_noised")).lower() == "true" else []
     order = {"12": "output 1 shown first", "21": "output 2 shown first"}.get(order_of(row.get("order") or ""), "")
     head = " · ".join([f"── {place}", *about, str(row.get("annotator") or NAMES["annotator"]), *filter(None, [order])])
 

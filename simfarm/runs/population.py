@@ -113,7 +113,8 @@ class PopulationRun(Run[Comparison, Annotation]):
         rules = [member.name for member in self.population.members if introduction(member.judge)]
         if not rules:
             return None
-        return f"judge: {self.name}, of whom {named(rules)} follow rules and read no meaning: for trying the farm"
+        what = "is a rule and reads" if len(rules) == 1 else "are rules and read"
+        return f"judge: {self.name}, whose {named(rules)} {what} no meaning: for trying the farm"
 
     def count(self, records: Sequence[Comparison]) -> int:
         """How many labels the run will give."""

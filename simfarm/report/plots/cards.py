@@ -65,12 +65,12 @@ def agreement_forest(card: ReportCard) -> Forest:
     looks = {"people": PEOPLE, "longest": _LONGEST, "judge": LOOKS[0]}
     values = {kind: np.array([_numbers(row, "agreement", row.kind == kind) for row in rows]) for kind in looks}
     beside = {row.kind: row for row in rows if row.kind != "judge"}
-    n = max(row.n_labelled for row in card.judges)
+    fewest, most = (of(row.n_labelled for row in card.judges) for of in (min, max))
     return Forest(
         names=[row.name for row in rows],
         series=[Series(kind, values[kind], look) for kind, look in looks.items() if kind == "judge" or kind in beside],
         what=f"agreement with {plural(len(card.people), 'person', 'people')}, %\n"
-        f"{percent(card.level)} intervals, {plural(n, 'comparison')}",
+        f"{percent(card.level)} intervals, {'' if fewest == most else f'{fewest:,} to '}{plural(most, 'comparison')}",
         within=(0, 100),
         lines=[(float(values[kind][rows.index(row)][0]), str(looks[kind].line)) for kind, row in beside.items()],
         columns=[("%", [_text(row) for row in rows])],
