@@ -11,6 +11,7 @@ large, by luck, and ρ too small. So a limit of ρ goes as far from 0 as that lu
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ class Leanings:
         low, high = self.correlation.interval(level)
         by = _flattered(self.strength[0], level) * _flattered(self.strength[1], level)
         if np.isnan(by):
-            return np.nan, np.nan
+            return math.nan, math.nan
         return max(low * by if low < 0 else low, -1.0), min(high * by if high > 0 else high, 1.0)
 
 
@@ -73,19 +74,19 @@ def _flattered(strength: Estimate, level: float) -> float:
     """√(strength / its median-unbiased value, given that it was shown to be above 0): by what ρ was divided too much;
     infinite where there is no such value above 0, NaN where the strength was not shown to be.
 
-    As a normal z of which only those above z₀ are seen: the mean μ is such that P(Z > z) = ½·P(Z > z₀) (Cohen's and
-    Sackrowitz's (1989) conditional inference on what was selected).
+    As a normal z of which only those above z₀ are seen: the mean μ is such that P(Z > z) = ½·P(Z > z₀) (as Zhong
+    and Prentice 2008 take back what effects printed for being significant have too much).
     """
     low = strength.interval(level)[0]
     if not low > 0:
-        return np.nan
+        return math.nan
     least = float(ndtri(0.5 + level / 2))
     z = least * strength.value / (strength.value - low)
 
     def beyond(mean: float) -> float:
-        return float(log_ndtr(mean - z) - log_ndtr(mean - least)) + np.log(2)
+        return float(log_ndtr(mean - z) - log_ndtr(mean - least)) + math.log(2)
 
-    return float(np.sqrt(z / brentq(beyond, 0, z))) if beyond(0.0) < 0 else np.inf
+    return math.sqrt(z / brentq(beyond, 0, z)) if beyond(0.0) < 0 else math.inf
 
 
 def _moments(item: Codes, vote: Array, n: int) -> tuple[Array, Array, Array]:
