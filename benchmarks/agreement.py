@@ -34,9 +34,9 @@ from scipy.stats import kendalltau, spearmanr
 from simfarm.agreement.habits import excess
 from simfarm.agreement.trust import Definitions, People, fit, mean_over
 from simfarm.statistics.agreement import agreement_with_mode, agreement_with_votes, leave_one_out, pairwise_agreement
-from simfarm.statistics.alternative import alternative_annotator_test
+from simfarm.statistics.alternative import Replacement, alternative_annotator_test
 from simfarm.statistics.bias import judge_bias, vote_variance
-from simfarm.statistics.boards import board_agreement
+from simfarm.statistics.boards import _error, board_agreement
 from simfarm.statistics.chance import cohen_kappa, fleiss_kappa, gwet_ac1, krippendorff_alpha
 from simfarm.statistics.estimate import Array, Estimate, mean_estimate
 from simfarm.statistics.habits import longer_given, preference_for
@@ -249,10 +249,7 @@ def boards_table(replicates: int, seed: int) -> str:
         tallies = {(name, n): Tally() for name in ("spearman", "kendall", "mean_absolute_error") for n in sizes}
         for n in sizes:
             for _ in range(replicates):
-                z = rng.standard_normal((2, m))
-                rates = expit(0.8 * np.stack([z[0], rho * z[0] + np.sqrt(1 - rho**2) * z[1]]) - [[0.2], [0]])
-                luck = ndtr(0.5 * rng.standard_normal((n, 1)) + np.sqrt(0.75) * rng.standard_normal((n, 2 * m)))
-                wins = (luck < rates.ravel()).astype(float).T
+                rates, wins = _boards(m, rho, 0.2, n, rng)
                 board = [mean_estimate(column, np.arange(n)) for column in wins]
                 found = board_agreement(board[:m], board[m:])
                 truth = spearmanr(*rates).statistic, kendalltau(*rates).statistic, np.abs(rates[0] - rates[1]).mean()
@@ -264,6 +261,39 @@ def boards_table(replicates: int, seed: int) -> str:
         print("".join(part), flush=True)
         page += "".join(part)
     return page
+
+
+def errors_table(replicates: int, seed: int) -> str:
+    """The same of the boards' mean absolute error alone, which costs far less than the correlations; boards that hardly
+    differ are among them (correlation .99, no shift)."""
+    sizes = [50, 300]
+    page = heading("models, correlation, shift", "figure", sizes)
+    cells = [(m, rho, 0.2) for m in (4, 8, 20) for rho in (0.3, 0.95)]
+    cells += [(m, 0.99, 0.0) for m in (4, 8, 20)] + [(m, 0.95, 1.0) for m in (3, 8)]
+    for m, rho, shift in cells:
+        rng, tallies, widths = np.random.default_rng([seed, 500, m, int(100 * rho)]), [], []
+        for n in sizes:
+            tally, width = Tally(), 0.0
+            for _ in range(replicates):
+                rates, wins = _boards(m, rho, shift, n, rng)
+                seen = wins.mean(axis=1)
+                root = (wins - seen[:, None]) / np.sqrt(n * (n - 1))
+                found = _error(seen.reshape(2, m), root, 0.025, np.random.default_rng(0))
+                tally.add(found.low, found.high, float(np.abs(rates[0] - rates[1]).mean()))
+                width += (found.high - found.low) / replicates
+            tallies.append(tally)
+            widths.append(f"{width:.3f}")
+        page += line(f"{m}, {rho}, {shift}", f"error, widths {', '.join(widths)}", np.nan, tallies)
+        print(page.splitlines()[-1], flush=True)
+    return page
+
+
+def _boards(m: int, rho: float, shift: float, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """(rates of m models on two boards, 2 × m; their verdicts on n instructions, 2m × n)."""
+    z = rng.standard_normal((2, m))
+    rates = expit(0.8 * np.stack([z[0], rho * z[0] + np.sqrt(1 - rho**2) * z[1]]) - [[shift], [0]])
+    luck = ndtr(0.5 * rng.standard_normal((n, 1)) + np.sqrt(0.75) * rng.standard_normal((n, 2 * m)))
+    return rates, (luck < rates.ravel()).astype(float).T
 
 
 @dataclass(frozen=True)
@@ -339,16 +369,15 @@ def replaced_table(replicates: int, seed: int) -> str:
         for n in sizes:
             held, widths = 0, 0.0
             item, rater = np.repeat(np.arange(n), 8), np.tile(np.arange(8), n)
-            for _ in range(replicates):
-                found = []
-                for _ in range(2):
-                    truth = rng.integers(0, 2, (n, 1)).astype(float)
-                    said = np.where(rng.random((n, 9)) < np.append(np.linspace(0.65, 0.85, 8), right), truth, 1 - truth)
-                    said[:, :8][rng.random((n, 8)) < 0.3] = np.nan
-                    votes = said[:, :8].ravel()
-                    found.append(alternative_annotator_test(said[:, 8], item, votes, rater, np.arange(n)))
-                low, high = found[0].winning_range
-                held += low <= found[1].winning_rate <= high
+            found: list[Replacement] = []
+            for _ in range(replicates + 1):
+                truth = rng.integers(0, 2, (n, 1)).astype(float)
+                said = np.where(rng.random((n, 9)) < np.append(np.linspace(0.65, 0.85, 8), right), truth, 1 - truth)
+                said[:, :8][rng.random((n, 8)) < 0.3] = np.nan
+                found.append(alternative_annotator_test(said[:, 8], item, said[:, :8].ravel(), rater, np.arange(n)))
+            for one, after in itertools.pairwise(found):
+                low, high = one.winning_range
+                held += low <= after.winning_rate <= high
                 widths += high - low
             cells.append(f"{held / replicates:.3f} ({widths / replicates:.2f})")
         page += f"| {right} | {' | '.join(cells)} |\n"
@@ -456,7 +485,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replicates", type=int, default=1000, help="of each cell (default 1000; 0: none)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 300, 1000])
-    parser.add_argument("--parts", nargs="+", default=["panels", "judges", "boards", "beside", "replaced"])
+    parser.add_argument("--parts", nargs="+", default=["panels", "judges", "boards", "errors", "beside", "replaced"])
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, help="write the tables as Markdown")
@@ -478,6 +507,7 @@ def main() -> None:
         ),
     }
     parts |= {
+        "errors": ("Two boards' mean absolute error", lambda: errors_table(options.replicates, options.seed)),
         "beside": (
             "A judge beside people and the longest output",
             lambda: beside_table(options.sizes, options.replicates, options.seed),

@@ -114,31 +114,35 @@ def planted(n: int, replicates: int) -> list[str]:
 
 
 def strong(replicates: int, seed: int) -> list[str]:
-    """Coverage of one slope that decides nearly every verdict, by design: it and two others, or the nine; a judge's one
-    verdict, or four people's."""
+    """Coverage of one slope that decides nearly every verdict, by design: it and two others, or the nine; of a judge's
+    one verdict, of four people's, and of the difference of the two."""
     lines = []
-    for few, people, n, slope in itertools.product((True, False), (1, 4), (100, 200, 500), (2, 4, 6, 8)):
-        random = np.random.default_rng([seed, few, people, n, slope])
-        below, above, others, widths = [], [], [], []
+    for few, n, slope in itertools.product((True, False), (100, 200, 500), (2, 4, 6, 8)):
+        random = np.random.default_rng([seed, few, n, slope])
+        below, above, widths, others = np.zeros((4, 3))
         for _ in range(replicates):
             x = np.column_stack([random.standard_normal((n, 2)) * (1, 0.5), np.ones(n)]) if few else design(random, n)
-            truth = np.array([slope, 0.5, 0.3]) if few else np.append(slope, JUDGE[1:])
+            rest = ([0.5, 0.3], [0.5, 0.3]) if few else (JUDGE[1:], PEOPLE[1:])
             carried = frequent(x, np.ones(n), np.arange(n))
-            x, truth = x[:, carried], truth[carried]
-            p = votes(random, x @ truth, people, 0.3)
-            item = np.repeat(np.arange(n), people)
-            found = property_weights(x[item], p.ravel(), np.full(len(item), 1 / people), item)
-            limits = np.array([e.interval() for e in found])
-            below.append(limits[0, 1] < slope)
-            above.append(limits[0, 0] > slope)
-            widths.append(limits[0, 1] - limits[0, 0])
-            others.append(((limits[1:, 0] <= truth[1:]) & (truth[1:] <= limits[1:, 1])).mean())
-        held = f"{1 - np.mean(below) - np.mean(above):.3f} ({np.mean(below):.3f}, {np.mean(above):.3f})"
-        who = "a judge" if people == 1 else f"{people} people"
-        lines.append(
-            f"| {3 if few else 9} | {who} | {n} | {slope} | {held} | {np.mean(widths):.1f} | {np.mean(others):.3f} |"
-        )
-        print(lines[-1], flush=True)
+            x, truths = x[:, carried], [np.append(slope, part)[carried] for part in rest]
+            one, four = votes(random, x @ truths[0], 1, 0.0), votes(random, x @ truths[1], 4, 0.3)
+            item = np.repeat(np.arange(n), 4)
+            judge = property_weights(x, one.ravel(), np.ones(n), np.arange(n), reader=1)
+            people = property_weights(x[item], four.ravel(), np.full(4 * n, 0.25), item)
+            apart = [a - b for a, b in zip(judge, people, strict=True)]
+            for k, (found, truth) in enumerate(
+                ((judge, truths[0]), (people, truths[1]), (apart, np.subtract(*truths)))
+            ):
+                low, high = np.array([e.interval() for e in found]).T
+                below[k] += high[0] < truth[0]
+                above[k] += low[0] > truth[0]
+                widths[k] += high[0] - low[0]
+                others[k] += ((low[1:] <= truth[1:]) & (truth[1:] <= high[1:])).mean()
+        for k, who in enumerate(("a judge", "4 people", "judge − people")):
+            part = [x[k] / replicates for x in (below, above, widths, others)]
+            held = f"{1 - part[0] - part[1]:.3f} ({part[0]:.3f}, {part[1]:.3f})"
+            lines.append(f"| {3 if few else 9} | {who} | {n} | {slope} | {held} | {part[2]:.1f} | {part[3]:.3f} |")
+            print(lines[-1], flush=True)
     return lines
 
 

@@ -21,8 +21,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from simfarm.agreement.consistency import consistency, even
 from simfarm.agreement.fidelity import fidelity
-from simfarm.agreement.measures import Fidelity, Labels
+from simfarm.agreement.measures import Bench, Fidelity, Labels
+from simfarm.agreement.tastes import tastes as measures_of_taste
 from simfarm.statistics.estimate import Array
 from simfarm.statistics.leanings import leanings
 from simfarm.statistics.logistic import Codes
@@ -108,6 +110,25 @@ def planted(replicates: int, seed: int) -> list[str]:
     return lines
 
 
+def measured(replicates: int, seed: int) -> list[str]:
+    """How often each measure but the classifiers' is inside, of the same people labelled again."""
+    lines = ["| items | measure | inside |", "|---:|---|---:|"]
+    for n in (60, 200):
+        rng, inside, tested = np.random.default_rng((seed, n)), Counter[str](), Counter[str]()
+        for _ in range(replicates):
+            world, people = World.drawn(n, rng), tastes(rng)
+            runs = np.where(world.sure == 0, np.array([[0.0], [1.0]]), (1 + world.sure) / 2)
+            one, two = crowd(world, people, rng), crowd(world, people, rng)
+            m, kept = even(two, one, n)
+            bench = Bench(two, one, kept, m, world.cluster, 0.95, {}, {})
+            for measure in [*consistency(bench), *measures_of_taste(bench, world.items, runs)]:
+                tested[measure.name] += measure.tested
+                inside[measure.name] += measure.inside
+        lines += [f"| {n} | {name} | {inside[name] / count:.3f} |" for name, count in tested.items() if count]
+    print("\n".join(lines), flush=True)
+    return lines
+
+
 def shared_leanings(replicates: int, seed: int) -> list[str]:
     """ρ and the shared error of crowds whose leanings have much or little to do with people's, with noise on top."""
     lines = [
@@ -124,11 +145,13 @@ def shared_leanings(replicates: int, seed: int) -> list[str]:
         h = 2 * big.chance(of, nobody, nobody) - 1
         s = side * (2 * big.chance(of, nobody, nobody, near * side) - 1)
         truth = float((h * s).mean() / np.sqrt((h * h).mean() * (s * s).mean()))
-        cells, mean, missing = [], np.nan, 0
+        cells, mean, missing = [], np.nan, 0.0
         for n in (60, 200, 648):
             held = []
             values = []
-            for _ in range(2 * replicates):
+            drawn = 0
+            while len(held) < 2 * replicates and drawn < 20 * replicates:
+                drawn += 1
                 pick = rng.integers(0, 1_000_000, n)
                 one, two = ((rng.random((LABELS, n)) < (1 + x[pick]) / 2).astype(float) for x in (h, s))
                 two = np.where(rng.random(two.shape) < flip, 1 - two, two)
@@ -137,14 +160,12 @@ def shared_leanings(replicates: int, seed: int) -> list[str]:
                 if any(not e.interval()[0] > 0 for e in found.strength):
                     missing += n == 60
                     continue
-                low, high = found.correlation.interval()
+                low, high = found.limits()
                 held.append(low <= truth <= high)
                 values.append(found.correlation.value)
             cells.append(f"{np.mean(held):.3f}")
-            mean = float(np.mean(values))
-        lines.append(
-            f"| {r}, {flip} | {truth:.3f} | {mean:.3f} | {' | '.join(cells)} | {missing / (2 * replicates):.2f} |"
-        )
+            mean, missing = float(np.mean(values)), missing / drawn if n == 60 else missing
+        lines.append(f"| {r}, {flip} | {truth:.3f} | {mean:.3f} | {' | '.join(cells)} | {missing:.2f} |")
         print(lines[-1], flush=True)
     return lines
 
@@ -231,7 +252,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/human"))
     parser.add_argument("--replicates", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", choices=("planted", "leanings", "recorded"))
+    parser.add_argument("--only", choices=("planted", "measures", "leanings", "recorded"))
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     lines: list[str] = []
@@ -239,6 +260,8 @@ def main() -> None:
         lines += ["## Recorded labels", "", *recorded(options.data, options.replicates // 2, options.seed), ""]
     if options.only in (None, "leanings"):
         lines += ["## ρ", "", *shared_leanings(options.replicates, options.seed), ""]
+    if options.only in (None, "measures"):
+        lines += ["## Each measure", "", *measured(options.replicates, options.seed), ""]
     if options.only in (None, "planted"):
         lines += ["## People as the simulation of people", "", *planted(options.replicates, options.seed), ""]
     if options.output:

@@ -8,7 +8,7 @@ from human import labels
 from scipy.stats import false_discovery_control, ttest_1samp
 
 from simfarm.errors import InputError
-from simfarm.statistics.alternative import alternative_annotator_test, discoveries
+from simfarm.statistics.alternative import _range, alternative_annotator_test, discoveries
 from simfarm.statistics.estimate import Array
 from simfarm.statistics.logistic import Codes
 
@@ -113,6 +113,32 @@ def test_the_range_holds_what_other_items_say() -> None:
     for right, wanted in ((0.97, (1, 1)), (0.5, (0, 0))):
         judged, votes = planted(rng, 2000, right)
         assert alternative_annotator_test(judged, *rows(votes)).winning_range == wanted
+
+
+@pytest.mark.parametrize(
+    ("rate", "lead", "wanted"),
+    [(0.05, -4.8, (1, 1)), (0.05, -4.0, (0, 1)), (0.32, -2.2, (1, 1)), (0.32, -1.6, (0, 1)), (0.05, 0.9, (0, 1)),
+     (0.05, 1.4, (0, 0))],
+)  # fmt: skip
+def test_the_range_is_of_another_set_with_an_error_of_its_own(
+    rate: float, lead: float, wanted: tuple[float, float]
+) -> None:
+    """One person who leads the judge by ε and `lead` errors: another set says so by −1.645 errors or less at .05, and
+    differs by √2 of them, 2.77 in one of forty; at a rate of .32 by −.468 and 1.406."""
+    pulls = np.random.default_rng(0).standard_normal((1, 2000))
+    pulls -= pulls.mean()
+    error = np.sqrt((pulls**2).sum())
+    assert _range(np.array([lead]) * error, pulls, rate) == wanted
+
+
+def test_the_range_is_narrower_at_a_lower_level() -> None:
+    widths = np.zeros(2)
+    for seed in range(8):
+        judged, votes = planted(np.random.default_rng(seed), 120, 0.8)
+        for k, level in enumerate((0.95, 0.3)):
+            low, high = alternative_annotator_test(judged, *rows(votes), level=level).winning_range
+            widths[k] += high - low
+    assert widths[1] < 0.6 * widths[0], widths
 
 
 def test_a_person_counts_once_an_item_and_the_first_vote_counts() -> None:

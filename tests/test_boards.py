@@ -72,8 +72,8 @@ def test_boards_of_the_same_rates_may_have_no_error_at_all() -> None:
 
 
 def test_the_least_error_is_where_as_much_is_seen_in_one_of_forty() -> None:
-    """One model, noise of 1, seen 3: 3 − 1.96 but for what falls on the other side; seen 1.9: 0."""
-    root = np.array([[1.0], [0.0]]) @ np.ones((1, 100_000)) / np.sqrt(100_000)
+    """One model, noise of 1 (.8 and .6), seen 3: 3 − 1.96 but for what falls on the other side; seen 1.9: 0."""
+    root = np.kron([[0.8, 0.0], [0.0, 0.6]], np.full((1, 50_000), 1 / np.sqrt(50_000)))
     rng = np.random.default_rng(0)
     assert _least_error(np.array([[3.0], [0.0]]), root, 0.025, rng) == pytest.approx(1.04, abs=0.15)
     assert _least_error(np.array([[1.9], [0.0]]), root, 0.025, rng) == 0

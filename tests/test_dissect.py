@@ -386,6 +386,26 @@ def test_dissect_tells_what_each_rewards(rows: tuple[pd.DataFrame, pd.DataFrame]
     json.dumps(found.to_json())
 
 
+@pytest.mark.parametrize("level", [0.95, 0.8])
+@pytest.mark.parametrize("many", [False, True])
+def test_a_star_is_a_q_of_what_the_level_leaves(
+    rows: tuple[pd.DataFrame, pd.DataFrame], level: float, many: bool
+) -> None:
+    judged, labelled = rows
+    found = simfarm.dissect(judged, human=labelled, level=level)
+    (one,) = found.rewards
+    names = list(one.q)
+    marked = replace(one, q=dict(zip(names, np.array([0.9, 1.9]) * (1 - level), strict=True)))
+    sheet = dissection_sheet(replace(found, rewards=(marked,) * (3 if many else 1)))
+    text = [row for part in sheet.parts for row in part.rows]
+    if many:
+        assert sum(cell.endswith("*") for row in text for cell in row) == 3
+    else:
+        assert [row[0].endswith(" *") for row in text].count(True) == 1
+        assert "differ, 1 of 2 properties" in sheet.parts[0].remarks[1]
+        assert f"{100 * (1 - level):.3g} % are false" in sheet.parts[0].remarks[1]
+
+
 def test_a_mark_and_the_interval_beside_it_say_the_same(rows: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     """Of thirty made-up properties some differ by chance; whatever has a mark leaves 0 out."""
     judged, labelled = rows

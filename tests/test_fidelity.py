@@ -173,6 +173,32 @@ def test_the_interval_of_the_correlation_holds_its_truth() -> None:
     assert 0.9 <= np.mean(held) <= 1.0
 
 
+def test_the_correlation_is_held_where_few_reports_say_one() -> None:
+    """Noisy labels of thirty items, ρ 1: of the one report in eight that shows a lean the strength is too large, and an
+    interval that takes it as it is lies below 1 in a quarter. Either end may be hidden, of ρ −1 the lower."""
+    rng = np.random.default_rng(3)
+    plain, held = [], []
+    for k in range(500):
+        h = rng.choice([-0.8, 0.8], 30)
+        found = leanings(_draws(rng, h, 4), _draws(rng, h * (-1) ** k, 4, 0.35), np.arange(30))
+        if not all(e.interval()[0] > 0 for e in found.strength):
+            assert np.isnan(found.limits()[1])
+            continue
+        limits = found.limits(), found.correlation.interval()
+        for kept, (low, high) in zip((held, plain), limits, strict=True):
+            kept.append(low <= (-1) ** k <= high)
+    assert len(held) >= 30
+    assert np.mean(plain) < 0.85
+    assert np.mean(held) >= 0.9
+
+
+def test_a_strength_beyond_doubt_changes_no_limit() -> None:
+    rng = np.random.default_rng(4)
+    h = rng.choice([-0.8, 0.8], 400)
+    found = leanings(_draws(rng, h, 4), _draws(rng, np.where(rng.random(400) < 0.75, h, -h), 4), np.arange(400))
+    assert found.limits() == pytest.approx(found.correlation.interval(), rel=1e-6)
+
+
 def test_the_error_of_the_correlation_is_the_jackknifes() -> None:
     rng = np.random.default_rng(8)
     h = rng.choice([-0.9, 0.0, 0.9], 80)

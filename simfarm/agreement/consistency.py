@@ -60,7 +60,7 @@ def leaning(bench: Bench) -> list[Measure]:
         who = "people" if weak[0] else "the crowd"
         bench.why["rho"] = f"the labels of {who} are not shown to lean either way on the single item"
     else:
-        low, high = (min(1.0, max(-1.0, x)) for x in found.correlation.interval(level))
+        low, high = found.limits(level)
         value = min(1.0, max(-1.0, found.correlation.value))
         rho = Limits(value, low, high, found.correlation.n_clusters)
         same = Limits(1.0, 1.0, 1.0, rho.n_clusters)

@@ -4,13 +4,19 @@ An item's leaning is h = 2p − 1, p the share of all people there could be who 
 of four labels is it plus noise, and a correlation of means is lower the fewer labels there are. But the second moments
 are known without that noise, from pairs of different labels: of two labels e, e′ ∈ {−1, 0, 1} of one item E[e·e′] = h².
 So ρ = E[hs]/√(E[h²]·E[s²]) of people's leanings h and a crowd's s is what it would be with labels without end.
+
+It is said only where both second moments are shown to be above 0. Those of noisy labels that are shown to be are too
+large, by luck, and ρ too small. So a limit of ρ goes as far from 0 as that luck may have hidden.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import log_ndtr, ndtri
 
 from simfarm.statistics.estimate import Array, Estimate
 from simfarm.statistics.logistic import Codes
@@ -33,6 +39,14 @@ class Leanings:
     strength: tuple[Estimate, Estimate]
     shared_error: Estimate
 
+    def limits(self, level: float = 0.95) -> tuple[float, float]:
+        """The limits of ρ, within −1 and 1; NaN where either strength is not shown to be above 0 at `level`."""
+        low, high = self.correlation.interval(level)
+        by = _flattered(self.strength[0], level) * _flattered(self.strength[1], level)
+        if np.isnan(by):
+            return math.nan, math.nan
+        return max(low * by if low < 0 else low, -1.0), min(high * by if high > 0 else high, 1.0)
+
 
 def leanings(one: tuple[Codes, Array], other: tuple[Codes, Array], cluster: Codes) -> Leanings:
     """The leanings of two crowds, each given as (item, vote) of its labels; votes count as the sides that they take.
@@ -54,6 +68,25 @@ def leanings(one: tuple[Codes, Array], other: tuple[Codes, Array], cluster: Code
     far = max(1.0, 4 / whole) if whole > 0 else 1.0
     shared = ratio_estimate(np.where(known, common, np.nan), off, cluster, (-far, far))
     return Leanings(found, (strength[0], strength[1]), shared)
+
+
+def _flattered(strength: Estimate, level: float) -> float:
+    """√(strength / its median-unbiased value, given that it was shown to be above 0): by what ρ was divided too much;
+    infinite where there is no such value above 0, NaN where the strength was not shown to be.
+
+    As a normal z of which only those above z₀ are seen: the mean μ is such that P(Z > z) = ½·P(Z > z₀) (as Zhong
+    and Prentice 2008 take back what effects printed for being significant have too much).
+    """
+    low = strength.interval(level)[0]
+    if not low > 0:
+        return math.nan
+    least = float(ndtri(0.5 + level / 2))
+    z = least * strength.value / (strength.value - low)
+
+    def beyond(mean: float) -> float:
+        return float(log_ndtr(mean - z) - log_ndtr(mean - least)) + math.log(2)
+
+    return math.sqrt(z / brentq(beyond, 0, z)) if beyond(0.0) < 0 else math.inf
 
 
 def _moments(item: Codes, vote: Array, n: int) -> tuple[Array, Array, Array]:
