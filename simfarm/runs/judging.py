@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from simfarm.judges import Judge, Population, load_judge
+from simfarm.judges.protocols.rating import refuse_pairs
 from simfarm.runs.annotation import AnnotationRun
 from simfarm.runs.options import JudgeOptions, RunOptions
 
 if TYPE_CHECKING:
     from simfarm.runs.population import PopulationRun
 
-__all__ = ["open_judging"]
+__all__ = ["alone_in", "compares", "open_judging"]
 
 
 def open_judging(
@@ -28,3 +29,15 @@ def open_judging(
     from simfarm.runs.population import PopulationRun
 
     return PopulationRun.open(judging, running)
+
+
+def alone_in(run: AnnotationRun | PopulationRun) -> str | None:
+    """The name of a run's judge that rates outputs one by one; None for one that compares."""
+    return run.judge.name if isinstance(run, AnnotationRun) and run.judge.alone else None
+
+
+def compares(run: AnnotationRun | PopulationRun) -> AnnotationRun | PopulationRun:
+    """The run, where it compares outputs. Raises `InputError` for one that rates them one by one."""
+    if isinstance(run, AnnotationRun) and run.judge.alone:
+        raise refuse_pairs(run.judge)
+    return run
