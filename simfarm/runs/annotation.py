@@ -6,21 +6,22 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from simfarm.backends import usual_timeout
 from simfarm.backends.base import Backend
 from simfarm.backends.http.about import About, known_about
 from simfarm.backends.http.retirements import retirement
 from simfarm.data.exchange import Request
+from simfarm.data.rated import RATING_COLUMNS
 from simfarm.data.records import ANNOTATION_COLUMNS, Annotation, Comparison
 from simfarm.data.sampling import DRAWN
 from simfarm.engine.runner import Engine
 from simfarm.errors import InputError
 from simfarm.judges import Judge, Panel, Population, load_one
-from simfarm.judges.family import model_family
 from simfarm.judges.question import held, in_process, request_sampling
 from simfarm.judges.rules import introduction
+from simfarm.runs.cautions import kin_lines, odd_outputs
 from simfarm.runs.fitness import check_questions, check_spec
 from simfarm.runs.options import JudgeOptions, RunOptions, by_name
 from simfarm.runs.parts import server_name
@@ -30,15 +31,7 @@ from simfarm.runs.verdicts import MAX_ATTEMPTS, Call, Member, annotate, next_req
 from simfarm.settings import refuse, refuse_unasked, spelled
 from simfarm.text.words import plural
 
-__all__ = [
-    "DEFAULT_JUDGE",
-    "AnnotationRun",
-    "kin_lines",
-    "missing_lines",
-    "odd_outputs",
-    "resume_lines",
-    "with_model",
-]
+__all__ = ["DEFAULT_JUDGE", "AnnotationRun", "missing_lines", "resume_lines", "with_model"]
 
 DEFAULT_JUDGE = "surface"
 """The judge where none is named: embedded, free, and introduced by its banner."""
@@ -53,8 +46,6 @@ class AnnotationRun(Run[Comparison, Annotation]):
     retry_unparseable: bool = False
     tallies: AnnotationTallies = field(default_factory=AnnotationTallies)
 
-    columns: ClassVar[Sequence[str]] = ANNOTATION_COLUMNS
-
     @classmethod
     def open(cls, judging: JudgeOptions | None = None, running: RunOptions | None = None) -> AnnotationRun:
         """Check everything that can be checked before a call; raises `InputError`.
@@ -63,6 +54,8 @@ class AnnotationRun(Run[Comparison, Annotation]):
         """
         judging, running = judging or JudgeOptions(), running or RunOptions()
         judge = judging.judge if isinstance(judging.judge, Judge) else load_one(_named(judging.judge))
+        if judging.order and judge.alone:
+            refuse({"order": judging.order}, f"with {judge.name!r}, which is shown one output at a time")
         if judging.order:
             judge = judge.replace(order=judging.order)
         refuse({"annotators": judging.annotators, "soft": judging.soft}, f"with {judge.name!r}, which is no population")
@@ -80,6 +73,11 @@ class AnnotationRun(Run[Comparison, Annotation]):
             repeats=judging.repeats,
             retry_unparseable=judging.retry_unparseable,
         )
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Those of ratings, or of verdicts on pairs."""
+        return RATING_COLUMNS if self.judge.alone else ANNOTATION_COLUMNS
 
     @property
     def name(self) -> str:
@@ -160,7 +158,8 @@ class AnnotationRun(Run[Comparison, Annotation]):
         asked = [call.order is not None for call in self.calls(records)]
         questions = sum(asked)
         ties = f", {plural(len(asked) - questions, 'tie')} without a call" if len(asked) > questions else ""
-        return f"{plural(len(records), 'comparison')}, {plural(questions, 'question')} to judge {self.judge.name}{ties}"
+        what = "output" if self.judge.alone else "comparison"
+        return f"{plural(len(records), what)}, {plural(questions, 'question')} to judge {self.judge.name}{ties}"
 
     def _new(self, records: Sequence[Comparison], engine: Engine) -> Iterator[Request | None]:
         for call in self.calls(records, engine):
@@ -211,19 +210,6 @@ class AnnotationRun(Run[Comparison, Annotation]):
         if asked:
             lines += self._others(tallies.answered_by)
         return [*lines, *resume_lines(tallies)]
-
-
-def kin_lines(model: str, records: Sequence[Comparison]) -> list[str]:
-    """A warning where a judge's model and some of those it judges are of one family."""
-    family = model_family(model)
-    names = {name for pair in records for name in (pair.generator_1, pair.generator_2)}
-    kin = sorted(name for name in names if name and model_family(name) == family)
-    if not (family and kin):
-        return []
-    return [
-        f"warning: the judge and {', '.join(kin[:5])}{' …' if len(kin) > 5 else ''} are of one family "
-        f"({family}); judges favour their own, so check with a judge of another family"
-    ]
 
 
 def missing_lines(tallies: AnnotationTallies, marks: int) -> list[str]:
@@ -318,27 +304,3 @@ def _with_sampling(judge: Judge, given: dict[str, Any]) -> Judge:
     """The judge with the sampling options that were given."""
     own = {name: value for name, value in judge.sampling.items() if name != "thinking" or "effort" not in given}
     return judge.replace(sampling=own | given) if given else judge
-
-
-def odd_outputs(pairs: Sequence[Comparison]) -> list[str]:
-    """Warnings of outputs that are cut off or empty."""
-    texts = (
-        ((pair.instruction, generator, text), pair.extra.get(f"finish_reason_{side}"))
-        for pair in pairs
-        for side, generator, text in (("1", pair.generator_1, pair.output_1), ("2", pair.generator_2, pair.output_2))
-    )
-    # an output counts once, however often it is compared; hashes, because the texts may be many
-    odd = {
-        (hash(about), reason == "length", not about[2].strip())
-        for about, reason in texts
-        if reason == "length" or not about[2].strip()
-    }
-    cut, empty = sum(c for _, c, _ in odd), sum(e for _, _, e in odd)
-    lines = []
-    if cut:
-        lines.append(
-            f"warning: {plural(cut, 'output was', 'outputs were')} cut off by the token limit (finish_reason length)"
-        )
-    if empty:
-        lines.append(f"warning: {plural(empty, 'output is', 'outputs are')} empty, judged like any other")
-    return lines

@@ -26,7 +26,8 @@ from simfarm.judges import Judge, Panel, Population
 from simfarm.judges.population import Member as Person
 from simfarm.judges.protocols import protocol_of
 from simfarm.judges.rules import introduction
-from simfarm.runs.annotation import kin_lines, missing_lines, odd_outputs, resume_lines
+from simfarm.runs.annotation import missing_lines, resume_lines
+from simfarm.runs.cautions import kin_lines, odd_outputs
 from simfarm.runs.forecast import forecast
 from simfarm.runs.members import opened_members, seated
 from simfarm.runs.options import JudgeOptions, RunOptions
