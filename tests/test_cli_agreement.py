@@ -165,7 +165,7 @@ def test_labels_of_a_crowd_are_not_taken_for_peoples(
     crowd = _file(files / "crowd.jsonl", labels, **whose, annotator="many", is_noised=False)
     for given, told in ((people, False), (crowd, True)):
         assert main([verb, "verdicts.jsonl", "--human", given]) == 0
-        assert ("the labels are simulated (by many)" in capsys.readouterr().err) == told
+        assert ("the labels are simulated, by many:" in capsys.readouterr().err) == told
 
 
 @pytest.mark.parametrize("case", BAD)

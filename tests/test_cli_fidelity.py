@@ -73,6 +73,23 @@ def test_a_narrow_terminal_shows_every_verdict(crowd: list[dict[str, Any]]) -> N
     assert any("prefers the longer" in line and line.endswith("  shorter too often") for line in lines)
 
 
+def test_people_who_are_simulated_too_are_told(crowd: list[dict[str, Any]]) -> None:
+    people = [row | {"annotator": "theirs", "person": f"q{k % 2}"} for k, row in enumerate(crowd)]
+    notes = simfarm.fidelity(crowd, people).notes
+    assert notes[0] == "the labels are simulated, by theirs: what is called people here is a crowd"
+    assert not any("simulated" in note for note in simfarm.fidelity(crowd, HUMAN).notes)
+
+
+def test_both_orders_of_a_judge_are_two_runs_of_it(crowd: list[dict[str, Any]]) -> None:
+    runs = [row | {"annotator": "judge", "person": None, "order": order} for row in _labels() for order in ("12", "21")]
+    once = {(row["instruction_id"], row["generator_2"]): row for row in runs if row["order"] == "21"}
+    both = [row | {"order": "12"} for row in once.values()] + [row | {"preference": 2} for row in once.values()]
+    found = simfarm.fidelity(crowd, HUMAN, annotations=both)
+    assert found.get("follows_sure") is not None
+    assert found.why["follows_unsure"] == "where the runs disagree no side has more of them"
+    assert "never" in simfarm.fidelity(crowd, HUMAN, annotations=list(once.values())).why["follows_unsure"]
+
+
 def test_the_order_of_outputs_in_a_file_does_not_matter(crowd: list[dict[str, Any]]) -> None:
     plain = simfarm.fidelity("crowd.jsonl", HUMAN)
     turned = simfarm.fidelity(_turned(crowd), HUMAN)

@@ -85,9 +85,12 @@ def _by_margin(bench: Bench, runs: Array) -> list[Measure]:
     cast = (side >= 0).sum(axis=0)
     lean = np.divide(np.nansum(votes, axis=0), cast, out=np.zeros(len(cast)), where=cast > 0)
     made = []
+    unsure = (
+        "where the runs disagree no side has more of them" if (np.abs(lean) < 1).any() else "the runs never disagree"
+    )
     for name, words, rows, why in (
         ("follows_sure", "takes the judge's side, its runs agreed", np.abs(lean) == 1, "the runs never agree"),
-        ("follows_unsure", "takes its side, they did not", np.abs(lean) < 1, "the runs never disagree"),
+        ("follows_unsure", "takes its side, they did not", np.abs(lean) < 1, unsure),
     ):
         which: Codes = np.where(rows, np.sign(lean), 0).astype(np.int64)
         shares = (preference_for(x.item, x.vote, which, bench.cluster, ties=False) for x in (bench.people, bench.crowd))

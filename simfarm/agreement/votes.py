@@ -160,7 +160,7 @@ def votes_of(verdicts: Verdicts, labels: Verdicts | None = None, *, allow_mixed:
     made = matched(rows.pop(0), rows.pop())
     items = _items(made)
     votes, notes = _numbered(_votes(made, [*judges, *people]), made)
-    said = [f"the labels are simulated (by {named(crowd)}): what is called people here is a crowd"] if crowd else []
+    said = [f"the labels are simulated, by {named(crowd)}: what is called people here is a crowd"] if crowd else []
     return Votes(items, votes, judges, people, made.by, (*said, *_said(made, items), *notes))
 
 

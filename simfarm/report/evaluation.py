@@ -128,7 +128,7 @@ def evaluate(
             lambda one: replace(one, people=calibrated_win_rates(verdicts, labels, one.board)),
         )
         if crowd := labels.simulated():
-            line = f"the labels are simulated (by {named(crowd)}): 'as people judge' is as that crowd does"
+            line = f"the labels are simulated, by {named(crowd)}: 'as people judge' is as that crowd does"
             boards = [one.warned(line) for one in boards]
     return Evaluation(tuple(placed(one, options.board) for one in boards), breakdown=options.breakdown)
 
