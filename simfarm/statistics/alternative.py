@@ -31,8 +31,11 @@ MIN_ITEMS = 30
 """Fewer make a t test of differences of 0 and ±1 doubtful; people with fewer are left out and counted."""
 
 
-_SETS = 4000
-"""Sets of items that are drawn for the range of ω."""
+_SETS, _REDRAWN = 4000, 600
+"""Sets of items that are drawn for the range of ω: of their leads, or item by item."""
+_NO_ERROR = 1e-9
+_FEW = 2000
+"""Clusters up to which they are drawn item by item: of more, leads and their errors say the same."""
 
 
 @dataclass(frozen=True)
@@ -105,13 +108,15 @@ def alternative_annotator_test(
     ids, at = np.unique(cluster[item], return_inverse=True)
     judge, person, p = np.zeros((3, len(tested)))
     pull, leads = np.zeros(len(ids)), np.zeros((len(tested), len(ids)))
+    sums, votes = np.zeros((2, len(tested), len(ids)))
     for k, one in enumerate(tested):
         mine = number == one
         lead = person_wins[mine] - judge_wins[mine]
         judge[k], person[k] = judge_wins[mine].mean(), person_wins[mine].mean()
         p[k] = _no_worse(lead, at[mine], epsilon)
         pull += np.bincount(at[mine], judge_wins[mine] - judge[k], minlength=len(ids)) / mine.sum()
-        leads[k] = np.bincount(at[mine], lead - lead.mean(), minlength=len(ids)) / mine.sum()
+        sums[k], votes[k] = (np.bincount(at[mine], x, minlength=len(ids)) for x in (lead, np.ones(len(lead))))
+        leads[k] = (sums[k] - votes[k] * lead.mean()) / mine.sum()
     return Replacement(
         people=everyone[tested],
         n_items=np.bincount(number)[tested],
@@ -122,7 +127,9 @@ def alternative_annotator_test(
         advantage=Estimate(float(judge.mean()), pull * len(ids) / len(tested), ids),
         epsilon=epsilon,
         n_left_out=len(everyone) - len(tested),
-        winning_range=_range(person - judge - epsilon, leads, 1 - level),
+        winning_range=_redrawn(sums, votes, epsilon, 1 - level)
+        if len(ids) <= _FEW
+        else _range(person - judge - epsilon, leads, 1 - level),
     )
 
 
@@ -139,12 +146,31 @@ def _range(excess: Array, leads: Array, rate: float) -> tuple[float, float]:
     moved = np.random.default_rng(0).standard_normal((_SETS, len(excess))) * np.sqrt(np.maximum(values, 0)) @ axes.T
     error = np.sqrt(np.diag(noise) * clusters / (clusters - 1))
     t = np.divide(excess + moved, error, out=np.where(excess + moved < 0, -np.inf, np.inf), where=error > 0)
-    p = stdtr(clusters - 1, t)
+    return _limits(stdtr(clusters - 1, t), rate)
+
+
+def _redrawn(sums: Array, votes: Array, epsilon: float, rate: float) -> tuple[float, float]:
+    """The same for few items, where a set's errors and who has `MIN_ITEMS` change with it: `sums` of the leads and
+    numbers of `votes`, both m × G. Clusters are drawn twice, once for the truth behind these and once for the others.
+    """
+    rng, n = np.random.default_rng(0), sums.shape[1]
+    drawn = rng.multinomial(n, rng.multinomial(n, np.full(n, 1 / n), _REDRAWN) / n).astype(np.float64)
+    count, total, clusters = drawn @ votes.T, drawn @ sums.T, drawn @ (votes > 0).T
+    mean = total / np.maximum(count, 1)
+    squares = drawn @ (sums**2).T - 2 * mean * (drawn @ (sums * votes).T) + mean**2 * (drawn @ (votes**2).T)
+    error = np.sqrt(np.maximum(squares, 0) * clusters / np.maximum(clusters - 1, 1)) / np.maximum(count, 1)
+    t = np.divide(mean - epsilon, error, out=np.where(mean < epsilon, -np.inf, np.inf), where=error > _NO_ERROR)
+    p = np.where(count < MIN_ITEMS, np.nan, stdtr(np.maximum(clusters - 1, 1), t))
+    return _limits(p[(count >= MIN_ITEMS).sum(axis=1) >= MIN_PEOPLE], rate)
+
+
+def _limits(p: Array, rate: float) -> tuple[float, float]:
+    """Where the shares of people won are, but for `rate` of the sets (rows of p, NaN for a person not tested)."""
     # step up (Benjamini and Yekutieli 2001), all sets at once
-    m = len(excess)
-    limits = np.arange(1, m + 1) / m * rate / (1 / np.arange(1, m + 1)).sum()
+    place, m = np.arange(1, p.shape[1] + 1), (~np.isnan(p)).sum(axis=1)
+    limits = place / m[:, None] * rate / np.cumsum(1 / place)[m - 1][:, None]
     below = np.sort(p, axis=1) <= limits
-    won = np.where(below.any(axis=1), m - np.argmax(below[:, ::-1], axis=1), 0) / m
+    won = np.where(below.any(axis=1), len(place) - np.argmax(below[:, ::-1], axis=1), 0) / m
     low, high = np.quantile(won, [rate / 2, 1 - rate / 2], method="inverted_cdf")
     return float(low), float(high)
 
