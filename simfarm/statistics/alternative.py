@@ -108,15 +108,13 @@ def alternative_annotator_test(
     ids, at = np.unique(cluster[item], return_inverse=True)
     judge, person, p = np.zeros((3, len(tested)))
     pull, leads = np.zeros(len(ids)), np.zeros((len(tested), len(ids)))
-    sums, votes = np.zeros((2, len(tested), len(ids)))
     for k, one in enumerate(tested):
         mine = number == one
         lead = person_wins[mine] - judge_wins[mine]
         judge[k], person[k] = judge_wins[mine].mean(), person_wins[mine].mean()
         p[k] = _no_worse(lead, at[mine], epsilon)
         pull += np.bincount(at[mine], judge_wins[mine] - judge[k], minlength=len(ids)) / mine.sum()
-        sums[k], votes[k] = (np.bincount(at[mine], x, minlength=len(ids)) for x in (lead, np.ones(len(lead))))
-        leads[k] = (sums[k] - votes[k] * lead.mean()) / mine.sum()
+        leads[k] = np.bincount(at[mine], lead - lead.mean(), minlength=len(ids)) / mine.sum()
     return Replacement(
         people=everyone[tested],
         n_items=np.bincount(number)[tested],
@@ -127,7 +125,7 @@ def alternative_annotator_test(
         advantage=Estimate(float(judge.mean()), pull * len(ids) / len(tested), ids),
         epsilon=epsilon,
         n_left_out=len(everyone) - len(tested),
-        winning_range=_redrawn(sums, votes, epsilon, 1 - level)
+        winning_range=_redrawn((number, at, person_wins - judge_wins), epsilon, 1 - level)
         if len(ids) <= _FEW
         else _range(person - judge - epsilon, leads, 1 - level),
     )
@@ -149,11 +147,16 @@ def _range(excess: Array, leads: Array, rate: float) -> tuple[float, float]:
     return _limits(stdtr(clusters - 1, t), rate)
 
 
-def _redrawn(sums: Array, votes: Array, epsilon: float, rate: float) -> tuple[float, float]:
-    """The same for few items, where a set's errors and who has `MIN_ITEMS` change with it: `sums` of the leads and
-    numbers of `votes`, both m × G. Clusters are drawn twice, once for the truth behind these and once for the others.
-    """
-    rng, n = np.random.default_rng(0), sums.shape[1]
+def _redrawn(rows: tuple[Codes, Codes, Array], epsilon: float, rate: float) -> tuple[float, float]:
+    """The same for few items, where a set's errors and who has `MIN_ITEMS` change with it: `rows` are the person, the
+    cluster and the lead. Clusters are drawn twice, once for the truth behind these and once for the others."""
+    number, at, lead = rows
+    # who has half as many may have them in another set
+    counted = np.flatnonzero(np.bincount(number) >= MIN_ITEMS / 2)
+    kept = np.isin(number, counted)
+    m, n, rng = len(counted), int(at.max()) + 1, np.random.default_rng(0)
+    cell = np.searchsorted(counted, number[kept]) * n + at[kept]
+    sums, votes = (np.bincount(cell, x, minlength=m * n).reshape(m, n) for x in (lead[kept], np.ones(len(cell))))
     drawn = rng.multinomial(n, rng.multinomial(n, np.full(n, 1 / n), _REDRAWN) / n).astype(np.float64)
     count, total, clusters = drawn @ votes.T, drawn @ sums.T, drawn @ (votes > 0).T
     mean = total / np.maximum(count, 1)
