@@ -34,6 +34,8 @@ MIN_ITEMS = 30
 _SETS, _REDRAWN = 4000, 600
 """Sets of items that are drawn for the range of ω: of their leads, or item by item."""
 _NO_ERROR = 1e-9
+_TOLD = 50
+"""Items of the middle person below which the range is all there is: drawn ones hold too few."""
 _FEW = 2000
 """Clusters up to which they are drawn item by item: of more, leads and their errors say the same."""
 
@@ -152,7 +154,10 @@ def _redrawn(rows: tuple[Codes, Codes, Array], epsilon: float, rate: float) -> t
     cluster and the lead. Clusters are drawn twice, once for the truth behind these and once for the others."""
     number, at, lead = rows
     # who has half as many may have them in another set
-    counted = np.flatnonzero(np.bincount(number) >= MIN_ITEMS / 2)
+    counts = np.bincount(number)
+    if np.median(counts[counts >= MIN_ITEMS]) < _TOLD:
+        return 0.0, 1.0
+    counted = np.flatnonzero(counts >= MIN_ITEMS / 2)
     kept = np.isin(number, counted)
     m, n, rng = len(counted), int(at.max()) + 1, np.random.default_rng(0)
     cell = np.searchsorted(counted, number[kept]) * n + at[kept]
