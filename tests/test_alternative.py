@@ -1,5 +1,6 @@
 """The alternative-annotator test: the published procedure as oracle, real people, and planted judges."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,22 @@ def test_the_range_is_of_another_set_with_an_error_of_its_own(
     pulls -= pulls.mean()
     error = np.sqrt((pulls**2).sum())
     assert _range(np.array([lead]) * error, pulls, rate) == wanted
+
+
+def test_the_range_holds_at_few_items() -> None:
+    """Where a set's errors, and who has thirty items in it, are luck too: the range is nearly all; of fewer than
+    fifty items a person it is not known."""
+    rng, found = np.random.default_rng(9), []
+    for _ in range(81):
+        truth = rng.integers(0, 2, (80, 1)).astype(float)
+        said = np.where(rng.random((80, 9)) < np.append(np.linspace(0.65, 0.85, 8), 0.85), truth, 1 - truth)
+        said[:, :8][rng.random((80, 8)) < 0.3] = np.nan
+        found.append(alternative_annotator_test(said[:, 8], *rows(said[:, :8])))
+    held = [a.winning_range[0] <= b.winning_rate <= a.winning_range[1] for a, b in itertools.pairwise(found)]
+    assert np.mean(held) >= 0.9
+    assert 0.8 < np.mean([np.ptp(one.winning_range) for one in found]) < 0.99
+    judged, votes = planted(rng, 60, 0.6)
+    assert alternative_annotator_test(judged, *rows(votes)).winning_range == (0, 1)
 
 
 def test_the_range_is_narrower_at_a_lower_level() -> None:

@@ -31,8 +31,13 @@ MIN_ITEMS = 30
 """Fewer make a t test of differences of 0 and ±1 doubtful; people with fewer are left out and counted."""
 
 
-_SETS = 4000
-"""Sets of items that are drawn for the range of ω."""
+_SETS, _REDRAWN = 4000, 600
+"""Sets of items that are drawn for the range of ω: of their leads, or item by item."""
+_NO_ERROR = 1e-9
+_TOLD = 50
+"""Items of the middle person below which the range is all there is: drawn ones hold too few."""
+_FEW = 2000
+"""Clusters up to which they are drawn item by item: of more, leads and their errors say the same."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,9 @@ def alternative_annotator_test(
         advantage=Estimate(float(judge.mean()), pull * len(ids) / len(tested), ids),
         epsilon=epsilon,
         n_left_out=len(everyone) - len(tested),
-        winning_range=_range(person - judge - epsilon, leads, 1 - level),
+        winning_range=_redrawn((number, at, person_wins - judge_wins), epsilon, 1 - level)
+        if len(ids) <= _FEW
+        else _range(person - judge - epsilon, leads, 1 - level),
     )
 
 
@@ -139,12 +146,39 @@ def _range(excess: Array, leads: Array, rate: float) -> tuple[float, float]:
     moved = np.random.default_rng(0).standard_normal((_SETS, len(excess))) * np.sqrt(np.maximum(values, 0)) @ axes.T
     error = np.sqrt(np.diag(noise) * clusters / (clusters - 1))
     t = np.divide(excess + moved, error, out=np.where(excess + moved < 0, -np.inf, np.inf), where=error > 0)
-    p = stdtr(clusters - 1, t)
+    return _limits(stdtr(clusters - 1, t), rate)
+
+
+def _redrawn(rows: tuple[Codes, Codes, Array], epsilon: float, rate: float) -> tuple[float, float]:
+    """The same for few items, where a set's errors and who has `MIN_ITEMS` change with it: `rows` are the person, the
+    cluster and the lead. Clusters are drawn twice, once for the truth behind these and once for the others."""
+    number, at, lead = rows
+    # who has half as many may have them in another set
+    counts = np.bincount(number)
+    if np.median(counts[counts >= MIN_ITEMS]) < _TOLD:
+        return 0.0, 1.0
+    counted = np.flatnonzero(counts >= MIN_ITEMS / 2)
+    kept = np.isin(number, counted)
+    m, n, rng = len(counted), int(at.max()) + 1, np.random.default_rng(0)
+    cell = np.searchsorted(counted, number[kept]) * n + at[kept]
+    sums, votes = (np.bincount(cell, x, minlength=m * n).reshape(m, n) for x in (lead[kept], np.ones(len(cell))))
+    drawn = rng.multinomial(n, rng.multinomial(n, np.full(n, 1 / n), _REDRAWN) / n).astype(np.float64)
+    count, total, clusters = drawn @ votes.T, drawn @ sums.T, drawn @ (votes > 0).T
+    mean = total / np.maximum(count, 1)
+    squares = drawn @ (sums**2).T - 2 * mean * (drawn @ (sums * votes).T) + mean**2 * (drawn @ (votes**2).T)
+    error = np.sqrt(np.maximum(squares, 0) * clusters / np.maximum(clusters - 1, 1)) / np.maximum(count, 1)
+    t = np.divide(mean - epsilon, error, out=np.where(mean < epsilon, -np.inf, np.inf), where=error > _NO_ERROR)
+    p = np.where(count < MIN_ITEMS, np.nan, stdtr(np.maximum(clusters - 1, 1), t))
+    return _limits(p[(count >= MIN_ITEMS).sum(axis=1) >= MIN_PEOPLE], rate)
+
+
+def _limits(p: Array, rate: float) -> tuple[float, float]:
+    """Where the shares of people won are, but for `rate` of the sets (rows of p, NaN for a person not tested)."""
     # step up (Benjamini and Yekutieli 2001), all sets at once
-    m = len(excess)
-    limits = np.arange(1, m + 1) / m * rate / (1 / np.arange(1, m + 1)).sum()
+    place, m = np.arange(1, p.shape[1] + 1), (~np.isnan(p)).sum(axis=1)
+    limits = place / m[:, None] * rate / np.cumsum(1 / place)[m - 1][:, None]
     below = np.sort(p, axis=1) <= limits
-    won = np.where(below.any(axis=1), m - np.argmax(below[:, ::-1], axis=1), 0) / m
+    won = np.where(below.any(axis=1), len(place) - np.argmax(below[:, ::-1], axis=1), 0) / m
     low, high = np.quantile(won, [rate / 2, 1 - rate / 2], method="inverted_cdf")
     return float(low), float(high)
 
