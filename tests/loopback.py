@@ -277,6 +277,9 @@ def reply(call: Call) -> str:
         return json.dumps({name: _value(rule, first) for name, rule in schema.get("properties", {}).items()})
     if "A>>B" in call.prompt:
         return f"Answer A has its merits, and so has B.\n\nMy verdict: [[{LABELS[int((1 - first) * len(LABELS))]}]]"
+    if "<answer>" in call.prompt:
+        grade = f"{1 + int((1 - first) * 5)}"
+        return f"It has its merits.\n\n[[{grade}]]" if "square brackets" in call.prompt else grade
     if "[[A]]" in call.prompt:
         return "[[A]]" if first > 0.5 else "[[B]]"
     return "m" if first > 0.5 else "M"
@@ -313,7 +316,8 @@ def answer_openai(call: Call, kind: str) -> dict[str, Any]:
     if kind == "refusal":
         choice["message"] = {"role": "assistant", "content": None, "refusal": "I can't help with that."}
     elif call.body.get("logprobs") and kind != "no-logprobs":
-        top = [("m", math.log(first)), ("M", math.log(1 - first)), (" m", -9.5)][: call.body["top_logprobs"]]
+        letters = ("4", "2", " 4") if "<answer>" in call.prompt else ("m", "M", " m")
+        top = list(zip(letters, (math.log(first), math.log(1 - first), -9.5), strict=True))[: call.body["top_logprobs"]]
         shown = [{"token": token, "logprob": value, "bytes": None} for token, value in top]
         choice["logprobs"] = {"content": [{**max(shown, key=lambda t: t["logprob"]), "top_logprobs": shown}]}
     usage = {"prompt_tokens": len(call.prompt) // 4, "completion_tokens": max(1, len(text) // 4)}

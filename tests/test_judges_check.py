@@ -46,9 +46,10 @@ def test_every_bundled_judge_is_fit_for_use(judge: Judge) -> None:
         if judge.rule == "first"
         else ()
     )
-    assert {reply.order for reply in check.replies} == {"12", "21"}
+    orders = {"1"} if judge.alone else {"12", "21"}
+    assert {reply.order for reply in check.replies} == orders
     if judge.rule is None:
-        assert set(check.rendered) == {"12", "21"}
+        assert set(check.rendered) == orders
         assert check.replies[-1].preference is None
         assert {reply.preference for reply in check.replies[:-1]} >= {1.0, 2.0}
 

@@ -110,9 +110,9 @@ def annotated(
 
 
 def test_a_second_protocol_is_a_module_and_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PROTOCOLS, "rating", rating())  # type: ignore[arg-type]
+    monkeypatch.setitem(PROTOCOLS, "counting", rating())  # type: ignore[arg-type]
     bundled = load_judge("pairwise-letter").path
-    file = yaml.safe_load(bundled.read_text("utf-8")) | {"protocol": "rating"}
+    file = yaml.safe_load(bundled.read_text("utf-8")) | {"protocol": "counting"}
     (tmp_path / "template.jinja").write_text((bundled.parent / "template.jinja").read_text("utf-8"), "utf-8")
     (tmp_path / "judge.yaml").write_text(yaml.safe_dump(file), "utf-8")
     judge, backend = load_judge(tmp_path), Counting()

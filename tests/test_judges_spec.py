@@ -41,7 +41,7 @@ BAD_KEYS: list[tuple[dict[str, Any], str]] = [
     ({"description": "REMOVED"}, "the key 'description' is missing"),
     ({"description": 3}, "description: must be a text"),
     ({"protocol": "REMOVED"}, "the key 'protocol' is missing"),
-    ({"protocol": "rating"}, "protocol: 'rating' is not known; it can be pairwise"),
+    ({"protocol": "debate"}, "protocol: 'debate' is not known; it can be pairwise, rating"),
     ({"protocol": "pairwize"}, r"did you mean 'pairwise'\?"),
     ({"order": "alpaca_eval"}, r"order: 'alpaca_eval' is not known; did you mean 'alpaca-eval'\?"),
     ({"order": ["both"]}, "order: "),
@@ -97,7 +97,8 @@ BAD_KEYS: list[tuple[dict[str, Any], str]] = [
 def test_bundled_judges() -> None:
     names = [judge.name for judge in list_judges()]
     asking = [f"pairwise-{manner}" for manner in ("decision", "json", "letter", "logprob", "reasoned")]
-    assert names == ["first", "longest", *asking, "people-choice", "people-several", "random", "surface"]
+    rating = ["rating-5", "rating-logprob"]
+    assert names == ["first", "longest", *asking, "people-choice", "people-several", "random", *rating, "surface"]
     for name in names:
         judge = load_judge(name)
         assert judge.name == name

@@ -121,7 +121,7 @@ def test_a_token_hidden_in_another_is_found() -> None:
     assert neutraliser(("[[", "]]"))("[[[x]]]") == f"[{MARK}[{MARK}[x]{MARK}]{MARK}]"
 
 
-@pytest.mark.parametrize("judge", JUDGES, ids=lambda judge: judge.name)
+@pytest.mark.parametrize("judge", [judge for judge in JUDGES if not judge.alone], ids=lambda judge: judge.name)
 def test_swapping_the_outputs_is_showing_them_in_the_other_order(judge: Judge) -> None:
     here, there = Comparison("i", "one\n", "two"), Comparison("i", "two", "one\n")
     assert messages(judge, here, "21") == messages(judge, there, "12")

@@ -132,7 +132,8 @@ def annotate(
     retry_unparseable: bool = False,
     columns: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Ask a judge which outputs are better; one row per call, in input order (the columns of an annotation file).
+    """Ask a judge which outputs are better; one row per call, in input order (the columns of an annotation file). One
+    that rates outputs (`rating-5`) takes outputs without a `baseline` and gives a row with a `score` for each.
 
     `inputs` are outputs (then `baseline` is a source of its own or a generator's name) or comparisons: a path (also a
     glob, a folder, `-`), a list or iterator of dicts, a table of pandas, polars, pyarrow or datasets, or a list of any
@@ -150,22 +151,23 @@ def annotate(
     """
     given = dict(locals())
     with opened(inputs, baseline, columns=columns) as (sources, (base,)):
-        run, pairs = opened_run(sources, base, given)
+        run, pairs = opened_run(sources, base, given, rates=True)
         _introduce(run)
         return annotated(run, pairs)
 
 
 def opened_run(
-    sources: Sequence[Source], baseline: Source | None, given: Mapping[str, Any]
+    sources: Sequence[Source], baseline: Source | None, given: Mapping[str, Any], *, rates: bool = False
 ) -> tuple[JudgingRun, Sequence[Comparison]]:
-    """A judge that is ready, and what it is to judge, as a function's keywords were `given`."""
-    from simfarm.runs.judging import open_judging
+    """A judge that is ready, and what it is to judge, as a function's keywords were `given`. Raises `InputError` for
+    a judge that rates outputs one by one, unless `rates` says that there is a use for it."""
+    from simfarm.runs.judging import alone_in, compares, open_judging
 
     run = open_judging(judging_in(given), running_in(given))
-    pairing = {name: given.get(name) for name in ("pair", "score")}
-    pairs = comparisons_for(
-        sources, baseline, allow_missing=given["allow_missing"], limit=given["limit"], note=tell, **pairing
-    )
+    run = run if rates else compares(run)
+    pairing: dict[str, Any] = {name: given.get(name) for name in ("pair", "score")}
+    pairing |= {name: given[name] for name in ("allow_missing", "limit")}
+    pairs = comparisons_for(sources, baseline, note=tell, alone=alone_in(run), **pairing)
     return run, pairs
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from simfarm.backends.base import Backend
     from simfarm.judges import Judge
     from simfarm.ranking import Board, Bridged, Ratings, Rejudged
+    from simfarm.ranking.scores import ScoreBoard
     from simfarm.report.evaluation import Evaluation
 
 __all__ = ["compare", "evaluate", "evaluation", "rejudge"]
@@ -115,6 +116,8 @@ def evaluation(
     """What every annotator says: boards, rates at equal style and as people would judge, places, warnings.
 
     `inputs` are annotations, or anything that `annotate` takes: then it annotates first, with the options as there.
+    Scores of single outputs (by `rating-5`) are ranked by their means, with a `baseline` or a `rank` by the preferences
+    that they imply.
     `rank` is `win-rate` (over the baseline), `bradley-terry` or `lottery`, by default the first where there is a
     baseline and the second where there is none. `length_control` is `joint` (the default), `alpaca-eval-2` (`lc_data`:
     the folder of its two files; where the instructions are AlpacaEval's it is then the default), several of them, or
@@ -133,8 +136,9 @@ def evaluation(
 def _evaluation(given: Mapping[str, Any]) -> Evaluation:
     """What `evaluation` does with its arguments."""
     from simfarm.data.frames import frame_verdicts
+    from simfarm.data.inputs import scores_for
     from simfarm.ranking import inspection
-    from simfarm.report.evaluation import evaluate, labels_in, verdicts_in
+    from simfarm.report.evaluation import evaluate, evaluate_scores, labels_in, verdicts_in
     from simfarm.report.ranking import RankingOptions
     from simfarm.report.rehearsal import rehearse
     from simfarm.settings import refuse_asking
@@ -147,6 +151,10 @@ def _evaluation(given: Mapping[str, Any]) -> Evaluation:
     with opened(given["inputs"], *beside, columns=given["columns"]) as (sources, (baseline, human, panel)):
         options = replace(options, baseline=baseline, human=human, panel=panel)
         read, labels = verdicts_in(sources, options), labels_in(options)
+        scores = scores_for(sources) if read is None else None
+        if scores is not None:
+            refuse_asking(given, called(sources[0], 1, "the input"))
+            return _told(evaluate_scores(scores, options, labels))
         if read is None:
             run, pairs = opened_run(sources, baseline, given)
             rehearse(options, run, pairs, labels)
@@ -155,14 +163,18 @@ def _evaluation(given: Mapping[str, Any]) -> Evaluation:
         else:
             refuse_asking(given, called(sources[0], 1, "the input"))
             verdicts, name = read
-        result = evaluate(verdicts, name, options, labels)
-    _warn_of([*(one.board for one in result.boards), *result.ratings])
+        return _told(evaluate(verdicts, name, options, labels))
+
+
+def _told(result: Evaluation) -> Evaluation:
+    """The evaluation, once its warnings were given."""
+    _warn_of([*(one.board for one in result.boards), *result.ratings, *result.scored])
     for line in result.doubts:
         warn(line)
     return result
 
 
-def _warn_of(results: Sequence[Board | Ratings]) -> None:
+def _warn_of(results: Sequence[Board | Ratings | ScoreBoard]) -> None:
     """The warnings of boards or ratings, and the confession of a judge that reads no meaning."""
     from simfarm.judges.rules import banners
 

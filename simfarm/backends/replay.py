@@ -58,13 +58,14 @@ class ReplayBackend:
             raise InputError(f"{path}: no row has a 'raw_completion' to replay; use a file written by simfarm annotate")
 
     def _record(self, path: str, number: int, row: Mapping[str, Any], raw: Any) -> None:
-        order = row.get("order") or alpaca_eval_order(row["instruction"])
+        alone = "output" in row and "output_1" not in row  # a rating: of one output, in the one order there is
+        order = "1" if alone else row.get("order") or alpaca_eval_order(row["instruction"])
         if row.get("model"):
             self.models.add(row["model"])
         for step, value in enumerate(raw if isinstance(raw, list) else [raw]):
             key = (
                 row["instruction"].strip(),
-                row.get("generator_1"),
+                row.get("generator" if alone else "generator_1"),
                 row.get("generator_2"),
                 str(order),
                 int(row.get("repeat") or 0),

@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.data.sources import opened
     from simfarm.report.targets import rows_target
     from simfarm.runs.annotation import AnnotationRun
+    from simfarm.runs.judging import alone_in
 
     check_cluster(arguments)
     if arguments.dry_run:
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         output = arguments.output if arguments.cluster else rows_target(arguments.output, [*inputs, baseline])
         asking = open_run(arguments)
         data = {name: getattr(arguments, name) for name in ("allow_missing", "limit", "pair", "score")}
-        pairs = comparisons_for(inputs, baseline, **data, note=say)
+        pairs = comparisons_for(inputs, baseline, **data, note=say, alone=alone_in(asking))
         if arguments.dry_run and not arguments.cluster:
             answer(asking.estimate(pairs))
             return 0

@@ -71,14 +71,19 @@ def _checked(arguments: argparse.Namespace) -> RankingOptions:
 
 def _evaluated(arguments: argparse.Namespace, options: RankingOptions) -> int:
     """What `run` does once its inputs are at hand."""
+    from simfarm.data.inputs import scores_for
     from simfarm.data.sources import called
-    from simfarm.report.evaluation import evaluate, labels_in, verdicts_in
+    from simfarm.report.evaluation import evaluate, evaluate_scores, labels_in, verdicts_in
     from simfarm.report.files import show_evaluation
     from simfarm.settings import refuse_asking
 
     read, labels = verdicts_in(arguments.inputs, options), labels_in(options)
     status, asked = 0, dict[str, Any]()
     name = None
+    if read is None and (scores := scores_for(arguments.inputs)) is not None:
+        refuse_asking(vars(arguments), called(arguments.inputs[0]))
+        show_evaluation(evaluate_scores(scores, options, labels), arguments.output, as_json=arguments.json)
+        return _said(arguments, 4 if scores.table["score"].isna().all() else 0)
     if read is None:
         from simfarm.cli.verdicts import asked_verdicts, print_estimate  # with it comes all that asks a judge
 
@@ -97,6 +102,11 @@ def _evaluated(arguments: argparse.Namespace, options: RankingOptions) -> int:
         evaluation = keep(evaluation, verdicts, options, arguments.inputs, asked)
         say(f"wrote {str(options.add_to).removesuffix('.csv')}.csv, .parquet and .json")
     show_evaluation(evaluation, arguments.output, as_json=arguments.json)
+    return _said(arguments, status)
+
+
+def _said(arguments: argparse.Namespace, status: int) -> int:
+    """The exit status, once the file that was written is named."""
     if arguments.output and arguments.output != "-":
         say(f"wrote {arguments.output}")
     return status

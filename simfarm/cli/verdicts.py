@@ -14,6 +14,7 @@ from simfarm.ranking import inspection
 from simfarm.report.rehearsal import rehearse
 from simfarm.report.terminal import answer, say
 from simfarm.runs.annotation import AnnotationRun
+from simfarm.runs.judging import compares
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +56,7 @@ def _rehearsed(
     arguments: argparse.Namespace, options: RankingOptions, labels: Verdicts | None
 ) -> tuple[JudgingRun, Sequence[Comparison]]:
     """The run that the options describe and the comparisons it is to judge; their verdicts can be ranked."""
-    run = open_run(arguments)
+    run = compares(open_run(arguments))
     given = {"allow_missing": arguments.allow_missing, "limit": arguments.limit}
     pairs = comparisons_for(arguments.inputs, options.baseline, **given, note=say)
     rehearse(options, run, pairs, labels)

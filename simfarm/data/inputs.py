@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from simfarm.data.entrance import columns_in, our_rows, rows_in, table_columns
 from simfarm.data.files import MANIFEST, Row
+from simfarm.data.formats.format import Left
 from simfarm.data.pairing import pair_with_baseline, split_baseline
+from simfarm.data.rated import rated
 from simfarm.data.reading import Columns
 from simfarm.data.records import (
     Comparison,
@@ -34,6 +36,7 @@ from simfarm.settings import check, refuse, spelled
 if TYPE_CHECKING:
     from simfarm.data.frames import Verdicts
     from simfarm.data.inspection import Inspection
+    from simfarm.data.scores import Scores
 
 __all__ = [
     "Source",
@@ -42,6 +45,7 @@ __all__ = [
     "named_rows",
     "outputs_for",
     "read_for_evaluation",
+    "scores_for",
     "split_outputs",
 ]
 
@@ -52,8 +56,8 @@ def named_rows(source: Source, position: int = 1, role: str = "table") -> tuple[
     return name, list(_rows(source, name))
 
 
-def _rows(source: Source, name: str) -> Iterator[Row]:
-    return rows_in(source, name) if is_path(source) else our_rows(table_rows(source, name), name)
+def _rows(source: Source, name: str, left: Left | None = None) -> Iterator[Row]:
+    return rows_in(source, name, left) if is_path(source) else our_rows(table_rows(source, name), name, left=left)
 
 
 class _Rows(Iterator[Row]):
@@ -94,10 +98,12 @@ def comparisons_for(
     note: Callable[[str], None] | None = None,
     pair: str | None = None,
     score: str | None = None,
+    alone: str | None = None,
 ) -> Sequence[Comparison]:
     """The comparisons to judge: of output files each output beside the baseline's, or the samples of each model that
     `pair` puts together (by the column `score`); of comparison files their rows.
 
+    `alone` names a judge that rates outputs one by one: then each output is a record of its own, beside nothing.
     Annotation files are read as comparisons (their pairs are judged anew). `limit` keeps the first N instructions.
     `note` is told what was left out. Raises `InputError` for anything that does not fit together.
     """
@@ -110,10 +116,19 @@ def comparisons_for(
     if not named:
         raise InputError("there is no input; name a file of outputs or of comparisons")
     kind = _kind(named)
-    if kind == "outputs" and pair is not None:
+    if alone is not None:
+        where = f"with {alone!r}, which rates each output by itself"
+        refuse({"baseline": baseline, "allow_missing": allow_missing, "pair": pair}, where)
+        if kind != "outputs":
+            raise InputError(
+                f"{named[0].name}: holds pairs, and {alone!r} rates single outputs; name a file of outputs "
+                "(instruction, output, generator)"
+            )
+        pairs: Iterable[Comparison] = map(rated, _each_of_one_file(named))
+    elif kind == "outputs" and pair is not None:
         given = {"baseline": baseline, "allow_missing": allow_missing}
         refuse(given, f"with {spelled('pair', pair)}, which compares a model's own samples")
-        pairs: Iterable[Comparison] = pair_samples(list(_each_of_one_file(named)), pair, score)
+        pairs = pair_samples(list(_each_of_one_file(named)), pair, score)
     elif kind == "outputs":
         pairs = _pair(named, baseline, allow_missing, note)
     else:
@@ -124,6 +139,22 @@ def comparisons_for(
             pairs = _once(pairs)
     pairs = pairs if limit is None else _first(pairs, limit)
     return pairs if isinstance(pairs, Sequence) else spooled(pairs)
+
+
+def scores_for(sources: Sequence[Source]) -> Scores | None:
+    """The scores of files or tables that a judge of single outputs has written; None where the first holds none.
+    Raises `InputError` for wrong values, and where others hold something else."""
+    from simfarm.data.scores import holds_scores, scores_from_rows
+
+    named = [(called(source, position), source) for position, source in enumerate(sources, 1)]
+    # whoever reads them to the end says what is left out
+    holds = [holds_scores(list(islice(_rows(source, name, Left(told=True)), 100))) for name, source in named]
+    if not any(holds[:1]):
+        return None
+    if not all(holds):
+        other = named[holds.index(False)][0]
+        raise InputError(f"{other}: holds no scores, but {named[0][0]} does; give one kind of file at a time")
+    return scores_from_rows((name, _rows(source, name)) for name, source in named)
 
 
 def instructions_for(sources: Sequence[Source], limit: int | None = None) -> list[Instruction]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from simfarm.data.decision import Decision
 from simfarm.data.exchange import Completion, Message, TokenLogprob
+from simfarm.data.rated import Rated
 from simfarm.data.records import Comparison
 from simfarm.judges.decisions import PREFERENCE
 from simfarm.judges.parsers import MEANINGS, VerdictSpec
@@ -46,7 +47,8 @@ TAG = re.compile(r"</?[A-Za-z][\w-]*>")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply as a judge might give it, the order it answers, and the preference read from it (None: unparseable)."""
+    """A reply as a judge might give it, the order it answers, and the preference (of a judge that rates, the score)
+    read from it (None: unparseable)."""
 
     text: str
     order: str
@@ -73,14 +75,14 @@ def check_judge(judge: Judge, doubts: Iterable[str] = ()) -> Check:
         replies = tuple(_reply(judge, judge.rule, order, decide(judge, SAMPLE, order)) for order in ("12", "21"))
         problems += [f"the rule gave no verdict: {reply.problem}" for reply in replies if reply.preference is None]
         return Check({}, replies, tuple(problems), tuple(_position(replies)))
-    messages = protocol_of(judge).messages
-    rendered = {order: messages(judge, SAMPLE, order) for order in ("12", "21")}
+    messages, orders = protocol_of(judge).messages, ("1",) if judge.alone else ("12", "21")
+    rendered = {order: messages(judge, _sample(judge), order) for order in orders}
     for order, sent in rendered.items():
         whole = "\n".join(message["content"] for message in sent)
-        for name in ("instruction", "output_1", "output_2"):
+        for name in ("instruction", "output_1") if judge.alone else ("instruction", "output_1", "output_2"):
             if getattr(SAMPLE, name) not in whole:
                 problems.append(f"in order {order} the prompt does not hold the {name} as it was written")
-    if rendered["12"] == rendered["21"]:
+    if not judge.alone and rendered["12"] == rendered["21"]:
         problems.append("the prompt is the same in both orders: the template does not show first and second apart")
     for order in rendered:
         messages(judge, CHAT, order)
@@ -101,7 +103,7 @@ def _intrusions(judge: Judge, order: str) -> Iterator[str]:
     """An output that imitates the template must change nothing but its own text."""
     text = INTRUDER + " ".join(judge.delimiters)
     kept, messages = judge.compiled.neutralise(text), protocol_of(judge).messages
-    for side in (1, 2):
+    for side in (1,) if judge.alone else (1, 2):
         quiet, loud = (messages(judge, _with_output(side, said), order) for said in ("\ue000", text))
         expected = tuple({**message, "content": message["content"].replace("\ue000", kept)} for message in quiet)
         if loud != expected:
@@ -112,20 +114,28 @@ def _with_output(side: int, text: str) -> Comparison:
     return replace(SAMPLE, output_1=text) if side == 1 else replace(SAMPLE, output_2=text)
 
 
+def _sample(judge: Judge) -> Comparison:
+    """What the judge is tried on: the pair, or the first output of it alone."""
+    if not judge.alone:
+        return SAMPLE
+    return Rated(SAMPLE.instruction, SAMPLE.output_1, "", SAMPLE.generator_1)
+
+
 def _replies(judge: Judge, problems: list[str]) -> Iterator[Reply]:
     """A good reply for each label in each order must be read as what the label means, a bad one as no verdict."""
     spec, protocol = judge.verdict, protocol_of(judge)
     assert spec is not None
-    for order in ("12", "21"):
+    for order in ("1",) if judge.alone else ("12", "21"):
         for label, meaning in spec.labels.items():
             reply = _reply(judge, label, order, protocol.parse(judge, _good(spec, label, judge.several)))
-            if reply.preference != protocol.preference(Verdict(MEANINGS[meaning][0]), order):
+            means = Verdict(None, score=spec.scale[label]) if judge.alone else Verdict(MEANINGS[meaning][0])
+            if reply.preference != _read(judge, means, order):
                 problems.append(
                     f"in order {order} a reply with {label} is read as {reply.preference}, not as {meaning}"
                 )
             yield reply
     text, bad = _bad(judge)
-    reply = _reply(judge, text, "12", protocol.parse(judge, bad))
+    reply = _reply(judge, text, "1" if judge.alone else "12", protocol.parse(judge, bad))
     if reply.preference is not None:
         problems.append(f"the reply {text!r} is read as {reply.preference} instead of no verdict")
     yield reply
@@ -153,7 +163,12 @@ def _good(spec: VerdictSpec, label: str, several: bool) -> Completion | Decision
 
 
 def _reply(judge: Judge, text: str, order: str, verdict: Verdict) -> Reply:
-    return Reply(text, order, protocol_of(judge).preference(verdict, order), verdict.problem)
+    return Reply(text, order, _read(judge, verdict, order), verdict.problem)
+
+
+def _read(judge: Judge, verdict: Verdict, order: str) -> float | None:
+    """The number that stands in a file for a verdict."""
+    return verdict.score if judge.alone else protocol_of(judge).preference(verdict, order)
 
 
 def _warnings(judge: Judge) -> Iterator[str]:

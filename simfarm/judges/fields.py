@@ -21,6 +21,7 @@ from simfarm.judges.parsers import MEANINGS, PARSERS, VerdictSpec
 from simfarm.judges.surface import WEIGHTS
 
 __all__ = [
+    "around",
     "choice",
     "criteria",
     "day",
@@ -216,6 +217,16 @@ def plain_mapping(where: str, value: Any) -> None:
         raise InputError(f"{where}: use plain texts, numbers, lists and mappings only ({error})") from error
 
 
+def around(where: str, value: Mapping[Any, Any]) -> tuple[str, str]:
+    """The two texts around a label."""
+    pair = value.get("delimiters")
+    if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(side, str) and side for side in pair)):
+        raise InputError(
+            f"{where}.delimiters: must be the two texts around a label, such as ['[[', ']]'], not {pair!r}"
+        )
+    return pair[0], pair[1]
+
+
 def verdict(where: str, value: Any) -> VerdictSpec:
     """How a reply is read: parser, labels and what the parser needs beside them."""
     if not isinstance(value, Mapping):
@@ -226,12 +237,7 @@ def verdict(where: str, value: Any) -> VerdictSpec:
     known_keys(where, value, VERDICT[parser])
     labels = _labels(f"{where}.labels", value.get("labels"), parser)
     if parser == "label":
-        pair = value.get("delimiters")
-        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(side, str) and side for side in pair)):
-            raise InputError(
-                f"{where}.delimiters: must be the two texts around a label, such as ['[[', ']]'], not {pair!r}"
-            )
-        return VerdictSpec(parser, labels, delimiters=(pair[0], pair[1]))
+        return VerdictSpec(parser, labels, delimiters=around(where, value))
     if parser == "json":
         winner = text(f"{where}.winner", value.get("winner", "winner"))
         reason = text(f"{where}.reason", value.get("reason", "reason"))

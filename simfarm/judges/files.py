@@ -17,8 +17,10 @@ from simfarm.judges import fields
 from simfarm.judges.decisions import check_criteria
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.panel import Panel, is_panel, panel_of
+from simfarm.judges.parsers import VerdictSpec
 from simfarm.judges.population import Population, is_population, population_of
 from simfarm.judges.protocols import PROTOCOLS
+from simfarm.judges.scales import rating_verdict, scale
 from simfarm.judges.spec import RULES, Judge, check_sampling
 from simfarm.resources import prompts_dir
 
@@ -33,7 +35,7 @@ __all__ = [
     "load_panel",
 ]
 
-KEYS = ("description", "protocol", "order")
+KEYS = ("description", "protocol", "order", "scale")
 RULE_KEYS = ("rule", "weights")
 LIFE_KEYS = ("alternatives", "checked", "until")
 MODEL_KEYS = ("template", "verdict", "model", *LIFE_KEYS, "sampling", "criteria", "delimiters")
@@ -120,6 +122,12 @@ def _judge(path: Path, data: Mapping[Any, Any]) -> Judge:
         protocol=fields.choice(f"{path}: protocol", _required(path, data, "protocol"), PROTOCOLS),
         order=fields.choice(f"{path}: order", data.get("order", "both"), ORDERS),
     )
+    if judge.alone:
+        if given := [key for key in ("order", "rule") if key in data]:
+            raise InputError(f"{path}: a judge that rates is shown one output and asks a model; remove {given[0]!r}")
+        judge = dataclasses.replace(judge, order="fixed")
+    elif "scale" in data:
+        raise InputError(f"{path}: a scale is for protocol: rating; name that or remove it")
     if "rule" in data:
         if extra := [key for key in MODEL_KEYS if key in data]:
             raise InputError(f"{path}: a judge with a rule calls no model; remove {extra[0]!r} or the rule")
@@ -132,7 +140,7 @@ def _judge(path: Path, data: Mapping[Any, Any]) -> Judge:
     judge = dataclasses.replace(
         judge,
         template=_template(path, _required(path, data, "template")),
-        verdict=fields.verdict(f"{path}: verdict", _required(path, data, "verdict")),
+        verdict=_verdict(path, data, judge.alone),
         model=fields.model(f"{path}: model", _required(path, data, "model")),
         alternatives=fields.models(f"{path}: alternatives", data.get("alternatives", [])),
         checked=fields.day(f"{path}: checked", data.get("checked")),
@@ -158,6 +166,14 @@ def _taste(path: Path, data: Mapping[str, Any], rule: str) -> dict[str, float] |
     if rule != "surface":
         raise InputError(f"{path}: weights are a person's taste; rule {rule!r} has none: use surface, or remove them")
     return fields.taste(f"{path}: weights", data["weights"])
+
+
+def _verdict(path: Path, data: Mapping[str, Any], alone: bool) -> VerdictSpec:
+    """How the judge's replies are read."""
+    if not alone:
+        return fields.verdict(f"{path}: verdict", _required(path, data, "verdict"))
+    numbers = scale(f"{path}: scale", _required(path, data, "scale"))
+    return rating_verdict(f"{path}: verdict", _required(path, data, "verdict"), numbers)
 
 
 def _required(path: Path, data: Mapping[str, Any], key: str) -> Any:

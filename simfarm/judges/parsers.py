@@ -28,6 +28,7 @@ __all__ = [
     "REFUSALS",
     "VerdictSpec",
     "last_object",
+    "parse_expected",
     "parse_json",
     "parse_label",
     "parse_token_logprobs",
@@ -54,7 +55,8 @@ REFUSALS = ("refusal", "content_filter")
 class VerdictSpec:
     """How a judge's reply is read: the parser, label -> meaning (a key of `MEANINGS`, each used once), the two strings
     around a label (`label` only), the names of the fields (`json` only), and the question that is asked with what
-    its options stand for, where that is said (`decision` only; see `judges.decisions`)."""
+    its options stand for, where that is said (`decision` only; see `judges.decisions`). Of a judge that rates `scale`
+    has the number that each label stands for, and a label means itself."""
 
     parser: str
     labels: Mapping[str, str]
@@ -63,6 +65,7 @@ class VerdictSpec:
     reason: str = "reason"
     question: str = ""
     descriptions: Mapping[str, str] = field(default_factory=dict)
+    scale: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def graded(self) -> bool:
@@ -115,6 +118,27 @@ def parse_token_logprobs(completion: Completion, spec: VerdictSpec) -> Verdict:
     return Verdict(w_second / (w_first + w_second))
 
 
+def parse_expected(completion: Completion, spec: VerdictSpec) -> Verdict:
+    """The expected score Σ w·score / Σ w over the scale's labels, w the probability of exactly that token as the first
+    one generated: a rating without the ties of whole numbers (G-Eval, Liu et al. 2023).
+
+    A label outside the reported top tokens weighs 0; with all of them outside, or without top tokens, there is no
+    verdict.
+    """
+    if completion.finish_reason in REFUSALS:
+        return Verdict(None, "refused")
+    try:
+        logprobs = _first_place(completion)
+    except ValueError as error:
+        return Verdict(None, str(error))
+    weights = {label: math.exp(logprobs.get(label, -math.inf)) for label in spec.scale}
+    whole = math.fsum(weights.values())
+    if not whole > 0:
+        return Verdict(None, f"none of {', '.join(spec.scale)} is among the likely first tokens")
+    score = math.fsum(weights[label] * number for label, number in spec.scale.items()) / whole
+    return Verdict(None, score=min(max(score, min(spec.scale.values())), max(spec.scale.values())))
+
+
 def _first_place(completion: Completion) -> Mapping[str, float]:
     """The likely first tokens and their log probabilities. Raises `ValueError` where they are not known: the chosen
     token alone would be a hard verdict that nobody gave."""
@@ -156,6 +180,8 @@ def parse_json(completion: Completion, spec: VerdictSpec) -> Verdict:
     if reply is None:
         return Verdict(None, "the reply holds no JSON object")
     winner, reason = reply.get(spec.winner), reply.get(spec.reason)
+    if spec.scale and isinstance(winner, int | float) and not isinstance(winner, bool):
+        winner = f"{winner:g}"
     if not isinstance(winner, str) or winner not in spec.labels:
         return Verdict(None, f"the field {spec.winner} is not one of {', '.join(spec.labels)}")
     if reason is not None and not isinstance(reason, str):
@@ -175,6 +201,8 @@ def _unfinished(completion: Completion) -> str | None:
 
 def verdict_of(spec: VerdictSpec, label: str, reason: str | None) -> Verdict:
     """What a label says, with the reason given for it."""
+    if spec.scale:
+        return Verdict(None, reason=reason, score=spec.scale[label])
     p, grade = MEANINGS[spec.labels[label]]
     return Verdict(p, strength=grade if spec.graded else None, reason=reason)
 

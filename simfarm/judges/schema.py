@@ -1,9 +1,9 @@
 """The JSON Schema of a judge's file, so that an editor completes its keys and marks what loading would refuse.
 
 It is built from the words that loading knows (`simfarm.judges.fields`, `.spec`, `.parsers`), which nobody then writes
-down twice. Five rules cannot be said in a schema and are left to `simfarm judges check`: that the template is there,
+down twice. Some rules cannot be said in a schema and are left to `simfarm judges check`: that the template is there,
 that it uses `criteria` where they are listed, that the two fields of a JSON reply have two names, that what is
-described are labels, and that levels which are numbers count from 0.
+described are labels, that levels which are numbers count from 0, and that the numbers of a scale differ.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from simfarm.judges.orders import ORDERS
 from simfarm.judges.panel import PANEL
 from simfarm.judges.parsers import MEANINGS, PARSERS
 from simfarm.judges.protocols import PROTOCOLS
+from simfarm.judges.scales import MOST_SCORES
+from simfarm.judges.scales import PARSERS as SCORED
 from simfarm.judges.spec import RULES
 from simfarm.judges.surface import WEIGHTS
 
@@ -34,6 +36,7 @@ MODEL = {
     "pattern": r"^[^/]*[^/\s][^/]*/[\s\S]*\S",
     "description": "provider/name, e.g. openai/gpt-6-luna",
 }
+_RATES = {"properties": {"protocol": {"const": "rating"}}, "required": ["protocol"]}
 DAY = {"type": ["string", "null"], "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
 
 
@@ -56,8 +59,9 @@ def judge_schema() -> dict[str, Any]:
         },
         "dependentSchemas": {"weights": {"properties": {"rule": {"const": "surface"}}, "required": ["rule"]}},
         "allOf": [
+            {"if": _RATES, "then": _of_rating(), "else": {"properties": {"scale": False, "verdict": _verdict()}}},
             {
-                "if": _parser_is("token_logprobs"),
+                "if": {"allOf": [_parser_is("token_logprobs"), {"not": _RATES}]},
                 "then": {
                     "properties": {"sampling": {"properties": {"logprobs": {"minimum": 2}}, "required": ["logprobs"]}},
                     "required": ["sampling"],
@@ -73,6 +77,50 @@ def judge_schema() -> dict[str, Any]:
                 },
             },
         ],
+    }
+
+
+def _scale() -> dict[str, Any]:
+    """The scale of a judge that rates."""
+    ends = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2, "uniqueItems": True}
+    labels = {"type": "object", "propertyNames": {"pattern": WHOLE_TEXT}, "additionalProperties": {"type": "number"}}
+    return {
+        "anyOf": [ends, labels | {"minProperties": 2, "maxProperties": MOST_SCORES}],
+        "description": "of protocol rating: [1, 5] for whole numbers, or label: number",
+    }
+
+
+def _of_rating() -> dict[str, Any]:
+    """What a judge that rates has beside the others: it is shown one output, and reads a label of its scale."""
+    names = sorted({key for keys in SCORED.values() for key in keys})
+    kinds = [
+        {
+            "if": {"properties": {"parser": {"const": parser}}},
+            "then": {
+                "properties": dict.fromkeys(sorted({*names} - {*keys}), False),
+                "required": ["delimiters"] if parser == "label" else [],
+            },
+        }
+        for parser, keys in SCORED.items()
+    ]
+    texts = {name: _delimiters() if name == "delimiters" else TEXT for name in names if name != "parser"}
+    verdict = {
+        "type": "object",
+        "properties": {"parser": {"enum": list(SCORED)}, **texts},
+        "additionalProperties": False,
+        "required": ["parser"],
+        "allOf": kinds,
+    }
+    return {"properties": {"order": False, "rule": False, "verdict": verdict}, "required": ["scale"]}
+
+
+def _delimiters() -> dict[str, Any]:
+    return {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1},
+        "minItems": 2,
+        "maxItems": 2,
+        "description": "the two texts around a label",
     }
 
 
@@ -135,7 +183,8 @@ def _keys() -> dict[str, Any]:
         },
         PANEL: _panel(),
         "template": {**TEXT, "description": "a Jinja2 file beside this one"},
-        "verdict": _verdict(),
+        "scale": _scale(),
+        "verdict": {"type": "object"},
         "model": MODEL,
         "alternatives": {"type": "array", "items": MODEL, "description": "models that would do as well"},
         "checked": {**DAY, "description": "the day on which it was looked up that the model is to be had"},
@@ -216,13 +265,7 @@ def _verdict() -> dict[str, Any]:
                 "description": "label: what it means",
                 "additionalProperties": {"enum": [*MEANINGS]},
             },
-            "delimiters": {
-                "type": "array",
-                "items": {"type": "string", "minLength": 1},
-                "minItems": 2,
-                "maxItems": 2,
-                "description": "the two texts around a label",
-            },
+            "delimiters": _delimiters(),
             "winner": {**TEXT, "default": "winner"},
             "reason": {**TEXT, "default": "reason"},
             "question": {**TEXT, "description": "what a decision model is asked about the pair"},

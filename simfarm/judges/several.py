@@ -38,7 +38,7 @@ def parse_several(completion: Completion, spec: VerdictSpec, count: int) -> list
 
 def lacking(verdicts: Sequence[Verdict]) -> str:
     """What is wrong with a reply as a whole, the same for every pair that it gives no verdict on; empty if nothing."""
-    missing = [str(number) for number, verdict in enumerate(verdicts, 1) if verdict.p_second is None]
+    missing = [str(number) for number, verdict in enumerate(verdicts, 1) if not verdict.found]
     if not missing:
         return ""
     if len(verdicts) == 1:

@@ -80,6 +80,8 @@ class Judge:
             # as a list: the model sees the options in this order
             labels = list(verdict.labels.items())
             content["verdict"] = [verdict.parser, labels, verdict.question, verdict.descriptions]
+        if verdict is not None and verdict.scale:
+            content["scale"] = list(verdict.scale.items())
         if self.rule == "surface":
             from simfarm.judges.surface import WEIGHTS
 
@@ -102,6 +104,17 @@ class Judge:
         return decisions.questions(self.verdict, self.criteria)
 
     @property
+    def alone(self) -> bool:
+        """Whether it rates one output at a time, where others compare two."""
+        return self.protocol == "rating"
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The lowest and the highest score on its scale; raises `ValueError` for a judge that has none."""
+        scale = self.verdict.scale if self.verdict is not None else {}
+        return min(scale.values()), max(scale.values())
+
+    @property
     def several(self) -> bool:
         """Whether its prompt may hold several pairs: its template goes through `pairs`."""
         return self.template is not None and "pairs" in self.compiled.variables
@@ -113,7 +126,7 @@ class Judge:
 
         if self.template is None:
             raise ValueError(f"judge {self.name} follows a rule: it has no template")
-        return compile_template(self.template, self.delimiters, f"the template of {self.path}")
+        return compile_template(self.template, self.delimiters, f"the template of {self.path}", self.alone)
 
     def replace(
         self, *, order: str | None = None, model: str | None = None, sampling: Mapping[str, Any] | None = None
@@ -147,7 +160,13 @@ def check_sampling(where: str, verdict: VerdictSpec | None, sampling: Mapping[st
     """Refuse a judge that weighs tokens and asks for none, or that decides and draws. Raises InputError."""
     if verdict is not None and verdict.parser == "decision":
         decisions.check_drawn(f"{where}: sampling", sampling)
-    if verdict is not None and verdict.parser == "token_logprobs" and sampling.get("logprobs", 0) < 2:
+    if verdict is not None and verdict.scale and verdict.parser == "token_logprobs":
+        if sampling.get("logprobs", 0) < len(verdict.scale):
+            raise InputError(
+                f"{where}: sampling: the expected score needs the probability of each label; set logprobs: "
+                f"{len(verdict.scale)} or more"
+            )
+    elif verdict is not None and verdict.parser == "token_logprobs" and sampling.get("logprobs", 0) < 2:
         raise InputError(
             f"{where}: sampling: the parser token_logprobs needs the label tokens; set logprobs: 5 (at least 2)"
         )

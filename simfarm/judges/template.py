@@ -1,10 +1,11 @@
 """From a comparison to chat messages, with what the candidates wrote kept as data.
 
 Templates are Jinja2 in a sandbox. Their variables are `instruction`, `messages` (the chat, where the instruction is
-one), `first` and `second` (the outputs as presented, whichever model wrote them) and `criteria`. Values are inserted
-after the template has been compiled, so that `{{ … }}` inside an output is text. What could still act on the judge is
-neutralised: delimiters of the template and chat-template tokens get a zero-width space after their first character,
-in the prompt only. Everything else reaches the judge byte for byte.
+one), `first` and `second` (the outputs as presented, whichever model wrote them) and `criteria`; of a judge that rates
+`output` and `reference` (the column of that name, empty where a row has none) in place of the two outputs. Values are
+inserted after the template has been compiled, so that `{{ … }}` inside an output is text. What could still act on the
+judge is neutralised: delimiters of the template and chat-template tokens get a zero-width space after their first
+character, in the prompt only. Everything else reaches the judge byte for byte.
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ __all__ = ["VARIABLES", "Template", "compile_template"]
 
 VARIABLES = ("instruction", "messages", "first", "second", "pairs", "criteria")
 OF_A_PAIR = ("instruction", "messages", "first", "second")
+OF_ONE = ("instruction", "messages", "output", "reference", "criteria")
 ROLES = ("system", "user")
 
 
 class Template:
     """A compiled template: render(comparison, order, criteria) -> messages. Build it with `compile_template`."""
 
-    def __init__(self, source: str, delimiters: tuple[str, ...], where: str) -> None:
+    def __init__(self, source: str, delimiters: tuple[str, ...], where: str, alone: bool = False) -> None:
         self.where = where
         self.neutralise = neutraliser(delimiters)
         self._environment = environment = _environment()
@@ -48,7 +50,9 @@ class Template:
                 f"{where} cannot be read: it is nested too deeply, or a number in it is too long"
             ) from error
         self.variables = frozenset(jinja2.meta.find_undeclared_variables(tree)) - environment.globals.keys()
-        _check(tree, self.variables, where)
+        _check(tree, where)
+        (_check_alone if alone else _check_variables)(tree, self.variables, where)
+        self.alone = alone
         self.literals = tuple(node.data for node in tree.find_all(jinja2.nodes.TemplateData))
         self._roles = tuple(role for role in ROLES if role in self._compiled.blocks)
 
@@ -61,8 +65,14 @@ class Template:
     ) -> tuple[Message, ...]:
         """The same for several (comparison, order) at once; only a template that goes through `pairs` shows more than
         the first."""
+        if self.alone:
+            ((comparison, _),) = shown
+            return self._messages(self._one(comparison) | {"criteria": criteria})
         pairs = [self._pair(number, comparison, order) for number, (comparison, order) in enumerate(shown, 1)]
-        values = ({"pairs": pairs} if "pairs" in self.variables else pairs[0]) | {"criteria": criteria}
+        return self._messages(({"pairs": pairs} if "pairs" in self.variables else pairs[0]) | {"criteria": criteria})
+
+    def _messages(self, values: dict[str, Any]) -> tuple[Message, ...]:
+        """What the blocks come to with these values."""
         try:
             self._environment.begin()
             context = self._compiled.new_context(values)
@@ -72,6 +82,16 @@ class Template:
         except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise InputError(f"{self.where} cannot be rendered: {one_line(error)[:300]}") from error
         return tuple({"role": role, "content": text} for role, text in texts if text.strip() or role == "user")
+
+    def _one(self, rated: Comparison) -> dict[str, Any]:
+        """What a template knows of one output."""
+        reference = rated.extra.get("reference")
+        return {
+            "instruction": self.neutralise(rated.instruction),
+            "messages": [_turn(message, self.neutralise) for message in rated.messages or ()],
+            "output": self.neutralise(rated.output_1),
+            "reference": self.neutralise(reference) if isinstance(reference, str) else "",
+        }
 
     def _pair(self, number: int, comparison: Comparison, order: str) -> dict[str, Any]:
         """What a template knows of one comparison, as it is shown."""
@@ -88,9 +108,10 @@ class Template:
 
 
 @lru_cache(maxsize=64)
-def compile_template(source: str, delimiters: tuple[str, ...], where: str) -> Template:
-    """The compiled template of a source text, compiled once in a process. `where` names it in errors."""
-    return Template(source, delimiters, where)
+def compile_template(source: str, delimiters: tuple[str, ...], where: str, alone: bool = False) -> Template:
+    """The compiled template of a source text, compiled once in a process. `where` names it in errors; one for judges
+    that rate shows an output `alone`."""
+    return Template(source, delimiters, where, alone)
 
 
 def _environment() -> Bounded:
@@ -117,7 +138,7 @@ def _parts(content: Iterable[Any]) -> Iterable[str]:
             yield part["text"]
 
 
-def _check(tree: jinja2.nodes.Template, variables: frozenset[str], where: str) -> None:
+def _check(tree: jinja2.nodes.Template, where: str) -> None:
     blocks = [node.name for node in tree.find_all(jinja2.nodes.Block)]
     if "user" not in blocks:
         raise InputError(f"{where}: put what the judge is asked between {{% block user %}} and {{% endblock %}}")
@@ -134,7 +155,17 @@ def _check(tree: jinja2.nodes.Template, variables: frozenset[str], where: str) -
     others = (jinja2.nodes.Include, jinja2.nodes.Import, jinja2.nodes.FromImport, jinja2.nodes.Extends)
     if next(tree.find_all(others), None) is not None:
         raise InputError(f"{where}: a template is one file; include, import and extends are not available")
-    _check_variables(tree, variables, where)
+
+
+def _check_alone(_tree: jinja2.nodes.Template, variables: frozenset[str], where: str) -> None:
+    """Raise `InputError` for a variable that there is not of one output, and for a template that does not show it."""
+    for name in sorted(variables - set(OF_ONE)):
+        hint = "; a judge that rates sees one output" if name in ("first", "second", "pairs") else ""
+        raise InputError(f"{where}: unknown variable {name!r}; a template of a rating knows {', '.join(OF_ONE)}{hint}")
+    if "output" not in variables:
+        raise InputError(f"{where}: {{{{ output }}}} is not used; the judge must see what it rates")
+    if not variables & {"instruction", "messages"}:
+        raise InputError(f"{where}: {{{{ instruction }}}} is not used; the judge must see what was asked")
 
 
 def _check_variables(tree: jinja2.nodes.Template, variables: frozenset[str], where: str) -> None:

@@ -13,16 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from simfarm.data.frames import frame_verdicts
 from simfarm.data.inputs import read_for_evaluation
+from simfarm.data.scores import Scores, implied_preferences
 from simfarm.data.sources import Source, called
 from simfarm.errors import InputError
 from simfarm.ranking import Board, Ratings, calibrated_win_rates, inspection, rate_models, style_win_rates
 from simfarm.ranking import boards as boards_of
 from simfarm.ranking.each import each_or_else
+from simfarm.ranking.scores import ScoreBoard, score_boards
 from simfarm.report.board import board_sheet
 from simfarm.report.published import placed_json
 from simfarm.report.ranked import RankedBoard, placed
+from simfarm.report.ranking import OVER_BASELINE
 from simfarm.report.ratings import ratings_sheet
+from simfarm.report.scored import scores_sheet
 from simfarm.settings import refuse, spelled
 from simfarm.text.shown import Shown
 from simfarm.text.words import named
@@ -33,16 +38,18 @@ if TYPE_CHECKING:
     from simfarm.report.ranking import RankingOptions
     from simfarm.report.tables import Part, Sheet
 
-__all__ = ["Evaluation", "annotations_in", "evaluate", "labels_in", "ranked_boards", "verdicts_in"]
+__all__ = ["Evaluation", "annotations_in", "evaluate", "evaluate_scores", "labels_in", "ranked_boards", "verdicts_in"]
 
 
 @dataclass(frozen=True)
 class Evaluation(Shown):
     """What every annotator says: `boards` where models are ranked by their win rates over a baseline, `ratings` where
-    by Bradley-Terry or the lottery; the other one is empty. `breakdown` shows rates by dataset and category too."""
+    by Bradley-Terry or the lottery, `scored` where by mean scores; the others are empty. `breakdown` shows rates by
+    dataset and category too."""
 
     boards: tuple[RankedBoard, ...] = ()
     ratings: tuple[Ratings, ...] = ()
+    scored: tuple[ScoreBoard, ...] = ()
     breakdown: bool = False
 
     @property
@@ -68,14 +75,18 @@ class Evaluation(Shown):
     @property
     def warnings(self) -> list[str]:
         """What could mislead a reader: of the boards or ratings first, then of the rates that people would give."""
-        whose: Sequence[Board | Ratings] = [one.board for one in self.boards] or self.ratings
+        whose: Sequence[Board | Ratings | ScoreBoard]
+        whose = [one.board for one in self.boards] or self.ratings or self.scored
         return [*(line for one in whose for line in one.warnings), *self.doubts]
 
     @cached_property
     def sheets(self) -> list[Sheet]:
         """Each annotator's tables, record and remarks."""
         boards = [board_sheet(one, breakdown=self.breakdown) for one in self.boards]
-        return boards or [ratings_sheet(one) for one in self.ratings]
+        return boards or [
+            *(ratings_sheet(one) for one in self.ratings),
+            *(scores_sheet(one) for one in self.scored),
+        ]
 
     @property
     def table(self) -> pd.DataFrame:
@@ -120,6 +131,22 @@ def evaluate(
             line = f"the labels are simulated (by {named(crowd)}): 'as people judge' is as that crowd does"
             boards = [one.warned(line) for one in boards]
     return Evaluation(tuple(placed(one, options.board) for one in boards), breakdown=options.breakdown)
+
+
+def evaluate_scores(scores: Scores, options: RankingOptions, labels: Verdicts | None = None) -> Evaluation:
+    """What scores of single outputs come to: mean scores; with a baseline, or a ranking that is named, what the
+    preferences come to that they imply (`implied_preferences`). Raises `InputError` as `evaluate`, and for an option
+    that says nothing of mean scores."""
+    rank, baseline = options.rank, options.baseline
+    if baseline is not None and not isinstance(baseline, str):
+        raise InputError(f"{spelled('baseline')} must be a model's name where outputs were scored; name one of them")
+    if rank is not None or baseline is not None:
+        preferences = implied_preferences(scores, baseline if rank in (None, "win-rate") else None)
+        return evaluate(frame_verdicts(preferences, "the preferences that the scores imply"), baseline, options, labels)
+    idle = {name: getattr(options, name) for name in (*OVER_BASELINE, "control", "tau")}
+    refuse(idle, f"for mean scores: {spelled('baseline', 'NAME')} compares models by the preferences they imply")
+    boards = score_boards(scores, level=options.level, allow_mixed=options.mix_judges)
+    return Evaluation(scored=tuple(boards))
 
 
 def ranked_boards(verdicts: Verdicts, baseline: str | None, options: RankingOptions) -> list[Board]:

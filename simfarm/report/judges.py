@@ -27,7 +27,8 @@ def facts_of(judge: Judge) -> dict[str, Any]:
         "hash": judge.hash,
         "path": str(judge.path),
         "protocol": judge.protocol,
-        "order": judge.order,
+        "order": None if judge.alone else judge.order,
+        "scale": (judge.verdict and {label: f"{number:g}" for label, number in judge.verdict.scale.items()}) or None,
         "rule": judge.rule,
         "weights": judge.weights and dict(judge.weights),
         "model": judge.model,
@@ -36,7 +37,7 @@ def facts_of(judge: Judge) -> dict[str, Any]:
         "alternatives": list(judge.alternatives) or None,
         "sampling": dict(judge.sampling) or None,
         "parser": judge.verdict and judge.verdict.parser,
-        "labels": judge.verdict and dict(judge.verdict.labels),
+        "labels": (judge.verdict and not judge.alone and dict(judge.verdict.labels)) or None,
         "question": (judge.verdict and judge.verdict.question) or None,
         "descriptions": (judge.verdict and dict(judge.verdict.descriptions)) or None,
         "criteria": list(judge.criteria) or None,
@@ -162,13 +163,15 @@ def check_report(judge: Judge, check: Check, width: int | None) -> str:
     """What would be sent in each order, what was read from sample replies, and what is wrong."""
     lines = [f"{judge.name} ({judge.hash})"]
     for order, sent in check.rendered.items():
-        lines += ["", f"── order {order}: output_{order[0]} is shown first, output_{order[1]} second"]
+        both = f"order {order}: output_{order[0]} is shown first, output_{order[-1]} second"
+        lines += ["", f"── {'one output' if judge.alone else both}"]
         for message in sent:
             lines += [f"[{message['role']}]", *(f"  {line}" for line in message["content"].splitlines())]
     if judge.questions:
         lines += ["", f"── asked in both, as {plural(len(judge.questions), 'question')} of one request"]
         lines += [f"  {question.name}: {_asked_as(question)}" for question in judge.questions]
-    lines += ["", "── sample replies and the preference read from them (1 = output_1, 2 = output_2)"]
+    read = "score read from them" if judge.alone else "preference read from them (1 = output_1, 2 = output_2)"
+    lines += ["", f"── sample replies and the {read}"]
     for reply in check.replies:
         read = f"no verdict ({reply.problem})" if reply.preference is None else f"{reply.preference:g}"
         lines.append(f"  order {reply.order}  {reply.text:16}  {read}")

@@ -6,13 +6,14 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from simfarm.backends import usual_timeout
 from simfarm.backends.base import Backend
 from simfarm.backends.http.about import About, known_about
 from simfarm.backends.http.retirements import retirement
 from simfarm.data.exchange import Request
+from simfarm.data.rated import RATING_COLUMNS, Rated
 from simfarm.data.records import ANNOTATION_COLUMNS, Annotation, Comparison
 from simfarm.data.sampling import DRAWN
 from simfarm.engine.runner import Engine
@@ -53,8 +54,6 @@ class AnnotationRun(Run[Comparison, Annotation]):
     retry_unparseable: bool = False
     tallies: AnnotationTallies = field(default_factory=AnnotationTallies)
 
-    columns: ClassVar[Sequence[str]] = ANNOTATION_COLUMNS
-
     @classmethod
     def open(cls, judging: JudgeOptions | None = None, running: RunOptions | None = None) -> AnnotationRun:
         """Check everything that can be checked before a call; raises `InputError`.
@@ -63,6 +62,8 @@ class AnnotationRun(Run[Comparison, Annotation]):
         """
         judging, running = judging or JudgeOptions(), running or RunOptions()
         judge = judging.judge if isinstance(judging.judge, Judge) else load_one(_named(judging.judge))
+        if judging.order and judge.alone:
+            refuse({"order": judging.order}, f"with {judge.name!r}, which is shown one output at a time")
         if judging.order:
             judge = judge.replace(order=judging.order)
         refuse({"annotators": judging.annotators, "soft": judging.soft}, f"with {judge.name!r}, which is no population")
@@ -80,6 +81,11 @@ class AnnotationRun(Run[Comparison, Annotation]):
             repeats=judging.repeats,
             retry_unparseable=judging.retry_unparseable,
         )
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Those of ratings, or of verdicts on pairs."""
+        return RATING_COLUMNS if self.judge.alone else ANNOTATION_COLUMNS
 
     @property
     def name(self) -> str:
@@ -160,7 +166,8 @@ class AnnotationRun(Run[Comparison, Annotation]):
         asked = [call.order is not None for call in self.calls(records)]
         questions = sum(asked)
         ties = f", {plural(len(asked) - questions, 'tie')} without a call" if len(asked) > questions else ""
-        return f"{plural(len(records), 'comparison')}, {plural(questions, 'question')} to judge {self.judge.name}{ties}"
+        what = "output" if self.judge.alone else "comparison"
+        return f"{plural(len(records), what)}, {plural(questions, 'question')} to judge {self.judge.name}{ties}"
 
     def _new(self, records: Sequence[Comparison], engine: Engine) -> Iterator[Request | None]:
         for call in self.calls(records, engine):
@@ -326,6 +333,7 @@ def odd_outputs(pairs: Sequence[Comparison]) -> list[str]:
         ((pair.instruction, generator, text), pair.extra.get(f"finish_reason_{side}"))
         for pair in pairs
         for side, generator, text in (("1", pair.generator_1, pair.output_1), ("2", pair.generator_2, pair.output_2))
+        if side == "1" or not isinstance(pair, Rated)
     )
     # an output counts once, however often it is compared; hashes, because the texts may be many
     odd = {

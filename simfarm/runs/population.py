@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import tee
-from typing import Any, ClassVar
+from typing import Any
 
 from simfarm.data.exchange import Request
 from simfarm.data.records import ANNOTATION_COLUMNS, Annotation, Comparison
@@ -61,8 +61,6 @@ class PopulationRun(Run[Comparison, Annotation]):
     noised: int = 0
     paid: float | None = 0.0
 
-    columns: ClassVar[Sequence[str]] = ANNOTATION_COLUMNS
-
     @classmethod
     def open(cls, judging: JudgeOptions, running: RunOptions) -> PopulationRun:
         """Check everything that can be checked before a call; raises `InputError`. The judge is a population."""
@@ -86,6 +84,11 @@ class PopulationRun(Run[Comparison, Annotation]):
             model="",
             options=running,
         )
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Those of verdicts on pairs."""
+        return ANNOTATION_COLUMNS
 
     @property
     def name(self) -> str:

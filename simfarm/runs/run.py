@@ -95,11 +95,13 @@ class Run(ABC, Generic[Record, Result]):
     tell: Callable[[str, str], None] | None = None
     about: About | None = None
 
-    columns: ClassVar[Sequence[str]] = ()
-    """Of a file of its results, in order; empty where the rows have them."""
-
     adds_to: ClassVar[str] = "this board"
     """What the results are added to, for warnings."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Of a file of its results, in order; empty where the rows have them."""
+        return ()
 
     @property
     @abstractmethod

@@ -14,6 +14,7 @@ from typing import Any
 
 from simfarm.data.decision import Decision
 from simfarm.data.exchange import CallError, Completion, Judged, Request, TransientError
+from simfarm.data.rated import Rated, Rating
 from simfarm.data.records import Annotation, Comparison
 from simfarm.engine.runner import Engine
 from simfarm.errors import BudgetError
@@ -126,7 +127,7 @@ def next_request(call: Call, retry_unparseable: bool) -> Request | None:
                     break
                 return None if cut and not retry_unparseable else request
             verdicts = _read(call, completion)
-            if verdicts[call.place].p_second is not None:
+            if verdicts[call.place].found:
                 return None
             if isinstance(completion, Decision):
                 break
@@ -158,7 +159,7 @@ async def _ask(
     while True:
         verdict, given, known = await _attempt(call, engine, attempt, paid, waiting)
         attempt += 1
-        if verdict.p_second is not None or not known or (attempt >= MAX_ATTEMPTS and not retry_unparseable):
+        if verdict.found or not known or (attempt >= MAX_ATTEMPTS and not retry_unparseable):
             return verdict, given, attempt
         cut = isinstance(given[0], Completion) and is_cut_off(given[0])
         if cut and not (retry_unparseable or engine.is_free(request_for(call, attempt=attempt))):
@@ -175,7 +176,7 @@ async def _attempt(
     def read(answer: Completion | Decision) -> list[Verdict]:
         paid.append(Paid(answer, len(waiting), waiting.index(call.place)))
         verdicts = _read(call, answer)
-        waiting[:] = [place for place in waiting if verdicts[place].p_second is None]
+        waiting[:] = [place for place in waiting if not verdicts[place].found]
         return verdicts
 
     request = request_for(call, attempt=attempt)
@@ -185,7 +186,7 @@ async def _attempt(
     completion, known = await engine.complete(request)
     verdicts = read(completion)
     verdict = verdicts[call.place]
-    if verdict.p_second is not None:
+    if verdict.found:
         return verdict, [completion], known
     repairing = _repair(request, completion, lacking(verdicts))
     if is_cut_off(completion) and not engine.is_free(repairing):
@@ -229,23 +230,36 @@ def _annotation(
     """The record of a call; `given` are the answers of its last attempt."""
     raws, judge = [_raw(answer) for answer in given], call.member.judge
     protocol = protocol_of(judge)
-    return Annotation(
+    return _kind(call)(
         comparison=call.comparison,
         annotator=judge.name,
         preference=protocol.preference(verdict, call.order),
-        status="verdict" if verdict.p_second is not None else "unparseable",
+        status="verdict" if verdict.found else "unparseable",
         order=call.order,
         repeat=call.repeat,
         strength=verdict.strength,
         scores=protocol.scores(verdict, call.order),
         reason=verdict.reason,
         raw_completion=None if not raws else raws[0] if len(raws) == 1 else raws,
-        error=verdict.problem if verdict.p_second is None else None,
+        error=verdict.problem if not verdict.found else None,
         judge_hash=judge.hash,
         judge_order=judge.order,
         model=given[-1].model if given else None,
         **(took or {}),
+        **_scored(call, verdict),
     )
+
+
+def _kind(call: Call) -> type[Annotation]:
+    """What the result of a call is recorded as."""
+    return Rating if isinstance(call.comparison, Rated) else Annotation
+
+
+def _scored(call: Call, verdict: Verdict | None = None) -> dict[str, Any]:
+    """What a rating has beside an annotation: its score, if there is one, and the scale."""
+    if not isinstance(call.comparison, Rated):
+        return {}
+    return {"score": verdict and verdict.score, "scale": call.member.judge.ends}
 
 
 def _whole(value: float | None) -> int | None:
@@ -253,7 +267,7 @@ def _whole(value: float | None) -> int | None:
 
 
 def _failed(call: Call, error: str, took: Mapping[str, Any]) -> Annotation:
-    return Annotation(
+    return _kind(call)(
         comparison=call.comparison,
         annotator=call.member.judge.name,
         preference=None,
@@ -264,6 +278,7 @@ def _failed(call: Call, error: str, took: Mapping[str, Any]) -> Annotation:
         judge_hash=call.member.judge.hash,
         judge_order=call.member.judge.order,
         **took,
+        **_scored(call),
     )
 
 
@@ -290,11 +305,11 @@ async def annotate(
         except BudgetError as error:
             tallies.stopped = str(error)
             return _failed(call, "not asked: the budget was reached", _paid(paid, engine))
-        if verdict.p_second is not None and call.member.judge.questions:
+        if verdict.found and call.member.judge.questions:
             tallies.unmarked += len(call.member.judge.questions) - 1 - len(verdict.scores or ())
-        tallies.exhausted += verdict.p_second is None and attempts >= MAX_ATTEMPTS
-        tallies.repaired += len(given) == 2 and verdict.p_second is not None
-        tallies.cut_off += verdict.p_second is None and isinstance(given[-1], Completion) and is_cut_off(given[-1])
+        tallies.exhausted += not verdict.found and attempts >= MAX_ATTEMPTS
+        tallies.repaired += len(given) == 2 and verdict.found
+        tallies.cut_off += not verdict.found and isinstance(given[-1], Completion) and is_cut_off(given[-1])
         return _annotation(call, verdict, given, _paid(paid, engine))
 
     async def unasked(call: Call) -> Annotation:

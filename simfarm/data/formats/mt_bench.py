@@ -35,6 +35,8 @@ _WINNERS = {"model_1": 1.0, "model_2": 2.0, "tie": 1.5}
 _OF_PAIR = ("question_id", "model_1", "model_2", "g1_winner", "g2_winner", "judge")
 _OF_SINGLE = ("question_id", "model", "judge", "judgment", "score")
 _NOT_GRADED = -1
+_SCALE = (1, 10)
+"""As its prompts for single answers have it."""
 
 
 def _judge(row: Mapping[str, Any]) -> Row:
@@ -136,7 +138,7 @@ def _single(row: Row) -> Iterator[Row]:
         about["sample"] = row["turn"] - 1
     yield (
         about
-        | {"score": None if score == _NOT_GRADED else score}
+        | {"score": None if score == _NOT_GRADED else score, "scale_low": _SCALE[0], "scale_high": _SCALE[1]}
         | _judge(row)
         | passed(row, {*_OF_SINGLE} - {"judgment"})
     )
@@ -150,7 +152,7 @@ def _write_single(rows: Iterator[Row], left: Left) -> Iterator[Row]:
             graded = {"question_id": _id(row), "model": row["generator"], "judge": _their_judge(row)}
             score = row.get("score")
             graded |= {"score": _NOT_GRADED if score is None else score} | carried(row, "annotator", "instruction_id")
-            yield graded | unpassed(row, ("score", "judge_prompt"))
+            yield graded | unpassed(row, ("score", "judge_prompt", "scale_low", "scale_high"))
         except LeftOut as why:
             left.out(str(why))
 

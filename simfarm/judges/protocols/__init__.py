@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from simfarm.data.decision import Decision
 from simfarm.data.exchange import Completion, Message
 from simfarm.data.records import Comparison
-from simfarm.judges.protocols import pairwise
+from simfarm.judges.protocols import pairwise, rating
 from simfarm.judges.spec import Judge
 from simfarm.judges.verdict import Verdict
 
@@ -21,7 +21,8 @@ __all__ = ["PROTOCOLS", "Protocol", "protocol_of"]
 
 class Protocol(typing.Protocol):
     """A kind of question. `order` says which texts of the record are shown, in the order in which they are ("12": both,
-    output_1 first); it stands in files, and None is for a record that needs no question: that is a tie."""
+    output_1 first; "1": the one there is); it stands in files, and None is for a record that needs no question: that is
+    a tie."""
 
     def calls(self, judge: Judge, comparison: Comparison, repeats: int) -> Iterator[tuple[str | None, int]]:
         """(order, repeat) of every call that a record needs, as they come in a file."""
@@ -33,7 +34,7 @@ class Protocol(typing.Protocol):
         """The same for several (record, order) in one prompt; this and `parse_all` where judges can be asked so."""
 
     def parse(self, judge: Judge, answer: Completion | Decision) -> Verdict:
-        """The verdict in an answer, on what was shown; `p_second` None where there is none."""
+        """The verdict in an answer, on what was shown; not `found` where there is none."""
 
     def parse_all(self, judge: Judge, answer: Completion | Decision, count: int) -> list[Verdict]:
         """The verdicts on each of `count` records that were shown together."""
@@ -46,7 +47,7 @@ class Protocol(typing.Protocol):
         """The file's scores for those of a verdict on what was shown in `order`, None for none."""
 
 
-PROTOCOLS: Mapping[str, Protocol] = {"pairwise": pairwise}
+PROTOCOLS: Mapping[str, Protocol] = {"pairwise": pairwise, "rating": rating}
 """The word in a judge's file -> the module."""
 
 

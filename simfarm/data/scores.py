@@ -1,0 +1,142 @@
+"""Scores of single outputs in their one normal form, and the preferences that they imply.
+
+A file of scores is what a judge that rates has written, here or elsewhere (MT-bench's grades): a row for each output
+and repeat with `generator`, `annotator` and `score`. Wrong values end here, with the file and the row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from simfarm.data.evidence import text_digest
+from simfarm.data.identity import cluster_codes, identifiers
+from simfarm.data.meaning import STATUSES, TIE, status_of
+from simfarm.errors import InputError
+
+__all__ = ["Scores", "holds_scores", "implied_preferences", "scores_from_rows"]
+
+Row = Mapping[str, Any]
+
+_NAMES = ("instruction", "instruction_id", "dataset", "judge_hash")
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """A row for each score: `annotator`, `judge_hash`, `generator`, `sample`, `repeat`, `score` (NaN for none),
+    `status`, `low` and `high` (the scale's ends, NaN where nobody says), `length` of the output, `instruction`,
+    `instruction_id`, `dataset`, and `cluster`, the instruction's code and the unit of independence."""
+
+    table: pd.DataFrame
+
+    def by_annotator(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Each annotator's rows, in order of appearance."""
+        for name, part in self.table.groupby("annotator", sort=False):
+            yield str(name), part
+
+
+def holds_scores(rows: Sequence[Row]) -> bool:
+    """Whether a file holds scores, by the columns of its first rows: `score` alone may be an output's true score."""
+    columns = {name for row in rows for name in row}
+    return {"score", "annotator", "generator"} <= columns and not columns & {"preference", "output_1", "output_2"}
+
+
+def scores_from_rows(sources: Iterable[tuple[str, Iterable[Row]]]) -> Scores:
+    """The scores of (name for messages, rows); raises `InputError` naming the row."""
+    kept = [_score(row, source, number) for source, rows in sources for number, row in enumerate(rows, 1)]
+    table = pd.DataFrame(kept)
+    for column in ("sample", "repeat"):
+        table[column] = identifiers(table[column], "0")
+    return Scores(table.assign(cluster=cluster_codes(table)))
+
+
+def _score(row: Row, source: str, number: int) -> dict[str, Any]:
+    where = f"{source}: row {number}"
+    score, low, high = (_number(row, name, where) for name in ("score", "scale_low", "scale_high"))
+    if not math.isnan(low) and not low < high:
+        raise InputError(f"{where} has a scale from {low:g} to {high:g}, which is no scale; mend scale_low, scale_high")
+    if score < low or score > high:
+        raise InputError(
+            f"{where} has the score {score:g}, outside of its scale ({low:g} to {high:g}); mend the score or the scale"
+        )
+    for name in ("generator", "annotator"):
+        if row.get(name) is None or not str(row[name]).strip():
+            raise InputError(f"{where} has no {name!r}; fill it in or drop the row")
+    status = row.get("status") or status_of(None, not math.isnan(score))
+    if status not in STATUSES or (status == "verdict") == math.isnan(score):
+        raise InputError(f"{where} has the status {status!r} but its score says otherwise; mend one of the two")
+    text, output = row.get("instruction"), row.get("output")
+    named = {name: row.get(name) for name in _NAMES}
+    return named | {
+        "judge_hash": named["judge_hash"] or "unknown",
+        "instruction_sha256": text_digest(text.strip()) if isinstance(text, str) else None,
+        "instruction_start": text if isinstance(text, str) else None,
+        "annotator": str(row["annotator"]),
+        "generator": str(row["generator"]),
+        "sample": row.get("sample"),
+        "repeat": row.get("repeat"),
+        "score": score,
+        "low": low,
+        "high": high,
+        "status": status,
+        "length": len(output) if isinstance(output, str) else math.nan,
+    }
+
+
+def _number(row: Row, name: str, where: str) -> float:
+    """A cell as a number, NaN where there is none."""
+    value = row.get(name)
+    if value is None or value == "":
+        return math.nan
+    try:
+        number = math.inf if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.inf
+    if math.isinf(number):
+        raise InputError(f"{where} has the {name} {value!r}, which is no number; mend it or leave it empty")
+    return number
+
+
+def implied_preferences(scores: Scores, baseline: str | None = None) -> pd.DataFrame:
+    """Rows of annotations: of two outputs to one instruction (and sample) by one annotator the higher score is
+    preferred, equal scores are a tie. A model's score is the mean over repeats; where one is missing there is no
+    verdict. Each model is compared with the `baseline`, or with each other where none is named. Raises `InputError` for
+    a baseline without scores, and where no two models have scores on one instruction."""
+    models = sorted({*scores.table["generator"]})
+    if baseline is not None and baseline not in models:
+        raise InputError(f"the baseline {baseline!r} has no scores; name one of {', '.join(models[:6])}")
+    rows: list[dict[str, Any]] = []
+    for (annotator, _, sample), part in scores.table.groupby(["annotator", "cluster", "sample"], sort=False):
+        means = part.groupby("generator", sort=False).agg(
+            score=("score", "mean"), status=("status", "first"), length=("length", "first")
+        )
+        names = list(means.index)
+        about = {name: part[name].iloc[0] for name in _NAMES}
+        about |= {"annotator": annotator, "sample": sample}
+        pairs: Iterator[tuple[str, str]] = combinations(sorted(names), 2)
+        if baseline is not None:
+            pairs = iter([(baseline, name) for name in names if name != baseline and baseline in names])
+        for one, other in pairs:
+            rows.append(
+                about | _preferred(means.loc[one], means.loc[other]) | {"generator_1": one, "generator_2": other}
+            )
+    if not rows:
+        raise InputError(
+            "no two models have scores on one instruction: nothing is preferred; score the same instructions"
+        )
+    return pd.DataFrame(rows)
+
+
+def _preferred(one: Any, other: Any) -> dict[str, Any]:
+    """What two scores say of their outputs, as columns of an annotation."""
+    gap = other["score"] - one["score"]
+    missing = math.isnan(gap)
+    status = next((side["status"] for side in (one, other) if math.isnan(side["score"])), "verdict")
+    preference = None if missing else TIE + 0.5 * float(np.sign(gap))
+    return {"preference": preference, "status": status, "length_1": one["length"], "length_2": other["length"]}
