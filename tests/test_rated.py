@@ -384,7 +384,7 @@ def test_rating_and_comparing_part_by_ties_and_by_reversals(capsys: pytest.Captu
     """Of 20 comparisons, 4 are a tie by score and a win by verdict, and 2 are turned round."""
     scores, verdicts = [], []
     for i in range(20):
-        row = {"instruction": f"Q{i}"}
+        row: dict[str, Any] = {"instruction": f"Q{i}"}
         for model, score in (("base", 3), ("m", 3 if i < 4 else 4)):
             scores.append(row | {"output": model * 3, "generator": model, "annotator": "rating-5", "score": score})
         pair = {"output_1": "base" * 3, "output_2": "m" * 3, "generator_1": "base", "generator_2": "m"}
