@@ -407,7 +407,8 @@ def test_the_wheel_carries_judges_and_boards(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert done.stdout.startswith(str(target))
     pairwise = [f"pairwise-{manner}" for manner in ("decision", "json", "letter", "logprob", "reasoned")]
-    assert f"True {['first', 'longest', *pairwise, 'random', 'surface']}" in done.stdout
+    people, rating = ["people-choice", "people-several"], ["rating-5", "rating-logprob"]
+    assert f"True {['first', 'longest', *pairwise, *people, 'random', *rating, 'surface']}" in done.stdout
     assert "dated: True" in done.stdout
 
 

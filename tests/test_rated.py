@@ -378,3 +378,27 @@ def test_mt_bench_grades_are_ranked_within_their_scale(capsys: pytest.CaptureFix
     board = json.loads(capsys.readouterr().out)
     assert [(m["model"], m["score"]) for m in board["models"]] == [("vicuna-13b", 8.5), ("alpaca-13b", 4.5)]
     assert board["scale"] == [1.0, 10.0]
+
+
+def test_rating_and_comparing_part_by_ties_and_by_reversals(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of 20 comparisons, 4 are a tie by score and a win by verdict, and 2 are turned round."""
+    scores, verdicts = [], []
+    for i in range(20):
+        row: dict[str, Any] = {"instruction": f"Q{i}"}
+        for model, score in (("base", 3), ("m", 3 if i < 4 else 4)):
+            scores.append(row | {"output": model * 3, "generator": model, "annotator": "rating-5", "score": score})
+        pair = {"output_1": "base" * 3, "output_2": "m" * 3, "generator_1": "base", "generator_2": "m"}
+        verdicts.append(row | pair | {"annotator": "pairwise-letter", "preference": 1 if i in (4, 5) else 2})
+    written("scores.jsonl", scores)
+    written("verdicts.jsonl", verdicts)
+    assert main(["rejudge", "scores.jsonl", "verdicts.jsonl", "--baseline", "base", "--json"]) == 0
+    parted = json.loads(capsys.readouterr().out)["parted"]
+    assert {name: parted[name][0] for name in ("any", "ties", "reversals")} == {
+        "any": pytest.approx(0.3),
+        "ties": pytest.approx(0.2),
+        "reversals": pytest.approx(0.1),
+    }
+    assert parted["n_items"] == 20
+    assert parted["ties"][1] < 0.2 < parted["ties"][2]
+    assert main(["rejudge", "scores.jsonl", "verdicts.jsonl", "--baseline", "base"]) == 0
+    assert "the judges part on 30.0 %" in capsys.readouterr().out

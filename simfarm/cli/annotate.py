@@ -1,9 +1,10 @@
 """Ask a judge which outputs are better.
 
 INPUT is one or more files of outputs (then --baseline FILE, or the name of a generator in them, says what they are
-compared with) or of comparisons (instruction, output_1, output_2). --pair compares the samples of one model with
-each other instead. Of a population (simulated people) --annotators K gives K people's labels. Every answer is kept
-in a store as it comes: run the same command again and only what is missing is asked."""
+compared with; a judge that rates each by itself, such as rating-5, needs none) or of comparisons (instruction,
+output_1, output_2). --pair compares the samples of one model with each other instead. Of a population (simulated
+people) --annotators K gives K people's labels. Every answer is kept in a store as it comes: run the same command again
+and only what is missing is asked."""
 
 from __future__ import annotations
 

@@ -18,9 +18,11 @@ import pandas as pd
 from simfarm.errors import InputError
 from simfarm.ranking.board import Board
 from simfarm.ranking.table import plain, records
+from simfarm.ranking.units import Units
+from simfarm.statistics.disagreement import Disagreement, disagreement
 from simfarm.statistics.estimate import Estimate, mean_estimate
 
-__all__ = ["Flip", "Rejudged", "compare_judges", "flip_of"]
+__all__ = ["Flip", "Rejudged", "compare_judges", "flip_of", "parted"]
 
 _ALIKE = 9
 """Decimals of a percentage: what differs only beyond them is one rate, summed in two orders."""
@@ -41,7 +43,8 @@ class Flip:
 class Rejudged:
     """How two boards of the same models over the `baseline` compare, on `n_instructions` at most. `table` has model,
     win_rate_a, win_rate_b and difference, each with limits (`_low`, `_high`), in percent; `spearman` is NaN where
-    `no_spearman` says why; `n_pairs` counts pairs of models; `warnings` are those of the boards."""
+    `no_spearman` says why; `n_pairs` counts pairs of models; `warnings` are those of the boards. `parted` is
+    how the verdicts on single comparisons part, None where they cannot be put side by side."""
 
     annotator_a: str
     annotator_b: str
@@ -54,6 +57,7 @@ class Rejudged:
     n_instructions: int
     level: float
     warnings: tuple[str, ...] = ()
+    parted: Disagreement | None = None
 
     @property
     def no_spearman(self) -> str | None:
@@ -76,8 +80,30 @@ class Rejudged:
             "mean_absolute_difference": self.mean_absolute_difference,
             "flips": [vars(flip) for flip in self.flips],
             "n_pairs": self.n_pairs,
+            "parted": None if self.parted is None else self._parted(self.parted),
             "warnings": list(self.warnings),
         }
+
+    def _parted(self, parted: Disagreement) -> dict[str, Any]:
+        """Each share with its limits, as fractions."""
+        shares = {"any": parted.any, "ties": parted.ties, "reversals": parted.reversals}
+        limits = {name: (e.value, *e.interval(self.level)) for name, e in shares.items()}
+        return {name: [plain(x) for x in three] for name, three in limits.items()} | {"n_items": parted.n_items}
+
+
+def parted(a: Units, b: Units) -> Disagreement | None:
+    """How two judges' verdicts on the same comparisons part, ties against sides and opposite sides told apart; the
+    instruction is the unit. None where they share no comparison, or a model has several answers to an instruction,
+    whose verdicts cannot be put side by side."""
+    keys = ["cluster", "model"]
+    tables = [units.table[[*keys, "p"]].astype({"model": str}) for units in (a, b)]
+    if any(table.duplicated(keys).any() for table in tables):
+        return None
+    both = tables[0].merge(tables[1], on=keys, suffixes=("_a", "_b"))
+    both = both[both["model"] != a.baseline].dropna()
+    if both["cluster"].nunique() < 2:
+        return None
+    return disagreement(both["p_a"].to_numpy(), both["p_b"].to_numpy(), both["cluster"].to_numpy())
 
 
 def compare_judges(a: Board, b: Board) -> Rejudged:

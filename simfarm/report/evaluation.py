@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from simfarm.data.frames import frame_verdicts
-from simfarm.data.inputs import read_for_evaluation
+from simfarm.data.inputs import read_for_evaluation, scores_for
 from simfarm.data.scores import Scores, implied_preferences
 from simfarm.data.sources import Source, called
 from simfarm.errors import InputError
@@ -204,8 +204,12 @@ def labels_in(options: RankingOptions) -> Verdicts | None:
 
 
 def annotations_in(inputs: Sequence[Source], baseline: Source | None = None) -> tuple[Verdicts, str | None]:
-    """(verdicts, the baseline's name where one was given); raises `InputError` for files without verdicts."""
+    """(verdicts, the baseline's name where one was given), of scores the preferences they imply. Raises `InputError`
+    for files without verdicts."""
     read = read_for_evaluation(inputs, baseline, inspection())
+    scores = scores_for(inputs) if read is None else None
+    if scores is not None and (baseline is None or isinstance(baseline, str)):
+        return frame_verdicts(implied_preferences(scores, baseline), called(inputs[0])), baseline
     if read is None:
         raise InputError(f"{called(inputs[0])}: holds no verdicts (column 'preference'); make them by simfarm annotate")
     return read

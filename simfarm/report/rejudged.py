@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -10,8 +11,11 @@ from simfarm.data.frames import Verdicts, together
 from simfarm.data.sources import Source, called
 from simfarm.errors import InputError
 from simfarm.ranking import Rejudged, boards, compare_judges
+from simfarm.ranking.rejudge import parted
+from simfarm.ranking.units import units_by_annotator
 from simfarm.report.evaluation import annotations_in
 from simfarm.report.tables import Part, Sheet
+from simfarm.statistics.disagreement import Disagreement
 from simfarm.text.words import plural
 
 if TYPE_CHECKING:
@@ -25,13 +29,14 @@ def rejudged(a: Source, b: Source, baseline: Source | None, options: RankingOpti
     or the files other outputs."""
     parts, name = judged_by_two(a, b, baseline)
     names = [part.annotators()[0] for part in parts]
-    both = boards(
-        together(*parts), baseline=name, length_control=(), level=options.level, allow_mixed=options.mix_judges
-    )
+    verdicts = together(*parts)
+    both = boards(verdicts, baseline=name, length_control=(), level=options.level, allow_mixed=options.mix_judges)
     if whys := [why for board in both if not board.estimates for why in board.warnings]:
         raise InputError(whys[0])
     by_name = {board.annotator: board for board in both}
-    return compare_judges(by_name[names[0]], by_name[names[1]])
+    found = compare_judges(by_name[names[0]], by_name[names[1]])
+    units = {u.annotator: u for u in units_by_annotator(verdicts, found.baseline, allow_mixed=options.mix_judges)}
+    return replace(found, parted=parted(*(units[name] for name in names)))
 
 
 def judged_by_two(a: Source, b: Source, baseline: Source | None) -> tuple[list[Verdicts], str | None]:
@@ -76,6 +81,17 @@ def _require_same_outputs(a: pd.DataFrame, b: pd.DataFrame) -> None:
             raise InputError(f"{what} between the two files; rejudge compares judges on the same outputs")
 
 
+def _parted_line(parted: Disagreement, level: float) -> str:
+    """How the verdicts on single comparisons part."""
+    shares = (("", parted.any), ("a tie against a side ", parted.ties), ("opposite sides ", parted.reversals))
+    said = []
+    for what, e in shares:
+        low, high = e.interval(level)
+        said.append(f"{what}{100 * e.value:.1f} % ({100 * low:.1f}–{100 * high:.1f})")
+    whole, *of = said
+    return f"of {plural(parted.n_items, 'comparison')} the judges part on {whole}: {', '.join(of)}"
+
+
 def rejudged_sheet(both: Rejudged) -> Sheet:
     """The table of both win rates, with what the judges agree on below; all its columns, and plain values."""
     rows = [
@@ -94,6 +110,7 @@ def rejudged_sheet(both: Rejudged) -> Sheet:
         f"Spearman {spearman}, mean absolute difference {both.mean_absolute_difference:.1f} points",
         f"{len(both.flips)} of {plural(both.n_pairs, 'pair')} of models change sides beyond noise",
     ]
+    remarks += [] if both.parted is None else [_parted_line(both.parted, both.level)]
     for flip in both.flips[:20]:
         (a, *_), (b, *_) = flip.under_a, flip.under_b
         remarks.append(f"  {flip.first} − {flip.second}: {100 * a:+.1f} under A, {100 * b:+.1f} under B")

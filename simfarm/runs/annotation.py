@@ -54,8 +54,7 @@ class AnnotationRun(Run[Comparison, Annotation]):
         """
         judging, running = judging or JudgeOptions(), running or RunOptions()
         judge = judging.judge if isinstance(judging.judge, Judge) else load_one(_named(judging.judge))
-        if judging.order and judge.alone:
-            refuse({"order": judging.order}, f"with {judge.name!r}, which is shown one output at a time")
+        refuse({"order": judging.order if judge.alone else None}, f"with {judge.name!r}, which is shown one output")
         if judging.order:
             judge = judge.replace(order=judging.order)
         refuse({"annotators": judging.annotators, "soft": judging.soft}, f"with {judge.name!r}, which is no population")
@@ -156,10 +155,9 @@ class AnnotationRun(Run[Comparison, Annotation]):
 
     def _counted(self, records: Sequence[Comparison]) -> str:
         asked = [call.order is not None for call in self.calls(records)]
-        questions = sum(asked)
-        ties = f", {plural(len(asked) - questions, 'tie')} without a call" if len(asked) > questions else ""
-        what = "output" if self.judge.alone else "comparison"
-        return f"{plural(len(records), what)}, {plural(questions, 'question')} to judge {self.judge.name}{ties}"
+        ties = f", {plural(asked.count(False), 'tie')} without a call" if False in asked else ""
+        shown = plural(len(records), "output" if self.judge.alone else "comparison")
+        return f"{shown}, {plural(sum(asked), 'question')} to judge {self.judge.name}{ties}"
 
     def _new(self, records: Sequence[Comparison], engine: Engine) -> Iterator[Request | None]:
         for call in self.calls(records, engine):

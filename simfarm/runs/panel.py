@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -60,8 +60,6 @@ class PanelRun(Run[Comparison, Annotation]):
     clear: float = 0.0
     mixed: float = 0.0
 
-    columns: ClassVar[Sequence[str]] = ANNOTATION_COLUMNS
-
     @classmethod
     def open(cls, judging: JudgeOptions, running: RunOptions) -> PanelRun:
         """Check everything that can be checked before a call; raises `InputError`. The judge is a panel."""
@@ -88,6 +86,11 @@ class PanelRun(Run[Comparison, Annotation]):
             model="",
             options=running,
         )
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Those of verdicts on pairs."""
+        return ANNOTATION_COLUMNS
 
     @property
     def name(self) -> str:
