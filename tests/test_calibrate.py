@@ -183,7 +183,8 @@ def test_calls_in_both_orders_are_runs_as_those_that_labels_are_drawn_around() -
 def test_few_comparisons_have_a_fit_and_are_told_to_be_few() -> None:
     judged, people = _world(30)
     made = _calibrated({"persons": {"n": 4}}, judged, people.iloc[4:])
-    assert made.advice[0].startswith("vague: 29 comparisons")
+    assert made.advice[0].startswith("vague: 29 comparisons with several labels leave item_sd unknown")
+    assert np.isnan(made.found.fit.interval("item_sd")).all()
     assert made.found.fit.standard_errors["judge"] > 0.2
     alone = _calibrated({"item_sd": 0.5}, judged, people.iloc[::4])
     assert alone.fidelity is None

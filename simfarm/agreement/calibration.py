@@ -80,9 +80,10 @@ class Calibration:
         fit, said = self.fit, []
         if "item_sd" in fit.free and fit.n_several < FEW:
             low, high = fit.interval("item_sd", self.level)
+            where = "unknown" if np.isnan(low) else f"anywhere from {low:.2f} to {high:.2f}"
             said.append(
-                f"vague: {plural(fit.n_several, 'comparison')} with several labels leave item_sd anywhere from "
-                f"{low:.2f} to {high:.2f}; from {FEW} on a fit is worth having, more is better"
+                f"vague: {plural(fit.n_several, 'comparison')} with several labels leave item_sd {where}; "
+                f"from {FEW} on a fit is worth having, more is better"
             )
         if self.runs < RUNS:
             said.append(
