@@ -32,6 +32,7 @@ DECISION = {
 }
 THOUGHT = "completion_tokens_details"
 PEOPLE = ("people-choice", "people-several")
+RATING = ("rating-5", "rating-logprob")
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +116,7 @@ def test_a_model_that_has_it_all(capsys: pytest.CaptureFixture[str]) -> None:
     written = sum(max(1, len(text_of(call)) // 4) for call in replies)
     assert made["cost"] == pytest.approx((read * 1 + written * 2) / 1e6, rel=0.05)
     manners = ("decision", "json", "letter", "logprob", "reasoned")
-    assert set(made["judges"]) == {*(f"pairwise-{manner}" for manner in manners), *PEOPLE}
+    assert set(made["judges"]) == {*(f"pairwise-{manner}" for manner in manners), *PEOPLE, *RATING}
 
 
 def test_a_model_that_is_shut_down(capsys: pytest.CaptureFixture[str]) -> None:
@@ -316,7 +317,7 @@ def test_a_claude(capsys: pytest.CaptureFixture[str]) -> None:
     for question in ("key", "model", "reply", "system message", "JSON schema", "rate limits"):
         assert found[question]["answer"] == "yes", question
     assert found["rate limits"]["told"] == "requests 50"
-    assert made["judges"] == ["pairwise-json", "pairwise-letter", "pairwise-reasoned", *PEOPLE]
+    assert made["judges"] == ["pairwise-json", "pairwise-letter", "pairwise-reasoned", *PEOPLE, "rating-5"]
 
 
 SPOKEN = [name for name, one in PROVIDERS.items() if one.prefix != "azure"]
@@ -379,7 +380,14 @@ def test_an_engine_in_this_process() -> None:
     assert (found.pop("JSON schema"), found.pop("decisions")) == ("no", "no")
     assert set(found.values()) == {"yes"}
     assert (backend.closed, made.fit, made.calls, made.cost) == (True, True, None, 0.0)
-    assert set(made.judges) == {"pairwise-json", "pairwise-letter", "pairwise-logprob", "pairwise-reasoned", *PEOPLE}
+    assert set(made.judges) == {
+        "pairwise-json",
+        "pairwise-letter",
+        "pairwise-logprob",
+        "pairwise-reasoned",
+        *PEOPLE,
+        *RATING,
+    }
     assert most_cost(backend, "tiny@1", (1.0, 2.0)) == 0
     backend.in_process = False
     assert most_cost(backend, "tiny@1", (1.0, 2.0)) == pytest.approx(8 * (200 * 1 + 100 * 2) / 1e6)
