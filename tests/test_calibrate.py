@@ -196,6 +196,14 @@ def test_runs_that_never_agree_are_one_line(files: Path, capsys: pytest.CaptureF
     assert "judge cannot be fitted: the judge's runs agree on none of the comparisons" in last
 
 
+def test_runs_of_two_judges_are_said_to_be_taken_for_one() -> None:
+    judged, people = _world(60)
+    assert not any("several judges" in note for note in _calibrated({"persons": {"n": 4}}, judged, people).notes)
+    other = judged.assign(annotator=np.where(judged["repeat"] % 2, "one", "two"))
+    notes = _calibrated({"persons": {"n": 4}}, other, people).notes
+    assert "the runs are of several judges (one, two) and are taken for one judge's" in notes
+
+
 def test_few_comparisons_have_a_fit_and_are_told_to_be_few() -> None:
     judged, people = _world(30)
     made = _calibrated({"persons": {"n": 4}}, judged, people.iloc[4:])
