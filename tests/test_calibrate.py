@@ -180,6 +180,30 @@ def test_calls_in_both_orders_are_runs_as_those_that_labels_are_drawn_around() -
     assert _calibrated({}, hashed, people).found.runs == 8
 
 
+def test_what_is_open_is_not_written_over(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path("mine.yaml").read_text("utf-8")
+    run = ["calibrate", "mine.yaml", "--human", "labels.jsonl", "--annotations", "runs.jsonl", "-o", "mine.yaml"]
+    assert main(run) == 2
+    assert "mine.yaml: is an input as well, and would be replaced" in capsys.readouterr().err
+    assert Path("mine.yaml").read_text("utf-8") == before
+
+
+def test_runs_that_never_agree_are_one_line(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [json.loads(line) | {"preference": 1.5} for line in Path("runs.jsonl").read_text("utf-8").splitlines()]
+    Path("ties.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    assert main(["calibrate", "mine.yaml", "--human", "labels.jsonl", "--annotations", "ties.jsonl"]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "judge cannot be fitted: the judge's runs agree on none of the comparisons" in last
+
+
+def test_runs_of_two_judges_are_said_to_be_taken_for_one() -> None:
+    judged, people = _world(60)
+    assert not any("several judges" in note for note in _calibrated({"persons": {"n": 4}}, judged, people).notes)
+    other = judged.assign(annotator=np.where(judged["repeat"] % 2, "one", "two"))
+    notes = _calibrated({"persons": {"n": 4}}, other, people).notes
+    assert "the runs are of several judges (one, two) and are taken for one judge's" in notes
+
+
 def test_few_comparisons_have_a_fit_and_are_told_to_be_few() -> None:
     judged, people = _world(30)
     made = _calibrated({"persons": {"n": 4}}, judged, people.iloc[4:])

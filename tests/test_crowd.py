@@ -248,3 +248,32 @@ def test_recorded_people(shared_data: Path) -> None:
     assert own.loglik > fit.loglik + 10
     low, high = own.interval("length_sd")
     assert 0.3 < low < 0.54 < high
+
+
+def test_what_labels_cannot_tell_is_refused_in_one_line() -> None:
+    random = np.random.default_rng(0)
+    item, person = np.repeat(np.arange(40), 3), np.tile(np.arange(3), 40)
+    delta, vote = random.normal(0, 200, 40), random.integers(0, 2, 120).astype(float)
+    agreed, ids = np.sign(random.normal(size=40)), np.arange(40)
+    never, one = np.zeros(40), np.ones(40)
+    with pytest.raises(InputError, match="judge cannot be fitted: the judge's runs agree on none"):
+        fit_crowd(never, delta, item, person, vote, cluster=ids)
+    with pytest.raises(InputError, match="length cannot be fitted: the outputs are of one length"):
+        fit_crowd(agreed, never, item, person, vote, cluster=ids)
+    with pytest.raises(InputError, match="bias cannot be fitted: output_2 is always the judge's"):
+        fit_crowd(one, delta, item, person, vote, cluster=ids, fixed={})
+    assert fit_crowd(never, delta, item, person, vote, cluster=ids, fixed={"judge": 1.0, "bias": 0.0}).n_items == 40
+    for labels in (np.ones(120), np.repeat(agreed > 0, 3).astype(float)):
+        with pytest.raises(InputError, match="do not settle on these labels"):
+            fit_crowd(agreed, delta, item, person, labels, cluster=ids)
+
+
+def test_people_who_see_nothing_of_their_own_are_known_no_better_for_it() -> None:
+    random = np.random.default_rng(4)
+    delta, agreed, ids = random.normal(0, 245, 60), random.integers(-1, 2, 60).astype(float), np.arange(60)
+    item, person = np.repeat(ids, 2), np.tile(np.arange(2), 60)
+    vote = np.where(random.random(60) < crowd_probability(PEOPLE, agreed, delta), [[1.0], [0.0]], [[0.0], [1.0]]).T
+    fit = fit_crowd(agreed, delta, item, person, vote.ravel(), cluster=ids)
+    assert fit.parameters.item_sd == pytest.approx(0, abs=1e-3)
+    assert fit.standard_errors["item_sd"] > 0.1
+    assert fit.interval("item_sd")[1] > 0.2

@@ -256,6 +256,15 @@ def test_the_distance_of_splits_is_of_the_truth() -> None:
     assert np.mean(held) >= 0.93
 
 
+@pytest.mark.parametrize(("n", "told"), [(2, False), (4, False), (30, True)])
+def test_few_items_that_all_split_alike_tell_no_crowd_apart(n: int, told: bool) -> None:
+    item, ids = np.repeat(np.arange(n), 3), np.arange(n)
+    alike, split = (splits(item, np.tile(v, n), ids, among=("3–0", "2–1")) for v in ([1.0, 1, 1], [1.0, 1, 0]))
+    for one, other in ((alike, split), (split, alike)):
+        found = split_distance(one, other)
+        assert (found.p <= 0.05, found.low > 0) == (told, told)
+
+
 # persons
 
 

@@ -23,7 +23,7 @@ from simfarm.statistics.crowd import crowd_logit, crowd_votes, unanimity
 from simfarm.statistics.crowd_fit import CrowdFit, fit_crowd
 from simfarm.statistics.crowd_measures import crowd_errors
 from simfarm.statistics.estimate import Array
-from simfarm.text.words import plural
+from simfarm.text.words import named, plural
 
 __all__ = ["PARAMETERS", "Calibration", "calibrated"]
 
@@ -141,6 +141,8 @@ def calibrated(votes: Votes, *, fixed: Mapping[str, float], runs: int = RUNS, le
     material = _Material(votes, used, delta, dict(fixed))
     fit = material.fit(np.ones(len(delta), dtype=bool))
     notes = list(votes.notes)
+    if len(votes.judges) > 1:
+        notes.append(f"the runs are of several judges ({named(sorted(votes.judges))}) and are taken for one judge's")
     if len(every) > runs:
         notes.append(f"{len(every):,} runs of the judge: the first {runs} are used, as the population says")
     found, why = material.held_out(fit, level)

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     runs_missing(population, arguments.annotations)
     if arguments.output is not None:
         check_judge_file(arguments.output)
-        refuse_overwriting(arguments.output, [*arguments.human, *arguments.annotations])
+        refuse_overwriting(arguments.output, [str(population.path), *arguments.human, *arguments.annotations])
     with opened(arguments.annotations, *arguments.human, columns=arguments.columns, strict=False) as (runs, human):
         made = calibrated_crowd(population, human, runs, level=arguments.level, mix_judges=arguments.mix_judges)
     if arguments.output:

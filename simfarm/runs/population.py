@@ -39,9 +39,6 @@ __all__ = ["PopulationRun"]
 PAID_PEOPLE = "AlpacaFarm paid people $300"
 """For 1,000 labels (Dubois et al. 2023)."""
 
-SHARED = ("openai", "anthropic", "systemone")
-"""Backends that serve every model of their provider: one client, and one pace, for all of them."""
-
 
 @dataclass(slots=True, kw_only=True)
 class PopulationRun(Run[Comparison, Annotation]):

@@ -28,6 +28,9 @@ from simfarm.statistics.logistic import Codes
 __all__ = ["CrowdFit", "fit_crowd"]
 
 _STEPS = 100
+_FAR = 15.0
+"""Logits by which the slopes move a label where nothing holds them back."""
+_NO_SPREAD = 1e-3
 _LEAST_VARIANCE, _MOST_VARIANCE = 1e-6, 25.0
 
 _FEWEST_ITEMS = 100
@@ -95,8 +98,8 @@ def fit_crowd(
     `fixed` are parameters that are given and not fitted (of `CrowdParameters`; `scale` is the length differences' sd
     where it is not given, `tie` 0 where no label is one). The persons' spreads are 0 where fewer than three people have
     eight labels. Labels without a side, and those on items without unanimity or length, are left out. Raises
-    `InputError` where fewer than two items are left, none has two labels to fit item_sd by, or labels have ties and
-    `tie` is fixed at 0.
+    `InputError` where fewer than two items are left, none has two labels to fit item_sd by, labels have ties and `tie`
+    is fixed at 0, nothing tells a slope from the others, and where the labels leave one of the parameters no end.
     """
     used = ~np.isnan(vote) & ~np.isnan(unanimous[item]) & ~np.isnan(delta[item])
     order = np.flatnonzero(used)[np.argsort(item[used], kind="stable")]
@@ -109,6 +112,7 @@ def fit_crowd(
     columns = {"judge": unanimous[ids][at], "length": x, "bias": np.ones(len(x))}
     slopes = tuple(name for name in _SLOPES if name not in fixed)
     offset = sum((fixed[name] * columns[name] for name in _SLOPES if name in fixed), np.zeros(len(x)))
+    _require_known(slopes, columns)
     person = looked_at(person[order])
     n_looked = int(person.max()) + 1
     spreads = tuple(name for name in _SPREADS if n_looked and fixed.get(name, 1.0) > 0)
@@ -135,6 +139,19 @@ def _require_enough(n_items: int, several: int, ties: bool, fixed: Mapping[str, 
         raise InputError(
             "labels have ties, and tie is fixed at 0; leave tie out of the population, or ties of the labels"
         )
+
+
+def _require_known(slopes: tuple[str, ...], columns: Mapping[str, Array]) -> None:
+    """A slope that nothing tells would be a number by luck, with no error."""
+    why = {
+        "judge": "the judge's runs agree on none of the comparisons, or on one side of all",
+        "length": "the outputs are of one length, or the longer is always the judge's",
+        "bias": "output_2 is always the judge's, or always the longer",
+    }
+    for k, name in enumerate(slopes):
+        some = np.column_stack([columns[one] for one in slopes[: k + 1]])
+        if np.linalg.matrix_rank(some) <= k:
+            raise InputError(f"{name} cannot be fitted: {why[name]}; set {name} in the population")
 
 
 @dataclass(frozen=True)
@@ -178,13 +195,18 @@ class _Search:
             before = variances
             variances = self._renewed(state, self._inverse(at.information, self._precision(before)), before)
             still = np.abs(step).max() < 1e-5 and (np.abs(variances - before) <= 1e-5 + 1e-3 * before).all()
-            if still:
+            if still and self._ends(state, variances):
                 precision = self._precision(variances)
                 return _Found(state, at, precision, self._inverse(at.information, precision), variances)
         raise InputError(
-            "the crowd's parameters do not settle on these labels: a side is always the judge's or the longer one's; "
-            "give more labels, or set a parameter in the population"
+            "the crowd's parameters do not settle on these labels: a side is always the judge's or the longer one's, "
+            "or all are alike; give more labels, or set a parameter in the population"
         )
+
+    def _ends(self, state: State, variances: Array) -> bool:
+        """Whether the labels hold the parameters back: else slopes and spreads would grow for ever."""
+        fitted = [v for v, name in zip(variances.tolist(), self.spreads, strict=True) if name not in self.fixed]
+        return bool(np.abs(self.labels.x @ state.beta).max() < _FAR and max(fitted, default=0.0) < _MOST_VARIANCE)
 
     def parameters(self, found: _Found, scale: float) -> CrowdParameters:
         """What was found and what is given."""
@@ -315,6 +337,9 @@ def _variances(found: _Found, cluster: Codes) -> tuple[int, tuple[Array, Array]]
     np.add.at(pulls, at, found.passed.scores)
     pulls = (pulls - pulls.mean(axis=0)) @ found.inverse
     by_cluster = pulls.T @ pulls * len(ids) / max(1, len(ids) - 1)
+    place = len(found.state.beta)
+    if found.state.item_sd < _NO_SPREAD:  # nothing pulls τ at 0, whatever is known of it: what the curvature says
+        by_cluster[place, place] = found.inverse[place, place]
     return len(ids), (by_cluster, found.inverse @ (found.precision[:, None] * found.inverse))
 
 

@@ -83,4 +83,9 @@ def split_distance(
     noise = np.sqrt((wider * drawn) ** 2 + (extra * ndtri(0.5 + level / 2)) ** 2) if extra else wider * drawn
     reach = float(np.quantile(noise, level))
     p = (1 + float((noise >= value).sum())) / (1 + _DRAWS)
+    if value > 0 and not any(gap.influence.any() for gap in gaps):
+        # each crowd's items all split alike: their variance says nothing, the bounds of a share do
+        each = 1 - (1 - level) / len(gaps)
+        reach = max(reach, *(gap.interval(each)[1] - gap.value for gap in gaps))
+        p = max(p, min(1.0, len(gaps) * min(gap.p_value() for gap in gaps)))
     return SplitDistance(value, max(0.0, value - reach), min(1.0, value + reach), p, n)
