@@ -32,9 +32,7 @@ _FAR = 15.0
 """Logits by which the slopes move a label where nothing holds them back."""
 _NO_SPREAD = 1e-3
 _LEAST_VARIANCE, _MOST_VARIANCE = 1e-6, 25.0
-
-_FEWEST_ITEMS = 100
-"""With several labels, for item_sd to have an interval."""
+_FEWEST_ITEMS = 100  # with several labels, for item_sd to have an interval
 _SLOPES = ("judge", "length", "bias")
 _SPREADS = ("length_sd", "position_sd")
 _SPREAD_OF = {"length_sd": "length", "position_sd": "bias"}
@@ -66,8 +64,8 @@ class CrowdFit:
 
     def interval(self, name: str, level: float = 0.95) -> tuple[float, float]:
         """Of a fitted parameter: by t, a spread of persons by χ² of its variance with the sampling variance; spreads
-        and tie not below 0. (NaN, NaN) for one that was not fitted, and for item_sd where fewer than 100 items have
-        several labels: it is estimated too small there, and of planted crowds 89 % of such intervals held it."""
+        and tie not below 0. (NaN, NaN) for one that was not fitted, and for item_sd of fewer than 100 items with
+        several labels: found too small there, it was in 89 % of the intervals of planted crowds."""
         if name in self.spread_of:
             variance, noise, n = self.spread_of[name]
             tail = (1 - level) / 2
@@ -119,9 +117,8 @@ def fit_crowd(
     own = [by_person(person, n_looked, columns[_SPREAD_OF[name]]) for name in spreads]
     slope_columns = np.column_stack([columns[name] for name in slopes]) if slopes else np.zeros((len(x), 0))
     labels = Labels(side, at, slope_columns, np.hstack(own) if own else np.zeros((len(x), 0)), offset)
-    places = tuple(
-        name for name in ("item_sd", "tie") if name not in fixed and (name == "item_sd" or (side == 1).any())
-    )
+    searched = ("item_sd", "tie") if (side == 1).any() else ("item_sd",)
+    places = tuple(name for name in searched if name not in fixed)
     search = _Search(labels, slopes, places, spreads, dict(fixed))
     found = search.run()
     return _fit_of(search, found, search.parameters(found, scale), cluster[ids], several)
