@@ -270,9 +270,9 @@ def test_what_labels_cannot_tell_is_refused_in_one_line() -> None:
 
 def test_people_who_see_nothing_of_their_own_are_known_no_better_for_it() -> None:
     random = np.random.default_rng(4)
-    delta, agreed, ids = random.normal(0, 245, 60), random.integers(-1, 2, 60).astype(float), np.arange(60)
-    item, person = np.repeat(ids, 2), np.tile(np.arange(2), 60)
-    vote = np.where(random.random(60) < crowd_probability(PEOPLE, agreed, delta), [[1.0], [0.0]], [[0.0], [1.0]]).T
+    delta, agreed, ids = random.normal(0, 245, 120), random.integers(-1, 2, 120).astype(float), np.arange(120)
+    item, person = np.repeat(ids, 2), np.tile(np.arange(2), 120)
+    vote = np.where(random.random(120) < crowd_probability(PEOPLE, agreed, delta), [[1.0], [0.0]], [[0.0], [1.0]]).T
     fit = fit_crowd(agreed, delta, item, person, vote.ravel(), cluster=ids)
     assert fit.parameters.item_sd == pytest.approx(0, abs=1e-3)
     assert fit.standard_errors["item_sd"] > 0.1
