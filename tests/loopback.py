@@ -277,7 +277,7 @@ def reply(call: Call) -> str:
         return json.dumps({name: _value(rule, first) for name, rule in schema.get("properties", {}).items()})
     if "A>>B" in call.prompt:
         return f"Answer A has its merits, and so has B.\n\nMy verdict: [[{LABELS[int((1 - first) * len(LABELS))]}]]"
-    if "<answer>" in call.prompt:
+    if "<answer_1>" in call.prompt:
         grade = f"{1 + int((1 - first) * 5)}"
         return f"It has its merits.\n\n[[{grade}]]" if "square brackets" in call.prompt else grade
     if "[[A]]" in call.prompt:
@@ -316,7 +316,7 @@ def answer_openai(call: Call, kind: str) -> dict[str, Any]:
     if kind == "refusal":
         choice["message"] = {"role": "assistant", "content": None, "refusal": "I can't help with that."}
     elif call.body.get("logprobs") and kind != "no-logprobs":
-        letters = ("4", "2", " 4") if "<answer>" in call.prompt else ("m", "M", " m")
+        letters = ("4", "2", " 4") if "<answer_1>" in call.prompt else ("m", "M", " m")
         top = list(zip(letters, (math.log(first), math.log(1 - first), -9.5), strict=True))[: call.body["top_logprobs"]]
         shown = [{"token": token, "logprob": value, "bytes": None} for token, value in top]
         choice["logprobs"] = {"content": [{**max(shown, key=lambda t: t["logprob"]), "top_logprobs": shown}]}
