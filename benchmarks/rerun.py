@@ -21,7 +21,7 @@ from simfarm.data.files import read_rows
 from simfarm.data.records import comparisons_from_rows
 from simfarm.engine.store import Store, request_key
 from simfarm.judges import load_judge
-from simfarm.runs.verdicts import Member, plan_calls, request_for
+from simfarm.runs.asking import Member, plan_calls, request_for
 
 URL = "http://127.0.0.1:9/v1"
 WORDS = "the farm judges many answers to every question and keeps what it paid for in one small file "

@@ -17,8 +17,8 @@ from simfarm.data.records import Comparison
 from simfarm.engine.store import Store, default_store_path, request_key
 from simfarm.errors import InputError, SimfarmError
 from simfarm.runs.annotation import AnnotationRun
+from simfarm.runs.asking import request_for
 from simfarm.runs.options import JudgeOptions, RunOptions
-from simfarm.runs.verdicts import request_for
 
 ANSWER = Completion(
     "m",

@@ -27,9 +27,9 @@ from simfarm.judges import Judge, load_judge
 from simfarm.judges.decisions import PREFERENCE
 from simfarm.judges.protocols import pairwise
 from simfarm.runs.annotation import AnnotationRun
+from simfarm.runs.asking import Member, plan_calls, request_for
 from simfarm.runs.fitness import doubts
 from simfarm.runs.options import JudgeOptions, RunOptions
-from simfarm.runs.verdicts import Member, plan_calls, request_for
 
 ROOT = Path(__file__).parents[1]
 DECIDING: dict[str, Any] = {

@@ -21,8 +21,9 @@ from simfarm.engine.runner import Engine
 from simfarm.engine.store import Store
 from simfarm.judges import Judge, Verdict, list_judges, load_judge
 from simfarm.judges.protocols import PROTOCOLS, pairwise
+from simfarm.runs.asking import Call, Member, next_request, plan_calls
 from simfarm.runs.tallies import AnnotationTallies
-from simfarm.runs.verdicts import Call, Member, annotate, next_request, plan_calls
+from simfarm.runs.verdicts import annotate
 
 PAIRS = [
     Comparison("Count to two.", "One, two.", "One, two, three.", "a", "b"),

@@ -29,8 +29,9 @@ from simfarm.errors import InputError
 from simfarm.judges import Judge, load_one
 from simfarm.judges.protocols import rating
 from simfarm.ranking.scores import score_boards
+from simfarm.runs.asking import Member, plan_calls
 from simfarm.runs.tallies import AnnotationTallies
-from simfarm.runs.verdicts import Member, annotate, plan_calls
+from simfarm.runs.verdicts import annotate
 
 MODELS, ASKED = ("a", "b", "c"), 4
 ROWS = [

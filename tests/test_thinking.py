@@ -26,10 +26,10 @@ from simfarm.engine.store import Store, request_key
 from simfarm.errors import InputError, ProviderError
 from simfarm.judges import load_judge
 from simfarm.judges.question import in_process
+from simfarm.runs.asking import Call as Question
+from simfarm.runs.asking import Member, request_for
 from simfarm.runs.generation import GenerationRun
 from simfarm.runs.options import RunOptions
-from simfarm.runs.verdicts import Call as Question
-from simfarm.runs.verdicts import Member, request_for
 
 MESSAGES: tuple[Message, ...] = ({"role": "user", "content": "Which is better?"},)
 SCHEMA = {"type": "object", "properties": {"winner": {"type": "string"}}, "required": ["winner"]}
@@ -425,7 +425,7 @@ def test_what_an_earlier_simfarm_asked_again_counts(pairs: Path, server: Loopbac
     base = f"{server.url}/v1"
     rows = json.loads(Path("pairs.json").read_text())
     from simfarm.data.exchange import Completion
-    from simfarm.runs.verdicts import _repair
+    from simfarm.runs.asking import _repair
 
     with sqlite3.connect(tmp_path / "store.sqlite") as store:
         for number, row in enumerate(rows[:20]):

@@ -9,28 +9,27 @@ described are labels, that levels which are numbers count from 0, and that the n
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
-from simfarm.data.decision import MOST_LEVELS
 from simfarm.data.juries import RULES as RULES_OF_PANELS
 from simfarm.data.sampling import DECIDED, Option
-from simfarm.judges.decisions import ANSWER, ENDS, NAME, PREFERENCE
-from simfarm.judges.fields import FIXED, JUDGED, MOST_WEIGHT, VERDICT
+from simfarm.judges.fields import FIXED, JUDGED, MOST_WEIGHT
 from simfarm.judges.files import MODEL_KEYS, RULE_KEYS
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.panel import PANEL
-from simfarm.judges.parsers import MEANINGS, PARSERS
 from simfarm.judges.protocols import PROTOCOLS
-from simfarm.judges.scales import MOST_SCORES
-from simfarm.judges.scales import PARSERS as SCORED
+from simfarm.judges.schema_verdicts import (
+    TEXT,
+    criterion_schema,
+    rating_schema,
+    scale_schema,
+    verdict_schema,
+)
 from simfarm.judges.spec import RULES
 from simfarm.judges.surface import WEIGHTS
 
 __all__ = ["judge_schema"]
 
-TEXT = {"type": "string", "pattern": r"\S"}
-WHOLE_TEXT = r"^\S([\s\S]*\S)?$"
 MODEL = {
     "type": "string",
     "pattern": r"^[^/]*[^/\s][^/]*/[\s\S]*\S",
@@ -59,7 +58,11 @@ def judge_schema() -> dict[str, Any]:
         },
         "dependentSchemas": {"weights": {"properties": {"rule": {"const": "surface"}}, "required": ["rule"]}},
         "allOf": [
-            {"if": _RATES, "then": _of_rating(), "else": {"properties": {"scale": False, "verdict": _verdict()}}},
+            {
+                "if": _RATES,
+                "then": rating_schema(),
+                "else": {"properties": {"scale": False, "verdict": verdict_schema()}},
+            },
             {
                 "if": {"allOf": [_parser_is("token_logprobs"), {"not": _RATES}]},
                 "then": {
@@ -72,55 +75,11 @@ def judge_schema() -> dict[str, Any]:
                 "then": {
                     "properties": {
                         "sampling": {"propertyNames": {"enum": sorted(DECIDED)}},
-                        "criteria": {"items": _criterion()},
+                        "criteria": {"items": criterion_schema()},
                     },
                 },
             },
         ],
-    }
-
-
-def _scale() -> dict[str, Any]:
-    """The scale of a judge that rates."""
-    ends = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2, "uniqueItems": True}
-    labels = {"type": "object", "propertyNames": {"pattern": WHOLE_TEXT}, "additionalProperties": {"type": "number"}}
-    return {
-        "anyOf": [ends, labels | {"minProperties": 2, "maxProperties": MOST_SCORES}],
-        "description": "of protocol rating: [1, 5] for whole numbers, or label: number",
-    }
-
-
-def _of_rating() -> dict[str, Any]:
-    """What a judge that rates has beside the others: it is shown one output, and reads a label of its scale."""
-    names = sorted({key for keys in SCORED.values() for key in keys})
-    kinds = [
-        {
-            "if": {"properties": {"parser": {"const": parser}}},
-            "then": {
-                "properties": dict.fromkeys(sorted({*names} - {*keys}), False),
-                "required": ["delimiters"] if parser == "label" else [],
-            },
-        }
-        for parser, keys in SCORED.items()
-    ]
-    texts = {name: _delimiters() if name == "delimiters" else TEXT for name in names if name != "parser"}
-    verdict = {
-        "type": "object",
-        "properties": {"parser": {"enum": list(SCORED)}, **texts},
-        "additionalProperties": False,
-        "required": ["parser"],
-        "allOf": kinds,
-    }
-    return {"properties": {"order": False, "rule": False, "verdict": verdict}, "required": ["scale"]}
-
-
-def _delimiters() -> dict[str, Any]:
-    return {
-        "type": "array",
-        "items": {"type": "string", "minLength": 1},
-        "minItems": 2,
-        "maxItems": 2,
-        "description": "the two texts around a label",
     }
 
 
@@ -129,36 +88,6 @@ def _parser_is(parser: str) -> dict[str, Any]:
     return {
         "properties": {"verdict": {"properties": {"parser": {"const": parser}}, "required": ["parser"]}},
         "required": ["verdict"],
-    }
-
-
-def _criterion() -> dict[str, Any]:
-    """A criterion of a decision judge."""
-    level = {"type": "string", "pattern": r"\S"}
-    return {
-        "type": "object",
-        "properties": {
-            "name": {
-                "type": "string",
-                "pattern": f"^{NAME}$",
-                "not": {"pattern": f"^{PREFERENCE}$|({'|'.join(ENDS)})$"},
-            },
-            "question": {
-                **TEXT,
-                "not": {"pattern": r"\{(?!answer\})\w+\}"},
-                "description": f"what is asked; with {ANSWER} in it, of each of the two answers",
-            },
-            "levels": {
-                "type": "array",
-                "items": level,
-                "minItems": 2,
-                "maxItems": MOST_LEVELS,
-                "uniqueItems": True,
-                "description": "of a score, the lowest first; without them the question is whether it is true",
-            },
-        },
-        "additionalProperties": False,
-        "required": ["name", "question"],
     }
 
 
@@ -183,7 +112,7 @@ def _keys() -> dict[str, Any]:
         },
         PANEL: _panel(),
         "template": {**TEXT, "description": "a Jinja2 file beside this one"},
-        "scale": _scale(),
+        "scale": scale_schema(),
         "verdict": {"type": "object"},
         "model": MODEL,
         "alternatives": {"type": "array", "items": MODEL, "description": "models that would do as well"},
@@ -253,58 +182,3 @@ def _option(option: Option) -> dict[str, Any]:
         case "text":
             return TEXT
     return {"type": "object"}
-
-
-def _verdict() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {
-            "parser": {"enum": list(PARSERS)},
-            "labels": {
-                "type": "object",
-                "description": "label: what it means",
-                "additionalProperties": {"enum": [*MEANINGS]},
-            },
-            "delimiters": _delimiters(),
-            "winner": {**TEXT, "default": "winner"},
-            "reason": {**TEXT, "default": "reason"},
-            "question": {**TEXT, "description": "what a decision model is asked about the pair"},
-            "descriptions": {
-                "type": "object",
-                "additionalProperties": TEXT,
-                "description": "label: what it stands for",
-            },
-        },
-        "additionalProperties": False,
-        "required": ["parser", "labels"],
-        "allOf": [
-            {"if": {"properties": {"parser": {"const": parser}}}, "then": _of_parser(parser)} for parser in PARSERS
-        ],
-    }
-
-
-def _of_parser(parser: str) -> dict[str, Any]:
-    """The keys that a parser takes. Each meaning has one label, which a schema can say only set by set."""
-    pair = {"first", "second"}
-    sets = [pair] if parser == "token_logprobs" else [pair, {*pair, "tie"}, {*MEANINGS} - {"tie"}, {*MEANINGS}]
-    refused = {key for keys in VERDICT.values() for key in keys} - {*VERDICT[parser]}
-    return {
-        "properties": {
-            "labels": {
-                "anyOf": [_exactly(meanings) for meanings in sets],
-                "propertyNames": {"pattern": r"\S" if parser == "token_logprobs" else WHOLE_TEXT},
-            },
-            **dict.fromkeys(sorted(refused), False),
-        },
-        "required": {"label": ["delimiters"], "decision": ["question"]}.get(parser, []),
-    }
-
-
-def _exactly(meanings: Iterable[str]) -> dict[str, Any]:
-    """A mapping whose values are these, each once: as many as there are, and for each, not all are another."""
-    values = sorted(meanings)
-    return {
-        "minProperties": len(values),
-        "maxProperties": len(values),
-        "allOf": [{"not": {"additionalProperties": {"not": {"const": value}}}} for value in values],
-    }

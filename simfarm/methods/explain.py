@@ -42,10 +42,10 @@ from simfarm.methods.principles import (
 from simfarm.methods.reconstruction import Explained, Principle, credit, measured, right
 from simfarm.resources import prompts_dir
 from simfarm.runs.annotation import AnnotationRun
+from simfarm.runs.asking import Member, plan_calls, request_for
 from simfarm.runs.options import JudgeOptions, RunOptions
 from simfarm.runs.questions import Question, QuestionRun, Reply
 from simfarm.runs.run import Follow, Run
-from simfarm.runs.verdicts import Member, plan_calls, request_for
 from simfarm.settings import refuse, spelled
 from simfarm.statistics.estimate import Array
 from simfarm.statistics.principles import Kept, keep

@@ -21,13 +21,14 @@ from simfarm.errors import InputError
 from simfarm.judges import Judge, Panel, Population, load_one
 from simfarm.judges.question import held, in_process, request_sampling
 from simfarm.judges.rules import introduction
+from simfarm.runs.asking import MAX_ATTEMPTS, Call, Member, next_request, plan_calls
 from simfarm.runs.cautions import kin_lines, odd_outputs
 from simfarm.runs.fitness import check_questions, check_spec
 from simfarm.runs.options import JudgeOptions, RunOptions, by_name
 from simfarm.runs.parts import server_name
 from simfarm.runs.run import OpenModel, Run
 from simfarm.runs.tallies import AnnotationTallies
-from simfarm.runs.verdicts import MAX_ATTEMPTS, Call, Member, annotate, next_request, plan_calls
+from simfarm.runs.verdicts import annotate
 from simfarm.settings import refuse, refuse_unasked, spelled
 from simfarm.text.words import plural
 

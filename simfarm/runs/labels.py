@@ -17,7 +17,7 @@ from simfarm.data.records import Comparison
 from simfarm.judges.draws import comparison_key, ranked, uniform
 from simfarm.judges.population import Population
 from simfarm.judges.protocols import protocol_of
-from simfarm.runs.verdicts import Call, Member
+from simfarm.runs.asking import Call, Member
 
 __all__ = ["Item", "Label", "Plan"]
 

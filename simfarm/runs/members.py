@@ -18,9 +18,9 @@ from simfarm.engine.stored import remember
 from simfarm.errors import InputError
 from simfarm.judges import Judge, Population
 from simfarm.runs.annotation import with_model
+from simfarm.runs.asking import Member
 from simfarm.runs.options import JudgeOptions, RunOptions, by_name
 from simfarm.runs.run import OpenModel
-from simfarm.runs.verdicts import Member
 from simfarm.settings import refuse, refuse_unasked, spelled
 
 __all__ = ["check_people", "opened_members", "seated"]

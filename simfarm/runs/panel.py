@@ -27,13 +27,14 @@ from simfarm.judges.population import Member as Person
 from simfarm.judges.protocols import protocol_of
 from simfarm.judges.rules import introduction
 from simfarm.runs.annotation import missing_lines, resume_lines
+from simfarm.runs.asking import Call, Member, next_request, plan_calls
 from simfarm.runs.cautions import kin_lines, odd_outputs
 from simfarm.runs.forecast import forecast
 from simfarm.runs.members import opened_members, seated
 from simfarm.runs.options import JudgeOptions, RunOptions
 from simfarm.runs.run import OpenModel, Run, same_model
 from simfarm.runs.tallies import AnnotationTallies
-from simfarm.runs.verdicts import Call, Member, annotate, next_request, plan_calls
+from simfarm.runs.verdicts import annotate
 from simfarm.settings import refuse, spelled
 from simfarm.statistics.jury import jury
 from simfarm.text.words import named, plural

@@ -21,6 +21,7 @@ from simfarm.engine.store import request_key
 from simfarm.judges import Population
 from simfarm.judges.rules import introduction
 from simfarm.runs.annotation import missing_lines, resume_lines
+from simfarm.runs.asking import Member, next_request, request_for
 from simfarm.runs.cautions import kin_lines, odd_outputs
 from simfarm.runs.drawing import Drawn, draw, missing, parameters_of, shares
 from simfarm.runs.forecast import forecast
@@ -29,7 +30,7 @@ from simfarm.runs.members import check_people, opened_members, seated
 from simfarm.runs.options import JudgeOptions, RunOptions
 from simfarm.runs.run import OpenModel, Run, same_model
 from simfarm.runs.tallies import AnnotationTallies
-from simfarm.runs.verdicts import Member, annotate, next_request, request_for
+from simfarm.runs.verdicts import annotate
 from simfarm.settings import refuse, spelled
 from simfarm.statistics.crowd import CrowdParameters
 from simfarm.text.words import named, plural

@@ -14,8 +14,8 @@ from simfarm.errors import InputError
 from simfarm.judges import Judge
 from simfarm.judges.probes.plan import PLACE
 from simfarm.runs.annotation import AnnotationRun
+from simfarm.runs.asking import Call, Member, plan_calls
 from simfarm.runs.options import JudgeOptions, RunOptions
-from simfarm.runs.verdicts import Call, Member, plan_calls
 
 __all__ = ["ProbeRun"]
 

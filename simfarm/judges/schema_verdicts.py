@@ -1,0 +1,147 @@
+"""The parts of a judge's JSON Schema that say how its replies are read: the verdict, a scale, a criterion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from simfarm.data.decision import MOST_LEVELS
+from simfarm.judges.decisions import ANSWER, ENDS, NAME, PREFERENCE
+from simfarm.judges.fields import VERDICT
+from simfarm.judges.parsers import MEANINGS, PARSERS
+from simfarm.judges.scales import MOST_SCORES
+from simfarm.judges.scales import PARSERS as SCORED
+
+__all__ = ["TEXT", "criterion_schema", "rating_schema", "scale_schema", "verdict_schema"]
+
+TEXT = {"type": "string", "pattern": r"\S"}
+WHOLE_TEXT = r"^\S([\s\S]*\S)?$"
+
+
+def scale_schema() -> dict[str, Any]:
+    """The scale of a judge that rates."""
+    ends = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2, "uniqueItems": True}
+    labels = {"type": "object", "propertyNames": {"pattern": WHOLE_TEXT}, "additionalProperties": {"type": "number"}}
+    return {
+        "anyOf": [ends, labels | {"minProperties": 2, "maxProperties": MOST_SCORES}],
+        "description": "of protocol rating: [1, 5] for whole numbers, or label: number",
+    }
+
+
+def rating_schema() -> dict[str, Any]:
+    """What a judge that rates has beside the others: it is shown one output, and reads a label of its scale."""
+    names = sorted({key for keys in SCORED.values() for key in keys})
+    kinds = [
+        {
+            "if": {"properties": {"parser": {"const": parser}}},
+            "then": {
+                "properties": dict.fromkeys(sorted({*names} - {*keys}), False),
+                "required": ["delimiters"] if parser == "label" else [],
+            },
+        }
+        for parser, keys in SCORED.items()
+    ]
+    texts = {name: _delimiters() if name == "delimiters" else TEXT for name in names if name != "parser"}
+    verdict = {
+        "type": "object",
+        "properties": {"parser": {"enum": list(SCORED)}, **texts},
+        "additionalProperties": False,
+        "required": ["parser"],
+        "allOf": kinds,
+    }
+    return {"properties": {"order": False, "rule": False, "verdict": verdict}, "required": ["scale"]}
+
+
+def _delimiters() -> dict[str, Any]:
+    return {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1},
+        "minItems": 2,
+        "maxItems": 2,
+        "description": "the two texts around a label",
+    }
+
+
+def criterion_schema() -> dict[str, Any]:
+    """A criterion of a decision judge."""
+    level = {"type": "string", "pattern": r"\S"}
+    return {
+        "type": "object",
+        "properties": {
+            "name": {
+                "type": "string",
+                "pattern": f"^{NAME}$",
+                "not": {"pattern": f"^{PREFERENCE}$|({'|'.join(ENDS)})$"},
+            },
+            "question": {
+                **TEXT,
+                "not": {"pattern": r"\{(?!answer\})\w+\}"},
+                "description": f"what is asked; with {ANSWER} in it, of each of the two answers",
+            },
+            "levels": {
+                "type": "array",
+                "items": level,
+                "minItems": 2,
+                "maxItems": MOST_LEVELS,
+                "uniqueItems": True,
+                "description": "of a score, the lowest first; without them the question is whether it is true",
+            },
+        },
+        "additionalProperties": False,
+        "required": ["name", "question"],
+    }
+
+
+def verdict_schema() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "parser": {"enum": list(PARSERS)},
+            "labels": {
+                "type": "object",
+                "description": "label: what it means",
+                "additionalProperties": {"enum": [*MEANINGS]},
+            },
+            "delimiters": _delimiters(),
+            "winner": {**TEXT, "default": "winner"},
+            "reason": {**TEXT, "default": "reason"},
+            "question": {**TEXT, "description": "what a decision model is asked about the pair"},
+            "descriptions": {
+                "type": "object",
+                "additionalProperties": TEXT,
+                "description": "label: what it stands for",
+            },
+        },
+        "additionalProperties": False,
+        "required": ["parser", "labels"],
+        "allOf": [
+            {"if": {"properties": {"parser": {"const": parser}}}, "then": _of_parser(parser)} for parser in PARSERS
+        ],
+    }
+
+
+def _of_parser(parser: str) -> dict[str, Any]:
+    """The keys that a parser takes. Each meaning has one label, which a schema can say only set by set."""
+    pair = {"first", "second"}
+    sets = [pair] if parser == "token_logprobs" else [pair, {*pair, "tie"}, {*MEANINGS} - {"tie"}, {*MEANINGS}]
+    refused = {key for keys in VERDICT.values() for key in keys} - {*VERDICT[parser]}
+    return {
+        "properties": {
+            "labels": {
+                "anyOf": [_exactly(meanings) for meanings in sets],
+                "propertyNames": {"pattern": r"\S" if parser == "token_logprobs" else WHOLE_TEXT},
+            },
+            **dict.fromkeys(sorted(refused), False),
+        },
+        "required": {"label": ["delimiters"], "decision": ["question"]}.get(parser, []),
+    }
+
+
+def _exactly(meanings: Iterable[str]) -> dict[str, Any]:
+    """A mapping whose values are these, each once: as many as there are, and for each, not all are another."""
+    values = sorted(meanings)
+    return {
+        "minProperties": len(values),
+        "maxProperties": len(values),
+        "allOf": [{"not": {"additionalProperties": {"not": {"const": value}}}} for value in values],
+    }
