@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -96,6 +97,28 @@ def test_every_output_is_one_question_and_no_answer_is_asked_for_twice(
     assert rate(server, "--repeats", "2", *more, judge=judge) == 0
     assert server.received == 2 * len(ROWS)
     assert [row["repeat"] for row in rows_of("scores.jsonl")] == [0, 1] * len(ROWS)
+
+
+def test_outputs_are_rated_and_ranked_by_one_command(server: Loopback, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--judge", "rating-5", "--base-url", f"{server.url}/v1"]
+    assert main(["evaluate", "outputs.jsonl", *asked, "--dry-run"]) == 0
+    assert f"{len(ROWS)} questions to judge rating-5" in capsys.readouterr().out
+    assert main(["evaluate", "outputs.jsonl", *asked, "--json"]) == 0
+    board = json.loads(capsys.readouterr().out)
+    assert server.received == len(ROWS)
+    assert rate(server) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "scores.jsonl", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == board
+    with warnings.catch_warnings(action="ignore"):
+        told = simfarm.evaluation("outputs.jsonl", judge="rating-5", base_url=f"{server.url}/v1")
+    assert [one.to_json() for one in told.scored] == [board]
+    implied = ["--baseline", ROWS[0]["generator"], "--length-control", "none", "--json"]
+    assert main(["evaluate", "outputs.jsonl", *asked, *implied]) == 0
+    rates = json.loads(capsys.readouterr().out)
+    assert main(["evaluate", "scores.jsonl", *implied]) == 0
+    assert (json.loads(capsys.readouterr().out), rates["baseline"]) == (rates, ROWS[0]["generator"])
+    assert server.received == len(ROWS)
 
 
 def test_what_was_rated_is_replayed_and_rated_by_another(server: Loopback) -> None:
@@ -259,7 +282,13 @@ def test_a_template_that_does_not_show_the_output_is_refused(template: str, why:
         (["annotate", "pairs.jsonl", "--judge", "rating-5"], "holds pairs, and 'rating-5' rates single outputs"),
         (["annotate", "outputs.jsonl", "--judge", "rating-5", "--order", "fixed"], "--order does nothing"),
         (["annotate", "outputs.jsonl", "--judge", "pairwise-letter"], "outputs are compared with a baseline"),
-        (["evaluate", "outputs.jsonl", "--judge", "rating-5"], "rates one output at a time and compares none"),
+        (
+            ["evaluate", "outputs.jsonl", "--judge", "rating-5", "--breakdown"],
+            "--breakdown does nothing for mean scores",
+        ),
+        (["evaluate", "outputs.jsonl", "--judge", "rating-5", "--baseline", "z"], "the baseline 'z' has no scores"),
+        (["evaluate", "outputs.jsonl", "--judge", "rating-5", "--allow-missing"], "--allow-missing does nothing"),
+        (["evaluate", "pairs.jsonl", "--judge", "rating-5"], "holds pairs, and 'rating-5' rates single outputs"),
         (["evaluate", "outside.jsonl"], "row 2 has the score 6, outside of its scale (1 to 5)"),
         (["evaluate", "words.jsonl"], "row 1 has the score 'good', which is no number"),
         (["evaluate", "good.jsonl", "--breakdown"], "--breakdown does nothing for mean scores"),

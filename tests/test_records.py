@@ -215,6 +215,7 @@ def test_annotation_frames_are_normal() -> None:
     ("columns", "told"),
     [
         ({"preference": [1, 0.3]}, r"row 2 has the preference 0.3, as in a file that codes P\(output_2\)"),
+        ({"preference": [1, 0]}, r"row 2 has the preference 0 and no row .* Where it is output_1 add 1 to the column"),
         ({"preference": [1, 3]}, "row 2 has the unknown preference 3"),
         ({"preference": [-1, 1]}, "row 1 has the unknown preference -1"),
         ({"preference": ["m", "1"]}, "row 1 has the unknown preference 'm'"),

@@ -151,20 +151,21 @@ def annotate(
     """
     given = dict(locals())
     with opened(inputs, baseline, columns=columns) as (sources, (base,)):
-        run, pairs = opened_run(sources, base, given, rates=True)
+        run, pairs = opened_run(sources, base, given)
         _introduce(run)
         return annotated(run, pairs)
 
 
 def opened_run(
-    sources: Sequence[Source], baseline: Source | None, given: Mapping[str, Any], *, rates: bool = False
+    sources: Sequence[Source], baseline: Source | None, given: Mapping[str, Any], *, ranks: bool = False
 ) -> tuple[JudgingRun, Sequence[Comparison]]:
-    """A judge that is ready, and what it is to judge, as a function's keywords were `given`. Raises `InputError` for
-    a judge that rates outputs one by one, unless `rates` says that there is a use for it."""
-    from simfarm.runs.judging import alone_in, compares, open_judging
+    """A judge that is ready, and what it is to judge, as a function's keywords were `given`. Where the verdicts are
+    ranked afterwards (`ranks`), the baseline of a judge that rates outputs one by one is the ranking's."""
+    from simfarm.runs.judging import alone_in, open_judging
 
     run = open_judging(judging_in(given), running_in(given))
-    run = run if rates else compares(run)
+    if ranks and alone_in(run) is not None:
+        baseline = None
     pairing: dict[str, Any] = {name: given.get(name) for name in ("pair", "score")}
     pairing |= {name: given[name] for name in ("allow_missing", "limit")}
     pairs = comparisons_for(sources, baseline, note=tell, alone=alone_in(run), **pairing)

@@ -116,8 +116,8 @@ def evaluation(
     """What every annotator says: boards, rates at equal style and as people would judge, places, warnings.
 
     `inputs` are annotations, or anything that `annotate` takes: then it annotates first, with the options as there.
-    Scores of single outputs (by `rating-5`) are ranked by their means, with a `baseline` or a `rank` by the preferences
-    that they imply.
+    Scores of single outputs, given or asked for (by `rating-5`), are ranked by their means, with a `baseline` (a name)
+    or a `rank` by the preferences that they imply.
     `rank` is `win-rate` (over the baseline), `bradley-terry` or `lottery`, by default the first where there is a
     baseline and the second where there is none. `length_control` is `joint` (the default), `alpaca-eval-2` (`lc_data`:
     the folder of its two files; where the instructions are AlpacaEval's it is then the default), several of them, or
@@ -135,12 +135,14 @@ def evaluation(
 
 def _evaluation(given: Mapping[str, Any]) -> Evaluation:
     """What `evaluation` does with its arguments."""
-    from simfarm.data.frames import frame_verdicts
+    from simfarm.data.frames import frame_rows, frame_verdicts
     from simfarm.data.inputs import scores_for
+    from simfarm.data.scores import scores_from_rows
     from simfarm.ranking import inspection
     from simfarm.report.evaluation import evaluate, evaluate_scores, labels_in, verdicts_in
     from simfarm.report.ranking import RankingOptions
     from simfarm.report.rehearsal import rehearse
+    from simfarm.runs.judging import alone_in
     from simfarm.settings import refuse_asking
     from simfarm.settings.options import RANKING
 
@@ -156,8 +158,11 @@ def _evaluation(given: Mapping[str, Any]) -> Evaluation:
             refuse_asking(given, called(sources[0], 1, "the input"))
             return _told(evaluate_scores(scores, options, labels))
         if read is None:
-            run, pairs = opened_run(sources, baseline, given)
+            run, pairs = opened_run(sources, baseline, given, ranks=True)
             rehearse(options, run, pairs, labels)
+            if alone_in(run) is not None:
+                scores = scores_from_rows([("scores", frame_rows(annotated(run, pairs)))])
+                return _told(evaluate_scores(scores, options, labels))
             looked = inspection(options.control)
             verdicts, name = frame_verdicts(annotated(run, pairs), "annotations", looked), None
         else:

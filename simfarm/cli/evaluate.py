@@ -1,7 +1,8 @@
 """Make a leaderboard.
 
-INPUT is one or more annotation files, or output files (then they are annotated first; --baseline says what they are
-compared with). Intervals are at the level of --level, with the instruction as the unit of independence."""
+INPUT is one or more annotation files, or output files: then they are annotated first, and --baseline says what they are
+compared with (a judge that rates each by itself, such as rating-5, needs none). Intervals are at the level of --level,
+with the instruction as the unit of independence."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from simfarm.report.terminal import say
 from simfarm.settings.options import BOARD, RANKED, RANKING
 
 if TYPE_CHECKING:
+    from simfarm.data.frames import Verdicts
     from simfarm.report.ranking import RankingOptions
 
 __all__ = ["add_arguments", "run"]
@@ -72,6 +74,7 @@ def _checked(arguments: argparse.Namespace) -> RankingOptions:
 def _evaluated(arguments: argparse.Namespace, options: RankingOptions) -> int:
     """What `run` does once its inputs are at hand."""
     from simfarm.data.inputs import scores_for
+    from simfarm.data.scores import Scores
     from simfarm.data.sources import called
     from simfarm.report.evaluation import evaluate, evaluate_scores, labels_in, verdicts_in
     from simfarm.report.files import show_evaluation
@@ -80,11 +83,11 @@ def _evaluated(arguments: argparse.Namespace, options: RankingOptions) -> int:
     read, labels = verdicts_in(arguments.inputs, options), labels_in(options)
     status, asked = 0, dict[str, Any]()
     name = None
+    verdicts: Verdicts | Scores
     if read is None and (scores := scores_for(arguments.inputs)) is not None:
         refuse_asking(vars(arguments), called(arguments.inputs[0]))
-        show_evaluation(evaluate_scores(scores, options, labels), arguments.output, as_json=arguments.json)
-        return _said(arguments, 4 if scores.table["score"].isna().all() else 0)
-    if read is None:
+        verdicts = scores
+    elif read is None:
         from simfarm.cli.verdicts import asked_verdicts, print_estimate  # with it comes all that asks a judge
 
         if arguments.dry_run:
@@ -93,8 +96,11 @@ def _evaluated(arguments: argparse.Namespace, options: RankingOptions) -> int:
     else:
         refuse_asking(vars(arguments), called(arguments.inputs[0]))
         verdicts, name = read
-    if verdicts.table["preference"].isna().all():
+    if verdicts.table["score" if isinstance(verdicts, Scores) else "preference"].isna().all():
         status = status or 4
+    if isinstance(verdicts, Scores):
+        show_evaluation(evaluate_scores(verdicts, options, labels), arguments.output, as_json=arguments.json)
+        return _said(arguments, status)
     evaluation = evaluate(verdicts, name, options, labels)
     if options.add_to and evaluation.boards:
         from simfarm.report.kept import keep

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from simfarm.cli.judging import allow_no_key, open_run, report_summary, streamed
 from simfarm.data.frames import Verdicts, read_verdicts, row_columns
 from simfarm.data.inputs import comparisons_for
+from simfarm.data.scores import Scores, scores_from_rows
 from simfarm.errors import BudgetError, InputError
 from simfarm.ranking import inspection
 from simfarm.report.rehearsal import rehearse
 from simfarm.report.terminal import answer, say
 from simfarm.runs.annotation import AnnotationRun
-from simfarm.runs.judging import compares
+from simfarm.runs.judging import alone_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,14 +37,19 @@ def print_estimate(arguments: argparse.Namespace, options: RankingOptions, label
 
 def asked_verdicts(
     arguments: argparse.Namespace, options: RankingOptions, labels: Verdicts | None
-) -> tuple[Verdicts, int, dict[str, Any]]:
-    """(verdicts on the output files, the exit status so far, what is known of the model that was asked). Raises
-    `InputError` for what could not be ranked before the judge is asked, `BudgetError` where no verdict was allowed."""
+) -> tuple[Verdicts | Scores, int, dict[str, Any]]:
+    """(verdicts on the output files, or the scores of a judge that rates, the exit status so far, what is known of the
+    model that was asked). Raises `InputError` for what could not be ranked before the judge is asked, `BudgetError`
+    where no verdict was allowed."""
     run, pairs = _rehearsed(arguments, options, labels)
+    verdicts: Verdicts | Scores | None
     with closing(streamed(run, pairs)) as annotations:
         rows = (annotation.row() for annotation in annotations)
-        looked = inspection(options.control)
-        verdicts = read_verdicts([("the new annotations", row_columns(rows, looked))], looked)
+        if alone_in(run) is not None:
+            verdicts = scores_from_rows([("the new scores", rows)])
+        else:
+            looked = inspection(options.control)
+            verdicts = read_verdicts([("the new annotations", row_columns(rows, looked))], looked)
     status = report_summary(run)
     if run.tallies.stopped and not run.tallies.status["verdict"]:
         raise BudgetError("there is no verdict to rank yet; raise --budget and run the same command again")
@@ -56,8 +62,9 @@ def _rehearsed(
     arguments: argparse.Namespace, options: RankingOptions, labels: Verdicts | None
 ) -> tuple[JudgingRun, Sequence[Comparison]]:
     """The run that the options describe and the comparisons it is to judge; their verdicts can be ranked."""
-    run = compares(open_run(arguments))
-    given = {"allow_missing": arguments.allow_missing, "limit": arguments.limit}
-    pairs = comparisons_for(arguments.inputs, options.baseline, **given, note=say)
+    run = open_run(arguments)
+    given = {"allow_missing": arguments.allow_missing, "limit": arguments.limit, "note": say}
+    alone = alone_in(run)
+    pairs = comparisons_for(arguments.inputs, options.baseline if alone is None else None, **given, alone=alone)
     rehearse(options, run, pairs, labels)
     return run, pairs

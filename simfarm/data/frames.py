@@ -213,6 +213,13 @@ def _normal(gathered: Gathered, source: str) -> pd.DataFrame:
 
 
 def _preference(values: Floats, odd: tuple[int, Any] | None, source: str) -> Floats:
+    given = values[~np.isnan(values)]
+    if (given == 0).any() and (given == 1).any() and (given <= 1).all():
+        row = int((values == 0).argmax())
+        raise InputError(
+            f"{source}: row {row + 1} has the preference 0 and no row has one over 1: is 0 a tie or output_1? Where it "
+            "is output_1 add 1 to the column (1 = output_1, 2 = output_2); where it is a tie write 1.5"
+        )
     values = np.where(values == 0, TIE, values)
     between = (values > 0) & (values < 1)
     if between.any():

@@ -7,10 +7,13 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from simfarm.data.rated import Rating
+from simfarm.data.scores import scores_from_rows
 from simfarm.errors import InputError
-from simfarm.report.evaluation import evaluate
+from simfarm.report.evaluation import evaluate, evaluate_scores
 from simfarm.report.kept import join_kept
 from simfarm.runs.annotation import AnnotationRun
+from simfarm.runs.judging import alone_in
 from simfarm.runs.options import JudgeOptions
 
 if TYPE_CHECKING:
@@ -27,6 +30,9 @@ def rehearse(options: RankingOptions, run: JudgingRun, pairs: Sequence[Compariso
     belong on the kept board. The length control that needs nothing but the verdicts, and the most time, is left out."""
     if not run.asks:
         return
+    if alone_in(run) is not None and isinstance(run, AnnotationRun):
+        _rehearse_scores(options, run, pairs, labels)
+        return
     verdicts = _made_up(run, pairs, options.control)
     if options.by_rating(verdicts, None):
         evaluate(verdicts, None, options)
@@ -37,6 +43,19 @@ def rehearse(options: RankingOptions, run: JudgingRun, pairs: Sequence[Compariso
     boards = evaluate(verdicts, None, replace(quick, rank="win-rate", board=None), labels).boards
     if options.add_to is not None:
         join_kept(options.add_to, verdicts, boards)
+
+
+def _rehearse_scores(
+    options: RankingOptions, run: AnnotationRun, records: Sequence[Comparison], labels: Verdicts | None
+) -> None:
+    """The same of a judge that rates single outputs."""
+    judge = run.judge
+    made_up = (
+        Rating(record, judge.name, None, "verdict", judge_hash=judge.hash, score=judge.ends[k % 2], scale=judge.ends)
+        for k, record in enumerate(records)
+    )
+    scores = scores_from_rows([("the outputs", (rating.row() for rating in made_up))])
+    evaluate_scores(scores, options, labels)
 
 
 def _made_up(run: JudgingRun, pairs: Sequence[Comparison], control: str | None) -> Verdicts:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from simfarm.judges import Judge, Panel, Population, load_judge
-from simfarm.judges.protocols.rating import refuse_pairs
 from simfarm.runs.annotation import AnnotationRun
 from simfarm.runs.options import JudgeOptions, RunOptions
 
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from simfarm.runs.panel import PanelRun
     from simfarm.runs.population import PopulationRun
 
-__all__ = ["JudgingRun", "alone_in", "compares", "open_judging"]
+__all__ = ["JudgingRun", "alone_in", "open_judging"]
 
 JudgingRun: TypeAlias = "AnnotationRun | PopulationRun | PanelRun"
 """Whoever judges."""
@@ -41,10 +40,3 @@ def open_judging(judging: JudgeOptions | None = None, running: RunOptions | None
 def alone_in(run: JudgingRun) -> str | None:
     """The name of a run's judge that rates outputs one by one; None for one that compares."""
     return run.judge.name if isinstance(run, AnnotationRun) and run.judge.alone else None
-
-
-def compares(run: JudgingRun) -> JudgingRun:
-    """The run, where it compares outputs. Raises `InputError` for one that rates them one by one."""
-    if isinstance(run, AnnotationRun) and run.judge.alone:
-        raise refuse_pairs(run.judge)
-    return run
