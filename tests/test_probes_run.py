@@ -216,7 +216,7 @@ class Rewriter:
         self.asked.append(request)
         asked = request.messages[1]["content"]
         said = f"<rewritten>{'Longer. ' * 400 if 'clearly better' in asked else 'Bad.'}</rewritten>"
-        return Completion("No." if self.fault else said, input_tokens=1, output_tokens=1, model=self.model, seconds=0.0)
+        return Completion("No." if self.fault else said, input_tokens=1, output_tokens=10, model=self.model, seconds=0.0)
 
 
 def follow(run: Any, records: Sequence[Any]) -> Iterable[Any]:
@@ -252,6 +252,27 @@ def test_twins_and_verdicts_share_a_budget(server: Loopback) -> None:
     with pytest.raises(BudgetError, match="used up"):
         prober.probed()
     assert server.requests == 0
+
+
+def test_a_budget_that_ends_among_the_twins_keeps_them_and_asks_no_judge() -> None:
+    paid = Rewriter()
+    paid.in_process, paid.concurrency = False, 1
+    running = RunOptions(budget=3.5e-3, price=(1.0, 100.0), concurrency=1)
+    prober = Prober(bundled_outputs(2), JudgeOptions(judge="longest"), running, follow, twins=paid)
+    with pytest.raises(BudgetError, match="what was answered is kept: run it again with a larger budget"):
+        prober.probed()
+    assert 0 < len(paid.asked) < 4
+    again = Rewriter()
+    Prober(bundled_outputs(2), JudgeOptions(judge="longest"), RunOptions(), follow, twins=again).probed()
+    assert len(paid.asked) + len(again.asked) == 4
+
+
+def test_no_twin_is_paid_for_beside_a_judge_that_cannot_be_asked() -> None:
+    model = Rewriter()
+    for judge in ("rating-5", "crowd"):
+        with pytest.raises(InputError):
+            Prober(bundled_outputs(2), JudgeOptions(judge=judge), RunOptions(), follow, twins=model).probed()
+    assert not model.asked
 
 
 # --- stress

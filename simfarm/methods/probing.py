@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from simfarm.backends.base import Backend
@@ -15,7 +16,7 @@ from simfarm.data.files import read_rows
 from simfarm.data.records import Annotation, Comparison, Output, outputs_from_rows
 from simfarm.engine.stats import Stats
 from simfarm.errors import BudgetError, InputError
-from simfarm.judges import Judge
+from simfarm.judges import Judge, load_judge
 from simfarm.judges.probes import Plan, planned
 from simfarm.judges.probes.plan import probed_outputs
 from simfarm.judges.probes.twins import WAYS, asked_for, read_twin, twins
@@ -81,7 +82,9 @@ class Prober:
     def probed(self) -> tuple[Probed, list[Annotation]]:
         """(the figures, the annotations behind them). Raises `BudgetError` where the budget does not reach beyond the
         twins; one that ends among the verdicts leaves figures of what there is."""
-        self._open(self._made())
+        self._open()
+        if self.twins is not None:
+            self._open(self._made())
         annotations = list(self.follow(self.run, self.plan.pairs))
         return measured(self.plan, annotations, self.run.judge, self.level), annotations
 
@@ -96,8 +99,9 @@ class Prober:
         self._open(extra)
         return "\n".join([*said, self.run.estimate(self.plan.pairs)])
 
-    def _open(self, extra: Sequence[Comparison]) -> None:
-        self.run = ProbeRun.open(self.judging, self.running.after(self.took))
+    def _open(self, extra: Sequence[Comparison] = ()) -> None:
+        """Before twins are made too, so that nothing is paid for a judge that cannot be asked."""
+        self.run = ProbeRun.open(self.judging, self._of_judge().after(self.took))
         self.plan = planned(self.outputs, self.run.judge, extra)
         self.run.judges = self.plan.judges
 
@@ -105,6 +109,13 @@ class Prober:
     def judge(self) -> Judge:
         """The judge as it was asked."""
         return self.run.judge
+
+    def _of_judge(self) -> RunOptions:
+        """The options for asking the judge: beside a rule, which asks nobody, all are the twins'."""
+        judge = self.judging.judge
+        loaded = load_judge(judge) if isinstance(judge, str | Path) else judge
+        rule = isinstance(loaded, Judge) and loaded.rule is not None
+        return RunOptions() if rule and self.twins is not None else self.running
 
     def _twin_run(self) -> QuestionRun:
         assert self.twins is not None
@@ -130,9 +141,7 @@ class Prober:
         ]
 
     def _made(self) -> list[Comparison]:
-        """The pairs of the twins, asked for where there is a model."""
-        if self.twins is None:
-            return []
+        """The pairs of the twins."""
         asked, run = self._questions(), self._twin_run()
         replies = list(self.follow(run, [question for question, *_ in asked]))
         self.took.add(run.tallies.stats)
