@@ -32,6 +32,8 @@ from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 from simfarm.report import plots  # noqa: E402
+from simfarm.report.plots.boards import scores_forest  # noqa: E402
+from simfarm.report.plots.forest import draw  # noqa: E402
 from simfarm.report.plots.style import LOOKS, labels, styled  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
@@ -115,6 +117,23 @@ def test_ratings_without_a_limit_end_in_an_arrow() -> None:
     assert [points(line.get_xdata()) for line in arrows] == [[high]]
     assert all(low <= x <= high for x in drawn(axes, "rating")[0])
     assert any(text.startswith("Bradley-Terry rating by judge, Elo points") for text in texts(axes))
+
+
+def test_mean_scores_stand_on_their_scale() -> None:
+    graded = [
+        {"instruction": f"q{i}", "output": "x", "generator": m, "annotator": "j", "score": 1 + (i + k) % 5}
+        | {"scale_low": 1, "scale_high": 5}
+        for i in range(12)
+        for k, m in enumerate(("a", "b"))
+    ]
+    evaluation = simfarm.evaluation(pd.DataFrame(graded))
+    table = evaluation.scored[0].table
+    axes = draw(scores_forest(evaluation.scored[0]), fresh(), 5.5)
+    assert drawn(axes, "mean score")[0] == pytest.approx(list(table["score"]))
+    assert spans(axes) == [pytest.approx(ends) for ends in zip(table["score_low"], table["score_high"], strict=True)]
+    said = texts(plots.evaluation_picture(evaluation))
+    assert {"mean score by j (1 to 5)", "score", f"{table['score'].iloc[0]:.2f}"} <= {*said}
+    assert evaluation._repr_html_().count("<svg") == 1
 
 
 def test_a_lottery_has_weights_and_no_intervals() -> None:

@@ -216,7 +216,9 @@ class Rewriter:
         self.asked.append(request)
         asked = request.messages[1]["content"]
         said = f"<rewritten>{'Longer. ' * 400 if 'clearly better' in asked else 'Bad.'}</rewritten>"
-        return Completion("No." if self.fault else said, input_tokens=1, output_tokens=10, model=self.model, seconds=0.0)
+        return Completion(
+            "No." if self.fault else said, input_tokens=1, output_tokens=10, model=self.model, seconds=0.0
+        )
 
 
 def follow(run: Any, records: Sequence[Any]) -> Iterable[Any]:

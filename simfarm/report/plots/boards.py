@@ -17,10 +17,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from simfarm.ranking import Board, Difference, Ratings
+    from simfarm.ranking.scores import ScoreBoard
     from simfarm.report.compared import Compared
     from simfarm.statistics.estimate import Array
 
-__all__ = ["board_forest", "difference_forests", "differences", "leaderboard", "ratings", "ratings_forest"]
+__all__ = [
+    "board_forest",
+    "difference_forests",
+    "differences",
+    "leaderboard",
+    "ratings",
+    "ratings_forest",
+    "scores_forest",
+]
 
 _NAME = 30
 """Columns of a name within a sentence."""
@@ -92,6 +101,24 @@ def ratings_forest(ratings: Ratings) -> Forest:
             *_tiers(table),
         ],
         bands=list(table["tier"]),
+    )
+
+
+def scores_forest(board: ScoreBoard) -> Forest:
+    """The mean scores of a judge that rates, with their intervals, best model first; tiers as in `leaderboard`. Raises
+    `InputError` for a board without models."""
+    table = board.table
+    if table.empty:
+        raise InputError(f"{board.annotator} has no model on its board; there is nothing to draw")
+    scale = "" if board.scale is None else f" ({board.scale[0]:g} to {board.scale[1]:g})"
+    return Forest(
+        names=[str(model) for model in table["model"]],
+        series=[Series("mean score", _columns(table, "score", "score_low", "score_high"), LOOKS[0])],
+        what=f"mean score by {label(board.annotator, _NAME)}{scale}\n"
+        f"{percent(board.level)} intervals, {plural(board.n_clusters, 'instruction')}",
+        within=board.scale or (-np.inf, np.inf),
+        columns=[("score", [f"{value:.2f}".replace("-", "−") for value in table["score"]]), *_tiers(table)],
+        bands=list(table["tier"].astype(object).where(table["tier"].notna(), None)),
     )
 
 

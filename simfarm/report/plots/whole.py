@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simfarm.errors import InputError
-from simfarm.report.plots.boards import board_forest, difference_forests, ratings_forest
+from simfarm.report.plots.boards import board_forest, difference_forests, ratings_forest, scores_forest
 from simfarm.report.plots.cards import agreement_forest, bias_forest
 from simfarm.report.plots.forest import Forest, draw, height
 from simfarm.report.plots.lines import curves
@@ -33,9 +33,11 @@ __all__ = [
 
 
 def evaluation_picture(evaluation: Evaluation, *, width: float = WIDE) -> Figure:
-    """Each annotator's board or ratings."""
+    """Each annotator's board, ratings or mean scores."""
     boards = [board_forest(one.board) for one in evaluation.boards if len(one.board.table)]
-    return _stacked([*boards, *(ratings_forest(one) for one in evaluation.ratings if len(one.table))], width)
+    ratings = [ratings_forest(one) for one in evaluation.ratings if len(one.table)]
+    scored = [scores_forest(one) for one in evaluation.scored if len(one.table)]
+    return _stacked([*boards, *ratings, *scored], width)
 
 
 def card_picture(card: ReportCard, *, width: float = WIDE) -> Figure:
