@@ -49,6 +49,7 @@ def test_what_loading_refuses_is_invalid(changes: dict[str, Any], message: str) 
     [
         {},
         {"checked": "2026-11-26", "until": None, "alternatives": ["openai/other"]},
+        {"model": "embedded", "alternatives": ["q.gguf", "models/q.gguf"]},
         {"sampling": {"top_p": 0.5, "seed": 1, "stop": ["."], "thinking": False, "extra": {"reasoning": {}}}},
         {"verdict": {"parser": "json", "labels": {"A": "first", "B": "second", "C": "tie"}, "winner": "w"}},
         {

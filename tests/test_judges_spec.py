@@ -49,6 +49,7 @@ BAD_KEYS: list[tuple[dict[str, Any], str]] = [
     ({"template": "gone.jinja"}, "template: .*gone.jinja: no such file"),
     ({"model": "REMOVED"}, "the key 'model' is missing"),
     ({"model": "gpt-4"}, "model: must be provider/name, e.g. openai/"),
+    ({"model": ".gguf"}, "or embedded, or a GGUF file"),
     ({"sampling": [1]}, "sampling: must be a mapping"),
     ({"sampling": {"temprature": 0}}, r"sampling: unknown key 'temprature'; did you mean 'temperature'\?"),
     ({"sampling": {"temperature": "hot"}}, "sampling.temperature: must be a number from 0 to 2, not 'hot'"),

@@ -92,6 +92,37 @@ def test_members_are_asked_once_and_recorded_under_their_names(server: Loopback,
     assert (alone["preference"] == theirs["preference"]).all()
 
 
+@pytest.mark.engines
+@pytest.mark.slow
+def test_members_may_sit_anywhere_and_are_replayed_from_one_file(
+    server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server of each wire, the embedded model and a rule; then what was recorded, by name and for all of them."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+    asked = {
+        "people-choice": "openai/gpt-6-luna",
+        "pairwise-letter": "anthropic/claude-haiku-5-5",
+        "pairwise-decision": "embedded",
+    }
+    members = [{"judge": judge, "model": model} for judge, model in asked.items()]
+    made = simfarm.annotate(ROWS[:3], judge=panel(tmp_path, *members, "longest"), price=(1, 1))
+    assert (made["status"] == "verdict").all()
+    assert set(made["annotator"]) == {*asked, "longest", "three"}
+    made.to_json(tmp_path / "all.jsonl", orient="records", lines=True)
+    before = server.received
+    recorded = f"replay/{tmp_path / 'all.jsonl'}"
+    for again in (
+        simfarm.annotate(ROWS[:3], judge=panel(tmp_path, *asked, "longest"), model=recorded),
+        simfarm.annotate(
+            ROWS[:3], judge=panel(tmp_path, *({"judge": judge, "model": recorded} for judge in asked), "longest")
+        ),
+    ):
+        assert again["annotator"].tolist() == made["annotator"].tolist()
+        assert again["preference"].tolist() == pytest.approx(made["preference"].tolist())
+    assert server.received == before
+
+
 def test_who_gives_no_verdict_abstains_and_is_asked_again(
     server: Loopback, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

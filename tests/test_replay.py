@@ -1,6 +1,7 @@
 """Real judge text through the real parser and engine: eight recorded AlpacaEval files, and what simfarm wrote."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from simfarm.data.files import read_rows, write_rows
 from simfarm.data.records import comparisons_from_rows
 from simfarm.errors import InputError
-from simfarm.judges import load_judge
+from simfarm.judges import load_judge, load_one
 from simfarm.runs.annotation import AnnotationRun
 from simfarm.runs.options import JudgeOptions
 
@@ -88,6 +89,25 @@ def test_what_was_not_recorded_is_an_error_and_never_a_verdict(tmp_path: Path) -
     assert (first.status, first.preference) == ("verdict", 1.0)
     assert (second.status, second.preference) == ("error", None)
     assert session.tallies.missing == 1
+
+
+def test_each_judge_of_a_file_is_replayed_by_its_name(tmp_path: Path) -> None:
+    pair = {"instruction": "i", "output_1": "a", "output_2": "b", "generator_1": "x", "generator_2": "y"}
+    said = {"pairwise-reasoned": "[[A>B]]", "other": "[[B>A]]"}
+    rows = [pair | {"order": "12", "annotator": name, "raw_completion": text} for name, text in said.items()]
+    rows += [pair | {"order": "21", "annotator": name, "raw_completion": "[[A>B]]"} for name in said]
+    write_rows(tmp_path / "two.jsonl", rows)
+    third = tmp_path / "third"
+    shutil.copytree(load_one("pairwise-reasoned").path.parent, third)
+
+    def verdicts(judge: str) -> list[tuple[float | None, str | None]]:
+        run = AnnotationRun.open(JudgeOptions(judge, model=f"replay/{tmp_path}/two.jsonl"))
+        return [(a.preference, a.error) for a in run.results(comparisons_from_rows([pair], "p"))]
+
+    assert verdicts("pairwise-reasoned") == [(1.0, None), (2.0, None)]
+    first, second = verdicts(str(third))
+    assert first == (None, "other, pairwise-reasoned were recorded, and not third; keep the rows of one")
+    assert second == (2.0, None)
 
 
 @pytest.mark.parametrize(

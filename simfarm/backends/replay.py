@@ -2,6 +2,7 @@
 
 A recording is an annotation file with its texts and `raw_completion`; a completion is found by what was judged
 (instruction, generator_1, generator_2, order, repeat, step), because the prompt that led to it may be another today.
+Where several judges are in one file each finds its own by its name; one that is not there finds what all agree on.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from simfarm.data.exchange import CallError, Completion, Request
 from simfarm.data.files import read_rows
 from simfarm.data.meaning import alpaca_eval_order
 from simfarm.errors import InputError
+from simfarm.text.words import named
 
 __all__ = ["ReplayBackend", "completion_from_recording"]
 
@@ -44,7 +46,7 @@ class ReplayBackend:
         self.base_url: str | None = None
         self.models: set[str] = set()
         """Names of the models that were recorded (column `model`)."""
-        self._recorded: dict[_Key, Completion | Decision] = {}
+        self._recorded: dict[_Key, dict[str, Completion | Decision]] = {}
         for number, row in enumerate(read_rows(path), 1):
             raw = row.get("raw_completion")
             if raw is None:
@@ -76,7 +78,7 @@ class ReplayBackend:
                 raise InputError(
                     f"{path}: row {number} has a 'raw_completion' of unknown shape; record text or a choice"
                 )
-            if self._recorded.setdefault(key, completion) != completion:
+            if self._recorded.setdefault(key, {}).setdefault(str(row.get("annotator")), completion) != completion:
                 raise InputError(f"{path}: row {number} records a second answer to the same call; keep one of the two")
 
     def check(self, model: str, sampling: Mapping[str, Any]) -> None:
@@ -108,10 +110,15 @@ class ReplayBackend:
         if about is None:
             raise CallError("a recording can only answer a judge")
         key = (about.instruction.strip(), about.generator_1, about.generator_2, about.order, about.repeat, about.step)
-        recorded = self._recorded.get(key)
-        if recorded is None:
+        recorded = self._recorded.get(key, {})
+        if (own := recorded.get(str(about.annotator))) is not None:
+            return own
+        first, *others = recorded.values() or [None]
+        if first is None:
             raise CallError("no recorded completion for this comparison and order")
-        return recorded
+        if any(one != first for one in others):
+            raise CallError(f"{named(sorted(recorded))} were recorded, and not {about.annotator}; keep the rows of one")
+        return first
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -64,7 +64,7 @@ LEAST_LOGPROB = -9999.0
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What a request is about; never sent and never hashed. Recordings are found by it."""
+    """What a request is about, and who judges; never sent and never hashed. Recordings are found by it."""
 
     instruction: str
     generator_1: str | None
@@ -72,6 +72,7 @@ class Judged:
     order: str = "12"
     repeat: int = 0
     step: int = 0
+    annotator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

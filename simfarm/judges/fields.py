@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import date, datetime
@@ -40,6 +41,9 @@ JUDGED = {name: option for name, option in VOCABULARY.items() if option.judged} 
     "temperature": replace(VOCABULARY["temperature"], most=2, words="from 0 to 2")
 }
 """The sampling that a judge may name, in the words of a request; no provider draws hotter."""
+
+MODEL_NAME = r"^[^/]*[^/\s][^/]*/[\s\S]*\S|^embedded$|\S\.gguf$"
+"""What a model is called in a judge's file, as `--model` takes it."""
 
 FIXED = {"model", "messages", "max_tokens", "max_completion_tokens", "stream", "n", "logprobs", "top_logprobs"}
 """Fields of a body that follow from the judge, and are not for `extra` to replace."""
@@ -129,9 +133,11 @@ def text(where: str, value: Any) -> str:
 
 
 def model(where: str, value: Any) -> str:
-    """`provider/name`. Whether the provider exists is the backends' business."""
-    if not isinstance(value, str) or not all(part.strip() for part in value.partition("/")):
-        raise InputError(f"{where}: must be provider/name, e.g. openai/gpt-6-luna, not {value!r}")
+    """`provider/name`, `embedded` or a GGUF file. Whether the provider exists is the backends' business."""
+    if not isinstance(value, str) or not re.search(MODEL_NAME, value):
+        raise InputError(
+            f"{where}: must be provider/name, e.g. openai/gpt-6-luna (or embedded, or a GGUF file), not {value!r}"
+        )
     return value
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from simfarm.data.juries import RULES as RULES_OF_PANELS
 from simfarm.data.sampling import DECIDED, Option
-from simfarm.judges.fields import FIXED, JUDGED, MOST_WEIGHT
+from simfarm.judges.fields import FIXED, JUDGED, MODEL_NAME, MOST_WEIGHT
 from simfarm.judges.files import MODEL_KEYS, RULE_KEYS
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.panel import PANEL
@@ -32,8 +32,8 @@ __all__ = ["judge_schema"]
 
 MODEL = {
     "type": "string",
-    "pattern": r"^[^/]*[^/\s][^/]*/[\s\S]*\S",
-    "description": "provider/name, e.g. openai/gpt-6-luna",
+    "pattern": MODEL_NAME,
+    "description": "provider/name, e.g. openai/gpt-6-luna, or embedded, or a GGUF file",
 }
 _RATES = {"properties": {"protocol": {"const": "rating"}}, "required": ["protocol"]}
 DAY = {"type": ["string", "null"], "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"}

@@ -7,7 +7,7 @@ answer is asked to repair itself once, is tried again by the next run, and is ne
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simfarm.data.decision import Decision
 from simfarm.data.exchange import CallError, Completion, Judged, Request, TransientError
@@ -85,7 +85,7 @@ def request_for(call: Call, *, attempt: int = 0, step: int = 0) -> Request:
         sampling=request_sampling(judge),
         sample=call.repeat,
         attempt=attempt,
-        judged=Judged(pair.instruction, pair.generator_1, pair.generator_2, call.order, call.repeat, step),
+        judged=Judged(pair.instruction, pair.generator_1, pair.generator_2, call.order, call.repeat, step, judge.name),
         questions=judge.questions,
     )
 
@@ -100,8 +100,7 @@ def _repair(request: Request, completion: Completion, problem: str) -> Request:
     about = request.judged
     assert about is not None
     messages = repair_messages(request.messages, completion, problem)
-    again = Judged(about.instruction, about.generator_1, about.generator_2, about.order, about.repeat, 1)
-    return Request(request.model, messages, request.sampling, request.sample, request.attempt, again)
+    return Request(request.model, messages, request.sampling, request.sample, request.attempt, replace(about, step=1))
 
 
 def next_request(call: Call, retry_unparseable: bool) -> Request | None:

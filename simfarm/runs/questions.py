@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from simfarm.backends import usual_timeout
@@ -171,6 +171,4 @@ class QuestionRun(Run[Question, Reply]):
 
 
 def _second(about: Judged | None) -> Judged | None:
-    if about is None:
-        return None
-    return Judged(about.instruction, about.generator_1, about.generator_2, about.order, about.repeat, 1)
+    return None if about is None else replace(about, step=1)
