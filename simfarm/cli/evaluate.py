@@ -80,7 +80,7 @@ def _evaluated(arguments: argparse.Namespace, options: RankingOptions) -> int:
     read, labels = verdicts_in(arguments.inputs, options), labels_in(options)
     status, asked = 0, dict[str, Any]()
     name = None
-    if read is None and (scores := scores_for(arguments.inputs)) is not None:
+    if read is None and (scores := scores_for(arguments.inputs, options.criteria is not None)) is not None:
         refuse_asking(vars(arguments), called(arguments.inputs[0]))
         show_evaluation(evaluate_scores(scores, options, labels), arguments.output, as_json=arguments.json)
         return _said(arguments, 4 if scores.table["score"].isna().all() else 0)

@@ -42,7 +42,7 @@ def asked_verdicts(
     run, pairs = _rehearsed(arguments, options, labels)
     with closing(streamed(run, pairs)) as annotations:
         rows = (annotation.row() for annotation in annotations)
-        looked = inspection(options.control)
+        looked = inspection(options.control, options.criteria is not None)
         verdicts = read_verdicts([("the new annotations", row_columns(rows, looked))], looked)
     status = report_summary(run)
     if run.tallies.stopped and not run.tallies.status["verdict"]:

@@ -12,6 +12,7 @@ from simfarm.report.evaluation import evaluate
 from simfarm.report.kept import join_kept
 from simfarm.runs.annotation import AnnotationRun
 from simfarm.runs.options import JudgeOptions
+from simfarm.settings import spelled
 
 if TYPE_CHECKING:
     from simfarm.data.frames import Verdicts
@@ -27,6 +28,12 @@ def rehearse(options: RankingOptions, run: JudgingRun, pairs: Sequence[Compariso
     belong on the kept board. The length control that needs nothing but the verdicts, and the most time, is left out."""
     if not run.asks:
         return
+    if options.criteria is not None and isinstance(run, AnnotationRun) and not run.judge.criteria:
+        raise InputError(
+            f"the judge {run.name} has no criteria to show scores by; leave {spelled('criteria')} out or name one that "
+            "has, such as examples/judges/rubric"
+        )
+    options = replace(options, criteria=None)
     verdicts = _made_up(run, pairs, options.control)
     if options.by_rating(verdicts, None):
         evaluate(verdicts, None, options)
