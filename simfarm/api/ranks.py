@@ -44,6 +44,7 @@ def evaluate(
     tau: float | None = None,
     human: Source | None = None,
     breakdown: bool = False,
+    criteria: str | None = None,
     board: str | None = None,
     judge: str | Path | Judge | None = None,
     model: str | Backend | None = None,
@@ -90,6 +91,7 @@ def evaluation(
     tau: float | None = None,
     human: Source | None = None,
     breakdown: bool = False,
+    criteria: str | None = None,
     board: str | None = None,
     judge: str | Path | Judge | None = None,
     model: str | Backend | None = None,
@@ -124,8 +126,8 @@ def evaluation(
     `none`; `panel` are the same judge's verdicts on other models, which `joint` is fitted with; `control` names
     what to hold equal: features of style, `order` (by bradley-terry), and any NAME with a number in columns NAME_1 and
     NAME_2 of every row (`length,markdown,order,latency`); `human` are labels of some of the comparisons; `mix_judges`
-    accepts two judge hashes under one annotator; `breakdown` adds rates by dataset or category, `board` the places
-    among a published one's models.
+    accepts two judge hashes under one annotator; `breakdown` adds rates by dataset or category, `criteria` the scores
+    by criterion (`mean`, or `win-rate` over the baseline), `board` the places among a published one's models.
 
     Raises `InputError` for bad input, and for options of `annotate` where the verdicts are given already; what cannot
     be ranked is refused before the judge is asked.
@@ -153,7 +155,7 @@ def _evaluation(given: Mapping[str, Any]) -> Evaluation:
     with opened(given["inputs"], *beside, columns=given["columns"]) as (sources, (baseline, human, panel)):
         options = replace(options, baseline=baseline, human=human, panel=panel)
         read, labels = verdicts_in(sources, options), labels_in(options)
-        scores = scores_for(sources) if read is None else None
+        scores = scores_for(sources, options.criteria is not None) if read is None else None
         if scores is not None:
             refuse_asking(given, called(sources[0], 1, "the input"))
             return _told(evaluate_scores(scores, options, labels))
@@ -161,9 +163,9 @@ def _evaluation(given: Mapping[str, Any]) -> Evaluation:
             run, pairs = opened_run(sources, baseline, given, ranks=True)
             rehearse(options, run, pairs, labels)
             if alone_in(run) is not None:
-                scores = scores_from_rows([("scores", frame_rows(annotated(run, pairs)))])
+                scores = scores_from_rows([("scores", frame_rows(annotated(run, pairs)))], options.criteria is not None)
                 return _told(evaluate_scores(scores, options, labels))
-            looked = inspection(options.control)
+            looked = inspection(options.control, options.criteria is not None)
             verdicts, name = frame_verdicts(annotated(run, pairs), "annotations", looked), None
         else:
             refuse_asking(given, called(sources[0], 1, "the input"))
@@ -174,7 +176,7 @@ def _evaluation(given: Mapping[str, Any]) -> Evaluation:
 def _told(result: Evaluation) -> Evaluation:
     """The evaluation, once its warnings were given."""
     _warn_of([*(one.board for one in result.boards), *result.ratings, *result.scored])
-    for line in result.doubts:
+    for line in (*(line for one in result.criteria.values() for line in one.warnings), *result.doubts):
         warn(line)
     return result
 

@@ -46,9 +46,9 @@ def asked_verdicts(
     with closing(streamed(run, pairs)) as annotations:
         rows = (annotation.row() for annotation in annotations)
         if alone_in(run) is not None:
-            verdicts = scores_from_rows([("the new scores", rows)])
+            verdicts = scores_from_rows([("the new scores", rows)], options.criteria is not None)
         else:
-            looked = inspection(options.control)
+            looked = inspection(options.control, options.criteria is not None)
             verdicts = read_verdicts([("the new annotations", row_columns(rows, looked))], looked)
     status = report_summary(run)
     if run.tallies.stopped and not run.tallies.status["verdict"]:

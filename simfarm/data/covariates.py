@@ -3,12 +3,12 @@ judge's `scores` mark both outputs."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
+from simfarm.data.marks import mappings
 from simfarm.data.numbers import Floats, as_numbers
 from simfarm.data.reading import Columns
 from simfarm.errors import InputError
@@ -29,7 +29,7 @@ class Covariates:
 
     def add(self, columns: Columns) -> None:
         """The next rows of the file."""
-        scores = _marks(columns.values.get("scores"), columns.length) if self._names else []
+        scores = mappings(columns.values.get("scores"), columns.length) if self._names else []
         self._scored.update(*scores)
         for name, parts in self._numbers.items():
             of_judge = name not in columns.values and name in self._scored
@@ -67,16 +67,3 @@ class Covariates:
     def columns(self) -> dict[str, Floats]:
         """`covariate_NAME_1` and `covariate_NAME_2` of each."""
         return {f"covariate_{name}": np.concatenate(parts) for name, parts in self._numbers.items()}
-
-
-def _marks(cells: Any, length: int) -> list[Mapping[str, Any]]:
-    """The scores of each row by name, none where it has none; a format without objects holds them as JSON."""
-    values = cells.to_pylist() if hasattr(cells, "to_pylist") else cells or [None] * length
-    made: list[Mapping[str, Any]] = []
-    for value in values:
-        try:
-            read = json.loads(value) if isinstance(value, str) else value
-        except ValueError:
-            read = None
-        made.append(read if isinstance(read, Mapping) else {})
-    return made

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from simfarm.data.cells import encodable
 from simfarm.data.covariates import Covariates
 from simfarm.data.inspection import Flag, Inspection
+from simfarm.data.marks import COLUMNS, Marks
 from simfarm.data.numbers import Floats, as_numbers
 from simfarm.data.reading import Columns
 from simfarm.text.properties import COPYING, copied, measures
@@ -65,7 +66,7 @@ def wanted(inspection: Inspection | None) -> frozenset[str]:
     """The columns to read for what is looked for."""
     if inspection is None:
         return READ
-    read = READ | set(CALLS) if inspection.calls else READ
+    read = READ | set(CALLS if inspection.calls else ()) | set(COLUMNS if inspection.criteria else ())
     return _WithPairs({*read, "scores"}) if inspection.covariates else read
 
 
@@ -89,6 +90,7 @@ class Texts:
         self._shown = None if inspection.instructions else SHOWN
         self.covariates = inspection.covariates
         self.calls = inspection.calls
+        self.criteria = inspection.criteria
         self._styles: dict[int, Sequence[float]] = {0: [math.nan] * len(self.features)}
 
     def asked(self, text: str | None) -> int:
@@ -153,6 +155,7 @@ class Gathered:
         self._shared = {name: _Shared() for name in (*_SHARED, *(["person"] if texts.calls else []))}
         self._numbers: dict[str, list[Floats]] = {name: [] for name in (*_NUMBERS, *(_TAKEN if texts.calls else ()))}
         self.covariates = Covariates(texts.covariates)
+        self.marks = Marks(texts.criteria)
         self._asked: dict[str, list[Codes]] = {name: [] for name in _ASKED}
         self._hashes: dict[str, list[Whole]] = {"1": [], "2": []}
         self._copied: dict[str, list[Floats]] = {"1": [], "2": []}
@@ -194,6 +197,7 @@ class Gathered:
                 np.isnan(lengths), self._numbers[f"length_{side}"][-1], lengths
             )
         self.covariates.add(columns)
+        self.marks.add(columns)
         self.length += n
 
     def _clusters(self) -> tuple[list[Hashable], list[Any]]:
@@ -222,7 +226,7 @@ class Gathered:
         columns: dict[str, Any] = {n: s.column() for n, s in self._shared.items() if n in self.present}
         there = {n: parts for n, parts in self._numbers.items() if n in _NUMBERS or n in self.present}
         columns |= {name: np.concatenate(parts) for name, parts in there.items()}
-        columns |= self.covariates.columns()
+        columns |= self.covariates.columns() | self.marks.columns()
         for name in self.present & set(_ASKED):
             codes = np.concatenate(self._asked[name])
             columns[f"{name}_sha256"] = pd.Series(self._texts.digests(codes), dtype=object)

@@ -56,9 +56,9 @@ class Verdicts:
       cluster                                           a code for the instruction (see `identity.cluster_codes`)
     and, where a file has them, instruction_id, dataset, category, model, judge_order, finish_reason_1, finish_reason_2,
     is_noised, of the instruction and the messages `instruction_sha256` and `instruction_start`, of features that were
-    inspected `style_FEATURE_1` and `style_FEATURE_2`, of covariates `covariate_NAME_1` and `covariate_NAME_2`, and
-    where calls are looked at `person`, `price` and `seconds`. `flags` says what was found in each generator's texts, if
-    there were any.
+    inspected `style_FEATURE_1` and `style_FEATURE_2`, of covariates `covariate_NAME_1` and `covariate_NAME_2`,
+    where calls are looked at `person`, `price` and `seconds`, and scores by criterion as `simfarm.data.marks` names
+    them. `flags` says what was found in each generator's texts, if there were any.
     """
 
     table: pd.DataFrame
@@ -189,6 +189,7 @@ def _normal(gathered: Gathered, source: str) -> pd.DataFrame:
             "its own name or another (--columns instruction_id=NAME)"
         )
     gathered.covariates.require(source, gathered.present - READ)
+    gathered.marks.require(source)
     if gathered.odd_taken is not None:
         row, column, value = gathered.odd_taken
         raise InputError(

@@ -39,10 +39,11 @@ class Inspection:
     """What texts leave behind beside their length and hash: the flags of `watch`, and a measure of each of `features`
     (names of `text.properties`). `covariates` are the names whose columns NAME_1 and NAME_2 are read too. `calls` keeps
     of every row who made it and what it took (`person`, `price`, `seconds`), where the file says. `instructions` keeps
-    these whole, once each."""
+    these whole, once each. `criteria` keeps the scores by criterion (`simfarm.data.marks`)."""
 
     watch: Watcher | None = None
     features: tuple[str, ...] = ()
     covariates: tuple[str, ...] = ()
     calls: bool = False
     instructions: bool = False
+    criteria: bool = False

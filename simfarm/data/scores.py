@@ -17,7 +17,9 @@ import pandas as pd
 
 from simfarm.data.evidence import text_digest
 from simfarm.data.identity import cluster_codes, identifiers
+from simfarm.data.marks import COLUMNS, DOUBT, HIGH, LOW, MARK, SCORE, Marks
 from simfarm.data.meaning import STATUSES, TIE, status_of
+from simfarm.data.reading import Columns
 from simfarm.errors import InputError
 
 __all__ = ["Scores", "holds_scores", "implied_preferences", "scores_from_rows"]
@@ -31,7 +33,9 @@ _NAMES = ("instruction", "instruction_id", "dataset", "judge_hash")
 class Scores:
     """A row for each score: `annotator`, `judge_hash`, `generator`, `sample`, `repeat`, `score` (NaN for none),
     `status`, `low` and `high` (the scale's ends, NaN where nobody says), `length` of the output, `instruction`,
-    `instruction_id`, `dataset`, and `cluster`, the instruction's code and the unit of independence."""
+    `instruction_id`, `dataset`, and `cluster`, the instruction's code and the unit of independence. Where they were
+    asked for, the scores by criterion as `simfarm.data.marks` names them, with the score itself among them where the
+    judge says how sure it is of it."""
 
     table: pd.DataFrame
 
@@ -47,13 +51,32 @@ def holds_scores(rows: Sequence[Row]) -> bool:
     return {"score", "annotator", "generator"} <= columns and not columns & {"preference", "output_1", "output_2"}
 
 
-def scores_from_rows(sources: Iterable[tuple[str, Iterable[Row]]]) -> Scores:
-    """The scores of (name for messages, rows); raises `InputError` naming the row."""
-    kept = [_score(row, source, number) for source, rows in sources for number, row in enumerate(rows, 1)]
-    table = pd.DataFrame(kept)
+def scores_from_rows(sources: Iterable[tuple[str, Iterable[Row]]], criteria: bool = False) -> Scores:
+    """The scores of (name for messages, rows), with those by criterion where `criteria` are asked for; raises
+    `InputError` naming the row."""
+    tables = []
+    for source, rows in sources:
+        kept, cells = [], []
+        for number, row in enumerate(rows, 1):
+            kept.append(_score(row, source, number))
+            cells.append({name: row.get(name) for name in COLUMNS} if criteria else {})
+        tables.append(_with_marks(pd.DataFrame(kept), cells, source) if criteria else pd.DataFrame(kept))
+    table = pd.concat(tables, ignore_index=True)
     for column in ("sample", "repeat"):
         table[column] = identifiers(table[column], "0")
     return Scores(table.assign(cluster=cluster_codes(table)))
+
+
+def _with_marks(table: pd.DataFrame, cells: Sequence[Row], source: str) -> pd.DataFrame:
+    """The rows of one file with their scores by criterion (`cells` are what they hold of them)."""
+    marks = Marks(wanted=True)
+    marks.add(Columns({name: [row[name] for row in cells] for name in COLUMNS}, len(cells)))
+    marks.require(source)
+    table = table.assign(**marks.columns())
+    if DOUBT + SCORE in table:
+        ends = {MARK: "score", LOW: "low", HIGH: "high"}
+        table = table.assign(**{f"{kind}{SCORE}": table[column] for kind, column in ends.items()})
+    return table
 
 
 def _score(row: Row, source: str, number: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ before that, and how it is shown afterwards, is no business of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,11 @@ from simfarm.data.sources import Source, called
 from simfarm.errors import InputError
 from simfarm.ranking import Board, Ratings, calibrated_win_rates, inspection, rate_models, style_win_rates
 from simfarm.ranking import boards as boards_of
+from simfarm.ranking.criteria import CriteriaBoard, criteria_boards, criteria_of_scores
 from simfarm.ranking.each import each_or_else
 from simfarm.ranking.scores import ScoreBoard, score_boards
 from simfarm.report.board import board_sheet
+from simfarm.report.criteria import with_criteria
 from simfarm.report.published import placed_json
 from simfarm.report.ranked import RankedBoard, placed
 from simfarm.report.ranking import OVER_BASELINE
@@ -45,12 +47,13 @@ __all__ = ["Evaluation", "annotations_in", "evaluate", "evaluate_scores", "label
 class Evaluation(Shown):
     """What every annotator says: `boards` where models are ranked by their win rates over a baseline, `ratings` where
     by Bradley-Terry or the lottery, `scored` where by mean scores; the others are empty. `breakdown` shows rates by
-    dataset and category too."""
+    dataset and category too, `criteria` has by annotator the scores by criterion, where they were asked for."""
 
     boards: tuple[RankedBoard, ...] = ()
     ratings: tuple[Ratings, ...] = ()
     scored: tuple[ScoreBoard, ...] = ()
     breakdown: bool = False
+    criteria: Mapping[str, CriteriaBoard] = field(default_factory=dict)
 
     @property
     def styles(self) -> dict[str, ControlledWinRates]:
@@ -77,16 +80,18 @@ class Evaluation(Shown):
         """What could mislead a reader: of the boards or ratings first, then of the rates that people would give."""
         whose: Sequence[Board | Ratings | ScoreBoard]
         whose = [one.board for one in self.boards] or self.ratings or self.scored
-        return [*(line for one in whose for line in one.warnings), *self.doubts]
+        marked = [line for one in self.criteria.values() for line in one.warnings]
+        return [*(line for one in whose for line in one.warnings), *marked, *self.doubts]
 
     @cached_property
     def sheets(self) -> list[Sheet]:
         """Each annotator's tables, record and remarks."""
-        boards = [board_sheet(one, breakdown=self.breakdown) for one in self.boards]
-        return boards or [
-            *(ratings_sheet(one) for one in self.ratings),
-            *(scores_sheet(one) for one in self.scored),
+        made = [
+            *((one.annotator, board_sheet(one, breakdown=self.breakdown)) for one in self.boards),
+            *((one.annotator, ratings_sheet(one)) for one in self.ratings),
+            *((one.annotator, scores_sheet(one)) for one in self.scored),
         ]
+        return [with_criteria(sheet, self.criteria.get(name)) for name, sheet in made]
 
     @property
     def table(self) -> pd.DataFrame:
@@ -113,7 +118,8 @@ def evaluate(
     `InputError` where there is nothing to rank, or nobody has what was asked for.
     """
     if options.by_rating(verdicts, baseline):
-        return Evaluation(ratings=tuple(_rated(verdicts, options)))
+        ratings = tuple(_rated(verdicts, options))
+        return Evaluation(ratings=ratings, criteria=_by_criterion(verdicts, None, options))
     boards = [RankedBoard(board) for board in ranked_boards(verdicts, baseline, options)]
     if control := options.control:
         boards = _each(
@@ -130,7 +136,23 @@ def evaluate(
         if crowd := labels.simulated():
             line = f"the labels are simulated, by {named(crowd)}: 'as people judge' is as that crowd does"
             boards = [one.warned(line) for one in boards]
-    return Evaluation(tuple(placed(one, options.board) for one in boards), breakdown=options.breakdown)
+    return Evaluation(
+        tuple(placed(one, options.board) for one in boards),
+        breakdown=options.breakdown,
+        criteria=_by_criterion(verdicts, boards[0].board.baseline, options),
+    )
+
+
+def _by_criterion(judged: Verdicts | Scores, baseline: str | None, options: RankingOptions) -> dict[str, CriteriaBoard]:
+    """By annotator the scores by criterion, where they were asked for."""
+    if options.criteria is None:
+        return {}
+    by, level, mixed = options.criteria, options.level, options.mix_judges
+    if isinstance(judged, Scores):
+        boards = criteria_of_scores(judged, by, baseline, level=level, allow_mixed=mixed)
+    else:
+        boards = criteria_boards(judged, by, baseline, level=level, allow_mixed=mixed)
+    return {one.annotator: one for one in boards}
 
 
 def evaluate_scores(scores: Scores, options: RankingOptions, labels: Verdicts | None = None) -> Evaluation:
@@ -142,11 +164,13 @@ def evaluate_scores(scores: Scores, options: RankingOptions, labels: Verdicts | 
         raise InputError(f"{spelled('baseline')} must be a model's name where outputs were scored; name one of them")
     if rank is not None or baseline is not None:
         preferences = implied_preferences(scores, baseline if rank in (None, "win-rate") else None)
-        return evaluate(frame_verdicts(preferences, "the preferences that the scores imply"), baseline, options, labels)
+        verdicts = frame_verdicts(preferences, "the preferences that the scores imply")
+        found = evaluate(verdicts, baseline, replace(options, criteria=None), labels)
+        return replace(found, criteria=_by_criterion(scores, baseline, options))
     idle = {name: getattr(options, name) for name in (*OVER_BASELINE, "control", "tau")}
     refuse(idle, f"for mean scores: {spelled('baseline', 'NAME')} compares models by the preferences they imply")
     boards = score_boards(scores, level=options.level, allow_mixed=options.mix_judges)
-    return Evaluation(scored=tuple(boards))
+    return Evaluation(scored=tuple(boards), criteria=_by_criterion(scores, None, options))
 
 
 def ranked_boards(verdicts: Verdicts, baseline: str | None, options: RankingOptions) -> list[Board]:
@@ -192,7 +216,7 @@ def _each(boards: Sequence[RankedBoard], what: str, make: Callable[[RankedBoard]
 def verdicts_in(sources: Sequence[Source], options: RankingOptions) -> tuple[Verdicts, str | None] | None:
     """(verdicts, the baseline's name if there is one), or None where the sources hold none yet. Raises `InputError`
     for a baseline that the ranking has no use for."""
-    read = read_for_evaluation(sources, options.baseline, inspection(options.control))
+    read = read_for_evaluation(sources, options.baseline, inspection(options.control, options.criteria is not None))
     if read is not None and options.rank in ("bradley-terry", "lottery") and read[1] is options.baseline:
         refuse({"baseline": read[1]}, f"with {spelled('rank', options.rank)}, which needs none")
     return read

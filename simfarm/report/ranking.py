@@ -34,7 +34,8 @@ class RankingOptions:
     the intervals; `mix_judges` accepts two hashes under one annotator;
     `rank` is what is ranked by (None: what the verdicts suggest); `control` names what is held equal beside length,
     `flip_rate` is the share of verdicts known to be flipped, `tau` holds the Nash winner near the even mixture;
-    `breakdown` adds rates by dataset and category, `board` the places among a published one; `add_to` is a kept board.
+    `breakdown` adds rates by dataset and category, `criteria` the scores by criterion (their means, or win rates),
+    `board` the places among a published one; `add_to` is a kept board.
     """
 
     baseline: Source | None = None
@@ -49,6 +50,7 @@ class RankingOptions:
     tau: float | None = None
     human: Source | None = None
     breakdown: bool = False
+    criteria: str | None = None
     board: str | None = None
     add_to: Path | None = None
 
@@ -71,6 +73,7 @@ class RankingOptions:
         named = (length_control,) if isinstance(length_control, str) else tuple(length_control or ())
         for name in named:
             check({"length_control": name})
+        check({"criteria": more.get("criteria")})
         check({"level": level, "rank": rank, "flip_rate": more.get("flip_rate"), "tau": more.get("tau")})
         # nothing flipped is nothing to correct
         more["flip_rate"] = more.get("flip_rate") or None
@@ -133,10 +136,10 @@ class RankingOptions:
             )
         if "none" in self.length_control and len(set(self.length_control)) > 1:
             raise InputError(f"{spelled('length_control', 'none')} goes with no other; leave one of them out")
-        if "add_to" in given and ("human" in given or self.control is not None):
+        beside = {"human": self.human, "control": self.control, "criteria": self.criteria}
+        if "add_to" in given and (other := [name for name, value in beside.items() if value is not None]):
             raise InputError(
-                f"{spelled('add_to')} ranks all models of the board anew; give {spelled('human')} and "
-                f"{spelled('control')} in a run without it"
+                f"{spelled('add_to')} ranks all models of the board anew; give {spelled(other[0])} in a run without it"
             )
 
     def _refuse_beside_flips(self, given: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from simfarm.report.kept import join_kept
 from simfarm.runs.annotation import AnnotationRun
 from simfarm.runs.judging import alone_in
 from simfarm.runs.options import JudgeOptions
+from simfarm.settings import spelled
 
 if TYPE_CHECKING:
     from simfarm.data.frames import Verdicts
@@ -30,6 +31,12 @@ def rehearse(options: RankingOptions, run: JudgingRun, pairs: Sequence[Compariso
     belong on the kept board. The length control that needs nothing but the verdicts, and the most time, is left out."""
     if not run.asks:
         return
+    if options.criteria is not None and isinstance(run, AnnotationRun) and not run.judge.criteria:
+        raise InputError(
+            f"the judge {run.name} has no criteria to show scores by; leave {spelled('criteria')} out or name one that "
+            "has, such as examples/judges/rubric"
+        )
+    options = replace(options, criteria=None)
     if alone_in(run) is not None and isinstance(run, AnnotationRun):
         _rehearse_scores(options, run, pairs, labels)
         return

@@ -210,6 +210,7 @@ RANKED = (
 
 BOARD = (
     Option("breakdown", "win rates by dataset or category too", SWITCH, default=False),
+    Option("criteria", "scores by criterion too: their means, or win rates by them", one_of("mean", "win-rate")),
     Option("board", "place the models among a published board's (alpaca-eval-2)", TEXT, "NAME"),
     Option("add_to", "keep the board in files that later models join", PATH, "BOARD"),
 )

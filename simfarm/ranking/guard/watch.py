@@ -162,9 +162,10 @@ def flags_of(verdicts: Verdicts) -> dict[str, tuple[Flag, ...]]:
     return {name: verdicts.flags.get(name, (Flag(NOT_CHECKED),)) for name in names}
 
 
-def inspection(control: str | None = None) -> Inspection:
+def inspection(control: str | None = None, criteria: bool = False) -> Inspection:
     """What is looked for in texts while verdicts are read: signs that outputs cheat, and the features of style
-    and covariates that will be held equal (`control`, as in `control_names`).
+    and covariates that will be held equal (`control`, as in `control_names`), and the scores by `criteria`.
     One for each reading; raises `InputError`."""
     names = control_names(control) if control else ()
-    return Inspection(Watch(), tuple(name for name in names if name in FEATURES), covariate_names(names))
+    features = tuple(name for name in names if name in FEATURES)
+    return Inspection(Watch(), features, covariate_names(names), criteria=criteria)
