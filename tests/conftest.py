@@ -15,7 +15,10 @@ SLOW = frozenset((Path(__file__).parent / "slow.txt").read_text(encoding="utf-8"
 
 ENGINES = {
     f"test_{name}.py"
-    for name in ("backends_openvino", "backends_transformers", "engine_cluster", "engine_cluster_nodes")
+    for name in (
+        *("backends_openvino", "backends_transformers", "engine_cluster", "engine_cluster_nodes"),
+        "likelihood_engines",
+    )
 }
 
 

@@ -408,7 +408,9 @@ def test_the_wheel_carries_judges_and_boards(tmp_path: Path) -> None:
     assert done.stdout.startswith(str(target))
     pairwise = [f"pairwise-{manner}" for manner in ("decision", "json", "letter", "logprob", "reasoned")]
     people, rating = ["people-choice", "people-several"], ["rating-5", "rating-logprob"]
-    assert f"True {['first', 'longest', *pairwise, *people, 'random', *rating, 'surface']}" in done.stdout
+    scoring = ["follow-ups", "likelihood-answer", "likelihood-instruction"]
+    names = sorted(["first", "longest", *pairwise, *people, "random", *rating, "surface", *scoring])
+    assert f"True {names}" in done.stdout
     assert "dated: True" in done.stdout
 
 

@@ -33,6 +33,7 @@ DECISION = {
 THOUGHT = "completion_tokens_details"
 PEOPLE = ("people-choice", "people-several")
 RATING = ("rating-5", "rating-logprob")
+SCORING = ("follow-ups", "likelihood-answer", "likelihood-instruction")
 
 
 @pytest.fixture(autouse=True)
@@ -364,6 +365,9 @@ class Local:
     def most_tokens(self, request: Request) -> int:
         return 100
 
+    async def log_likelihood(self, *asked: object) -> float:
+        raise AssertionError("nothing is asked")
+
     async def complete(self, request: Request) -> Completion:
         logprobs = (TokenLogprob("m", -0.1, {"m": -0.1, "M": -2.4}),) if request.sampling.get("logprobs") else None
         text = "m" if request.sampling.get("choices") else "badger"
@@ -387,6 +391,7 @@ def test_an_engine_in_this_process() -> None:
         "pairwise-reasoned",
         *PEOPLE,
         *RATING,
+        *SCORING,
     }
     assert most_cost(backend, "tiny@1", (1.0, 2.0)) == 0
     backend.in_process = False

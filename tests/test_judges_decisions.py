@@ -324,7 +324,7 @@ def test_recordings_give_the_same_verdicts(tmp_path: Path) -> None:
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({"sampling": {"max_tokens": 5}}, "sampling: a decision judge generates no text, so that max_tokens does nothing"),
+    ({"sampling": {"max_tokens": 5}}, "sampling: this judge generates no text, so that max_tokens does nothing"),
     ({"sampling": {"temperature": 0}}, "so that temperature does nothing: leave it out"),
     ({"sampling": {"thinking": False}}, "so that thinking does nothing"),
     ({"criteria": ["be right"]}, "number 1: a decision judge's criterion is a question; write it as {name: "),
@@ -419,7 +419,7 @@ def test_what_draws_is_refused_beside_a_decision_judge(option: list[str], capsys
     outputs = str(ROOT / "examples" / "outputs" / "restater.json")
     command = ["annotate", outputs, "--baseline", "restater", "--judge", "pairwise-decision", "--model", "embedded"]
     assert main([*command, *option]) == 2
-    assert "a decision judge generates no text" in capsys.readouterr().err
+    assert "this judge generates no text" in capsys.readouterr().err
 
 
 def test_what_a_request_takes_at_most_counts_every_word_of_its_questions() -> None:

@@ -99,11 +99,15 @@ def test_bundled_judges() -> None:
     names = [judge.name for judge in list_judges()]
     asking = [f"pairwise-{manner}" for manner in ("decision", "json", "letter", "logprob", "reasoned")]
     rating = ["rating-5", "rating-logprob"]
-    assert names == ["first", "longest", *asking, "people-choice", "people-several", "random", *rating, "surface"]
+    scoring = ["follow-ups", "likelihood-answer", "likelihood-instruction"]
+    people = ["people-choice", "people-several"]
+    assert names == sorted(["first", "longest", *asking, *people, "random", *rating, "surface", *scoring])
     for name in names:
         judge = load_judge(name)
         assert judge.name == name
-        assert (judge.rule is None) == (judge.model is not None) == (judge.template is not None)
+        assert (judge.rule is None) == (judge.model is not None)
+        shown = judge.scoring.shows if judge.scoring else judge.model is not None
+        assert shown == (judge.template is not None)
     assert len({judge.hash for judge in list_judges()}) == len(names)
 
 
@@ -160,7 +164,7 @@ def test_a_bad_template_names_its_judge(tmp_path: Path) -> None:
 def test_an_unknown_name_offers_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"did you mean pairwise-json\?"):
         load_judge("pairwise_json")
-    with pytest.raises(InputError, match="bundled judges: crowd, first, longest"):
+    with pytest.raises(InputError, match="bundled judges: crowd, first, follow-ups, likelihood-answer, "):
         load_judge(tmp_path)
 
 

@@ -9,7 +9,7 @@ from simfarm.data.decision import Decision, Question
 from simfarm.data.exchange import CallError, Completion, Likelihood, Message, Request, Starved, read_logprob
 from simfarm.data.sampling import FRAMING
 
-__all__ = ["Backend", "Decider", "Prompt", "Scorer", "insist", "likelihood"]
+__all__ = ["Backend", "Decider", "Likely", "Prompt", "Scorer", "insist", "likelihood"]
 
 Prompt: TypeAlias = str | Sequence[Message]
 """What a continuation follows: chat messages, framed by the model's chat template, or a text as it is."""
@@ -86,14 +86,25 @@ class Scorer(Backend, Protocol):
         """How many tokens a text has, without special ones: what a mean log likelihood divides by."""
 
 
-async def likelihood(scorer: Scorer, request: Request) -> Likelihood:
+@runtime_checkable
+class Likely(Protocol):
+    """A backend that tells likelihoods a request at a time: a server, a recording, two models side by side."""
+
+    async def likelihood(self, request: Request) -> Likelihood:
+        """As `likelihood`. Raises as `Backend.complete`."""
+
+
+async def likelihood(scorer: Scorer | Likely, request: Request) -> Likelihood:
     """How likely a request's last message is, as the model's answer to the others; of its sampling `FRAMING` counts.
     Raises `CallError` as `Scorer.log_likelihood`, and for a model whose arithmetic fails on it."""
+    if isinstance(scorer, Likely):
+        return await scorer.likelihood(request)
     *prompt, answer = request.messages
     framing = {name: request.sampling[name] for name in FRAMING if name in request.sampling}
     total = await scorer.log_likelihood(prompt, answer["content"], framing=framing)
     *read, written = [await scorer.count_tokens(message["content"]) for message in request.messages]
     try:
-        return Likelihood(read_logprob(total), sum(read), written, scorer.model)
+        nats = read_logprob(total)
     except ValueError:
         raise CallError(f"the model's likelihood of this text is no number ({total})") from None
+    return Likelihood(nats, written, input_tokens=sum(read) + written, output_tokens=0, model=scorer.model)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from simfarm.backends.http.answers import message_text, token_logprobs
 from simfarm.data.decision import Decision, Question
-from simfarm.data.exchange import CallError, Completion, Request
+from simfarm.data.exchange import CallError, Completion, Likelihood, Request
 from simfarm.data.files import read_rows
 from simfarm.data.meaning import alpaca_eval_order
 from simfarm.errors import InputError
@@ -22,10 +22,11 @@ from simfarm.text.words import named
 
 __all__ = ["ReplayBackend", "completion_from_recording"]
 
-KNOWN = ("text", "message", "answers")
-"""Of which a recorded completion or decision has one."""
+KNOWN = ("text", "message", "answers", "nats")
+"""Of which a recorded completion, decision or likelihood has one."""
 
-Recorded = TypeVar("Recorded", Completion, Decision)
+Answer: TypeAlias = Completion | Decision | Likelihood
+Recorded = TypeVar("Recorded", Completion, Decision, Likelihood)
 
 _Key = tuple[str, str | None, str | None, str, int, int]
 
@@ -46,7 +47,7 @@ class ReplayBackend:
         self.base_url: str | None = None
         self.models: set[str] = set()
         """Names of the models that were recorded (column `model`)."""
-        self._recorded: dict[_Key, dict[str, Completion | Decision]] = {}
+        self._recorded: dict[_Key, dict[str, Answer]] = {}
         for number, row in enumerate(read_rows(path), 1):
             raw = row.get("raw_completion")
             if raw is None:
@@ -96,16 +97,25 @@ class ReplayBackend:
         recorded = self._find(request)
         if isinstance(recorded, Decision):
             raise CallError("what was recorded is a decision: replay it with a decision judge (pairwise-decision)")
+        if isinstance(recorded, Likelihood):
+            raise CallError("what was recorded is a likelihood: replay it with the judge that asked for it")
         return recorded
 
     async def decide(self, request: Request) -> Decision:
         """The recorded decision, in the same way."""
         recorded = self._find(request)
-        if isinstance(recorded, Completion):
+        if not isinstance(recorded, Decision):
             raise CallError("what was recorded is a text, no decision: replay it with the judge that asked for it")
         return recorded
 
-    def _find(self, request: Request) -> Completion | Decision:
+    async def likelihood(self, request: Request) -> Likelihood:
+        """The recorded likelihood, in the same way."""
+        recorded = self._find(request)
+        if not isinstance(recorded, Likelihood):
+            raise CallError("what was recorded is no likelihood: replay it with the judge that asked for it")
+        return recorded
+
+    def _find(self, request: Request) -> Answer:
         about = request.judged
         if about is None:
             raise CallError("a recording can only answer a judge")
@@ -137,10 +147,12 @@ def _unpacked(raw: Any) -> Any:
     return raw
 
 
-def completion_from_recording(value: Any, row: Mapping[str, Any]) -> Completion | Decision | None:
+def completion_from_recording(value: Any, row: Mapping[str, Any]) -> Answer | None:
     """An answer from text, from simfarm's own shapes, or from an OpenAI `choices[0]`; None if it is none of these."""
     if isinstance(value, Mapping) and "answers" in value:
         return _recorded(value, row, Decision)
+    if isinstance(value, Mapping) and "nats" in value:
+        return _recorded(value, row, Likelihood)
     raw: dict[str, Any] = {"text": value} if isinstance(value, str) else {}
     if isinstance(value, Mapping):
         message, logprobs = value.get("message"), value.get("logprobs")
@@ -154,7 +166,9 @@ def completion_from_recording(value: Any, row: Mapping[str, Any]) -> Completion 
 
 
 def _recorded(raw: Mapping[str, Any], row: Mapping[str, Any], kind: type[Recorded]) -> Recorded | None:
-    about = {name: row.get(name) for name in ("model", "input_tokens", "output_tokens")}
+    # the counts of a row are those of all its answers
+    counts: Sequence[str] = () if kind is Likelihood else ("input_tokens", "output_tokens")
+    about = {name: row.get(name) for name in ("model", *counts)}
     try:
         return kind.from_json({**raw, **about, "seconds": row.get("seconds", row.get("time_per_example"))})
     except ValueError:

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.data.sources import opened
     from simfarm.report.targets import rows_target
     from simfarm.runs.annotation import AnnotationRun
-    from simfarm.runs.judging import alone_in
+    from simfarm.runs.judging import alone_in, takes_pairs
 
     check_cluster(arguments)
     if arguments.dry_run:
@@ -46,7 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
         output = arguments.output if arguments.cluster else rows_target(arguments.output, [*inputs, baseline])
         asking = open_run(arguments)
         data = {name: getattr(arguments, name) for name in ("allow_missing", "limit", "pair", "score")}
-        pairs = comparisons_for(inputs, baseline, **data, note=say, alone=alone_in(asking))
+        alone, or_pairs = alone_in(asking), takes_pairs(asking)
+        pairs = comparisons_for(inputs, baseline, **data, note=say, alone=alone, or_pairs=or_pairs)
         if arguments.dry_run and not arguments.cluster:
             answer(asking.estimate(pairs))
             return 0

@@ -172,34 +172,46 @@ class Completion(Metered):
 
 
 @dataclass(frozen=True, slots=True)
-class Likelihood:
-    """How likely a text is to a model after its prompt: `nats` is its log probability, a sum over its `output_tokens`.
-    `input_tokens` are those of the prompt's messages, without what a chat template puts between them."""
+class Likelihood(Metered):
+    """How likely a text is to a model after its prompt: `nats` is its log probability, a sum over its `tokens`. Nothing
+    is generated: `input_tokens` are all that was read, prompt and text (where the engine does not tell, without what a
+    chat template puts between messages), and there are no output tokens."""
 
     nats: float
-    input_tokens: int
-    output_tokens: int
-    model: str | None = None
+    tokens: int
 
     @property
     def per_token(self) -> float:
         """Nats per token of the text: a sum falls with every token, so that its best of n is the shortest."""
-        return self.nats / max(1, self.output_tokens)
+        return self.nats / max(1, self.tokens)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, what the store keeps: in the form of a completion without text whose only token has all of
-        the log probability, which every simfarm has written and lists as an answer of its model."""
+        the log probability and whose output tokens are the text's, which every simfarm has written and lists as an
+        answer of its model."""
         place = {"token": "", "logprob": self.nats, "top": {}}
-        counts = {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
-        return {"text": "", "logprobs": [place], **counts, **({} if self.model is None else {"model": self.model})}
+        counts = {"input_tokens": max(0, (self.input_tokens or 0) - self.tokens), "output_tokens": self.tokens}
+        return {"text": "", "logprobs": [place], **self.metered(), **counts}
+
+    def recorded(self) -> dict[str, Any]:
+        """As an annotation's `raw_completion` shows it."""
+        return {"nats": self.nats, "tokens": self.tokens}
 
     @classmethod
     def from_json(cls, row: object) -> Likelihood:
-        """The likelihood that `to_json` wrote. Raises `ValueError` for any other row."""
+        """The likelihood that `to_json` or `recorded` wrote. Raises `ValueError` for any other row."""
+        if isinstance(row, Mapping) and "nats" in row:
+            tokens = read_count(row.get("tokens"))
+            if tokens is None:
+                raise ValueError("no likelihood")
+            return cls(read_logprob(row["nats"]), tokens, **(read_metered(row) | {"output_tokens": 0}))
         kept = Completion.from_json(row)
         if not kept.logprobs or len(kept.logprobs) > 1:
             raise ValueError("no likelihood")
-        return cls(kept.logprobs[0].logprob, kept.input_tokens or 0, kept.output_tokens or 0, kept.model)
+        tokens = kept.output_tokens or 0
+        took = {name: getattr(kept, name) for name in ("model", "seconds", "engine", "cached_tokens", "cost")}
+        read = (kept.input_tokens or 0) + tokens
+        return cls(kept.logprobs[0].logprob, tokens, input_tokens=read, output_tokens=0, **took)
 
 
 def read_metered(row: Mapping[str, Any]) -> dict[str, Any]:

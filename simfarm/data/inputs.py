@@ -99,11 +99,13 @@ def comparisons_for(
     pair: str | None = None,
     score: str | None = None,
     alone: str | None = None,
+    or_pairs: bool = False,
 ) -> Sequence[Comparison]:
     """The comparisons to judge: of output files each output beside the baseline's, or the samples of each model that
     `pair` puts together (by the column `score`); of comparison files their rows.
 
-    `alone` names a judge that rates outputs one by one: then each output is a record of its own, beside nothing.
+    `alone` names a judge that rates outputs one by one: then each output is a record of its own, beside nothing; with
+    `or_pairs` it takes files of comparisons as they are too.
     Annotation files are read as comparisons (their pairs are judged anew). `limit` keeps the first N instructions.
     `note` is told what was left out. Raises `InputError` for anything that does not fit together.
     """
@@ -116,7 +118,7 @@ def comparisons_for(
     if not named:
         raise InputError("there is no input; name a file of outputs or of comparisons")
     kind = _kind(named)
-    if alone is not None:
+    if alone is not None and not (or_pairs and kind != "outputs"):
         where = f"with {alone!r}, which rates each output by itself"
         refuse({"baseline": baseline, "allow_missing": allow_missing, "pair": pair}, where)
         if kind != "outputs":

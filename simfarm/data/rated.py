@@ -27,10 +27,10 @@ class Rated(Comparison):
 @dataclass(frozen=True, slots=True)
 class Rating(Annotation):
     """One call's result on a `Rated`. `score` is on the judge's `scale` (its ends), None where there is no verdict;
-    `preference` is always None."""
+    `preference` is always None, and so are the ends of what has no scale."""
 
     score: float | None = None
-    scale: tuple[float, float] = (0.0, 1.0)
+    scale: tuple[float | None, float | None] = (0.0, 1.0)
 
     def row(self) -> dict[str, Any]:
         """The rating as a file's row: every column of `RATING_COLUMNS`, then the unknown ones."""

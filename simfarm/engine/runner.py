@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, cast
 
-from simfarm.backends.base import Backend, Decider, Scorer, likelihood
+from simfarm.backends.base import Backend, Decider, Likely, Scorer, likelihood
 from simfarm.backends.http.failures import OutOfFiles, Unreachable
 from simfarm.data.decision import Decision
 from simfarm.data.exchange import CallError, Completion, Likelihood, Metered, Request, Starved, TransientError
@@ -305,7 +305,7 @@ class Engine:
     def _sent(self, request: Request, kind: type[Answer]) -> Coroutine[Any, Any, Any]:
         """The backend's own call for a kind of answer."""
         if kind is Likelihood:
-            return likelihood(cast("Scorer", self.backend), request)
+            return likelihood(cast("Scorer | Likely", self.backend), request)
         return cast("Decider", self.backend).decide(request) if kind is Decision else self.backend.complete(request)
 
     @property
@@ -322,18 +322,17 @@ class Engine:
             self._tell("note", f"{plural(possible, 'call')} at a time, not {concurrency}: {why}")
         return possible
 
-    def _count(self, answer: Metered | Likelihood, most: float) -> tuple[int, float]:
+    def _count(self, answer: Metered, most: float) -> tuple[int, float]:
         """Adds what was paid for to the statistics. Its tokens, and what the budget loses (the most where unpriced)."""
         stats = self.stats
-        metered = answer if isinstance(answer, Metered) else None
         if stats.since is None:
-            stats.since = time.perf_counter() - ((metered and metered.seconds) or 0.0)
+            stats.since = time.perf_counter() - (answer.seconds or 0.0)
         tokens_in, tokens_out = answer.input_tokens or 0, answer.output_tokens or 0
         stats.input_tokens += tokens_in
         stats.output_tokens += tokens_out
         if answer.model is not None:
             stats.models[answer.model] += 1
-        cost = self.price_of(metered) if metered else 0.0
+        cost = self.price_of(answer)
         if cost is None:
             stats.unpriced += 1
             return tokens_in + tokens_out, most

@@ -21,5 +21,5 @@ def estimate_tokens(request: Request) -> int:
 
 
 def most_output(request: Request, limit: int | None) -> int:
-    """Output tokens of a request with this limit; a decision has none."""
-    return 0 if request.questions else limit or UNBOUNDED_TOKENS
+    """Output tokens of a request with this limit; a decision and a likelihood have none."""
+    return 0 if request.questions or "log_likelihood" in request.sampling else limit or UNBOUNDED_TOKENS

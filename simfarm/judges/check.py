@@ -18,7 +18,7 @@ from simfarm.data.rated import Rated
 from simfarm.data.records import Comparison
 from simfarm.judges.decisions import PREFERENCE
 from simfarm.judges.parsers import MEANINGS, VerdictSpec
-from simfarm.judges.protocols import protocol_of
+from simfarm.judges.protocols import likelihood, protocol_of
 from simfarm.judges.rules import decide
 from simfarm.judges.several import NUMBER, VERDICTS
 from simfarm.judges.spec import Judge
@@ -75,6 +75,11 @@ def check_judge(judge: Judge, doubts: Iterable[str] = ()) -> Check:
         replies = tuple(_reply(judge, judge.rule, order, decide(judge, SAMPLE, order)) for order in ("12", "21"))
         problems += [f"the rule gave no verdict: {reply.problem}" for reply in replies if reply.preference is None]
         return Check({}, replies, tuple(problems), tuple(_position(replies)))
+    if judge.scoring is not None:
+        problems += (f"{line}" for line in _intrusions(judge, "1")) if judge.scoring.shows else ()
+        scored = {"1": likelihood.asked(judge, _sample(judge))[0].messages}
+        warned = _warnings(judge) if judge.scoring.shows else ()
+        return Check(scored, (), tuple(problems), (*warned, *doubts))
     messages, orders = protocol_of(judge).messages, ("1",) if judge.alone else ("12", "21")
     rendered = {order: messages(judge, _sample(judge), order) for order in orders}
     for order, sent in rendered.items():
@@ -103,7 +108,7 @@ def _intrusions(judge: Judge, order: str) -> Iterator[str]:
     """An output that imitates the template must change nothing but its own text."""
     text = INTRUDER + " ".join(judge.delimiters)
     kept, messages = judge.compiled.neutralise(text), protocol_of(judge).messages
-    for side in (1,) if judge.alone else (1, 2):
+    for side in (1,) if order == "1" else (1, 2):
         quiet, loud = (messages(judge, _with_output(side, said), order) for said in ("\ue000", text))
         expected = tuple({**message, "content": message["content"].replace("\ue000", kept)} for message in quiet)
         if loud != expected:
@@ -116,7 +121,7 @@ def _with_output(side: int, text: str) -> Comparison:
 
 def _sample(judge: Judge) -> Comparison:
     """What the judge is tried on: the pair, or the first output of it alone."""
-    if not judge.alone:
+    if not judge.alone and judge.scoring is None:
         return SAMPLE
     return Rated(SAMPLE.instruction, SAMPLE.output_1, "", SAMPLE.generator_1)
 

@@ -153,6 +153,6 @@ def check_drawn(where: str, sampling: Mapping[str, Any]) -> None:
     """Refuse what would draw or bound a reply. Raises `InputError`."""
     if drawn := [name for name in sampling if name not in DECIDED]:
         raise InputError(
-            f"{where}: a decision judge generates no text, so that {min(drawn)} does nothing: leave it out "
+            f"{where}: this judge generates no text, so that {min(drawn)} does nothing: leave it out "
             f"(it takes {', '.join(DECIDED)})"
         )

@@ -14,7 +14,8 @@ from typing import Any
 from simfarm.data.reading import read_text
 from simfarm.errors import InputError
 from simfarm.judges import fields
-from simfarm.judges.decisions import check_criteria
+from simfarm.judges.decisions import check_criteria, check_drawn
+from simfarm.judges.likelihoods import LIKELIHOOD_KEYS, check_keys, scoring_of
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.panel import Panel, is_panel, panel_of
 from simfarm.judges.parsers import VerdictSpec
@@ -114,7 +115,7 @@ def _name(path: Path) -> str:
 
 
 def _judge(path: Path, data: Mapping[Any, Any]) -> Judge:
-    fields.known_keys(str(path), data, (*KEYS, *RULE_KEYS, *MODEL_KEYS))
+    fields.known_keys(str(path), data, (*KEYS, *RULE_KEYS, *MODEL_KEYS, *LIKELIHOOD_KEYS))
     judge = Judge(
         name=_name(path),
         description=fields.text(f"{path}: description", _required(path, data, "description")),
@@ -122,6 +123,10 @@ def _judge(path: Path, data: Mapping[Any, Any]) -> Judge:
         protocol=fields.choice(f"{path}: protocol", _required(path, data, "protocol"), PROTOCOLS),
         order=fields.choice(f"{path}: order", data.get("order", "both"), ORDERS),
     )
+    if judge.protocol == "likelihood":
+        return _scored(path, data, judge)
+    if own := [key for key in LIKELIHOOD_KEYS if key in data]:
+        raise InputError(f"{path}: {own[0]} is for protocol: likelihood; name that or remove it")
     if judge.alone:
         if given := [key for key in ("order", "rule") if key in data]:
             raise InputError(f"{path}: a judge that rates is shown one output and asks a model; remove {given[0]!r}")
@@ -138,16 +143,10 @@ def _judge(path: Path, data: Mapping[Any, Any]) -> Judge:
             f"{path}: weights are a person's taste, for a judge with rule: surface; add that or remove them"
         )
     judge = dataclasses.replace(
-        judge,
+        _with_model(path, data, judge),
         template=_template(path, _required(path, data, "template")),
         verdict=_verdict(path, data, judge.alone),
-        model=fields.model(f"{path}: model", _required(path, data, "model")),
-        alternatives=fields.models(f"{path}: alternatives", data.get("alternatives", [])),
-        checked=fields.day(f"{path}: checked", data.get("checked")),
-        until=fields.day(f"{path}: until", data.get("until")),
-        sampling=fields.sampling(f"{path}: sampling", data.get("sampling", {})),
         criteria=fields.criteria(f"{path}: criteria", data.get("criteria", [])),
-        delimiters=fields.delimiters(f"{path}: delimiters", data.get("delimiters", [])),
     )
     check_sampling(f"{path}", judge.verdict, judge.sampling)
     if judge.verdict is not None and judge.verdict.parser == "decision":
@@ -156,6 +155,33 @@ def _judge(path: Path, data: Mapping[Any, Any]) -> Judge:
         raise InputError(
             f"{path}: criteria are either listed and used as {{{{ criteria }}}} in the template, or neither"
         )
+    return judge
+
+
+def _with_model(path: Path, data: Mapping[str, Any], judge: Judge) -> Judge:
+    """The judge with the model that it asks, and how."""
+    return dataclasses.replace(
+        judge,
+        model=fields.model(f"{path}: model", _required(path, data, "model")),
+        alternatives=fields.models(f"{path}: alternatives", data.get("alternatives", [])),
+        checked=fields.day(f"{path}: checked", data.get("checked")),
+        until=fields.day(f"{path}: until", data.get("until")),
+        sampling=fields.sampling(f"{path}: sampling", data.get("sampling", {})),
+        delimiters=fields.delimiters(f"{path}: delimiters", data.get("delimiters", [])),
+    )
+
+
+def _scored(path: Path, data: Mapping[str, Any], judge: Judge) -> Judge:
+    """A judge of likelihoods, which generates nothing."""
+    scoring = scoring_of(path, data)
+    shared = ("description", "protocol", "template", "model", *LIFE_KEYS, "sampling", "delimiters")
+    check_keys(path, data, scoring, shared)
+    judge = dataclasses.replace(_with_model(path, data, judge), order="fixed", scoring=scoring)
+    check_drawn(f"{path}: sampling", judge.sampling)
+    if scoring.shows:
+        judge = dataclasses.replace(judge, template=_template(path, data["template"]))
+        if "criteria" in judge.compiled.variables:
+            raise InputError(f"{path}: a judge of likelihoods has no criteria; take them out of the template")
     return judge
 
 

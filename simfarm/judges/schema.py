@@ -15,12 +15,15 @@ from simfarm.data.juries import RULES as RULES_OF_PANELS
 from simfarm.data.sampling import DECIDED, Option
 from simfarm.judges.fields import FIXED, JUDGED, MODEL_NAME, MOST_WEIGHT
 from simfarm.judges.files import MODEL_KEYS, RULE_KEYS
+from simfarm.judges.likelihoods import LIKELIHOOD_KEYS
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.panel import PANEL
 from simfarm.judges.protocols import PROTOCOLS
 from simfarm.judges.schema_verdicts import (
     TEXT,
     criterion_schema,
+    likelihood_keys,
+    likelihood_schema,
     rating_schema,
     scale_schema,
     verdict_schema,
@@ -36,6 +39,7 @@ MODEL = {
     "description": "provider/name, e.g. openai/gpt-6-luna, or embedded, or a GGUF file",
 }
 _RATES = {"properties": {"protocol": {"const": "rating"}}, "required": ["protocol"]}
+_SCORES = {"properties": {"protocol": {"const": "likelihood"}}, "required": ["protocol"]}
 DAY = {"type": ["string", "null"], "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
 
 
@@ -54,7 +58,7 @@ def judge_schema() -> dict[str, Any]:
             "required": ["protocol"],
             "if": {"required": ["rule"]},
             "then": {"properties": dict.fromkeys(MODEL_KEYS, False)},
-            "else": {"required": ["template", "verdict", "model"]},
+            "else": {"if": _SCORES, "else": {"required": ["template", "verdict", "model"]}},
         },
         "dependentSchemas": {"weights": {"properties": {"rule": {"const": "surface"}}, "required": ["rule"]}},
         "allOf": [
@@ -62,6 +66,11 @@ def judge_schema() -> dict[str, Any]:
                 "if": _RATES,
                 "then": rating_schema(),
                 "else": {"properties": {"scale": False, "verdict": verdict_schema()}},
+            },
+            {
+                "if": _SCORES,
+                "then": likelihood_schema(),
+                "else": {"properties": dict.fromkeys(LIKELIHOOD_KEYS, False)},
             },
             {
                 "if": {"allOf": [_parser_is("token_logprobs"), {"not": _RATES}]},
@@ -113,6 +122,7 @@ def _keys() -> dict[str, Any]:
         PANEL: _panel(),
         "template": {**TEXT, "description": "a Jinja2 file beside this one"},
         "scale": scale_schema(),
+        **likelihood_keys(MODEL),
         "verdict": {"type": "object"},
         "model": MODEL,
         "alternatives": {"type": "array", "items": MODEL, "description": "models that would do as well"},

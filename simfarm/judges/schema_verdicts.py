@@ -6,13 +6,23 @@ from collections.abc import Iterable
 from typing import Any
 
 from simfarm.data.decision import MOST_LEVELS
+from simfarm.data.sampling import DECIDED
 from simfarm.judges.decisions import ANSWER, ENDS, NAME, PREFERENCE
 from simfarm.judges.fields import VERDICT
+from simfarm.judges.likelihoods import MOST_FOLLOW_UPS, OWN, PER, SCORES, SHOWS
 from simfarm.judges.parsers import MEANINGS, PARSERS
 from simfarm.judges.scales import MOST_SCORES
 from simfarm.judges.scales import PARSERS as SCORED
 
-__all__ = ["TEXT", "criterion_schema", "rating_schema", "scale_schema", "verdict_schema"]
+__all__ = [
+    "TEXT",
+    "criterion_schema",
+    "likelihood_keys",
+    "likelihood_schema",
+    "rating_schema",
+    "scale_schema",
+    "verdict_schema",
+]
 
 TEXT = {"type": "string", "pattern": r"\S"}
 WHOLE_TEXT = r"^\S([\s\S]*\S)?$"
@@ -50,6 +60,48 @@ def rating_schema() -> dict[str, Any]:
         "allOf": kinds,
     }
     return {"properties": {"order": False, "rule": False, "verdict": verdict}, "required": ["scale"]}
+
+
+def likelihood_keys(model: dict[str, Any]) -> dict[str, Any]:
+    """The keys that only judges of likelihoods have."""
+    texts = {"type": "array", "items": TEXT, "minItems": 1, "maxItems": MOST_FOLLOW_UPS, "uniqueItems": True}
+    sides = {"approving": texts, "disapproving": texts}
+    return {
+        "score": {"enum": list(SCORES), "description": "of protocol likelihood: which text's log likelihood it is"},
+        "per": {"enum": list(PER), "description": "what it is divided by"},
+        "tau": {"type": ["number", "null"], "exclusiveMinimum": 0, "description": "P(second) = σ(difference/tau)"},
+        "follow_ups": {
+            "type": "object",
+            "properties": sides,
+            "additionalProperties": False,
+            "required": [*sides],
+            "description": "what a user might go on with",
+        },
+        "reference_model": {**model, "description": "whose log likelihood is subtracted"},
+    }
+
+
+def likelihood_schema() -> dict[str, Any]:
+    """What a judge of likelihoods has beside the others, and what it has not."""
+    none = ("order", "rule", "weights", "verdict", "scale", "criteria")
+    cases = []
+    for score, per in SCORES.items():
+        refused = {key for key, of in OWN.items() if of != score} | ({"per"} if score == "reward" else set())
+        refused |= set() if score in SHOWS else {"template", "delimiters"}
+        needed = (["template"] if score in SHOWS else []) + (["reference_model"] if score == "reference" else [])
+        allowed = {"per": {"enum": list(per)}} | dict.fromkeys(sorted(refused), False)
+        cases.append(
+            {
+                "if": {"properties": {"score": {"const": score}}},
+                "then": {"properties": allowed, "required": needed},
+            }
+        )
+    sampling = {"propertyNames": {"enum": sorted(DECIDED)}}
+    return {
+        "required": ["score", "model"],
+        "properties": dict.fromkeys(none, False) | {"sampling": sampling},
+        "allOf": cases,
+    }
 
 
 def _delimiters() -> dict[str, Any]:

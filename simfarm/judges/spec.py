@@ -20,6 +20,7 @@ from simfarm.data.decision import Question
 from simfarm.errors import InputError
 from simfarm.judges import decisions, fields
 from simfarm.judges.examples import Example
+from simfarm.judges.likelihoods import Scoring
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.parsers import VerdictSpec
 
@@ -39,7 +40,8 @@ class Judge:
     verdicts are recorded. `weights` are one person's taste, for the rule `surface` alone. `alternatives` are models
     that would do as well, `checked` is the day when it was looked up that `model` is to be had, `until` the last day on
     which it is: remarks, no part of the hash. `persona` and `examples` say as whom it judges, where it is to stand for
-    a particular person.
+    a particular person. `scoring` is what a judge of likelihoods computes: it has no verdict to read, and a template
+    only where its score needs one.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Judge:
     until: date | None = None
     persona: str = ""
     examples: tuple[Example, ...] = ()
+    scoring: Scoring | None = None
 
     @cached_property
     def hash(self) -> str:
@@ -88,6 +91,8 @@ class Judge:
             content["weights"] = dict(WEIGHTS)
             if self.weights is not None:
                 content["person"] = {name: float(weight) for name, weight in self.weights.items() if weight}
+        if self.scoring is not None:
+            content["scoring"] = self.scoring.content
         if self.persona:
             content["persona"] = self.persona
         if self.examples:
@@ -109,10 +114,10 @@ class Judge:
         return self.protocol == "rating"
 
     @property
-    def ends(self) -> tuple[float, float]:
-        """The lowest and the highest score on its scale; raises `ValueError` for a judge that has none."""
+    def ends(self) -> tuple[float | None, float | None]:
+        """The lowest and the highest score on its scale; two None for a judge that has none."""
         scale = self.verdict.scale if self.verdict is not None else {}
-        return min(scale.values()), max(scale.values())
+        return min(scale.values(), default=None), max(scale.values(), default=None)
 
     @property
     def several(self) -> bool:
@@ -125,8 +130,10 @@ class Judge:
         from simfarm.judges.template import compile_template
 
         if self.template is None:
-            raise ValueError(f"judge {self.name} follows a rule: it has no template")
-        return compile_template(self.template, self.delimiters, f"the template of {self.path}", self.alone)
+            raise ValueError(f"judge {self.name} has no template")
+        where, alone = f"the template of {self.path}", self.alone or self.scoring is not None
+        blind = self.scoring is not None and self.scoring.score == "instruction"
+        return compile_template(self.template, self.delimiters, where, alone, blind)
 
     def replace(
         self, *, order: str | None = None, model: str | None = None, sampling: Mapping[str, Any] | None = None
@@ -147,6 +154,8 @@ class Judge:
         if changed.model != self.model:
             changed = dataclasses.replace(changed, checked=None, until=None)
         check_sampling(where, changed.verdict, changed.sampling)
+        if changed.scoring is not None:
+            decisions.check_drawn(f"{where}: sampling", changed.sampling)
         return changed
 
     def as_person(self, *, persona: str = "", examples: tuple[Example, ...] = ()) -> Judge:

@@ -36,7 +36,9 @@ ROLES = ("system", "user")
 class Template:
     """A compiled template: render(comparison, order, criteria) -> messages. Build it with `compile_template`."""
 
-    def __init__(self, source: str, delimiters: tuple[str, ...], where: str, alone: bool = False) -> None:
+    def __init__(
+        self, source: str, delimiters: tuple[str, ...], where: str, alone: bool = False, blind: bool = False
+    ) -> None:
         self.where = where
         self.neutralise = neutraliser(delimiters)
         self._environment = environment = _environment()
@@ -51,7 +53,7 @@ class Template:
             ) from error
         self.variables = frozenset(jinja2.meta.find_undeclared_variables(tree)) - environment.globals.keys()
         _check(tree, where)
-        (_check_alone if alone else _check_variables)(tree, self.variables, where)
+        (_check_blind if blind else _check_alone if alone else _check_variables)(tree, self.variables, where)
         self.alone = alone
         self.literals = tuple(node.data for node in tree.find_all(jinja2.nodes.TemplateData))
         self._roles = tuple(role for role in ROLES if role in self._compiled.blocks)
@@ -108,10 +110,12 @@ class Template:
 
 
 @lru_cache(maxsize=64)
-def compile_template(source: str, delimiters: tuple[str, ...], where: str, alone: bool = False) -> Template:
+def compile_template(
+    source: str, delimiters: tuple[str, ...], where: str, alone: bool = False, blind: bool = False
+) -> Template:
     """The compiled template of a source text, compiled once in a process. `where` names it in errors; one for judges
-    that rate shows an output `alone`."""
-    return Template(source, delimiters, where, alone)
+    that rate shows an output `alone`, and where the instruction is to be told from it, `blind`, without that."""
+    return Template(source, delimiters, where, alone, blind)
 
 
 def _environment() -> Bounded:
@@ -166,6 +170,17 @@ def _check_alone(_tree: jinja2.nodes.Template, variables: frozenset[str], where:
         raise InputError(f"{where}: {{{{ output }}}} is not used; the judge must see what it rates")
     if not variables & {"instruction", "messages"}:
         raise InputError(f"{where}: {{{{ instruction }}}} is not used; the judge must see what was asked")
+
+
+def _check_blind(_tree: jinja2.nodes.Template, variables: frozenset[str], where: str) -> None:
+    """Raise `InputError` for a template that shows more than the output, and for one that does not show it."""
+    if told := sorted(variables - {"output"}):
+        raise InputError(
+            f"{where}: {{{{ {told[0]} }}}} must not be shown: the score is how likely the instruction is, given the "
+            "output alone"
+        )
+    if "output" not in variables:
+        raise InputError(f"{where}: {{{{ output }}}} is not used; the judge must see what it rates")
 
 
 def _check_variables(tree: jinja2.nodes.Template, variables: frozenset[str], where: str) -> None:

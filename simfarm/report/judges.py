@@ -27,7 +27,8 @@ def facts_of(judge: Judge) -> dict[str, Any]:
         "hash": judge.hash,
         "path": str(judge.path),
         "protocol": judge.protocol,
-        "order": None if judge.alone else judge.order,
+        "order": None if judge.alone or judge.scoring else judge.order,
+        **(judge.scoring.facts() if judge.scoring else {}),
         "scale": (judge.verdict and {label: f"{number:g}" for label, number in judge.verdict.scale.items()}) or None,
         "rule": judge.rule,
         "weights": judge.weights and dict(judge.weights),
@@ -164,14 +165,19 @@ def check_report(judge: Judge, check: Check, width: int | None) -> str:
     lines = [f"{judge.name} ({judge.hash})"]
     for order, sent in check.rendered.items():
         both = f"order {order}: output_{order[0]} is shown first, output_{order[-1]} second"
-        lines += ["", f"── {'one output' if judge.alone else both}"]
-        for message in sent:
-            lines += [f"[{message['role']}]", *(f"  {line}" for line in message["content"].splitlines())]
+        lines += ["", f"── {'one output' if order == '1' else both}"]
+        for place, message in enumerate(sent, 1):
+            scored = judge.scoring is not None and place == len(sent)
+            lines += [
+                f"[{'scored' if scored else message['role']}]",
+                *(f"  {line}" for line in message["content"].splitlines()),
+            ]
     if judge.questions:
         lines += ["", f"── asked in both, as {plural(len(judge.questions), 'question')} of one request"]
         lines += [f"  {question.name}: {_asked_as(question)}" for question in judge.questions]
     read = "score read from them" if judge.alone else "preference read from them (1 = output_1, 2 = output_2)"
-    lines += ["", f"── sample replies and the {read}"]
+    if judge.scoring is None:
+        lines += ["", f"── sample replies and the {read}"]
     for reply in check.replies:
         read = f"no verdict ({reply.problem})" if reply.preference is None else f"{reply.preference:g}"
         lines.append(f"  order {reply.order}  {reply.text:16}  {read}")

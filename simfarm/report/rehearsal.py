@@ -57,8 +57,9 @@ def _rehearse_scores(
 ) -> None:
     """The same of a judge that rates single outputs."""
     judge = run.judge
+    ends = judge.ends if judge.scoring is None else (0.0, 1.0)
     made_up = (
-        Rating(record, judge.name, None, "verdict", judge_hash=judge.hash, score=judge.ends[k % 2], scale=judge.ends)
+        Rating(record, judge.name, None, "verdict", judge_hash=judge.hash, score=ends[k % 2], scale=judge.ends)
         for k, record in enumerate(records)
     )
     scores = scores_from_rows([("the outputs", (rating.row() for rating in made_up))])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +14,7 @@ from simfarm.backends.base import Backend
 from simfarm.backends.http.about import About, known_about
 from simfarm.backends.http.retirements import retirement
 from simfarm.data.exchange import Request
-from simfarm.data.rated import RATING_COLUMNS
+from simfarm.data.rated import RATING_COLUMNS, Rated
 from simfarm.data.records import ANNOTATION_COLUMNS, Annotation, Comparison
 from simfarm.data.sampling import DRAWN
 from simfarm.engine.runner import Engine
@@ -21,12 +22,13 @@ from simfarm.errors import InputError
 from simfarm.judges import Judge, Panel, Population, load_one
 from simfarm.judges.question import held, in_process, request_sampling
 from simfarm.judges.rules import introduction
-from simfarm.runs.asking import MAX_ATTEMPTS, Call, Member, next_request, plan_calls
+from simfarm.runs.asking import MAX_ATTEMPTS, Call, Member, plan_calls
 from simfarm.runs.cautions import kin_lines, odd_outputs
-from simfarm.runs.fitness import check_questions, check_spec
+from simfarm.runs.fitness import check_questions, check_scoring, check_spec
 from simfarm.runs.options import JudgeOptions, RunOptions, by_name
 from simfarm.runs.parts import server_name
 from simfarm.runs.run import OpenModel, Run
+from simfarm.runs.scoring import beside_reference, next_requests
 from simfarm.runs.tallies import AnnotationTallies
 from simfarm.runs.verdicts import annotate
 from simfarm.settings import refuse, refuse_unasked, spelled
@@ -56,6 +58,9 @@ class AnnotationRun(Run[Comparison, Annotation]):
         judging, running = judging or JudgeOptions(), running or RunOptions()
         judge = judging.judge if isinstance(judging.judge, Judge) else load_one(_named(judging.judge))
         refuse({"order": judging.order if judge.alone else None}, f"with {judge.name!r}, which is shown one output")
+        if judge.scoring is not None:
+            said = {"order": judging.order, "repeats": judging.repeats}
+            refuse(said, f"with {judge.name!r}: a likelihood is the same in every order and every time")
         if judging.order:
             judge = judge.replace(order=judging.order)
         refuse({"annotators": judging.annotators, "soft": judging.soft}, f"with {judge.name!r}, which is no population")
@@ -76,7 +81,9 @@ class AnnotationRun(Run[Comparison, Annotation]):
 
     @property
     def columns(self) -> Sequence[str]:
-        """Those of ratings, or of verdicts on pairs."""
+        """Those of ratings, or of verdicts on pairs; of a judge that gives both, those of its records."""
+        if self.judge.scoring is not None:
+            return ()
         return RATING_COLUMNS if self.judge.alone else ANNOTATION_COLUMNS
 
     @property
@@ -157,13 +164,14 @@ class AnnotationRun(Run[Comparison, Annotation]):
     def _counted(self, records: Sequence[Comparison]) -> str:
         asked = [call.order is not None for call in self.calls(records)]
         ties = f", {plural(asked.count(False), 'tie')} without a call" if False in asked else ""
-        shown = plural(len(records), "output" if self.judge.alone else "comparison")
+        alone = self.judge.alone or any(isinstance(record, Rated) for record in islice(records, 1))
+        shown = plural(len(records), "output" if alone else "comparison")
         return f"{shown}, {plural(sum(asked), 'question')} to judge {self.judge.name}{ties}"
 
     def _new(self, records: Sequence[Comparison], engine: Engine) -> Iterator[Request | None]:
         for call in self.calls(records, engine):
             if call.order is not None:
-                yield next_request(call, self.retry_unparseable)
+                yield from next_requests(call, self.retry_unparseable)
 
     async def _stream(self, records: Sequence[Comparison]) -> AsyncGenerator[Annotation]:
         if self.backend is None:
@@ -271,6 +279,8 @@ def with_model(
     model = opening(spec, running, usual_timeout(spec))
     judge = _on_model(judge, model, judging, running)
     check_questions(judge, model.backend, model.name)
+    check_scoring(judge, model.backend, model.name)
+    judge, model = beside_reference(judge, model, lambda other: opening(other, running, usual_timeout(other)))
     model.backend.check(model.name, judge.sampling)
     model.refuse_unsent(judge.sampling, (name for name in DRAWN if name in judging.sampling()))
     return judge, model

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from simfarm.data.decision import Decision
-from simfarm.data.exchange import CallError, Completion, Judged, Request, TransientError
+from simfarm.data.exchange import CallError, Completion, Judged, Likelihood, Request, TransientError
 from simfarm.data.records import Comparison
 from simfarm.engine.runner import Engine
 from simfarm.judges import Judge
@@ -54,7 +54,7 @@ class Call:
 class Paid:
     """An answer that was paid for, and a call's part in it: the `nth` (from 0) of the `of` calls that wanted it."""
 
-    answer: Completion | Decision
+    answer: Completion | Decision | Likelihood
     of: int
     nth: int
 

@@ -28,7 +28,7 @@ from simfarm.errors import InputError, ProviderError
 from simfarm.judges import Judge, list_judges
 from simfarm.runs.enquiries import CLAIM, DRAWN, IS_TRUE, LETTER, MOST_CALLS, NUMBER, PLAIN, SCHEMA, STEPS
 from simfarm.runs.findings import Examination, Finding, tokens_of
-from simfarm.runs.fitness import check_questions
+from simfarm.runs.fitness import check_questions, check_scoring
 from simfarm.runs.options import RunOptions
 from simfarm.text.masking import shown_url
 
@@ -336,6 +336,7 @@ class _Doctor:
             return f"it needs decisions; use {READS_TEXT}"
         try:
             check_questions(judge, self.backend, self.model)
+            check_scoring(judge, self.backend, self.model)
             self.backend.check(self.model, judge.sampling)
         except InputError as error:
             return str(error)

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from simfarm.backends.base import Backend, Decider
+from simfarm.backends.base import Backend, Decider, Likely
 from simfarm.backends.http.dialect import check_thinking
 from simfarm.backends.http.retirements import retirement
 from simfarm.errors import InputError
 from simfarm.judges import Judge
 
-__all__ = ["check_questions", "check_spec", "doubts", "last_day"]
+__all__ = ["check_questions", "check_scoring", "check_spec", "doubts", "last_day", "tells_likelihoods"]
 
 NO_DECISIONS = ("anthropic",)
+NO_LIKELIHOODS = ("anthropic", "litellm", "systemone")
 """Prefixes of those who have none, which is known without a key."""
 
 DECIDES = {"openai": ("gpt-6-luna",)}
@@ -28,10 +29,43 @@ SOON = timedelta(days=90)
 
 
 def check_spec(judge: Judge, spec: str) -> None:
-    """Refuse a decision judge on a provider without decisions, before its key is asked for. Raises `InputError`."""
+    """Refuse a judge of decisions or likelihoods on a provider without them, before its key is asked for. Raises
+    `InputError`."""
     prefix = spec.partition("/")[0]
     if judge.questions and prefix in NO_DECISIONS:
         raise InputError(_no_decisions(prefix))
+    if judge.scoring is not None and prefix in NO_LIKELIHOODS:
+        raise InputError(_no_likelihoods(prefix))
+
+
+def check_scoring(judge: Judge, backend: Backend, model: str) -> None:
+    """Refuse a judge of likelihoods on a backend that tells none, a judge of rewards on one that gives none, and any
+    other judge on one that gives nothing else. Raises `InputError`."""
+    wanted = judge.scoring is not None and judge.scoring.score == "reward"
+    if bool(getattr(backend, "only_rewards", False)) != wanted and backend.name != "replay":
+        if wanted:
+            raise InputError(
+                f"{backend.name}/{model} is no reward model: name transformers/PATH of a sequence classifier with one "
+                "label, or a judge with score: answer"
+            )
+        raise InputError(
+            f"{model} is a reward model and writes no text: give it to a judge with protocol: likelihood and score: "
+            "reward, or name a model that writes"
+        )
+    if judge.scoring is not None and not wanted and not tells_likelihoods(backend):
+        raise InputError(_no_likelihoods(backend.name))
+
+
+def tells_likelihoods(backend: Backend) -> bool:
+    """Whether a backend says how likely a text is."""
+    return isinstance(backend, Likely) or hasattr(backend, "log_likelihood")
+
+
+def _no_likelihoods(prefix: str) -> str:
+    return (
+        f"{prefix}/ tells no likelihood of a text that it is given: name a model in this process (embedded, a GGUF "
+        "file, transformers/PATH, vllm/PATH)"
+    )
 
 
 def _no_decisions(prefix: str) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from simfarm.runs.panel import PanelRun
     from simfarm.runs.population import PopulationRun
 
-__all__ = ["JudgingRun", "alone_in", "open_judging"]
+__all__ = ["JudgingRun", "alone_in", "open_judging", "takes_pairs"]
 
 JudgingRun: TypeAlias = "AnnotationRun | PopulationRun | PanelRun"
 """Whoever judges."""
@@ -39,4 +39,11 @@ def open_judging(judging: JudgeOptions | None = None, running: RunOptions | None
 
 def alone_in(run: JudgingRun) -> str | None:
     """The name of a run's judge that rates outputs one by one; None for one that compares."""
-    return run.judge.name if isinstance(run, AnnotationRun) and run.judge.alone else None
+    if isinstance(run, AnnotationRun) and (run.judge.alone or run.judge.scoring is not None):
+        return run.judge.name
+    return None
+
+
+def takes_pairs(run: JudgingRun) -> bool:
+    """Whether a run's judge compares the outputs of a pair, be it by rating each."""
+    return not (isinstance(run, AnnotationRun) and run.judge.alone)

@@ -27,12 +27,13 @@ from simfarm.judges.population import Member as Person
 from simfarm.judges.protocols import protocol_of
 from simfarm.judges.rules import introduction
 from simfarm.runs.annotation import missing_lines, resume_lines
-from simfarm.runs.asking import Call, Member, next_request, plan_calls
+from simfarm.runs.asking import Call, Member, plan_calls
 from simfarm.runs.cautions import kin_lines, odd_outputs
 from simfarm.runs.forecast import forecast
 from simfarm.runs.members import opened_members, seated
 from simfarm.runs.options import JudgeOptions, RunOptions
 from simfarm.runs.run import OpenModel, Run, same_model
+from simfarm.runs.scoring import next_requests
 from simfarm.runs.tallies import AnnotationTallies
 from simfarm.runs.verdicts import annotate
 from simfarm.settings import refuse, spelled
@@ -167,7 +168,7 @@ class PanelRun(Run[Comparison, Annotation]):
     def _new(self, records: Sequence[Comparison], engine: Engine) -> Iterator[Request | None]:
         for call in self._calls(records):
             if call.member.engine is engine and call.order is not None:
-                yield next_request(call, self.retry_unparseable)
+                yield from next_requests(call, self.retry_unparseable)
 
     @asynccontextmanager
     async def _seated(self) -> AsyncIterator[None]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeAlias
 
 from simfarm.data.decision import Decision
-from simfarm.data.exchange import CallError, Completion, TransientError
+from simfarm.data.exchange import CallError, Completion, Likelihood, TransientError
 from simfarm.data.rated import Rated, Rating
 from simfarm.data.records import Annotation
 from simfarm.engine.runner import Engine
@@ -20,14 +20,21 @@ from simfarm.judges.protocols import protocol_of
 from simfarm.judges.rules import decide
 from simfarm.judges.verdict import Verdict
 from simfarm.runs.asking import MAX_ATTEMPTS, Call, Paid, ask, is_cut_off
+from simfarm.runs.scoring import scored
 from simfarm.runs.stream import in_order
 from simfarm.runs.tallies import AnnotationTallies
 
 __all__ = ["annotate"]
 
 
-def _raw(answer: Completion | Decision) -> dict[str, Any]:
+Given: TypeAlias = Completion | Decision | Likelihood
+"""What answers a call."""
+
+
+def _raw(answer: Given) -> dict[str, Any]:
     """The part of an answer that has no column of its own."""
+    if isinstance(answer, Likelihood):
+        return answer.recorded()
     row = answer.to_json()
     return {key: row[key] for key in ("text", "finish_reason", "logprobs", "answers", "refused") if key in row}
 
@@ -52,7 +59,7 @@ def _paid(paid: Sequence[Paid], engine: Engine) -> dict[str, Any]:
 
 
 def _annotation(
-    call: Call, verdict: Verdict, given: Sequence[Completion | Decision] = (), took: Mapping[str, Any] | None = None
+    call: Call, verdict: Verdict, given: Sequence[Given] = (), took: Mapping[str, Any] | None = None
 ) -> Annotation:
     """The record of a call; `given` are the answers of its last attempt."""
     raws, judge = [_raw(answer) for answer in given], call.member.judge
@@ -122,10 +129,15 @@ async def annotate(
     annotations to annotations, after this function: so it is never kept, and the store serves the clean verdict too.
     """
 
+    async def answered(call: Call, engine: Engine, paid: list[Paid]) -> tuple[Verdict, Sequence[Given], int]:
+        if call.member.judge.scoring is not None:
+            return *await scored(call, engine, paid), 1
+        return await ask(call, engine, retry_unparseable=retry_unparseable, paid=paid)
+
     async def asked(call: Call, engine: Engine) -> Annotation:
         paid: list[Paid] = []
         try:
-            verdict, given, attempts = await ask(call, engine, retry_unparseable=retry_unparseable, paid=paid)
+            verdict, given, attempts = await answered(call, engine, paid)
         except (CallError, TransientError) as error:
             tallies.refused += isinstance(error, CallError)
             return _failed(call, str(error), _paid(paid, engine))

@@ -77,7 +77,7 @@ class Likelihoods:
                     if likelihood is not None:
                         for row in rows:
                             scores.values[row] = likelihood.per_token
-                        scores.costs[number].add(1, likelihood.input_tokens + likelihood.output_tokens, 0)
+                        scores.costs[number].add(1, likelihood.input_tokens or 0, 0)
                     tick()
 
                 for start in range(0, len(todo), PASSED_ON):

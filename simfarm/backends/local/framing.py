@@ -151,7 +151,9 @@ def check_pair(prompt: Sequence[int], continuation: Sequence[int], context: int)
         raise CallError("the continuation is empty: it has no likelihood")
     size = len(prompt) + len(continuation)
     if size > context:
-        raise CallError(f"prompt and continuation have {size} tokens and the context holds {context}")
+        raise CallError(
+            f"prompt and continuation have {size} tokens and the context holds {context}: name a model that holds more"
+        )
 
 
 def stops(sampling: Mapping[str, Any]) -> tuple[str, ...]:

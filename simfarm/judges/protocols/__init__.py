@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from simfarm.data.decision import Decision
 from simfarm.data.exchange import Completion, Message
 from simfarm.data.records import Comparison
-from simfarm.judges.protocols import pairwise, rating
+from simfarm.judges.protocols import likelihood, pairwise, rating
 from simfarm.judges.spec import Judge
 from simfarm.judges.verdict import Verdict
 
@@ -47,7 +47,7 @@ class Protocol(typing.Protocol):
         """The file's scores for those of a verdict on what was shown in `order`, None for none."""
 
 
-PROTOCOLS: Mapping[str, Protocol] = {"pairwise": pairwise, "rating": rating}
+PROTOCOLS: Mapping[str, Protocol] = {"pairwise": pairwise, "rating": rating, "likelihood": likelihood}
 """The word in a judge's file -> the module."""
 
 
