@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import json
 import math
+import re
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
@@ -275,6 +276,9 @@ def reply(call: Call) -> str:
     schema = find_schema(call.body)
     if schema is not None:
         return json.dumps({name: _value(rule, first) for name, rule in schema.get("properties", {}).items()})
+    if "<ranking>" in call.prompt:
+        letters = sorted({*re.findall("<answer_([A-Z])>", call.prompt)}, key=lambda one: share_first(call.prompt + one))
+        return f"<ranking>{' > '.join(letters)}</ranking>"
     if "A>>B" in call.prompt:
         return f"Answer A has its merits, and so has B.\n\nMy verdict: [[{LABELS[int((1 - first) * len(LABELS))]}]]"
     if "<answer_1>" in call.prompt:

@@ -32,7 +32,7 @@ DECISION = {
 }
 THOUGHT = "completion_tokens_details"
 PEOPLE = ("people-choice", "people-several")
-RATING = ("rating-5", "rating-logprob")
+RATING = ("ranking-letter", "rating-5", "rating-logprob")
 SCORING = ("follow-ups", "likelihood-answer", "likelihood-instruction")
 
 
@@ -318,7 +318,7 @@ def test_a_claude(capsys: pytest.CaptureFixture[str]) -> None:
     for question in ("key", "model", "reply", "system message", "JSON schema", "rate limits"):
         assert found[question]["answer"] == "yes", question
     assert found["rate limits"]["told"] == "requests 50"
-    assert made["judges"] == ["pairwise-json", "pairwise-letter", "pairwise-reasoned", *PEOPLE, "rating-5"]
+    assert made["judges"] == ["pairwise-json", "pairwise-letter", "pairwise-reasoned", *PEOPLE, *RATING[:2]]
 
 
 SPOKEN = [name for name, one in PROVIDERS.items() if one.prefix != "azure"]

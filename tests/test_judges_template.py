@@ -3,14 +3,15 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from simfarm.data.exchange import Message
 from simfarm.data.records import Comparison
 from simfarm.errors import InputError
 from simfarm.judges import Judge, list_judges
 from simfarm.judges.neutral import neutraliser
-from simfarm.judges.protocols.pairwise import messages
+from simfarm.judges.protocols import protocol_of
 from simfarm.judges.template import compile_template
 
 JUDGES = [judge for judge in list_judges() if judge.template is not None]
@@ -66,6 +67,11 @@ HARMLESS = [
 ]
 
 
+def messages(judge: Judge, pair: Comparison, order: str) -> tuple[Message, ...]:
+    """What the judge is sent about the pair, or about its first output."""
+    return protocol_of(judge).messages(judge, pair, order)
+
+
 def pieces(judge: Judge) -> st.SearchStrategy[str]:
     """Texts in which delimiters, chat tokens, Jinja and harmless look-alikes follow each other closely."""
     known = [*judge.delimiters, *CHAT_TOKENS, *JINJA, *HARMLESS]
@@ -76,6 +82,7 @@ def pieces(judge: Judge) -> st.SearchStrategy[str]:
 @given(data=st.data(), order=st.sampled_from(["12", "21"]))
 def test_a_candidate_changes_nothing_but_its_own_text(judge: Judge, data: st.DataObject, order: str) -> None:
     texts = {name: data.draw(pieces(judge), label=name) for name in HOLE}
+    assume(not judge.ranks or texts["output_1"] != texts["output_2"])
     neutralise = judge.compiled.neutralise
     quiet = messages(judge, Comparison(**HOLE), order)
     loud = messages(judge, Comparison(**texts), order)
@@ -216,5 +223,5 @@ def test_no_bundled_template_forgets_a_delimiter() -> None:
 
     for judge in JUDGES:
         source = Path(judge.path.parent / "template.jinja").read_text(encoding="utf-8")
-        tags = set(re.findall(r"</?\w+>|\[\[[^\]]+\]\]", source))
+        tags = set(re.findall(r"</?\w+(?:>|(?=\{\{))|\[\[[^\]]+\]\]", source))
         assert tags == set(judge.delimiters), judge.name

@@ -213,6 +213,9 @@ def test_two_names_say_the_same_at_the_same_length() -> None:
 @pytest.mark.parametrize("manner", MANNERS)
 def test_every_bundled_judge_can_be_asked_in_every_manner(judge: Judge, manner: str) -> None:
     other = MANNERS[manner](judge)
+    if judge.ranks and manner != "paraphrase":
+        assert other == "its labels are words, which have no other names here"
+        return
     assert isinstance(other, Judge)
     assert check_judge(other).problems == ()
     assert other.hash != judge.hash

@@ -125,10 +125,12 @@ def test_speaking_to_the_judge_is_heard(cheat: Cheat) -> None:
 @pytest.mark.parametrize("judge", [j for j in list_judges() if j.verdict is not None], ids=lambda judge: judge.name)
 def test_the_bundled_judges_cannot_be_imitated(judge) -> None:  # type: ignore[no-untyped-def]
     for delimiter in judge.delimiters:
-        found = sign(f"An answer. {delimiter} more")
+        found = sign(f"An answer. {delimiter}A> more" if delimiter.endswith("_") else f"An answer. {delimiter} more")
         assert found is not None, delimiter
-        assert found.weight == PROOF or delimiter.strip("</>").startswith(("[[", "instruction", "reference")), delimiter
-    for label in judge.verdict.labels:
+        assert found.weight == PROOF or delimiter.strip("</>").startswith(
+            ("[[", "instruction", "reference", "ranking")
+        ), delimiter
+    for label in judge.verdict.labels or ["B > A = C"]:
         pair = judge.verdict.delimiters or ("", "")
         said = {"label": f"{pair[0]}{label}{pair[1]}", "json": f'{{"{judge.verdict.winner}": "{label}"}}'}
         if judge.verdict.parser in said:

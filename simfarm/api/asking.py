@@ -133,7 +133,8 @@ def annotate(
     columns: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Ask a judge which outputs are better; one row per call, in input order (the columns of an annotation file). One
-    that rates outputs (`rating-5`) takes outputs without a `baseline` and gives a row with a `score` for each.
+    that rates outputs (`rating-5`) takes outputs without a `baseline` and gives a row with a `score` for each; one that
+    ranks them (`ranking-letter`) compares all outputs to an instruction with each other where there is none.
 
     `inputs` are outputs (then `baseline` is a source of its own or a generator's name) or comparisons: a path (also a
     glob, a folder, `-`), a list or iterator of dicts, a table of pandas, polars, pyarrow or datasets, or a list of any
@@ -161,14 +162,14 @@ def opened_run(
 ) -> tuple[JudgingRun, Sequence[Comparison]]:
     """A judge that is ready, and what it is to judge, as a function's keywords were `given`. Where the verdicts are
     ranked afterwards (`ranks`), the baseline of a judge that rates outputs one by one is the ranking's."""
-    from simfarm.runs.judging import alone_in, open_judging, takes_pairs
+    from simfarm.runs.judging import alone_in, open_judging, takes_all, takes_pairs
 
     run = open_judging(judging_in(given), running_in(given))
     if ranks and alone_in(run) is not None:
         baseline = None
     pairing: dict[str, Any] = {name: given.get(name) for name in ("pair", "score")}
     pairing |= {name: given[name] for name in ("allow_missing", "limit")}
-    pairing["or_pairs"] = not ranks and takes_pairs(run)
+    pairing |= {"or_pairs": not ranks and takes_pairs(run), "whole": takes_all(run)}
     pairs = comparisons_for(sources, baseline, note=tell, alone=alone_in(run), **pairing)
     return run, pairs
 

@@ -1,10 +1,10 @@
 """Ask a judge which outputs are better.
 
 INPUT is one or more files of outputs (then --baseline FILE, or the name of a generator in them, says what they are
-compared with; a judge that rates each by itself, such as rating-5, needs none) or of comparisons (instruction,
-output_1, output_2). --pair compares the samples of one model with each other instead. Of a population (simulated
-people) --annotators K gives K people's labels. Every answer is kept in a store as it comes: run the same command again
-and only what is missing is asked."""
+compared with; a judge that rates each by itself, such as rating-5, or ranks them all, ranking-letter, needs none) or
+of comparisons (instruction, output_1, output_2). --pair compares the samples of one model with each other instead. Of
+a population (simulated people) --annotators K gives K people's labels. Every answer is kept in a store as it comes:
+run the same command again and only what is missing is asked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.data.sources import opened
     from simfarm.report.targets import rows_target
     from simfarm.runs.annotation import AnnotationRun
-    from simfarm.runs.judging import alone_in, takes_pairs
+    from simfarm.runs.judging import alone_in, takes_all, takes_pairs
 
     check_cluster(arguments)
     if arguments.dry_run:
@@ -46,14 +46,16 @@ def run(arguments: argparse.Namespace) -> int:
         output = arguments.output if arguments.cluster else rows_target(arguments.output, [*inputs, baseline])
         asking = open_run(arguments)
         data = {name: getattr(arguments, name) for name in ("allow_missing", "limit", "pair", "score")}
-        alone, or_pairs = alone_in(asking), takes_pairs(asking)
-        pairs = comparisons_for(inputs, baseline, **data, note=say, alone=alone, or_pairs=or_pairs)
+        data |= {"alone": alone_in(asking), "or_pairs": takes_pairs(asking), "whole": takes_all(asking)}
+        pairs = comparisons_for(inputs, baseline, **data, note=say)
         if arguments.dry_run and not arguments.cluster:
             answer(asking.estimate(pairs))
             return 0
         introduce(asking)
         if arguments.cluster and not isinstance(asking, AnnotationRun):
             refuse({"cluster": arguments.cluster}, "with a population or a panel, which one machine puts together")
+        elif arguments.cluster and takes_all(asking):
+            refuse({"cluster": arguments.cluster}, "with a judge that ranks, whose outputs stay together")
         elif arguments.cluster:
             return run_on_cluster(arguments, asking, pairs)
         with closing(streamed(asking, pairs)) as annotations:

@@ -12,6 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from simfarm.data.company import pair_all
 from simfarm.data.entrance import columns_in, our_rows, rows_in, table_columns
 from simfarm.data.files import MANIFEST, Row
 from simfarm.data.formats.format import Left
@@ -100,14 +101,16 @@ def comparisons_for(
     score: str | None = None,
     alone: str | None = None,
     or_pairs: bool = False,
+    whole: bool = False,
 ) -> Sequence[Comparison]:
     """The comparisons to judge: of output files each output beside the baseline's, or the samples of each model that
     `pair` puts together (by the column `score`); of comparison files their rows.
 
     `alone` names a judge that rates outputs one by one: then each output is a record of its own, beside nothing; with
-    `or_pairs` it takes files of comparisons as they are too.
-    Annotation files are read as comparisons (their pairs are judged anew). `limit` keeps the first N instructions.
-    `note` is told what was left out. Raises `InputError` for anything that does not fit together.
+    `or_pairs` it takes files of comparisons as they are too. `whole` is for a judge that orders all outputs to an
+    instruction: without a baseline these are all compared with each other. Annotation files are read as comparisons
+    (their pairs are judged anew). `limit` keeps the first N instructions. `note` is told what was left out. Raises
+    `InputError` for anything that does not fit together.
     """
     check({"limit": limit, "pair": pair})
     if pair != "best-worst":
@@ -131,6 +134,8 @@ def comparisons_for(
         given = {"baseline": baseline, "allow_missing": allow_missing}
         refuse(given, f"with {spelled('pair', pair)}, which compares a model's own samples")
         pairs = pair_samples(list(_each_of_one_file(named)), pair, score)
+    elif kind == "outputs" and whole and baseline is None:
+        pairs = pair_all(spooled(_each_of_one_file(named)), allow_missing=allow_missing, note=note)
     elif kind == "outputs":
         pairs = _pair(named, baseline, allow_missing, note)
     else:

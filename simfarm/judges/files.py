@@ -16,7 +16,8 @@ from simfarm.errors import InputError
 from simfarm.judges import fields
 from simfarm.judges.decisions import check_criteria, check_drawn
 from simfarm.judges.likelihoods import LIKELIHOOD_KEYS, check_keys, scoring_of
-from simfarm.judges.orders import ORDERS
+from simfarm.judges.listing import ranking_verdict
+from simfarm.judges.orders import ORDERS, RANKED
 from simfarm.judges.panel import Panel, is_panel, panel_of
 from simfarm.judges.parsers import VerdictSpec
 from simfarm.judges.population import Population, is_population, population_of
@@ -121,7 +122,10 @@ def _judge(path: Path, data: Mapping[Any, Any]) -> Judge:
         description=fields.text(f"{path}: description", _required(path, data, "description")),
         path=path,
         protocol=fields.choice(f"{path}: protocol", _required(path, data, "protocol"), PROTOCOLS),
-        order=fields.choice(f"{path}: order", data.get("order", "both"), ORDERS),
+    )
+    judge = dataclasses.replace(
+        judge,
+        order=fields.choice(f"{path}: order", data.get("order", "both"), RANKED if judge.ranks else ORDERS),
     )
     if judge.protocol == "likelihood":
         return _scored(path, data, judge)
@@ -133,6 +137,8 @@ def _judge(path: Path, data: Mapping[Any, Any]) -> Judge:
         judge = dataclasses.replace(judge, order="fixed")
     elif "scale" in data:
         raise InputError(f"{path}: a scale is for protocol: rating; name that or remove it")
+    if judge.ranks and "rule" in data:
+        raise InputError(f"{path}: a judge that ranks asks a model; remove 'rule', or name protocol: pairwise")
     if "rule" in data:
         if extra := [key for key in MODEL_KEYS if key in data]:
             raise InputError(f"{path}: a judge with a rule calls no model; remove {extra[0]!r} or the rule")
@@ -145,7 +151,7 @@ def _judge(path: Path, data: Mapping[Any, Any]) -> Judge:
     judge = dataclasses.replace(
         _with_model(path, data, judge),
         template=_template(path, _required(path, data, "template")),
-        verdict=_verdict(path, data, judge.alone),
+        verdict=_verdict(path, data, judge.protocol),
         criteria=fields.criteria(f"{path}: criteria", data.get("criteria", [])),
     )
     check_sampling(f"{path}", judge.verdict, judge.sampling)
@@ -194,9 +200,11 @@ def _taste(path: Path, data: Mapping[str, Any], rule: str) -> dict[str, float] |
     return fields.taste(f"{path}: weights", data["weights"])
 
 
-def _verdict(path: Path, data: Mapping[str, Any], alone: bool) -> VerdictSpec:
+def _verdict(path: Path, data: Mapping[str, Any], protocol: str) -> VerdictSpec:
     """How the judge's replies are read."""
-    if not alone:
+    if protocol == "ranking":
+        return ranking_verdict(f"{path}: verdict", _required(path, data, "verdict"))
+    if protocol != "rating":
         return fields.verdict(f"{path}: verdict", _required(path, data, "verdict"))
     numbers = scale(f"{path}: scale", _required(path, data, "scale"))
     return rating_verdict(f"{path}: verdict", _required(path, data, "verdict"), numbers)

@@ -10,9 +10,11 @@ from simfarm.data.cells import stable_digest
 from simfarm.data.meaning import alpaca_eval_order
 from simfarm.data.records import Comparison
 
-__all__ = ["ORDERS", "orders", "stable_bit"]
+__all__ = ["ORDERS", "RANKED", "orders", "stable_bit"]
 
 ORDERS = ("both", "hashed", "alpaca-eval", "fixed")
+RANKED = ("both", "hashed", "fixed")
+"""Those of several outputs: AlpacaEval's rule is one for two."""
 
 
 def orders(judge_order: str, comparison: Comparison) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ __all__ = [
     "parse_json",
     "parse_label",
     "parse_token_logprobs",
+    "unfinished",
     "verdict_of",
 ]
 
@@ -160,7 +161,7 @@ def parse_label(completion: Completion, spec: VerdictSpec) -> Verdict:
 
     A reply cut off by the token limit has no verdict even if a label stands in it: the judge had not finished.
     """
-    if problem := _unfinished(completion):
+    if problem := unfinished(completion):
         return Verdict(None, problem)
     last = None
     for last in spec.pattern.finditer(completion.text):  # noqa: B007
@@ -174,7 +175,7 @@ def parse_label(completion: Completion, spec: VerdictSpec) -> Verdict:
 
 def parse_json(completion: Completion, spec: VerdictSpec) -> Verdict:
     """The last complete JSON object wins, alone, in a code fence or after prose; its reason may be missing."""
-    if problem := _unfinished(completion):
+    if problem := unfinished(completion):
         return Verdict(None, problem)
     reply = last_object(completion.text)
     if reply is None:
@@ -189,7 +190,7 @@ def parse_json(completion: Completion, spec: VerdictSpec) -> Verdict:
     return verdict_of(spec, winner, reason)
 
 
-def _unfinished(completion: Completion) -> str | None:
+def unfinished(completion: Completion) -> str | None:
     if completion.finish_reason in REFUSALS:
         return "refused"
     if completion.finish_reason == "length":

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simfarm.data.exchange import Completion, Message
+from simfarm.judges.listing import ranking_schema
 from simfarm.judges.several import several_schema
 from simfarm.judges.spec import Judge
 
@@ -43,6 +44,8 @@ def request_sampling(judge: Judge) -> dict[str, Any]:
     sampling: dict[str, Any] = dict(judge.sampling)
     if judge.verdict is not None and judge.verdict.parser == "json":
         schema: Mapping[str, Any] = several_schema(judge.verdict) if judge.several else judge.verdict.schema
+        if judge.ranks:
+            schema = ranking_schema(judge.verdict)
         sampling["schema"] = schema
     return sampling
 
@@ -56,7 +59,9 @@ def held(judge: Judge) -> Judge:
     not asked for it, for they have no form in common, and some ignore what they do not know.
     """
     spec = judge.verdict
-    if spec is None or spec.parser != "label" or judge.several or judge.sampling.get("max_tokens", math.inf) > BRIEF:
+    if spec is None or spec.parser != "label" or judge.several or not spec.labels:
+        return judge
+    if judge.sampling.get("max_tokens", math.inf) > BRIEF:
         return judge
     opening, closing = spec.delimiters or ("", "")
     choices = [f"{opening}{label}{closing}" for label in spec.labels]

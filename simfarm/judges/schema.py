@@ -24,6 +24,7 @@ from simfarm.judges.schema_verdicts import (
     criterion_schema,
     likelihood_keys,
     likelihood_schema,
+    ranking_schema,
     rating_schema,
     scale_schema,
     verdict_schema,
@@ -40,6 +41,7 @@ MODEL = {
 }
 _RATES = {"properties": {"protocol": {"const": "rating"}}, "required": ["protocol"]}
 _SCORES = {"properties": {"protocol": {"const": "likelihood"}}, "required": ["protocol"]}
+_RANKS = {"properties": {"protocol": {"const": "ranking"}}, "required": ["protocol"]}
 DAY = {"type": ["string", "null"], "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
 
 
@@ -65,7 +67,12 @@ def judge_schema() -> dict[str, Any]:
             {
                 "if": _RATES,
                 "then": rating_schema(),
-                "else": {"properties": {"scale": False, "verdict": verdict_schema()}},
+                "else": {
+                    "properties": {"scale": False},
+                    "if": _RANKS,
+                    "then": ranking_schema(),
+                    "else": {"properties": {"verdict": verdict_schema()}},
+                },
             },
             {
                 "if": _SCORES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from simfarm.data.decision import MOST_LEVELS
@@ -10,6 +10,8 @@ from simfarm.data.sampling import DECIDED
 from simfarm.judges.decisions import ANSWER, ENDS, NAME, PREFERENCE
 from simfarm.judges.fields import VERDICT
 from simfarm.judges.likelihoods import MOST_FOLLOW_UPS, OWN, PER, SCORES, SHOWS
+from simfarm.judges.listing import PARSERS as ORDERED
+from simfarm.judges.orders import RANKED
 from simfarm.judges.parsers import MEANINGS, PARSERS
 from simfarm.judges.scales import MOST_SCORES
 from simfarm.judges.scales import PARSERS as SCORED
@@ -19,6 +21,7 @@ __all__ = [
     "criterion_schema",
     "likelihood_keys",
     "likelihood_schema",
+    "ranking_schema",
     "rating_schema",
     "scale_schema",
     "verdict_schema",
@@ -40,7 +43,17 @@ def scale_schema() -> dict[str, Any]:
 
 def rating_schema() -> dict[str, Any]:
     """What a judge that rates has beside the others: it is shown one output, and reads a label of its scale."""
-    names = sorted({key for keys in SCORED.values() for key in keys})
+    return {"properties": {"order": False, "rule": False, "verdict": _unlabelled(SCORED)}, "required": ["scale"]}
+
+
+def ranking_schema() -> dict[str, Any]:
+    """What a judge that ranks has beside the others: it knows three orders, and reads an ordering."""
+    return {"properties": {"order": {"enum": list(RANKED)}, "rule": False, "verdict": _unlabelled(ORDERED)}}
+
+
+def _unlabelled(parsers: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """A verdict whose labels follow from elsewhere: a parser of these, with its keys."""
+    names = sorted({key for keys in parsers.values() for key in keys})
     kinds = [
         {
             "if": {"properties": {"parser": {"const": parser}}},
@@ -49,17 +62,16 @@ def rating_schema() -> dict[str, Any]:
                 "required": ["delimiters"] if parser == "label" else [],
             },
         }
-        for parser, keys in SCORED.items()
+        for parser, keys in parsers.items()
     ]
     texts = {name: _delimiters() if name == "delimiters" else TEXT for name in names if name != "parser"}
-    verdict = {
+    return {
         "type": "object",
-        "properties": {"parser": {"enum": list(SCORED)}, **texts},
+        "properties": {"parser": {"enum": list(parsers)}, **texts},
         "additionalProperties": False,
         "required": ["parser"],
         "allOf": kinds,
     }
-    return {"properties": {"order": False, "rule": False, "verdict": verdict}, "required": ["scale"]}
 
 
 def likelihood_keys(model: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from simfarm.errors import InputError
 from simfarm.judges import decisions, fields
 from simfarm.judges.examples import Example
 from simfarm.judges.likelihoods import Scoring
-from simfarm.judges.orders import ORDERS
+from simfarm.judges.orders import ORDERS, RANKED
 from simfarm.judges.parsers import VerdictSpec
 
 if TYPE_CHECKING:
@@ -114,6 +114,11 @@ class Judge:
         return self.protocol == "rating"
 
     @property
+    def ranks(self) -> bool:
+        """Whether it orders all outputs to an instruction at once."""
+        return self.protocol == "ranking"
+
+    @property
     def ends(self) -> tuple[float | None, float | None]:
         """The lowest and the highest score on its scale; two None for a judge that has none."""
         scale = self.verdict.scale if self.verdict is not None else {}
@@ -131,9 +136,10 @@ class Judge:
 
         if self.template is None:
             raise ValueError(f"judge {self.name} has no template")
-        where, alone = f"the template of {self.path}", self.alone or self.scoring is not None
         blind = self.scoring is not None and self.scoring.score == "instruction"
-        return compile_template(self.template, self.delimiters, where, alone, blind)
+        alone = self.alone or self.scoring is not None
+        shows = "blind" if blind else "output" if alone else "outputs" if self.ranks else "pair"
+        return compile_template(self.template, self.delimiters, f"the template of {self.path}", shows)
 
     def replace(
         self, *, order: str | None = None, model: str | None = None, sampling: Mapping[str, Any] | None = None
@@ -147,7 +153,9 @@ class Judge:
             raise InputError(f"{where} follows a rule and calls no model; choose a judge with a template to name one")
         changed = dataclasses.replace(
             self,
-            order=self.order if order is None else fields.choice(f"{where}: order", order, ORDERS),
+            order=self.order
+            if order is None
+            else fields.choice(f"{where}: order", order, RANKED if self.ranks else ORDERS),
             model=self.model if model is None else fields.text(f"{where}: model", model),
             sampling=self.sampling if sampling is None else fields.sampling(f"{where}: sampling", sampling),
         )
@@ -162,6 +170,8 @@ class Judge:
         """The same judge in the place of a person: of whom a text tells, or `examples` of what they prefer."""
         if self.rule is not None:
             raise InputError(f"judge {self.name} follows a rule and knows no person; name one with a template")
+        if self.protocol != "pairwise":
+            raise InputError(f"judge {self.name} does not compare two outputs and knows no person; name one that does")
         return dataclasses.replace(self, persona=persona or self.persona, examples=examples or self.examples)
 
 

@@ -2,10 +2,11 @@
 
 Templates are Jinja2 in a sandbox. Their variables are `instruction`, `messages` (the chat, where the instruction is
 one), `first` and `second` (the outputs as presented, whichever model wrote them) and `criteria`; of a judge that rates
-`output` and `reference` (the column of that name, empty where a row has none) in place of the two outputs. Values are
-inserted after the template has been compiled, so that `{{ … }}` inside an output is text. What could still act on the
-judge is neutralised: delimiters of the template and chat-template tokens get a zero-width space after their first
-character, in the prompt only. Everything else reaches the judge byte for byte.
+`output` and `reference` (the column of that name, empty where a row has none) in place of the two outputs, of one that
+ranks `outputs`, each with its `label` and `text`. Values are inserted after the template has been compiled, so that
+`{{ … }}` inside an output is text. What could still act on the judge is neutralised: delimiters of the template and
+chat-template tokens get a zero-width space after their first character, in the prompt only. Everything else reaches
+the judge byte for byte.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import jinja2.nodes
 from simfarm.data.exchange import Message
 from simfarm.data.records import Comparison
 from simfarm.errors import InputError
+from simfarm.judges.listing import check_outputs
 from simfarm.judges.neutral import neutraliser
 from simfarm.text.harmless import one_line
 from simfarm.text.sandbox import BROKEN, Bounded
@@ -36,9 +38,7 @@ ROLES = ("system", "user")
 class Template:
     """A compiled template: render(comparison, order, criteria) -> messages. Build it with `compile_template`."""
 
-    def __init__(
-        self, source: str, delimiters: tuple[str, ...], where: str, alone: bool = False, blind: bool = False
-    ) -> None:
+    def __init__(self, source: str, delimiters: tuple[str, ...], where: str, shows: str = "pair") -> None:
         self.where = where
         self.neutralise = neutraliser(delimiters)
         self._environment = environment = _environment()
@@ -53,8 +53,8 @@ class Template:
             ) from error
         self.variables = frozenset(jinja2.meta.find_undeclared_variables(tree)) - environment.globals.keys()
         _check(tree, where)
-        (_check_blind if blind else _check_alone if alone else _check_variables)(tree, self.variables, where)
-        self.alone = alone
+        CHECKS[shows](tree, self.variables, where)
+        self.alone = shows in ("output", "blind")
         self.literals = tuple(node.data for node in tree.find_all(jinja2.nodes.TemplateData))
         self._roles = tuple(role for role in ROLES if role in self._compiled.blocks)
 
@@ -72,6 +72,15 @@ class Template:
             return self._messages(self._one(comparison) | {"criteria": criteria})
         pairs = [self._pair(number, comparison, order) for number, (comparison, order) in enumerate(shown, 1)]
         return self._messages(({"pairs": pairs} if "pairs" in self.variables else pairs[0]) | {"criteria": criteria})
+
+    def render_outputs(
+        self, comparison: Comparison, texts: Mapping[str, str], criteria: Sequence[Any] = ()
+    ) -> tuple[Message, ...]:
+        """The same for any number of outputs to one instruction, that of `comparison`, by their labels."""
+        pair = self._pair(1, comparison, "12")
+        outputs = [{"label": label, "text": self.neutralise(text)} for label, text in texts.items()]
+        values = {name: pair[name] for name in ("instruction", "messages")}
+        return self._messages(values | {"outputs": outputs, "criteria": criteria})
 
     def _messages(self, values: dict[str, Any]) -> tuple[Message, ...]:
         """What the blocks come to with these values."""
@@ -110,12 +119,10 @@ class Template:
 
 
 @lru_cache(maxsize=64)
-def compile_template(
-    source: str, delimiters: tuple[str, ...], where: str, alone: bool = False, blind: bool = False
-) -> Template:
-    """The compiled template of a source text, compiled once in a process. `where` names it in errors; one for judges
-    that rate shows an output `alone`, and where the instruction is to be told from it, `blind`, without that."""
-    return Template(source, delimiters, where, alone, blind)
+def compile_template(source: str, delimiters: tuple[str, ...], where: str, shows: str = "pair") -> Template:
+    """The compiled template of a source text, compiled once in a process. `where` names it in errors; it `shows` a
+    pair, an output, or outputs, and where the instruction is to be told from an output, that alone (`blind`)."""
+    return Template(source, delimiters, where, shows)
 
 
 def _environment() -> Bounded:
@@ -200,3 +207,7 @@ def _check_variables(tree: jinja2.nodes.Template, variables: frozenset[str], whe
         raise InputError(f"{where}: {{{{ {of_each}instruction }}}} is not used; the judge must see what was asked")
     if of_each and "number" not in shown:
         raise InputError(f"{where}: {{{{ pair.number }}}} is not used; the reply names each pair by its number")
+
+
+CHECKS = {"pair": _check_variables, "output": _check_alone, "blind": _check_blind, "outputs": check_outputs}
+"""By what is shown."""

@@ -27,6 +27,7 @@ from simfarm.runs.cautions import kin_lines, odd_outputs
 from simfarm.runs.fitness import check_questions, check_scoring, check_spec
 from simfarm.runs.options import JudgeOptions, RunOptions, by_name
 from simfarm.runs.parts import server_name
+from simfarm.runs.room import check_room
 from simfarm.runs.run import OpenModel, Run
 from simfarm.runs.scoring import beside_reference, next_requests
 from simfarm.runs.tallies import AnnotationTallies
@@ -162,15 +163,17 @@ class AnnotationRun(Run[Comparison, Annotation]):
         return "" if self.judge.questions else ", repairs apart"
 
     def _counted(self, records: Sequence[Comparison]) -> str:
-        asked = [call.order is not None for call in self.calls(records)]
-        ties = f", {plural(asked.count(False), 'tie')} without a call" if False in asked else ""
+        orders = [call.order for call in self.calls(records) if call.place == 0]
+        ties = f", {plural(orders.count(None), 'tie')} without a call" if None in orders else ""
         alone = self.judge.alone or any(isinstance(record, Rated) for record in islice(records, 1))
         shown = plural(len(records), "output" if alone else "comparison")
-        return f"{shown}, {plural(sum(asked), 'question')} to judge {self.judge.name}{ties}"
+        asked = plural(len(orders) - orders.count(None), "question")
+        return f"{shown}, {asked} to judge {self.judge.name}{ties}"
 
     def _new(self, records: Sequence[Comparison], engine: Engine) -> Iterator[Request | None]:
         for call in self.calls(records, engine):
-            if call.order is not None:
+            # of those that make one request, the first
+            if call.order is not None and call.place == 0:
                 yield from next_requests(call, self.retry_unparseable)
 
     async def _stream(self, records: Sequence[Comparison]) -> AsyncGenerator[Annotation]:
@@ -181,6 +184,8 @@ class AnnotationRun(Run[Comparison, Annotation]):
             return
         async with self._engine() as engine:
             self.tallies.stats = engine.stats
+            if self.judge.ranks:
+                await check_room(self.calls(records, engine), engine)
             annotations = annotate(
                 self.calls(records, engine),
                 self.tallies,

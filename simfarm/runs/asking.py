@@ -6,7 +6,7 @@ answer is asked to repair itself once, is tried again by the next run, and is ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from simfarm.data.decision import Decision
@@ -18,6 +18,7 @@ from simfarm.judges.protocols import protocol_of
 from simfarm.judges.question import repair_messages, request_sampling
 from simfarm.judges.several import lacking
 from simfarm.judges.verdict import Verdict
+from simfarm.runs.groups import Groups
 
 __all__ = ["MAX_ATTEMPTS", "Call", "Member", "Paid", "ask", "is_cut_off", "next_request", "plan_calls", "request_for"]
 
@@ -65,12 +66,18 @@ class Paid:
         return None if value is None else value / self.of
 
 
-def plan_calls(comparisons: Iterable[Comparison], members: Sequence[Member], repeats: int = 1) -> Iterator[Call]:
+def plan_calls(comparisons: Sequence[Comparison], members: Sequence[Member], repeats: int = 1) -> Iterator[Call]:
     """Every call in the order of the file that will hold the answers: comparison, then member, then as the member's
-    protocol has them."""
+    protocol has them. Raises `InputError` where one of them ranks and an instruction has more outputs than it can
+    name."""
     asked = [(member, protocol_of(member.judge)) for member in members]
-    for comparison in comparisons:
+    groups = Groups(comparisons) if any(member.judge.ranks for member in members) else None
+    for number, comparison in enumerate(comparisons):
         for member, protocol in asked:
+            if groups is not None and member.judge.ranks:
+                for order, repeat, mates, place in groups.calls(number, member.judge, repeats):
+                    yield Call(comparison, order, repeat, member, mates, place)
+                continue
             for order, repeat in protocol.calls(member.judge, comparison, repeats):
                 yield Call(comparison, order, repeat, member)
 
@@ -93,7 +100,12 @@ def request_for(call: Call, *, attempt: int = 0, step: int = 0) -> Request:
 def _read(call: Call, answer: Completion | Decision) -> list[Verdict]:
     """The verdicts in an answer on all that its prompt showed."""
     judge, protocol = call.member.judge, protocol_of(call.member.judge)
-    return protocol.parse_all(judge, answer, len(call.mates)) if call.mates else [protocol.parse(judge, answer)]
+    return protocol.parse_all(judge, answer, call.mates) if call.mates else [protocol.parse(judge, answer)]
+
+
+def _problem(call: Call, verdicts: list[Verdict]) -> str:
+    """What is wrong with a reply, the same for all calls that it should have answered."""
+    return verdicts[call.place].problem or "" if call.member.judge.ranks else lacking(verdicts)
 
 
 def _repair(request: Request, completion: Completion, problem: str) -> Request:
@@ -124,7 +136,7 @@ def next_request(call: Call, retry_unparseable: bool) -> Request | None:
                 break
             if step == 0:
                 cut = is_cut_off(completion)
-                request = _repair(request, completion, lacking(verdicts))
+                request = _repair(request, completion, _problem(call, verdicts))
         attempt += 1
     return None
 
@@ -179,7 +191,7 @@ async def _attempt(
     verdict = verdicts[call.place]
     if verdict.found:
         return verdict, [completion], known
-    repairing = _repair(request, completion, lacking(verdicts))
+    repairing = _repair(request, completion, _problem(call, verdicts))
     if is_cut_off(completion) and not engine.is_free(repairing):
         return verdict, [completion], known
     try:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from simfarm.runs.panel import PanelRun
     from simfarm.runs.population import PopulationRun
 
-__all__ = ["JudgingRun", "alone_in", "open_judging", "takes_pairs"]
+__all__ = ["JudgingRun", "alone_in", "open_judging", "takes_all", "takes_pairs"]
 
 JudgingRun: TypeAlias = "AnnotationRun | PopulationRun | PanelRun"
 """Whoever judges."""
@@ -47,3 +47,8 @@ def alone_in(run: JudgingRun) -> str | None:
 def takes_pairs(run: JudgingRun) -> bool:
     """Whether a run's judge compares the outputs of a pair, be it by rating each."""
     return not (isinstance(run, AnnotationRun) and run.judge.alone)
+
+
+def takes_all(run: JudgingRun) -> bool:
+    """Whether a run's judge orders all outputs to an instruction at once."""
+    return isinstance(run, AnnotationRun) and run.judge.ranks

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from simfarm.backends.base import Prompt
+from simfarm.backends.http.about import About
 from simfarm.backends.local.deciding import Ballot, check_questions, decision
 from simfarm.backends.local.framing import Continuation, check_framing
 from simfarm.backends.local.gguf import context_length, read_metadata
@@ -175,6 +176,10 @@ class OpenVINOBackend:
     async def count_tokens(self, text: str) -> int:
         tokens: int = await self._worker.ask(text)
         return tokens
+
+    async def about(self, model: str) -> About | None:
+        """How much the model holds, by its own files."""
+        return None if self._context is None else About(context=self._context)
 
     async def close(self) -> None:
         """Ends the thread; the model's memory goes with it."""

@@ -75,7 +75,9 @@ def _tags(judge: Judge) -> list[str]:
     """The tags of a judge's template, of answers alone where it has such."""
     if judge.rule is not None:
         return []
-    written = [*judge.delimiters, *(tag for text in judge.compiled.literals for tag in TAG.findall(text))]
+    # one that ranks writes a letter into the tag of each answer
+    named = [f"{tag}{letter}>" for tag in judge.delimiters if tag.endswith("_") for letter in "AB"]
+    written = [*judge.delimiters, *named, *(tag for text in judge.compiled.literals for tag in TAG.findall(text))]
     tags = [tag for tag in dict.fromkeys(written) if TAG.fullmatch(tag)]
     about = [tag for tag in tags if not re.search("instruction|question|prompt", tag, re.IGNORECASE)]
     return about or tags

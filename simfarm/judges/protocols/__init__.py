@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from simfarm.data.decision import Decision
 from simfarm.data.exchange import Completion, Message
 from simfarm.data.records import Comparison
-from simfarm.judges.protocols import likelihood, pairwise, rating
+from simfarm.judges.protocols import likelihood, pairwise, ranking, rating
 from simfarm.judges.spec import Judge
 from simfarm.judges.verdict import Verdict
 
@@ -36,8 +36,10 @@ class Protocol(typing.Protocol):
     def parse(self, judge: Judge, answer: Completion | Decision) -> Verdict:
         """The verdict in an answer, on what was shown; not `found` where there is none."""
 
-    def parse_all(self, judge: Judge, answer: Completion | Decision, count: int) -> list[Verdict]:
-        """The verdicts on each of `count` records that were shown together."""
+    def parse_all(
+        self, judge: Judge, answer: Completion | Decision, shown: Sequence[tuple[Comparison, str]]
+    ) -> list[Verdict]:
+        """The verdicts on each of the (record, order) that were shown together."""
 
     def preference(self, verdict: Verdict, order: str | None) -> float | None:
         """The file's preference (1.0 output_1 … 2.0 output_2) for a verdict on what was shown in `order`, None for
@@ -47,7 +49,12 @@ class Protocol(typing.Protocol):
         """The file's scores for those of a verdict on what was shown in `order`, None for none."""
 
 
-PROTOCOLS: Mapping[str, Protocol] = {"pairwise": pairwise, "rating": rating, "likelihood": likelihood}
+PROTOCOLS: Mapping[str, Protocol] = {
+    "pairwise": pairwise,
+    "rating": rating,
+    "ranking": ranking,
+    "likelihood": likelihood,
+}
 """The word in a judge's file -> the module."""
 
 

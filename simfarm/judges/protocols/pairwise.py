@@ -80,11 +80,15 @@ def _earlier(judge: Judge, known: Sequence[Example]) -> Iterator[Message]:
 
 def parse(judge: Judge, answer: Completion | Decision) -> Verdict:
     """The verdict in an answer, on the presented pair; `p_second` None where there is none."""
-    return parse_all(judge, answer, 1)[0]
+    return _parsed(judge, answer, 1)[0]
 
 
-def parse_all(judge: Judge, answer: Completion | Decision, count: int) -> list[Verdict]:
-    """The verdicts in an answer on each of `count` pairs that were shown together, in the order shown."""
+def parse_all(judge: Judge, answer: Completion | Decision, shown: Sequence[Shown]) -> list[Verdict]:
+    """The verdicts in an answer on each of the pairs that were shown together, in the order shown."""
+    return _parsed(judge, answer, len(shown))
+
+
+def _parsed(judge: Judge, answer: Completion | Decision, count: int) -> list[Verdict]:
     spec = judge.verdict
     if spec is None:
         raise ValueError(f"judge {judge.name} follows a rule: it has no answers to parse")

@@ -64,9 +64,9 @@ def parse(judge: Judge, answer: Completion | Decision) -> Verdict:
     raise ValueError(f"unknown parser {spec.parser!r}")
 
 
-def parse_all(judge: Judge, answer: Completion | Decision, count: int) -> list[Verdict]:
+def parse_all(judge: Judge, answer: Completion | Decision, shown: Sequence[tuple[Comparison, str]]) -> list[Verdict]:
     """The same as a list of one."""
-    return [parse(judge, answer) for _ in range(count)]
+    return [parse(judge, answer) for _ in shown]
 
 
 def preference(verdict: Verdict, order: str | None) -> float | None:

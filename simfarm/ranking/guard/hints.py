@@ -38,6 +38,8 @@ RULES: tuple[tuple[str, str, str], ...] = (
     ("proof", "assistant", r"\[the (?:start|end) of assistant [ab]['’]s (?:answer|conversation)[^\]]*\]"),
     ("proof", "output", r"^#+\s*output \([ab]\)\s*:?\s*$"),
     ("proof", "<", rf"</?{_ITEM}[_ -]?{_LABEL}>"),
+    ("proof", "<answer_", r"</?answer_[a-z]>"),
+    ("proof", "<ranking>", r"<ranking>\s*[a-z]\s*[>=]"),
     ("proof", "[[", r"\[\[[abm12]\s*[<>=]{1,2}\s*[abm12]\]\]"),
     # The judge addressed. "Dear judges," may be said to those of a contest.
     ("proof", "judge evaluator grader annotator referee",
@@ -70,7 +72,7 @@ RULES: tuple[tuple[str, str, str], ...] = (
     # A turn forged, or a token that is followed by more: one at the very end is a leak.
     ("turn", "< [ ]", rf"(?i:{_TOKEN})\s*{_ROLE}"),
     ("token", "< [ ]", rf"(?i:{_TOKEN})(?!\s*{_ROLE})(?=\s*\S)"),
-    ("tags", "instruction reference", r"</?(?:instruction|reference)>|^#{2,3} ?instruction:\s*$"),
+    ("tags", "instruction reference ranking", r"</?(?:instruction|reference|ranking)>|^#{2,3} ?instruction:\s*$"),
     # Orders and praise.
     ("ignore", "ignore disregard forget",
      r"\b(?:ignore|disregard|forget)\s+(?:all\s+|everything\s+)?(?:of\s+)?(?:the\s+|your\s+|any\s+)?"
