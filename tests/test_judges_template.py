@@ -14,7 +14,7 @@ from simfarm.judges.neutral import neutraliser
 from simfarm.judges.protocols import protocol_of
 from simfarm.judges.template import compile_template
 
-JUDGES = [judge for judge in list_judges() if judge.template is not None]
+JUDGES = [judge for judge in list_judges() if judge.template is not None and judge.scoring is None]
 MARK = "\u200b"
 HOLE = {"instruction": "\ue000", "output_1": "\ue001", "output_2": "\ue002"}
 CHAT_TOKENS = [
