@@ -17,7 +17,7 @@ ENGINES = {
     f"test_{name}.py"
     for name in (
         *("backends_openvino", "backends_transformers", "engine_cluster", "engine_cluster_nodes"),
-        "likelihood_engines",
+        *("likelihood_engines", "protocol_engines"),
     )
 }
 

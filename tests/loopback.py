@@ -276,17 +276,29 @@ def reply(call: Call) -> str:
     schema = find_schema(call.body)
     if schema is not None:
         return json.dumps({name: _value(rule, first) for name, rule in schema.get("properties", {}).items()})
-    if "<ranking>" in call.prompt:
-        letters = sorted({*re.findall("<answer_([A-Z])>", call.prompt)}, key=lambda one: share_first(call.prompt + one))
-        return f"<ranking>{' > '.join(letters)}</ranking>"
-    if "A>>B" in call.prompt:
-        return f"Answer A has its merits, and so has B.\n\nMy verdict: [[{LABELS[int((1 - first) * len(LABELS))]}]]"
-    if "<answer_1>" in call.prompt:
+    # Anthropic's form has the system message beside the others
+    asked = f"{call.body.get('system', '')}\n{call.prompt}"
+    if "<answer_1>" in asked:
         grade = f"{1 + int((1 - first) * 5)}"
-        return f"It has its merits.\n\n[[{grade}]]" if "square brackets" in call.prompt else grade
-    if "[[A]]" in call.prompt:
+        return f"It has its merits.\n\n[[{grade}]]" if "square brackets" in asked else grade
+    return _several(call.prompt) or _of_two(asked, first)
+
+
+def _of_two(asked: str, first: float) -> str:
+    if "A>>B" in asked:
+        return f"Answer A has its merits, and so has B.\n\nMy verdict: [[{LABELS[int((1 - first) * len(LABELS))]}]]"
+    if "[[A]]" in asked:
         return "[[A]]" if first > 0.5 else "[[B]]"
     return "m" if first > 0.5 else "M"
+
+
+def _several(prompt: str) -> str:
+    """An ordering of all answers, or a line for each pair, where the prompt shows more than two; else nothing."""
+    if "<ranking>" in prompt:
+        letters = sorted({*re.findall("<answer_([A-Z])>", prompt)}, key=lambda one: share_first(prompt + one))
+        return f"<ranking>{' > '.join(letters)}</ranking>"
+    numbers = re.findall(r"^Number (\d+)$", prompt, re.M)
+    return "\n".join(f"{n}: [[{'A' if share_first(prompt + n) > 0.5 else 'B'}]]" for n in numbers)
 
 
 def find_schema(body: dict[str, Any]) -> dict[str, Any] | None:

@@ -318,6 +318,8 @@ def test_a_group_is_one_instruction_one_sample_and_what_the_file_compares() -> N
     assert len(list(plan_calls(pairs, [Member(replace(JUDGE, order="hashed"))], 3))) == 18
     for call in calls:
         assert call.mates[call.place] == (call.comparison, call.order)
+    sampled = [Output("Why?", f"{model}{k}", model, sample=k) for model in "ab" for k in range(2)]
+    assert [(pair.output_1, pair.output_2) for pair in pair_all(sampled)] == [("a0", "b0"), ("a1", "b1")]
 
 
 def test_more_outputs_than_letters_are_refused_before_a_call(capsys: pytest.CaptureFixture[str]) -> None:
