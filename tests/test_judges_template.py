@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simfarm.data.exchange import Message
 from simfarm.data.records import Comparison
 from simfarm.errors import InputError
 from simfarm.judges import Judge, list_judges
 from simfarm.judges.neutral import neutraliser
-from simfarm.judges.protocols.pairwise import messages
+from simfarm.judges.protocols import pairwise
+from simfarm.judges.stages import VERDICT, tried
 from simfarm.judges.template import compile_template
 
 JUDGES = [judge for judge in list_judges() if judge.template is not None]
@@ -64,6 +66,13 @@ HARMLESS = [
     "ß√",
     "<S>",
 ]
+
+
+def messages(judge: Judge, comparison: Comparison, order: str) -> tuple[Message, ...]:
+    """What a judge is sent for its verdict."""
+    if judge.stages:
+        return tried(judge, comparison, order)[VERDICT]
+    return pairwise.messages(judge, comparison, order)
 
 
 def pieces(judge: Judge) -> st.SearchStrategy[str]:
@@ -132,6 +141,7 @@ def test_swapping_the_outputs_is_showing_them_in_the_other_order(judge: Judge) -
 def test_what_does_not_change_comes_first(judge: Judge) -> None:
     """Providers cache a common prefix: the rubric must stand before the instruction and the pair."""
     one = "".join(m["content"] for m in messages(judge, Comparison("\ue000i", "\ue000a", "\ue000b"), "12"))
+    one = one.replace("(what the stage", "\ue000")
     assert len(one.split("\ue000")[0]) > 5 * len(one.split("\ue000")[-1])
 
 
@@ -215,6 +225,6 @@ def test_no_bundled_template_forgets_a_delimiter() -> None:
     import re
 
     for judge in JUDGES:
-        source = Path(judge.path.parent / "template.jinja").read_text(encoding="utf-8")
+        source = "".join(path.read_text(encoding="utf-8") for path in sorted(Path(judge.path.parent).glob("*.jinja")))
         tags = set(re.findall(r"</?\w+>|\[\[[^\]]+\]\]", source))
         assert tags == set(judge.delimiters), judge.name

@@ -13,6 +13,7 @@ from typing import Any
 
 from simfarm.data.juries import RULES as RULES_OF_PANELS
 from simfarm.data.sampling import DECIDED, Option
+from simfarm.judges.contexts import MOST_CONTEXTS
 from simfarm.judges.fields import FIXED, JUDGED, MODEL_NAME, MOST_WEIGHT
 from simfarm.judges.files import MODEL_KEYS, RULE_KEYS
 from simfarm.judges.likelihoods import LIKELIHOOD_KEYS
@@ -29,6 +30,7 @@ from simfarm.judges.schema_verdicts import (
     verdict_schema,
 )
 from simfarm.judges.spec import RULES
+from simfarm.judges.stages import ENDS, MOST_ROUNDS, MOST_STAGES, NAME, RESERVED
 from simfarm.judges.surface import WEIGHTS
 
 __all__ = ["judge_schema"]
@@ -129,6 +131,7 @@ def _keys() -> dict[str, Any]:
         "checked": {**DAY, "description": "the day on which it was looked up that the model is to be had"},
         "until": {**DAY, "description": "the last day on which the model is to be had"},
         "sampling": _sampling(),
+        "stages": _stages(),
         "criteria": {
             "type": "array",
             "items": {"type": ["string", "object"]},
@@ -169,6 +172,41 @@ def _panel() -> dict[str, Any]:
         },
         "additionalProperties": False,
         "required": ["members"],
+    }
+
+
+def _stages() -> dict[str, Any]:
+    """The calls before the verdict."""
+    # what the loader reads of a template (rounds of what is asked once, a reply that nobody sees) no schema can know
+    name = {"type": "string", "pattern": f"^{NAME}$", "not": {"enum": [*RESERVED]}}
+    ends = {"not": {"pattern": f"({'|'.join(ENDS)})$"}}
+    sampling = _sampling()
+    sampling["properties"]["logprobs"] = False
+    stage = {
+        "type": "object",
+        "properties": {
+            "name": {**name, "allOf": [ends], "description": "what later templates call its reply"},
+            "template": {**TEXT, "description": "a Jinja2 file beside this one"},
+            "sampling": {**sampling, "description": "what differs from the judge's"},
+            "rounds": {"type": "integer", "minimum": 1, "maximum": MOST_ROUNDS, "default": 1},
+            "contexts": {
+                "type": "integer",
+                "minimum": 2,
+                "maximum": MOST_CONTEXTS,
+                "description": "its reply is so many contexts, under each of which the verdict is asked",
+            },
+        },
+        "additionalProperties": False,
+        "required": ["name", "template"],
+        "if": {"required": ["contexts"]},
+        "then": {"properties": {"rounds": {"const": 1}}},
+    }
+    return {
+        "type": "array",
+        "items": stage,
+        "minItems": 1,
+        "maxItems": MOST_STAGES,
+        "description": "what is asked before the verdict, each a template whose reply the later ones show by its name",
     }
 
 

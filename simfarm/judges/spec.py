@@ -23,6 +23,7 @@ from simfarm.judges.examples import Example
 from simfarm.judges.likelihoods import Scoring
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.parsers import VerdictSpec
+from simfarm.judges.stages import Stage, earlier
 
 if TYPE_CHECKING:
     from simfarm.judges.template import Template
@@ -41,7 +42,7 @@ class Judge:
     that would do as well, `checked` is the day when it was looked up that `model` is to be had, `until` the last day on
     which it is: remarks, no part of the hash. `persona` and `examples` say as whom it judges, where it is to stand for
     a particular person. `scoring` is what a judge of likelihoods computes: it has no verdict to read, and a template
-    only where its score needs one.
+    only where its score needs one. `stages` are asked before the template, whose reply is the verdict.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Judge:
     persona: str = ""
     examples: tuple[Example, ...] = ()
     scoring: Scoring | None = None
+    stages: tuple[Stage, ...] = ()
 
     @cached_property
     def hash(self) -> str:
@@ -99,6 +101,8 @@ class Judge:
             content["examples"] = [
                 [e.comparison.instruction, e.comparison.output_1, e.comparison.output_2, e.p] for e in self.examples
             ]
+        if self.stages:
+            content["stages"] = [stage.content for stage in self.stages]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @cached_property
@@ -132,8 +136,8 @@ class Judge:
         if self.template is None:
             raise ValueError(f"judge {self.name} has no template")
         where, alone = f"the template of {self.path}", self.alone or self.scoring is not None
-        blind = self.scoring is not None and self.scoring.score == "instruction"
-        return compile_template(self.template, self.delimiters, where, alone, blind)
+        blind, known = self.scoring is not None and self.scoring.score == "instruction", earlier(self.stages)
+        return compile_template(self.template, self.delimiters, where, alone, blind=blind, earlier=known)
 
     def replace(
         self, *, order: str | None = None, model: str | None = None, sampling: Mapping[str, Any] | None = None
@@ -162,6 +166,10 @@ class Judge:
         """The same judge in the place of a person: of whom a text tells, or `examples` of what they prefer."""
         if self.rule is not None:
             raise InputError(f"judge {self.name} follows a rule and knows no person; name one with a template")
+        if self.stages:
+            raise InputError(
+                f"judge {self.name} asks in several calls, which stand for nobody; name one of a single template"
+            )
         return dataclasses.replace(self, persona=persona or self.persona, examples=examples or self.examples)
 
 

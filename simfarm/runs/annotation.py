@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -22,6 +22,7 @@ from simfarm.errors import InputError
 from simfarm.judges import Judge, Panel, Population, load_one
 from simfarm.judges.question import held, in_process, request_sampling
 from simfarm.judges.rules import introduction
+from simfarm.judges.stages import every_stage, samplings
 from simfarm.runs.asking import MAX_ATTEMPTS, Call, Member, plan_calls
 from simfarm.runs.cautions import kin_lines, odd_outputs
 from simfarm.runs.fitness import check_questions, check_scoring, check_spec
@@ -29,6 +30,7 @@ from simfarm.runs.options import JudgeOptions, RunOptions, by_name
 from simfarm.runs.parts import server_name
 from simfarm.runs.run import OpenModel, Run
 from simfarm.runs.scoring import beside_reference, next_requests
+from simfarm.runs.staged import staged_forecast
 from simfarm.runs.tallies import AnnotationTallies
 from simfarm.runs.verdicts import annotate
 from simfarm.settings import refuse, refuse_unasked, spelled
@@ -173,6 +175,13 @@ class AnnotationRun(Run[Comparison, Annotation]):
             if call.order is not None:
                 yield from next_requests(call, self.retry_unparseable)
 
+    async def _forecast(self, records: Sequence[Comparison]) -> str:
+        if not self.judge.stages:
+            return await Run._forecast(self, records)
+        async with self._engine() as engine:
+            calls = (call for call in self.calls(records, engine) if call.order is not None)
+            return staged_forecast(engine, calls, self.retry_unparseable)
+
     async def _stream(self, records: Sequence[Comparison]) -> AsyncGenerator[Annotation]:
         if self.backend is None:
             async with aclosing(annotate(self.calls(records), self.tallies)) as annotations:
@@ -212,7 +221,8 @@ class AnnotationRun(Run[Comparison, Annotation]):
         asked = self.backend is not None and self.backend.name != "replay"
         if asked:
             repaired = f", {plural(tallies.repaired, 'answer')} repaired by asking again" if tallies.repaired else ""
-            lines += [self._answers(self.pace()) + repaired, *tallies.stats.warnings()]
+            lines += [self._answers(self.pace()) + repaired, *tallies.stages.costs(), *tallies.stats.warnings()]
+        lines += tallies.stages.contexts()
         lines += missing_lines(tallies, len(self.judge.questions) - 1)
         if asked:
             lines += self._others(tallies.answered_by)
@@ -281,8 +291,9 @@ def with_model(
     check_questions(judge, model.backend, model.name)
     check_scoring(judge, model.backend, model.name)
     judge, model = beside_reference(judge, model, lambda other: opening(other, running, usual_timeout(other)))
-    model.backend.check(model.name, judge.sampling)
-    model.refuse_unsent(judge.sampling, (name for name in DRAWN if name in judging.sampling()))
+    for sampling in (judge.sampling, *samplings(judge)):
+        model.backend.check(model.name, sampling)
+        model.refuse_unsent(sampling, (name for name in DRAWN if name in judging.sampling()))
     return judge, model
 
 
@@ -310,6 +321,11 @@ def _on_model(judge: Judge, model: OpenModel, judging: JudgeOptions, running: Ru
 
 
 def _with_sampling(judge: Judge, given: dict[str, Any]) -> Judge:
-    """The judge with the sampling options that were given."""
-    own = {name: value for name, value in judge.sampling.items() if name != "thinking" or "effort" not in given}
-    return judge.replace(sampling=own | given) if given else judge
+    """The judge with the sampling options that were given, in all of its stages."""
+    if not given:
+        return judge
+
+    def replaced(own: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in own.items() if name != "thinking" or "effort" not in given} | given
+
+    return every_stage(judge.replace(sampling=replaced(judge.sampling)), replaced)

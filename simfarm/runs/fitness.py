@@ -85,6 +85,11 @@ def check_questions(judge: Judge, backend: Backend, model: str) -> None:
                 "that writes (openai/NAME)"
             )
         return
+    if judge.stages and getattr(backend, "only_decides", False):
+        raise InputError(
+            f"{backend.name}/{model} only decides and writes no text, which the stages of {judge.name} are: name a "
+            "model that does both (openai/gpt-6-luna, a model on this machine)"
+        )
     if not isinstance(backend, Decider):
         raise InputError(_no_decisions(backend.name))
     backend.check_questions(model, judge.questions)
