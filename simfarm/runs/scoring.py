@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from simfarm.backends.local.beside import Beside
 from simfarm.data.exchange import CallError, Completion, Judged, Likelihood, Request, TransientError
@@ -37,8 +38,9 @@ def score_requests(call: Call) -> list[Request]:
     pair, judge, model = call.comparison, call.member.judge, call.member.model
     assert call.order is not None
     assert judge.scoring is not None
-    own = dict(judge.sampling)
-    own["template_args"] = {"enable_thinking": False} | dict(own.get("template_args") or {})
+    own: dict[str, Any] = dict(judge.sampling)
+    if judge.scoring.score != "reward":
+        own["template_args"] = {"enable_thinking": False} | dict(own.get("template_args") or {})
     reference = (judge.scoring.reference or "").partition("/")[2]
     return [
         Request(
