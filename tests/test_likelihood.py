@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from loopback import Loopback
 from test_judges_schema import is_valid
 
 import simfarm
@@ -373,3 +374,95 @@ def test_the_bundled_ones_are_shown_with_all_that_they_compute(capsys: pytest.Ca
     told = capsys.readouterr().out
     assert f"[scored]\n  {APPROVING[0]}" in told
     assert "sample replies" not in told
+
+
+CHAT = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assistant>"
+
+
+class Completions(Loopback):
+    """A server with completions that repeat what they read, cut at every third character."""
+
+    def add_routes(self, router: Any) -> None:
+        super().add_routes(router)
+        router.add_post("/v1/completions", self._decide)
+
+
+def echoed(call: Any, *, cut: int = 3, begun: tuple[str, ...] = ("<s>",), written: str = "ok") -> dict[str, Any]:
+    said = call.body["prompt"]
+    tokens = [*begun, *(said[at : at + cut] for at in range(0, len(said), cut)), written]
+    nats = [None, *(-len(token) / 7 for token in tokens[1:])]
+    choice = {"text": said + written, "logprobs": {"tokens": tokens, "token_logprobs": nats}}
+    return {"model": call.body["model"], "choices": [choice], "usage": {"prompt_tokens": len(tokens) - 1}}
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Completions]:
+    monkeypatch.setenv("OPENAI_API_KEY", "loopback")
+    with Completions(decision=echoed) as running:
+        yield running
+
+
+def asked_of(server: Completions, tmp_path: Path, **more: Any) -> Any:
+    judge = own(tmp_path / "j", per="sum", sampling={"chat_template": CHAT, "extra": {"add_special_tokens": False}})
+    return simfarm.annotate(ROWS[:3], judge=judge, model="openai/m", base_url=f"{server.url}/v1", **more)
+
+
+def test_a_server_that_repeats_what_it_reads_tells_likelihoods(server: Completions, tmp_path: Path) -> None:
+    table = asked_of(server, tmp_path, price=(1e6, 0))
+    for score, row, price in zip(table["score"], ROWS, table["price"], strict=False):
+        prompt = f"<user>{row['instruction']}\n<assistant>"
+        whole = prompt + row["output"]
+        # tokens that begin in the prompt and end in the text are the text's
+        own = [whole[at : at + 3] for at in range(0, len(whole), 3) if at + 3 > len(prompt)]
+        assert score == pytest.approx(-sum(map(len, own)) / 7)
+        assert price == -(-len(whole) // 3) + 1
+    body = server.calls[0].body
+    assert (body["echo"], body["logprobs"], body["max_tokens"], body["add_special_tokens"]) == (True, 1, 1, False)
+    assert list(asked_of(server, tmp_path)["score"]) == list(table["score"])
+    assert server.received == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ({"text": "ok", "logprobs": None}, "does not repeat what it reads with log probabilities"),
+        ({"text": "ok", "logprobs": {"tokens": ["ok"], "token_logprobs": [-1]}}, "does not repeat what it reads"),
+        (lambda call: {"text": call.body["prompt"], "logprobs": {}}, "without log probabilities"),
+    ],
+)
+def test_a_server_that_does_not_ends_the_run(server: Completions, tmp_path: Path, answer: Any, why: str) -> None:
+    server.plan.decision = lambda call: {"choices": [answer(call) if callable(answer) else answer]}
+    with pytest.raises(simfarm.ProviderError, match=why):
+        asked_of(server, tmp_path, concurrency=1)
+
+
+def test_what_cannot_be_read_of_an_answer_is_an_error_of_its_row(server: Completions, tmp_path: Path) -> None:
+    def odd(call: Any) -> dict[str, Any]:
+        answer = echoed(call)
+        told = answer["choices"][0]["logprobs"]
+        if "0?" in call.body["prompt"]:
+            told["tokens"][-3] = "bytes:\\xe2"
+        if "1?" in call.body["prompt"]:
+            told["token_logprobs"][-3] = None
+        return answer
+
+    server.plan.decision = odd
+    table = asked_of(server, tmp_path)
+    assert list(table["status"]) == ["error", "error", "verdict"]
+    assert "do not spell the text" in table["error"][0]
+    assert "no log probability of one of the text's tokens" in table["error"][1]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "sampling", "why"),
+    [
+        (None, {}, "OpenAI tells no likelihood of a text that it is given: name a model in this process"),
+        ("http://127.0.0.1:9/v1", {}, "put the model's chat template into the judge's file"),
+    ],
+)
+def test_a_server_without_what_it_needs_is_refused_before_a_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base_url: str | None, sampling: dict[str, Any], why: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "loopback")
+    with pytest.raises(InputError, match=why):
+        simfarm.annotate(ROWS, judge=own(tmp_path / "j", sampling=sampling), model="openai/m", base_url=base_url)

@@ -108,6 +108,9 @@ class ReplayBackend:
             raise CallError("what was recorded is a text, no decision: replay it with the judge that asked for it")
         return recorded
 
+    def check_likelihoods(self, model: str, sampling: Mapping[str, Any]) -> None:
+        """A recording tells what it did, whatever is asked of it."""
+
     async def likelihood(self, request: Request) -> Likelihood:
         """The recorded likelihood, in the same way."""
         recorded = self._find(request)

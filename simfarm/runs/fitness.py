@@ -15,7 +15,7 @@ from simfarm.backends.http.retirements import retirement
 from simfarm.errors import InputError
 from simfarm.judges import Judge
 
-__all__ = ["check_questions", "check_scoring", "check_spec", "doubts", "last_day", "tells_likelihoods"]
+__all__ = ["check_likely", "check_questions", "check_scoring", "check_spec", "doubts", "last_day"]
 
 NO_DECISIONS = ("anthropic",)
 NO_LIKELIHOODS = ("anthropic", "litellm", "systemone")
@@ -52,13 +52,16 @@ def check_scoring(judge: Judge, backend: Backend, model: str) -> None:
             f"{model} is a reward model and writes no text: give it to a judge with protocol: likelihood and score: "
             "reward, or name a model that writes"
         )
-    if judge.scoring is not None and not wanted and not tells_likelihoods(backend):
+    if judge.scoring is not None and not wanted:
+        check_likely(judge, backend, model)
+
+
+def check_likely(judge: Judge, backend: Backend, model: str) -> None:
+    """Refuse a backend that does not say how likely a text is, or not of this model. Raises `InputError`."""
+    if isinstance(backend, Likely):
+        backend.check_likelihoods(model, judge.sampling)
+    elif not hasattr(backend, "log_likelihood"):
         raise InputError(_no_likelihoods(backend.name))
-
-
-def tells_likelihoods(backend: Backend) -> bool:
-    """Whether a backend says how likely a text is."""
-    return isinstance(backend, Likely) or hasattr(backend, "log_likelihood")
 
 
 def _no_likelihoods(prefix: str) -> str:
