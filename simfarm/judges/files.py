@@ -150,7 +150,7 @@ def _judge(path: Path, data: Mapping[Any, Any]) -> Judge:
     )
     check_sampling(f"{path}", judge.verdict, judge.sampling)
     if judge.verdict is not None and judge.verdict.parser == "decision":
-        check_criteria(f"{path}: criteria", judge.criteria)
+        check_criteria(f"{path}: criteria", judge.criteria, judge.alone)
     elif bool(judge.criteria) != ("criteria" in judge.compiled.variables):
         raise InputError(
             f"{path}: criteria are either listed and used as {{{{ criteria }}}} in the template, or neither"
