@@ -155,6 +155,30 @@ def test_a_decision_judge_rates_one_output_and_marks_it(server: Loopback, capsys
     assert a["own_error"] == pytest.approx(math.sqrt((p * (1 - p)).sum()) / 5)
 
 
+def test_evaluate_asks_and_shows_by_criterion(server: Loopback, capsys: pytest.CaptureFixture[str]) -> None:
+    rubric = str(Path(__file__).parents[1] / "examples" / "judges" / "rubric")
+    to = ["--base-url", f"{server.url}/v1", "--criteria", "mean", "--level", "0.9"]
+    assert main(["evaluate", "outputs.jsonl", "--baseline", "a", "--judge", rubric, *to]) == 0
+    assert "rubric · mean score by criterion · 90 %" in capsys.readouterr().out
+    asked = server.received
+    assert main(["evaluate", "outputs.jsonl", "--judge", "rating-decision", *to]) == 0
+    assert "rating-decision · mean score by criterion · 90 %" in capsys.readouterr().out
+    assert server.received == asked + 10
+    url = f"{server.url}/v1"
+    found = simfarm.evaluation("outputs.jsonl", judge="rating-decision", base_url=url, criteria="mean").criteria
+    assert (len(found["rating-decision"].table), server.received) == (10, asked + 10)
+    assert main(["evaluate", "outputs.jsonl", "--judge", "rating-5", *to]) == 2
+    assert "the judge rating-5 gives no scores by criterion" in capsys.readouterr().err
+    assert server.received == asked + 10
+
+
+def test_what_one_judge_was_sure_of_is_not_said_by_the_next(server: Loopback) -> None:
+    assert rate(server) == 0
+    again = ["annotate", "scores.jsonl", "--judge", "rating-5", "--base-url", f"{server.url}/v1", "-o", "again.jsonl"]
+    assert main(again) == 0
+    assert not {"scores_sd", "scores_scale"} & {name for row in rows_of("again.jsonl") for name in row}
+
+
 def test_a_rating_that_was_refused_is_no_score_and_a_mark_that_was_is_none(tmp_path: Path) -> None:
     judge = load_one("rating-decision")
     grades = dict(zip(judge.verdict.labels if judge.verdict else (), (0.0, 0.0, 0.0, 0.25, 0.75), strict=True))

@@ -130,7 +130,7 @@ def _marks(
         except ValueError:
             continue
         stem, _, shown = question.name.rpartition("_")
-        own = numbers[stem if shown in SHOWN and stem in numbers else question.name]
+        own = numbers[stem if shown in SHOWN else question.name]
         yield question.name, _moments([*chances.values()], own)
 
 
