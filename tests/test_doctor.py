@@ -118,7 +118,13 @@ def test_a_model_that_has_it_all(capsys: pytest.CaptureFixture[str]) -> None:
     written = sum(max(1, len(text_of(call)) // 4) for call in replies)
     assert made["cost"] == pytest.approx((read * 1 + written * 2) / 1e6, rel=0.05)
     manners = ("decision", "json", "letter", "logprob", "reasoned")
-    assert set(made["judges"]) == {*(f"pairwise-{manner}" for manner in manners), *PEOPLE, *RATING, *STAGED}
+    assert set(made["judges"]) == {
+        *(f"pairwise-{manner}" for manner in manners),
+        *PEOPLE,
+        *RATING,
+        *STAGED,
+        "rating-decision",
+    }
 
 
 def test_a_model_that_is_shut_down(capsys: pytest.CaptureFixture[str]) -> None:

@@ -98,7 +98,7 @@ BAD_KEYS: list[tuple[dict[str, Any], str]] = [
 def test_bundled_judges() -> None:
     names = [judge.name for judge in list_judges()]
     asking = [f"pairwise-{manner}" for manner in ("decision", "json", "letter", "logprob", "reasoned")]
-    rating = ["rating-5", "rating-logprob"]
+    rating = ["rating-5", "rating-decision", "rating-logprob"]
     scoring = ["follow-ups", "likelihood-answer", "likelihood-instruction"]
     people = ["people-choice", "people-several"]
     staged = ["contexts", "critique-verdict", "debate", "hindsight"]

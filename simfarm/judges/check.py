@@ -16,7 +16,7 @@ from simfarm.data.decision import Decision
 from simfarm.data.exchange import Completion, Message, TokenLogprob
 from simfarm.data.rated import Rated
 from simfarm.data.records import Comparison
-from simfarm.judges.decisions import PREFERENCE
+from simfarm.judges.decisions import verdict_name
 from simfarm.judges.parsers import MEANINGS, VerdictSpec
 from simfarm.judges.protocols import likelihood, protocol_of
 from simfarm.judges.rules import decide
@@ -164,14 +164,14 @@ def _replies(judge: Judge, problems: list[str]) -> Iterator[Reply]:
 def _bad(judge: Judge) -> tuple[str, Completion | Decision]:
     """What holds no verdict: in words, and as it would come."""
     if judge.questions:
-        return "(refused)", Decision({}, (PREFERENCE,))
+        return "(refused)", Decision({}, (judge.questions[0].name,))
     text = "I cannot decide."
     return text, Completion(text, (TokenLogprob("I", 0.0, {"I": 0.0}),), "stop")
 
 
 def _good(spec: VerdictSpec, label: str, several: bool) -> Completion | Decision:
     if spec.parser == "decision":
-        return Decision({PREFERENCE: {other: float(other == label) for other in spec.labels}})
+        return Decision({verdict_name(spec): {other: float(other == label) for other in spec.labels}})
     if spec.parser == "token_logprobs":
         return Completion(label, (TokenLogprob(label, 0.0, {label: 0.0}),), "length")
     if spec.parser == "json":

@@ -154,7 +154,7 @@ def _judge(path: Path, data: Mapping[Any, Any]) -> Judge:
         judge = dataclasses.replace(judge, stages=stages_of(path, data["stages"], _template, judge.protocol))
         judge = check_stages(judge)
     if judge.verdict is not None and judge.verdict.parser == "decision":
-        check_criteria(f"{path}: criteria", judge.criteria)
+        check_criteria(f"{path}: criteria", judge.criteria, judge.alone)
     elif bool(judge.criteria) != ("criteria" in shown_variables(judge)):
         raise InputError(
             f"{path}: criteria are either listed and used as {{{{ criteria }}}} in the template, or neither"

@@ -3,7 +3,8 @@
 It is built from the words that loading knows (`simfarm.judges.fields`, `.spec`, `.parsers`), which nobody then writes
 down twice. Some rules cannot be said in a schema and are left to `simfarm judges check`: that the template is there,
 that it uses `criteria` where they are listed, that the two fields of a JSON reply have two names, that what is
-described are labels, that levels which are numbers count from 0, and that the numbers of a scale differ.
+described are labels, that levels which are numbers count from 0, and that the numbers of a scale, or of a choice's
+options, differ.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from simfarm.judges.panel import PANEL
 from simfarm.judges.protocols import PROTOCOLS
 from simfarm.judges.schema_verdicts import (
     TEXT,
+    criterion_of_one,
+    criterion_of_two,
     criterion_schema,
     likelihood_keys,
     likelihood_schema,
@@ -89,6 +92,11 @@ def judge_schema() -> dict[str, Any]:
                         "criteria": {"items": criterion_schema()},
                     },
                 },
+            },
+            {
+                "if": {"allOf": [_parser_is("decision"), _RATES]},
+                "then": {"properties": {"criteria": {"items": criterion_of_one()}}},
+                "else": {"properties": {"criteria": {"items": criterion_of_two()}}},
             },
         ],
     }

@@ -107,10 +107,18 @@ class Judge:
 
     @cached_property
     def questions(self) -> tuple[Question, ...]:
-        """What a decision judge asks about every pair as it is shown; nothing for any other judge."""
+        """What a decision judge asks about all that it is shown; nothing for any other judge."""
         if self.verdict is None or self.verdict.parser != "decision":
             return ()
         return decisions.questions(self.verdict, self.criteria)
+
+    @cached_property
+    def scales(self) -> dict[str, tuple[float, float]]:
+        """From where to where the score by each criterion can go, where the judge gives numbers."""
+        if not self.questions:
+            return {}
+        numbers = {criterion["name"]: decisions.numbers_of(criterion) for criterion in self.criteria}
+        return {name: (min(own), max(own)) for name, own in numbers.items()}
 
     @property
     def alone(self) -> bool:

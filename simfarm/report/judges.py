@@ -175,7 +175,14 @@ def _item(item: Any) -> str:
     """One of a list: a criterion that is a mapping as a file would have it."""
     if not isinstance(item, Mapping):
         return str(item)
-    return ", ".join(f"{key}: {' < '.join(map(str, v)) if isinstance(v, list) else v}" for key, v in item.items())
+    return ", ".join(f"{key}: {_value(value)}" for key, value in item.items())
+
+
+def _value(value: Any) -> str:
+    """Levels in their order, options with what they count."""
+    if isinstance(value, Mapping):
+        return " | ".join(f"{option} = {number}" for option, number in value.items())
+    return " < ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def check_report(judge: Judge, check: Check, width: int | None) -> str:
@@ -195,7 +202,11 @@ def check_report(judge: Judge, check: Check, width: int | None) -> str:
                 *(f"  {line}" for line in message["content"].splitlines()),
             ]
     if judge.questions:
-        lines += ["", f"── asked in both, as {plural(len(judge.questions), 'question')} of one request"]
+        of = "about it" if judge.alone else "in both"
+        lines += [
+            "",
+            f"── asked {of}, as {plural(len(judge.questions), 'question')} of one request",
+        ]
         lines += [f"  {question.name}: {_asked_as(question)}" for question in judge.questions]
     read = "score read from them" if judge.alone else "preference read from them (1 = output_1, 2 = output_2)"
     if judge.scoring is None:

@@ -33,7 +33,7 @@ def check_spec(judge: Judge, spec: str) -> None:
     `InputError`."""
     prefix = spec.partition("/")[0]
     if judge.questions and prefix in NO_DECISIONS:
-        raise InputError(_no_decisions(prefix))
+        raise InputError(_no_decisions(prefix, judge))
     if judge.scoring is not None and prefix in NO_LIKELIHOODS:
         raise InputError(_no_likelihoods(prefix))
 
@@ -71,9 +71,10 @@ def _no_likelihoods(prefix: str) -> str:
     )
 
 
-def _no_decisions(prefix: str) -> str:
+def _no_decisions(prefix: str, judge: Judge) -> str:
+    others = "rating-5" if judge.alone else "pairwise-reasoned, pairwise-letter"
     return (
-        f"{prefix}/ gives no decisions: use a judge that reads text (pairwise-reasoned, pairwise-letter), or a model "
+        f"{prefix}/ gives no decisions: use a judge that reads text ({others}), or a model "
         "that decides (openai/gpt-6-luna, systemone/NAME, a model on this machine)"
     )
 
@@ -94,7 +95,7 @@ def check_questions(judge: Judge, backend: Backend, model: str) -> None:
             "model that does both (openai/gpt-6-luna, a model on this machine)"
         )
     if not isinstance(backend, Decider):
-        raise InputError(_no_decisions(backend.name))
+        raise InputError(_no_decisions(backend.name, judge))
     backend.check_questions(model, judge.questions)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from simfarm.data.exchange import CallError, Completion, Likelihood, TransientError
@@ -77,6 +78,7 @@ def _annotation(
         model=given[-1].answer.model if given else None,
         **(took or {}),
         **_scored(call, verdict),
+        **_doubted(call, verdict),
     )
 
 
@@ -98,6 +100,16 @@ def _scored(call: Call, verdict: Verdict | None = None) -> dict[str, Any]:
     return {"score": verdict and verdict.score, "scale": call.member.judge.ends}
 
 
+def _doubted(call: Call, verdict: Verdict | None = None) -> dict[str, Any]:
+    """How sure the judge is of its scores, and their scales, of one that gives probabilities."""
+    judge = call.member.judge
+    if not judge.questions or not (judge.scales or judge.alone):
+        return {}
+    known = None if verdict is None else replace(verdict, scores=verdict.scores_sd)
+    doubts = known and protocol_of(judge).scores(known, call.order)
+    return {"scores_sd": doubts or {}, "scores_scale": judge.scales}
+
+
 def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
 
@@ -115,6 +127,7 @@ def _failed(call: Call, error: str, took: Mapping[str, Any]) -> Annotation:
         judge_order=call.member.judge.order,
         **took,
         **_scored(call),
+        **_doubted(call),
     )
 
 
