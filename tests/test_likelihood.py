@@ -27,6 +27,7 @@ from simfarm.judges.likelihoods import APPROVING, DISAPPROVING
 from simfarm.judges.protocols import likelihood
 from simfarm.runs.annotation import AnnotationRun
 from simfarm.runs.options import JudgeOptions, RunOptions
+from simfarm.runs.probing import ProbeRun
 
 ROWS = [
     {"instruction": f"Question {i}?", "output": f"By {name}, {'so ' * (i + len(name))}it is.", "generator": name}
@@ -191,7 +192,7 @@ def test_nothing_is_scored_twice_and_what_is_left_is_counted_before(tmp_path: Pa
     assert "6 outputs, 6 questions to judge j" in told
     assert "36 requests would go to openvino/reader@1" in told
     assert "no price, it runs in this process" in told
-    assert "and 0 output tokens" in told
+    assert told.endswith("and 0 output tokens")
     first = run_of(judge, reader)
     # stopped half way: what was scored is kept
     results = first.results(records)
@@ -205,6 +206,9 @@ def test_nothing_is_scored_twice_and_what_is_left_is_counted_before(tmp_path: Pa
     assert [row.row() for row in rows[:3]] == [row.row() for row in half]
     assert "36 answers are in the store; 0 requests" in run_of(judge, reader).estimate(records)
     assert rest.tallies.stats.cached >= 18
+    both = run_of(own(tmp_path / "pairs"), reader)
+    list(both.results([Comparison("i", "a", "b")]))
+    assert both.tallies.repaired == 0
 
 
 def test_a_text_that_fails_is_an_error_of_its_own_and_never_a_score(tmp_path: Path) -> None:
@@ -231,6 +235,15 @@ def test_a_recording_gives_the_same_scores(tmp_path: Path, kind: str, score: str
         assert list(again[column]) == list(table[column])
     other = simfarm.annotate(path, judge=load_one("pairwise-letter").replace(order="fixed"), model=f"replay/{path}")
     assert other["error"][0].startswith("what was recorded is a likelihood: replay it with the judge that")
+
+
+def test_it_is_probed_with_pairs_of_which_none_is_shown_first(tmp_path: Path) -> None:
+    judge = own(tmp_path / "j")
+    run = ProbeRun.open(JudgeOptions(judge=judge, model=Reader(), order="both"))
+    pair = Comparison("i", "a", "b", extra={"manner": ""})
+    assert [(call.order, call.repeat) for call in run.calls([pair])] == [("12", 0)]
+    with pytest.raises(InputError, match="asks in the protocol rating"):
+        ProbeRun.open(JudgeOptions(judge="rating-5", model=Reader()))
 
 
 def test_scores_are_ranked(tmp_path: Path) -> None:

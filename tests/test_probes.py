@@ -45,7 +45,7 @@ def output(text: str = TEXT, instruction: str = "How is bread made?", **more: An
     return Output(instruction, text, "baker", **more)
 
 
-ASKING = [judge for judge in list_judges() if isinstance(judge, Judge) and judge.rule is None and not judge.alone]
+ASKING = [judge for judge in list_judges() if judge.verdict is not None and not judge.alone]
 BUNDLED = bundled_outputs()
 CAREFUL = [one for one in BUNDLED if one.generator == "careful"]
 

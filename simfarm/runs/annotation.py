@@ -160,8 +160,8 @@ class AnnotationRun(Run[Comparison, Annotation]):
 
     @property
     def apart(self) -> str:
-        """A reply that cannot be read is asked for once more; a decision is read, or there is none."""
-        return "" if self.judge.questions else ", repairs apart"
+        """A reply that cannot be read is asked for once more; a decision or a likelihood is read, or there is none."""
+        return "" if self.judge.questions or self.judge.scoring else ", repairs apart"
 
     def _counted(self, records: Sequence[Comparison]) -> str:
         asked = [call.order is not None for call in self.calls(records)]

@@ -73,7 +73,7 @@ def forged(output: Output, judge: Judge, turn: int) -> tuple[str, str]:
 
 def _tags(judge: Judge) -> list[str]:
     """The tags of a judge's template, of answers alone where it has such."""
-    if judge.rule is not None:
+    if judge.template is None:
         return []
     written = [*judge.delimiters, *(tag for text in judge.compiled.literals for tag in TAG.findall(text))]
     tags = [tag for tag in dict.fromkeys(written) if TAG.fullmatch(tag)]
