@@ -513,3 +513,27 @@ def test_the_hash_is_over_every_stage(tmp_path: Path) -> None:
     assert len({plain, made(rounds=2).hash, made(sampling={"temperature": 1}).hash}) == 3
     (tmp_path / "j" / "critique.jinja").write_text("{% block user %}{{ output }} {{ instruction }}?{% endblock %}")
     assert load_one(tmp_path / "j" / "judge.yaml").hash != plain
+
+
+def test_members_may_ask_in_several_calls(server: Loopback, capsys: pytest.CaptureFixture[str]) -> None:
+    """A panel and a population of such judges: told beforehand, asked once, and their rows add up."""
+    pairs(1, 2)
+    spec: dict[str, Any] = {"description": "two", "panel": {"members": ["hindsight", "pairwise-letter"]}}
+    Path("panel.yaml").write_text(yaml.safe_dump(spec), "utf-8")
+    asked = ("--base-url", f"{server.url}/v1", "--store", "s.sqlite", "--price", "1,2")
+    assert main(["annotate", "pairs.jsonl", "--judge", "panel.yaml", *asked, "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "8 requests would go to openai/gpt-6-luna" in told, "four aftermaths and four letters"
+    assert "then at most 4 requests of the stage verdict" in told
+    assert main(["annotate", "pairs.jsonl", "--judge", "panel.yaml", *asked, "-o", "out.jsonl"]) == 0
+    assert server.received == 12
+    assert "by stage" in capsys.readouterr().err
+    assert Counter(row["annotator"] for row in rows_of()) == {"hindsight": 4, "pairwise-letter": 4, "panel": 2}
+    members = [{"judge": "critique-verdict", "name": "one"}, {"judge": "pairwise-letter", "name": "two"}]
+    Path("people.yaml").write_text(yaml.safe_dump({"description": "two", "members": members}), "utf-8")
+    assert main(["annotate", "pairs.jsonl", "--judge", "people.yaml", "--annotators", "2", *asked, "--dry-run"]) == 0
+    assert "then at most" in capsys.readouterr().out
+    people = ("--judge", "people.yaml", "--annotators", "2")
+    assert main(["annotate", "pairs.jsonl", *people, *asked, "-o", "labels.jsonl"]) == 0
+    given = [row["raw_completion"] for row in rows_of("labels.jsonl")]
+    assert any(isinstance(raw, list) and raw[0]["stage"] == "critique" for raw in given)

@@ -27,10 +27,10 @@ from simfarm.runs.asking import MAX_ATTEMPTS, Call, Member, plan_calls
 from simfarm.runs.cautions import kin_lines, odd_outputs
 from simfarm.runs.fitness import check_questions, check_scoring, check_spec
 from simfarm.runs.options import JudgeOptions, RunOptions, by_name
+from simfarm.runs.outlook import staged_forecast
 from simfarm.runs.parts import server_name
 from simfarm.runs.run import OpenModel, Run
 from simfarm.runs.scoring import beside_reference, next_requests
-from simfarm.runs.staged import staged_forecast
 from simfarm.runs.tallies import AnnotationTallies
 from simfarm.runs.verdicts import annotate
 from simfarm.settings import refuse, refuse_unasked, spelled

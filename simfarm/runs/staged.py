@@ -1,4 +1,4 @@
-"""Judges of several calls: every stage asked in its turn, the verdict after them, and what is said of it beforehand.
+"""Judges of several calls: every stage asked in its turn, and the verdict after them.
 
 Each stage is a request of its own, kept, priced and resumed as any other; what an earlier run paid for and nobody could
 go on with is asked again under the next attempt, as a verdict is. A stage without a usable reply ends the call: it is
@@ -17,17 +17,24 @@ from typing import Any, TypeAlias, TypeVar
 
 from simfarm.data.decision import Decision
 from simfarm.data.exchange import Completion, Likelihood, Request
-from simfarm.engine.prices import at_most
 from simfarm.engine.runner import Engine
-from simfarm.engine.tokens import most_output
 from simfarm.judges.contexts import Context, mixed, read_contexts
 from simfarm.judges.stages import VERDICT, Turn, stage_sampling, told_to, turn_messages, turns, unusable
 from simfarm.judges.verdict import Verdict
-from simfarm.runs.asking import MAX_ATTEMPTS, Call, Paid, about, ask, is_cut_off, next_request, request_for
-from simfarm.runs.forecast import forecast
-from simfarm.text.words import named, plural
+from simfarm.runs.asking import MAX_ATTEMPTS, Call, Paid, about, ask, is_cut_off
 
-__all__ = ["Answer", "Claims", "Given", "Staged", "ask_stages", "staged_forecast"]
+__all__ = [
+    "Answer",
+    "Claims",
+    "Given",
+    "Staged",
+    "Texts",
+    "ask_stages",
+    "last_calls",
+    "said_after",
+    "turn_keys",
+    "turn_request",
+]
 
 T = TypeVar("T")
 Answer: TypeAlias = Completion | Decision | Likelihood
@@ -102,7 +109,7 @@ async def ask_stages(
         for (problem, attempts), own in zip(replies, took, strict=True):
             if problem is not None:
                 return Staged(Verdict(None, problem), tuple(given), own[-1], attempts)
-        texts |= _said(texts, group, [own[-1].text for own in took])
+        texts |= said_after(texts, group, [own[-1].text for own in took])
     return await _verdict(call, engine, texts, given, retry_unparseable=retry_unparseable, paid=paid)
 
 
@@ -113,7 +120,7 @@ async def _turn(
     answers. As with a verdict, one run makes one new attempt."""
     attempt = 0
     while True:
-        completion, known = await engine.complete(_request(call, turn, texts, attempt))
+        completion, known = await engine.complete(turn_request(call, turn, texts, attempt))
         took.append(completion)
         problem = unusable(turn.stage, completion)
         attempt += 1
@@ -127,7 +134,7 @@ async def _verdict(
     call: Call, engine: Engine, texts: Texts, given: list[Given], *, retry_unparseable: bool, paid: list[Paid]
 ) -> Staged:
     """The verdict after the stages; under contexts one of each, mixed."""
-    calls, contexts = _last_calls(call, texts)
+    calls, contexts = last_calls(call, texts)
     took: list[list[Paid]] = [[] for _ in calls]
     try:
         came = await _all(
@@ -153,7 +160,7 @@ async def _verdict(
     )
 
 
-def _last_calls(call: Call, texts: Texts) -> tuple[list[Call], list[Context]]:
+def last_calls(call: Call, texts: Texts) -> tuple[list[Call], list[Context]]:
     """The calls for the verdict, with what was said before it: one, or one for each of the contexts."""
     stages = call.member.judge.stages
     assert call.order is not None
@@ -170,7 +177,7 @@ def _last_calls(call: Call, texts: Texts) -> tuple[list[Call], list[Context]]:
     return calls, contexts
 
 
-def _request(call: Call, turn: Turn, texts: Texts, attempt: int = 0) -> Request:
+def turn_request(call: Call, turn: Turn, texts: Texts, attempt: int = 0) -> Request:
     """What a turn asks, with what was said before it."""
     judge = call.member.judge
     assert call.order is not None
@@ -184,7 +191,7 @@ def _request(call: Call, turn: Turn, texts: Texts, attempt: int = 0) -> Request:
     )
 
 
-def _said(texts: Mapping[tuple[str, str], str], group: Sequence[Turn], replies: Sequence[str]) -> Texts:
+def said_after(texts: Mapping[tuple[str, str], str], group: Sequence[Turn], replies: Sequence[str]) -> Texts:
     """What was said once these turns are over: of several rounds all that was, the first first."""
     said: Texts = {}
     for turn, reply in zip(group, replies, strict=True):
@@ -206,118 +213,22 @@ async def _all(asked: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 def _claimed(call: Call, claims: Claims) -> set[int]:
     """The steps whose answers are in this call's row: those that no call before it asks for."""
     mine = set()
-    for turn, key in _keys(call):
+    for turn, key in turn_keys(call):
         if key not in claims:
             claims.add(key)
             mine.add(turn.step)
     return mine
 
 
-def _keys(call: Call) -> Iterator[tuple[Turn, bytes]]:
+def turn_keys(call: Call) -> Iterator[tuple[Turn, bytes]]:
     """Each turn with what its request is by, before anything is answered: the same for two calls if and only if they
     ask the same, since what was said before it stands there as what was asked for it."""
     texts: Texts = {}
     for group in turns(call.member.judge.stages):
         keys = []
         for turn in group:
-            request = _request(call, turn, texts)
+            request = turn_request(call, turn, texts)
             body = [request.model, list(request.messages), dict(request.sampling), request.sample, turn.stage.name]
             keys.append(hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest())
         yield from zip(group, keys, strict=True)
-        texts |= _said(texts, group, [key.hex() for key in keys])
-
-
-@dataclass(frozen=True, slots=True)
-class _Ahead:
-    """A request that a run would make, as it is where the answers before it are known (`sure`), else as long as it can
-    be at most; `key` is the same for equal ones, and None for one of a call alone."""
-
-    request: Request
-    key: bytes | None
-    sure: bool
-    stage: str
-
-
-def _ahead(call: Call, engine: Engine, retry_unparseable: bool) -> Iterator[_Ahead | None]:
-    """What a run would ask about a call, given the answers in the store; None for each that it would not ask."""
-    stages = call.member.judge.stages
-    keys = {turn.step: key for turn, key in _keys(call)}
-    texts: Texts = {}
-    sure = True
-    for group in turns(stages):
-        replies = []
-        for turn in group:
-            request, text = _next_turn(call, turn, engine, texts, retry_unparseable) if sure else (None, None)
-            if text is None and request is None and sure:
-                # it ends here, unparseable: nothing is asked again by itself
-                yield None
-                return
-            if text is None:
-                request = request or _request(call, turn, texts)
-                yield _Ahead(request, keys[turn.step], sure, turn.stage.name)
-                # what is thought is not told
-                room = request.sampling.get("max_tokens") or most_output(request, engine.backend.most_tokens(request))
-                text = "x" * (3 * room)
-            else:
-                yield None
-            replies.append((text, request))
-        sure = sure and all(request is None for _, request in replies)
-        texts |= _said(texts, group, [text for text, _ in replies])
-    if sure:
-        for one in _last_calls(call, texts)[0]:
-            request = next_request(one, retry_unparseable)
-            yield None if request is None else _Ahead(request, None, True, VERDICT)
-        return
-    assert call.order is not None
-    last = replace(call, told=told_to(stages, texts, "", call.order), step=len(keys))
-    for _ in range(stages[-1].contexts or 1):
-        yield _Ahead(request_for(last), None, False, VERDICT)
-
-
-def _next_turn(
-    call: Call, turn: Turn, engine: Engine, texts: Texts, retry_unparseable: bool
-) -> tuple[Request | None, str | None]:
-    """(what a turn would ask, None for nothing; the reply that is known and can be gone on with)."""
-    attempt = 0
-    while attempt < MAX_ATTEMPTS or retry_unparseable:
-        request = _request(call, turn, texts, attempt)
-        known = engine.cached(request)
-        if not isinstance(known, Completion):
-            return request, None
-        if unusable(turn.stage, known) is None:
-            return None, known.text
-        if is_cut_off(known) and not retry_unparseable:
-            break
-        attempt += 1
-    return None, None
-
-
-def staged_forecast(engine: Engine, calls: Iterable[Call], retry_unparseable: bool) -> str:
-    """What a run of such judges would ask and cost: what it can ask at once exactly, the stages after that at most."""
-    seen: set[bytes] = set()
-    now: list[Request] = []
-    later: dict[str, list[Request]] = {}
-    known = 0
-    for call in calls:
-        for one in _ahead(call, engine, retry_unparseable):
-            known += one is None
-            if one is None or one.key in seen:
-                continue
-            seen |= set() if one.key is None else {one.key}
-            (now if one.sure else later.setdefault(one.stage, [])).append(one.request)
-    lines = [forecast(engine, now, known)]
-    if later:
-        uses = [engine.estimate(request) for requests in later.values() for request in requests]
-        n_in, n_out, prices = sum(u[0] for u in uses), sum(u[1] for u in uses), [u[2] for u in uses]
-        priced = ""
-        if not engine.backend.in_process:
-            money = "unknown" if None in prices else f"at most {at_most(sum(price or 0.0 for price in prices))}"
-            priced = f", price {money}"
-        lines.append(
-            f"then at most {plural(len(uses), 'request')} of the {'stage' if len(later) == 1 else 'stages'} "
-            f"{named(list(later))}{priced}; at most about {n_in:,} input and {n_out:,} output tokens"
-        )
-        whole = [*prices, *(engine.estimate(request)[2] for request in now)]
-        if priced and None not in whole:
-            lines.append(f"all in all at most {at_most(sum(price or 0.0 for price in whole))}")
-    return "\n".join(lines)
+        texts |= said_after(texts, group, [key.hex() for key in keys])
