@@ -238,9 +238,7 @@ def test_comparisons_without_the_baseline_are_on_neither_board() -> None:
 
 
 def test_a_rating_without_a_mark_is_no_preference_by_it() -> None:
-    some = [
-        {**row, "scores": {} if row["generator"] == "a" and i < 2 else row["scores"]} for i, row in enumerate(RATED)
-    ]
+    some = [row | ({"scores": {}} if i < 2 else {}) for i, row in enumerate(RATED)]
     over = simfarm.evaluation(some, criteria="win-rate", baseline="c", length_control="none").criteria["r"].table
     assert over.set_index(["criterion", "model"]).loc[("clear", "a"), "n_instructions"] == 2
 
@@ -258,9 +256,7 @@ def changed(**cells: Any) -> Callable[[], Rows]:
         (changed(scores_scale={"good": [1]}), ["mean"], "as the scores_scale of 'good', which is no such number"),
         (changed(scores_scale={"good": [0, 2], "odd": [0, 1]}), ["mean"], "good has scores on several scales"),
         (
-            lambda: [
-                {**r, "scores_sd": {"good_1": -1}} if not i else r for i, r in enumerate(changed(scores={"a": "x"})())
-            ],
+            lambda: [scaled(ROWS)[0] | {"scores_sd": {"good_1": -1}}, *changed(scores={"good_1": "x"})()[1:]],
             ["mean"],
             "row 1 has -1.0 as the scores_sd",
         ),

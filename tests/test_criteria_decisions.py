@@ -226,7 +226,7 @@ RATING: dict[str, Any] = {
         ({"criteria": [{"name": "ok", "question": "Is {answer} ok?"}]}, "name the answer in words"),
         ({"criteria": [{"name": "score", "question": "Is it?"}]}, "is what the verdict's own question is called"),
         ({"criteria": ["be right"]}, "write it as {name: correct, question: The answer is correct.}"),
-        ({"sampling": {"max_tokens": 5}}, "a decision judge generates no text"),
+        ({"sampling": {"max_tokens": 5}}, "generates no text"),
         ({"verdict": {"parser": "decision"}}, "verdict.question: must be a text"),
         ({"verdict": RATING["verdict"] | {"descriptions": {"fair": "x"}}}, "descriptions: unknown key 'fair'"),
         ({"verdict": RATING["verdict"] | {"delimiters": ["[[", "]]"]}}, "unknown key 'delimiters'"),
