@@ -10,6 +10,7 @@ from simfarm.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from simfarm.api.asking import annotate, generate, select
+    from simfarm.api.choosing import compare_judges, fit_judge, probe_judge, stress_judges
     from simfarm.api.dissecting import dissect
     from simfarm.api.explaining import explain
     from simfarm.api.files import convert, read, write
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "annotate": "api.asking",
     "compare": "api.ranks",
+    "compare_judges": "api.choosing",
+    "fit_judge": "api.choosing",
+    "probe_judge": "api.choosing",
+    "stress_judges": "api.choosing",
     "dissect": "api.dissecting",
     "evaluate": "api.ranks",
     "explain": "api.explaining",
@@ -71,20 +76,24 @@ __all__ = [
     "annotate",
     "calibrate",
     "compare",
+    "compare_judges",
     "convert",
     "dissect",
     "evaluate",
     "evaluation",
     "explain",
     "fidelity",
+    "fit_judge",
     "generate",
     "list_judges",
     "load_judge",
     "open_model",
+    "probe_judge",
     "read",
     "rejudge",
     "report_card",
     "select",
+    "stress_judges",
     "write",
 ]
 

@@ -28,6 +28,8 @@ PASSING = ("429", "429-after", "500", "drop", "truncated", "empty")
 """The faults a client must survive, in the order that `fault_every` goes through them."""
 
 LABELS = ("A>>B", "A>B", "A=B", "B>A", "B>>A")
+STAGES = ("Your critique of A", "What happens next?", "Your case:", "give up what you cannot defend")
+"""What the prompts of stages that write text before a verdict end with."""
 
 
 @dataclass(slots=True)
@@ -276,6 +278,8 @@ def reply(call: Call) -> str:
     schema = find_schema(call.body)
     if schema is not None:
         return json.dumps({name: _value(rule, first) for name, rule in schema.get("properties", {}).items()})
+    if any(end in call.prompt for end in STAGES):
+        return f"Point {int(1000 * first)} is worth a thought."
     # Anthropic's form has the system message beside the others
     asked = f"{call.body.get('system', '')}\n{call.prompt}"
     if "<answer_1>" in asked:
@@ -313,6 +317,13 @@ def find_schema(body: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _value(rule: dict[str, Any], first: float) -> Any:
+    if rule.get("type") == "array":
+        # two of them, the second the less weighty
+        return [
+            {name: f"{n} of two" if part["type"] == "string" else first / n for name, part in rules.items()}
+            for rules in [rule["items"]["properties"]]
+            for n in (1, 2)
+        ]
     choices = rule.get("enum")
     if choices:
         return choices[min(len(choices) - 1, int((1 - first) * len(choices)))]

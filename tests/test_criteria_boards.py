@@ -219,6 +219,30 @@ def test_ratings_have_boards_by_criterion_too(capsys: pytest.CaptureFixture[str]
     assert "r · mean score by criterion" in capsys.readouterr().out
 
 
+def test_an_annotator_that_is_two_judges_has_no_board_by_criterion_either() -> None:
+    mixed = [row | {"judge_hash": f"h{i % 3}"} for i, row in enumerate(scaled(ROWS))]
+    with pytest.warns(UserWarning, match="k: annotator 'k' mixes 3 judges"):
+        found = simfarm.evaluation(
+            [*scaled(ROWS), *({**row, "annotator": "k"} for row in mixed)],
+            criteria="mean",
+            baseline="base",
+            length_control="none",
+        )
+    assert len(found.criteria["k"].table) == 0 < len(found.criteria["j"].table)
+
+
+def test_comparisons_without_the_baseline_are_on_neither_board() -> None:
+    aside = [row | {"generator_1": "b"} for row in both(0, "a", marks(0.0, 0.0), marks(0.0, 0.0))]
+    for by in ("mean", "win-rate"):
+        pd.testing.assert_frame_equal(of([*scaled(ROWS), *scaled(aside)], by), of(scaled(ROWS), by))
+
+
+def test_a_rating_without_a_mark_is_no_preference_by_it() -> None:
+    some = [row | ({"scores": {}} if i < 2 else {}) for i, row in enumerate(RATED)]
+    over = simfarm.evaluation(some, criteria="win-rate", baseline="c", length_control="none").criteria["r"].table
+    assert over.set_index(["criterion", "model"]).loc[("clear", "a"), "n_instructions"] == 2
+
+
 def changed(**cells: Any) -> Callable[[], Rows]:
     return lambda: [{**row, **(cells if i == 1 else {})} for i, row in enumerate(scaled(ROWS))]
 
@@ -231,6 +255,11 @@ def changed(**cells: Any) -> Callable[[], Rows]:
         (changed(scores={"good_1": 7, "good_2": 0}), ["mean"], "row 2 has the score 7 of 'good_1', outside of its"),
         (changed(scores_scale={"good": [1]}), ["mean"], "as the scores_scale of 'good', which is no such number"),
         (changed(scores_scale={"good": [0, 2], "odd": [0, 1]}), ["mean"], "good has scores on several scales"),
+        (
+            lambda: [scaled(ROWS)[0] | {"scores_sd": {"good_1": -1}}, *changed(scores={"good_1": "x"})()[1:]],
+            ["mean"],
+            "row 1 has -1.0 as the scores_sd",
+        ),
         (changed(scores_sd={"good_1": -1}), ["mean"], "as the scores_sd of 'good_1', which is no such number"),
         (lambda: [{**row, "scores": None} for row in ROWS], ["mean"], "no row has scores by criterion (column scores)"),
         (lambda: scaled(ROWS), ["win-rate", "--rank", "bradley-terry"], "are over a baseline, and there is none"),
@@ -251,4 +280,4 @@ def test_a_judge_without_criteria_is_refused_before_it_is_asked(capsys: pytest.C
     rows = [{"instruction": f"q{i}", "output": f"{m} {i}", "generator": m} for m in "ab" for i in range(3)]
     asked = ["evaluate", written(rows), "--baseline", "a", "--criteria", "mean", "--judge", "pairwise-letter"]
     assert main([*asked, "--dry-run"]) == 2
-    assert "the judge pairwise-letter has no criteria to show scores by" in capsys.readouterr().err
+    assert "the judge pairwise-letter gives no scores by criterion" in capsys.readouterr().err

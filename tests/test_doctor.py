@@ -34,6 +34,7 @@ THOUGHT = "completion_tokens_details"
 PEOPLE = ("people-choice", "people-several")
 RATING = ("ranking-letter", "rating-5", "rating-logprob")
 SCORING = ("follow-ups", "likelihood-answer", "likelihood-instruction")
+STAGED = ("contexts", "critique-verdict", "debate", "hindsight")
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +118,13 @@ def test_a_model_that_has_it_all(capsys: pytest.CaptureFixture[str]) -> None:
     written = sum(max(1, len(text_of(call)) // 4) for call in replies)
     assert made["cost"] == pytest.approx((read * 1 + written * 2) / 1e6, rel=0.05)
     manners = ("decision", "json", "letter", "logprob", "reasoned")
-    assert set(made["judges"]) == {*(f"pairwise-{manner}" for manner in manners), *PEOPLE, *RATING}
+    assert set(made["judges"]) == {
+        *(f"pairwise-{manner}" for manner in manners),
+        *PEOPLE,
+        *RATING,
+        *STAGED,
+        "rating-decision",
+    }
 
 
 def test_a_model_that_is_shut_down(capsys: pytest.CaptureFixture[str]) -> None:
@@ -318,7 +325,17 @@ def test_a_claude(capsys: pytest.CaptureFixture[str]) -> None:
     for question in ("key", "model", "reply", "system message", "JSON schema", "rate limits"):
         assert found[question]["answer"] == "yes", question
     assert found["rate limits"]["told"] == "requests 50"
-    assert made["judges"] == ["pairwise-json", "pairwise-letter", "pairwise-reasoned", *PEOPLE, *RATING[:2]]
+    assert made["judges"] == [
+        "contexts",
+        "critique-verdict",
+        "debate",
+        "hindsight",
+        "pairwise-json",
+        "pairwise-letter",
+        "pairwise-reasoned",
+        *PEOPLE,
+        *RATING[:2],
+    ]
 
 
 SPOKEN = [name for name, one in PROVIDERS.items() if one.prefix != "azure"]
@@ -385,6 +402,7 @@ def test_an_engine_in_this_process() -> None:
     assert set(found.values()) == {"yes"}
     assert (backend.closed, made.fit, made.calls, made.cost) == (True, True, None, 0.0)
     assert set(made.judges) == {
+        *STAGED,
         "pairwise-json",
         "pairwise-letter",
         "pairwise-logprob",

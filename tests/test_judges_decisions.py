@@ -15,7 +15,7 @@ from test_judges_spec import GOOD, write
 
 import simfarm
 from simfarm.cli import main
-from simfarm.data.decision import Decision, Option, Question, distribution, expected_level
+from simfarm.data.decision import Decision, Option, Question, distribution
 from simfarm.data.exchange import CallError, Completion, Request
 from simfarm.data.inputs import comparisons_for
 from simfarm.data.records import Annotation, Comparison
@@ -154,7 +154,7 @@ def test_distributions_and_levels() -> None:
     levels = Question("clear", "score", "How clear?", tuple(Option(str(n)) for n in range(3)))
     chances = distribution(levels, Decision({"clear": {"2": 0.5, "0": 0.25, "1": 0.25}}))
     assert list(chances) == ["0", "1", "2"]
-    assert expected_level(chances) == pytest.approx(1.25)
+    assert list(chances.values()) == [0.25, 0.25, 0.5]
     many = Question("c", "choice", "?", tuple(Option(f"o{n}") for n in range(200)))
     rounded = {f"o{n}": round(1 / 200, 2) for n in range(200)}
     with pytest.raises(ValueError, match="sum to 0"):
@@ -342,6 +342,14 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"criteria": [{"name": "ok", "question": "x", "levels": ["one"]}]}, "levels must be 2 to 10 different texts"),
     ({"criteria": [{"name": "ok", "question": "x", "levels": [1, 2]}]}, "a number in quotes"),
     ({"criteria": [{"name": "ok", "question": "x", "levels": ["a", "a"]}]}, "levels must be 2 to 10 different"),
+    ({"criteria": [{"name": "ok", "question": "x", "options": {"a": 1}}]}, "options must map 2 to 255 texts"),
+    ({"criteria": [{"name": "ok", "question": "x", "options": ["a", "b"]}]}, "options must map 2 to 255 texts"),
+    ({"criteria": [{"name": "ok", "question": "x", "options": {"a": 1, "b": "2"}}]}, "options.b: must be a number"),
+    ({"criteria": [{"name": "ok", "question": "x", "options": {"a": 1, "b": 1}}]}, "all options count the same"),
+    (
+        {"criteria": [{"name": "ok", "question": "x", "options": {"a": 1, "b": 0}, "levels": ["a", "b"]}]},
+        "has levels and options",
+    ),
 ]
 
 
@@ -355,8 +363,8 @@ def test_every_bad_key_is_one_line_and_marked_by_the_schema(
     assert message in said
     assert said.count("\n") == 1
     judge = {key: value for key, value in (GOOD | DECIDING | changes).items() if value != "REMOVED"}
-    # what the levels are in all is what a schema cannot ask
-    assert is_valid(judge) == ("count from 0" in message)
+    # what the levels, or the numbers of options, are in all is what a schema cannot ask
+    assert is_valid(judge) == any(part in message for part in ("count from 0", "count the same"))
 
 
 @pytest.mark.parametrize(

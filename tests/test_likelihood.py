@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from loopback import Loopback
 from test_judges_schema import is_valid
 
 import simfarm
@@ -26,6 +27,7 @@ from simfarm.judges.likelihoods import APPROVING, DISAPPROVING
 from simfarm.judges.protocols import likelihood
 from simfarm.runs.annotation import AnnotationRun
 from simfarm.runs.options import JudgeOptions, RunOptions
+from simfarm.runs.probing import ProbeRun
 
 ROWS = [
     {"instruction": f"Question {i}?", "output": f"By {name}, {'so ' * (i + len(name))}it is.", "generator": name}
@@ -190,7 +192,7 @@ def test_nothing_is_scored_twice_and_what_is_left_is_counted_before(tmp_path: Pa
     assert "6 outputs, 6 questions to judge j" in told
     assert "36 requests would go to openvino/reader@1" in told
     assert "no price, it runs in this process" in told
-    assert "and 0 output tokens" in told
+    assert told.endswith("and 0 output tokens")
     first = run_of(judge, reader)
     # stopped half way: what was scored is kept
     results = first.results(records)
@@ -204,6 +206,9 @@ def test_nothing_is_scored_twice_and_what_is_left_is_counted_before(tmp_path: Pa
     assert [row.row() for row in rows[:3]] == [row.row() for row in half]
     assert "36 answers are in the store; 0 requests" in run_of(judge, reader).estimate(records)
     assert rest.tallies.stats.cached >= 18
+    both = run_of(own(tmp_path / "pairs"), reader)
+    list(both.results([Comparison("i", "a", "b")]))
+    assert both.tallies.repaired == 0
 
 
 def test_a_text_that_fails_is_an_error_of_its_own_and_never_a_score(tmp_path: Path) -> None:
@@ -230,6 +235,15 @@ def test_a_recording_gives_the_same_scores(tmp_path: Path, kind: str, score: str
         assert list(again[column]) == list(table[column])
     other = simfarm.annotate(path, judge=load_one("pairwise-letter").replace(order="fixed"), model=f"replay/{path}")
     assert other["error"][0].startswith("what was recorded is a likelihood: replay it with the judge that")
+
+
+def test_it_is_probed_with_pairs_of_which_none_is_shown_first(tmp_path: Path) -> None:
+    judge = own(tmp_path / "j")
+    run = ProbeRun.open(JudgeOptions(judge=judge, model=Reader(), order="both"))
+    pair = Comparison("i", "a", "b", extra={"manner": ""})
+    assert [(call.order, call.repeat) for call in run.calls([pair])] == [("12", 0)]
+    with pytest.raises(InputError, match="asks in the protocol rating"):
+        ProbeRun.open(JudgeOptions(judge="rating-5", model=Reader()))
 
 
 def test_scores_are_ranked(tmp_path: Path) -> None:
@@ -373,3 +387,95 @@ def test_the_bundled_ones_are_shown_with_all_that_they_compute(capsys: pytest.Ca
     told = capsys.readouterr().out
     assert f"[scored]\n  {APPROVING[0]}" in told
     assert "sample replies" not in told
+
+
+CHAT = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assistant>"
+
+
+class Completions(Loopback):
+    """A server with completions that repeat what they read, cut at every third character."""
+
+    def add_routes(self, router: Any) -> None:
+        super().add_routes(router)
+        router.add_post("/v1/completions", self._decide)
+
+
+def echoed(call: Any, *, cut: int = 3, begun: tuple[str, ...] = ("<s>",), written: str = "ok") -> dict[str, Any]:
+    said = call.body["prompt"]
+    tokens = [*begun, *(said[at : at + cut] for at in range(0, len(said), cut)), written]
+    nats = [None, *(-len(token) / 7 for token in tokens[1:])]
+    choice = {"text": said + written, "logprobs": {"tokens": tokens, "token_logprobs": nats}}
+    return {"model": call.body["model"], "choices": [choice], "usage": {"prompt_tokens": len(tokens) - 1}}
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Completions]:
+    monkeypatch.setenv("OPENAI_API_KEY", "loopback")
+    with Completions(decision=echoed) as running:
+        yield running
+
+
+def asked_of(server: Completions, tmp_path: Path, **more: Any) -> Any:
+    judge = own(tmp_path / "j", per="sum", sampling={"chat_template": CHAT, "extra": {"add_special_tokens": False}})
+    return simfarm.annotate(ROWS[:3], judge=judge, model="openai/m", base_url=f"{server.url}/v1", **more)
+
+
+def test_a_server_that_repeats_what_it_reads_tells_likelihoods(server: Completions, tmp_path: Path) -> None:
+    table = asked_of(server, tmp_path, price=(1e6, 0))
+    for score, row, price in zip(table["score"], ROWS, table["price"], strict=False):
+        prompt = f"<user>{row['instruction']}\n<assistant>"
+        whole = prompt + row["output"]
+        # tokens that begin in the prompt and end in the text are the text's
+        own = [whole[at : at + 3] for at in range(0, len(whole), 3) if at + 3 > len(prompt)]
+        assert score == pytest.approx(-sum(map(len, own)) / 7)
+        assert price == -(-len(whole) // 3) + 1
+    body = server.calls[0].body
+    assert (body["echo"], body["logprobs"], body["max_tokens"], body["add_special_tokens"]) == (True, 1, 1, False)
+    assert list(asked_of(server, tmp_path)["score"]) == list(table["score"])
+    assert server.received == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ({"text": "ok", "logprobs": None}, "does not repeat what it reads with log probabilities"),
+        ({"text": "ok", "logprobs": {"tokens": ["ok"], "token_logprobs": [-1]}}, "does not repeat what it reads"),
+        (lambda call: {"text": call.body["prompt"], "logprobs": {}}, "without log probabilities"),
+    ],
+)
+def test_a_server_that_does_not_ends_the_run(server: Completions, tmp_path: Path, answer: Any, why: str) -> None:
+    server.plan.decision = lambda call: {"choices": [answer(call) if callable(answer) else answer]}
+    with pytest.raises(simfarm.ProviderError, match=why):
+        asked_of(server, tmp_path, concurrency=1)
+
+
+def test_what_cannot_be_read_of_an_answer_is_an_error_of_its_row(server: Completions, tmp_path: Path) -> None:
+    def odd(call: Any) -> dict[str, Any]:
+        answer = echoed(call)
+        told = answer["choices"][0]["logprobs"]
+        if "0?" in call.body["prompt"]:
+            told["tokens"][-3] = "bytes:\\xe2"
+        if "1?" in call.body["prompt"]:
+            told["token_logprobs"][-3] = None
+        return answer
+
+    server.plan.decision = odd
+    table = asked_of(server, tmp_path)
+    assert list(table["status"]) == ["error", "error", "verdict"]
+    assert "do not spell the text" in table["error"][0]
+    assert "no log probability of one of the text's tokens" in table["error"][1]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "sampling", "why"),
+    [
+        (None, {}, "OpenAI tells no likelihood of a text that it is given: name a model in this process"),
+        ("http://127.0.0.1:9/v1", {}, "put the model's chat template into the judge's file"),
+    ],
+)
+def test_a_server_without_what_it_needs_is_refused_before_a_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base_url: str | None, sampling: dict[str, Any], why: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "loopback")
+    with pytest.raises(InputError, match=why):
+        simfarm.annotate(ROWS, judge=own(tmp_path / "j", sampling=sampling), model="openai/m", base_url=base_url)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from test_likelihood import BLIND, SHOWN, own
-from tiny_model import TEXTS, build_tiny_gguf, build_tiny_model
+from tiny_model import CHAT_TEMPLATE, TEXTS, build_tiny_gguf, build_tiny_model
 
 import simfarm
 from simfarm.backends import open_model
@@ -157,3 +157,94 @@ async def test_a_text_is_as_likely_as_its_tokens_one_by_one(embedded: Scorer, tm
 async def test_the_embedded_engine_refuses_what_its_context_does_not_hold(embedded: Scorer) -> None:
     with pytest.raises(CallError, match="name a model that holds more"):
         await embedded.log_likelihood("Why", " leap" * 400)
+
+
+def build_reward_model(
+    folder: Path, *, labels: int = 1, pads: bool = True, template: str | None = CHAT_TEMPLATE
+) -> Path:
+    """A tiny classifier with random weights and the tiny model's tokenizer."""
+    build_tiny_model(folder, chat_template=template)
+    config = transformers.AutoConfig.from_pretrained(folder)
+    config.num_labels, config.pad_token_id = labels, config.pad_token_id if pads else None
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        transformers.AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    return folder
+
+
+def rewards_by_hand(folder: Path, rows: list[dict[str, Any]], framed: bool = True) -> list[float]:
+    """One conversation at a time, as a model card of such a model has it."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    found = []
+    for row in rows:
+        chat = [{"role": "user", "content": row["instruction"]}, {"role": "assistant", "content": row["output"]}]
+        asked = (tokenizer.apply_chat_template(chat, tokenize=False),) if framed else tuple(m["content"] for m in chat)
+        with torch.no_grad():
+            found.append(
+                model(**tokenizer(*asked, return_tensors="pt", add_special_tokens=not framed)).logits[0][0].item()
+            )
+    return found
+
+
+@pytest.mark.parametrize(("pads", "template"), [(True, CHAT_TEMPLATE), (False, CHAT_TEMPLATE), (True, None)])
+def test_rewards_are_those_of_the_classifier(tmp_path: Path, pads: bool, template: str | None) -> None:
+    folder = build_reward_model(tmp_path / "rm", pads=pads, template=template)
+    judge = own(tmp_path / "j", score="reward", model=f"transformers/{folder}")
+    asked: dict[str, Any] = {"judge": judge, "engine_args": {"device": "cpu", "batch_size": 3}}
+    table = simfarm.annotate(ROWS, **asked)
+    by_hand = rewards_by_hand(folder, ROWS, template is not None)
+    assert list(table["score"]) == pytest.approx(by_hand, abs=1e-5)
+    assert len({round(score, 3) for score in by_hand}) == len(ROWS)
+    assert table["raw_completion"][0]["text"] == repr(float(table["score"][0]))
+    simfarm.write(tmp_path / "scores.jsonl", table)
+    again = simfarm.annotate(tmp_path / "scores.jsonl", judge=judge, model=f"replay/{tmp_path / 'scores.jsonl'}")
+    assert list(again["score"]) == list(table["score"])
+    pair = {"instruction": ROWS[0]["instruction"], "output_1": ROWS[0]["output"], "output_2": ROWS[1]["output"]}
+    both = rewards_by_hand(folder, [pair | {"output": pair[f"output_{k}"]} for k in (1, 2)], template is not None)
+    preferred = simfarm.annotate([pair], **asked)
+    assert preferred["preference"][0] == 1.0 + (both[1] > both[0])
+    assert preferred["scores"][0] == pytest.approx({"score_1": both[0], "score_2": both[1]}, abs=1e-5)
+
+
+def test_what_a_reward_model_cannot_read_is_an_error_of_its_own(tmp_path: Path) -> None:
+    folder = build_reward_model(tmp_path / "rm", template=None)
+    long = ROWS[0] | {"output": "word " * 300, "generator": "long"}
+    chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
+    judge = own(tmp_path / "j", score="reward", model=f"transformers/{folder}")
+    rows: list[dict[str, Any]] = [ROWS[0], long, {"messages": chat, "output": "d", "generator": "chat"}]
+    table = simfarm.annotate(rows, judge=judge, engine_args={"device": "cpu"})
+    assert list(table["status"]) == ["verdict", "error", "error"]
+    assert "tokens and the context holds 256: name a model that holds more" in table["error"][1]
+    assert table["error"][2].startswith("this model has no chat template: it takes one question")
+
+
+def test_each_kind_of_model_is_for_its_own_judges(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    reward = build_reward_model(tmp_path / "rm")
+    rates, likely = own(tmp_path / "r", score="reward"), own(tmp_path / "l")
+    cpu: dict[str, Any] = {"engine_args": {"device": "cpu"}}
+    for judge, model, why in (
+        (rates, folders[0], "is no reward model: name transformers/PATH of a sequence classifier with one label"),
+        (likely, reward, "is a reward model and writes no text: give it to a judge with protocol: likelihood and"),
+        ("pairwise-letter", reward, "is a reward model and writes no text"),
+        (rates, build_reward_model(tmp_path / "three", labels=3), "tells 3 labels apart, and a reward model has one"),
+    ):
+        with pytest.raises(simfarm.InputError, match=why):
+            simfarm.annotate(ROWS, judge=judge, model=f"transformers/{model}", **cpu)
+    with pytest.raises(simfarm.InputError, match="writes no text and tells no likelihood"):
+        simfarm.generate([{"instruction": "Why?"}], model=f"transformers/{reward}", **cpu)
+    for options, why in (({"adapter": "x"}, "a reward model takes"), ({"dtype": "int3"}, "dtype=int3: must be one of")):
+        with pytest.raises(simfarm.InputError, match=why):
+            simfarm.annotate(
+                ROWS, judge=rates, model=f"transformers/{reward}", engine_args={"device": "cpu", **options}
+            )
+
+
+def test_a_head_that_the_weights_lack_is_not_made_up(tmp_path: Path) -> None:
+    """transformers draws one at random, and warns: what it says would be noise."""
+    folder = build_tiny_model(tmp_path / "rm")
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    changed = {"architectures": ["LlamaForSequenceClassification"], "id2label": {"0": "LABEL_0"}}
+    (folder / "config.json").write_text(json.dumps(config | changed), "utf-8")
+    with pytest.raises(simfarm.InputError, match="weights are missing or of another shape"):
+        simfarm.annotate(ROWS, judge=own(tmp_path / "j", score="reward"), model=f"transformers/{folder}")

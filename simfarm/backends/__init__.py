@@ -50,8 +50,9 @@ def open_model(spec: str, engine_args: Mapping[str, Any] | None = None) -> Score
 
         return VLLMBackend(name, options)
     from simfarm.backends.transformers.backend import TransformersBackend
+    from simfarm.backends.transformers.reward import RewardBackend, is_reward_model
 
-    return TransformersBackend(name, options)
+    return RewardBackend(name, options) if is_reward_model(name) else TransformersBackend(name, options)
 
 
 def open_backend(

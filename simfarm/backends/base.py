@@ -90,6 +90,9 @@ class Scorer(Backend, Protocol):
 class Likely(Protocol):
     """A backend that tells likelihoods a request at a time: a server, a recording, two models side by side."""
 
+    def check_likelihoods(self, model: str, sampling: Mapping[str, Any]) -> None:
+        """Refuse, before any call, what this model cannot do of it; raises `InputError`."""
+
     async def likelihood(self, request: Request) -> Likelihood:
         """As `likelihood`. Raises as `Backend.complete`."""
 

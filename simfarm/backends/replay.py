@@ -72,7 +72,7 @@ class ReplayBackend:
                 row.get("generator_2"),
                 str(order),
                 int(row.get("repeat") or 0),
-                step,
+                _step(value, step),
             )
             completion = completion_from_recording(value, row)
             if completion is None:
@@ -108,6 +108,9 @@ class ReplayBackend:
             raise CallError("what was recorded is a text, no decision: replay it with the judge that asked for it")
         return recorded
 
+    def check_likelihoods(self, model: str, sampling: Mapping[str, Any]) -> None:
+        """A recording tells what it did, whatever is asked of it."""
+
     async def likelihood(self, request: Request) -> Likelihood:
         """The recorded likelihood, in the same way."""
         recorded = self._find(request)
@@ -132,6 +135,12 @@ class ReplayBackend:
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+def _step(value: Any, place: int) -> int:
+    """Which request about a pair an answer is to: of a judge of several calls it says so itself, else by its place."""
+    said = value.get("step") if isinstance(value, Mapping) else None
+    return said if isinstance(said, int) else place
 
 
 def _unpacked(raw: Any) -> Any:

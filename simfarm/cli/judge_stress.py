@@ -8,14 +8,9 @@ several judges stand side by side."""
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from simfarm.cli.options import INPUT_HELP, add_options, add_running, judge_options, run_options
 from simfarm.settings.options import BASELINE, DATA, INPUT, INTERVALS, JUDGE, RETRY
-
-if TYPE_CHECKING:
-    from simfarm.data.records import Output
 
 __all__ = ["add_arguments", "run"]
 
@@ -36,9 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Ask, print the prices; gives the exit status."""
     from simfarm.cli.judging import allow_no_key, report_summary, streamed
-    from simfarm.data.inputs import outputs_for, split_outputs
     from simfarm.data.sources import opened
-    from simfarm.methods.stress import Stress
+    from simfarm.methods.stress import Stress, stressed_outputs
     from simfarm.report.files import write_sheet
     from simfarm.report.stressed import stressed_sheet
     from simfarm.report.tables import print_sheet
@@ -51,13 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         allow_no_key()
     with opened(arguments.outputs, arguments.baseline, columns=arguments.columns) as (sources, (named,)):
-        outputs: Sequence[Output] = outputs_for(sources, arguments.limit)
-        baseline: Sequence[Output] | None = None
-        if named is not None:
-            baseline, outputs = split_outputs(outputs, named)
-            wanted = {output.instruction.strip() for output in outputs}
-            if arguments.limit is not None:
-                baseline = [output for output in baseline if output.instruction.strip() in wanted]
+        outputs, baseline = stressed_outputs(sources, named, arguments.limit)
     stress = Stress(
         arguments.judges,
         outputs,

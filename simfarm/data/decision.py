@@ -18,17 +18,20 @@ __all__ = [
     "MOST_LEVELS",
     "MOST_OPTIONS",
     "MOST_QUESTIONS",
+    "SCORE",
     "Decision",
     "Option",
     "Question",
     "distribution",
-    "expected_level",
 ]
 
 KINDS = ("choice", "predicate", "score")
 
 MOST_OPTIONS, MOST_LEVELS, MOST_QUESTIONS = 255, 10, 400
 """Of a choice, of a score, of a request: OpenAI's limits; other servers have lower ones and say so."""
+
+SCORE = "score"
+"""The name of the question how good one output is, and of its answer among the scores by criterion."""
 
 YES, NO = "yes", "no"
 """The options of a predicate."""
@@ -140,8 +143,3 @@ def distribution(question: Question, decision: Decision) -> dict[str, float]:
     if abs(total - 1) > min(MOST_SLACK, SLACK * (len(values) - 1)) + 1e-9:
         raise ValueError(f"the probabilities sum to {total:.3g}")
     return {value: chance / total for value, chance in read.items()}
-
-
-def expected_level(chances: Mapping[str, float]) -> float:
-    """A score's mean level, from 0 (the lowest): `chances` are those of its levels in order (`distribution`)."""
-    return math.fsum(level * chance for level, chance in enumerate(chances.values()))

@@ -18,7 +18,7 @@ from simfarm.data.numbers import Floats, as_numbers
 from simfarm.data.reading import Columns
 from simfarm.errors import InputError
 
-__all__ = ["COLUMNS", "DOUBT", "HIGH", "LOW", "MARK", "SCORE", "Marks", "mappings", "marked", "stem_of"]
+__all__ = ["COLUMNS", "DOUBT", "HIGH", "LOW", "MARK", "Marks", "mappings", "marked", "stem_of"]
 
 COLUMNS = ("scores", "scores_sd", "scores_scale")
 """What is read of a row."""
@@ -26,9 +26,6 @@ COLUMNS = ("scores", "scores_sd", "scores_scale")
 MARK, DOUBT, LOW, HIGH = "mark_", "doubt_", "scale_low_of_", "scale_high_of_"
 """What the columns of a table begin with: a mark by its name, its standard deviation, and by the criterion the ends of
 its scale."""
-
-SCORE = "score"
-"""The name of the score itself among those by criterion, of a judge that rates and says how sure it is."""
 
 MOST = 1_000
 """Names of marks in one file: a file of more has something else there."""

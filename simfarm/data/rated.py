@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from simfarm.data.records import ANNOTATION_COLUMNS, GENERATION_COLUMNS, Annotation, Comparison, Output
+from simfarm.data.records import ANNOTATION_COLUMNS, GENERATION_COLUMNS, OF_CRITERIA, Annotation, Comparison, Output
 
 __all__ = ["RATING_COLUMNS", "Rated", "Rating", "rated"]
 
@@ -61,7 +61,7 @@ def rated(output: Output) -> Rated:
     the verdict of another judge is left behind."""
     known = {name: value for name, value in output.extra.items() if name not in _LEFT_OUT}
     if "annotator" in known:
-        known = {name: value for name, value in known.items() if name not in RATING_COLUMNS}
+        known = {name: value for name, value in known.items() if name not in (*RATING_COLUMNS, *OF_CRITERIA)}
     extra = {f"{name}_1" if name in _RESERVED else name: value for name, value in known.items() if value is not None}
     return Rated(
         instruction=output.instruction,

@@ -17,6 +17,7 @@ from simfarm.settings import spelled
 __all__ = [
     "ANNOTATION_COLUMNS",
     "GENERATION_COLUMNS",
+    "OF_CRITERIA",
     "SCHEMA",
     "Annotation",
     "Comparison",
@@ -36,6 +37,9 @@ SCHEMA = 1
 
 OF_A_CROWD = ("person", "p_true", "is_noised")
 """What is known of a verdict beside its judge, where one of a crowd gave it."""
+
+OF_CRITERIA = ("scores_sd", "scores_scale")
+"""What is known of scores by criterion, where a judge gives them as probabilities."""
 
 Row = Mapping[str, Any]
 
@@ -102,7 +106,8 @@ class Annotation:
     `price` is in US dollars, `seconds` the provider's wall time; both None where unknown. Tokens, price and seconds are
     those of all questions asked for it, repairs and earlier attempts too; `calls` counts them, and is in no file.
     `person` is who gave the verdict where one of a crowd did, `is_noised` whether it was turned into another than was
-    given, `p_true` the chance of output_2 that it was drawn with: None where nobody says, and then no column."""
+    given, `p_true` the chance of output_2 that it was drawn with, `scores_sd` how sure the judge is of each of the
+    `scores` (a standard deviation), `scores_scale` their ends: None where nobody says, and then no column."""
 
     comparison: Comparison
     annotator: str
@@ -125,6 +130,8 @@ class Annotation:
     person: str | None = None
     p_true: float | None = None
     is_noised: bool | None = None
+    scores_sd: Mapping[str, float] | None = None
+    scores_scale: Mapping[str, Sequence[float]] | None = None
     calls: int = 0
 
     def row(self) -> dict[str, Any]:
@@ -141,7 +148,7 @@ class Annotation:
             "generator_2": pair.generator_2,
             **{name: getattr(self, name) for name in _OWN},
         }
-        for optional in ("instruction_id", "dataset", *OF_A_CROWD):
+        for optional in ("instruction_id", "dataset", *OF_A_CROWD, *OF_CRITERIA):
             if row[optional] is None:
                 del row[optional]
         if pair.messages is not None:
@@ -155,7 +162,7 @@ _OWN = tuple(field.name for field in fields(Annotation))[1:-1]
 ANNOTATION_COLUMNS = tuple(
     Annotation(Comparison("", "", "", instruction_id="", dataset="", messages=()), "", None, "").row()
 )
-"""The columns of an annotation file, in writing order; `OF_A_CROWD` follow them where a row has them."""
+"""The columns of an annotation file, in writing order; `OF_A_CROWD` and `OF_CRITERIA` follow where a row has them."""
 
 _OUTPUT_COLUMNS = {"instruction", "output", "generator", "instruction_id", "dataset", "sample", "messages", "input"}
 
@@ -323,7 +330,7 @@ def comparisons_from_rows(rows: Iterable[Row], source: str) -> list[Comparison]:
 
 def each_comparison(rows: Iterable[Row], source: str) -> Iterator[Comparison]:
     """The same, one at a time."""
-    known = {*ANNOTATION_COLUMNS, *OF_A_CROWD, "input"}
+    known = {*ANNOTATION_COLUMNS, *OF_A_CROWD, *OF_CRITERIA, "input"}
     for number, row in enumerate(rows, 1):
         instruction, messages = _instruction(row, source, number)
         yield Comparison(

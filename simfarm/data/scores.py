@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from simfarm.data.decision import SCORE
 from simfarm.data.evidence import text_digest
 from simfarm.data.identity import cluster_codes, identifiers
-from simfarm.data.marks import COLUMNS, DOUBT, HIGH, LOW, MARK, SCORE, Marks
+from simfarm.data.marks import COLUMNS, DOUBT, HIGH, LOW, MARK, Marks
 from simfarm.data.meaning import STATUSES, TIE, status_of
 from simfarm.data.reading import Columns
 from simfarm.errors import InputError

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from simfarm.data.decision import Decision
 from simfarm.data.exchange import Completion, Message, TokenLogprob
 from simfarm.data.rated import Rated
 from simfarm.data.records import Comparison
-from simfarm.judges.decisions import PREFERENCE
+from simfarm.judges.decisions import verdict_name
 from simfarm.judges.listing import labels_of
 from simfarm.judges.parsers import MEANINGS, VerdictSpec
 from simfarm.judges.protocols import likelihood, protocol_of
@@ -24,6 +24,7 @@ from simfarm.judges.protocols.ranking import sequence, turned
 from simfarm.judges.rules import decide
 from simfarm.judges.several import NUMBER, VERDICTS
 from simfarm.judges.spec import Judge
+from simfarm.judges.stages import VERDICT, literals, tried
 from simfarm.judges.verdict import Verdict
 
 __all__ = ["SAMPLE", "Check", "Reply", "check_judge"]
@@ -62,13 +63,15 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was tried. `rendered` is order -> what is sent (empty for a rule); a judge with `problems` is not fit for
-    use, `warnings` are worth a look."""
+    """What was tried. `rendered` is order -> what is sent for the verdict (empty for a rule), `stages` what is sent
+    before it, by name, where there are some; a judge with `problems` is not fit for use, `warnings` are worth a
+    look."""
 
     rendered: Mapping[str, tuple[Message, ...]]
     replies: tuple[Reply, ...]
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
+    stages: Mapping[str, tuple[Message, ...]] = field(default_factory=dict)
 
 
 def check_judge(judge: Judge, doubts: Iterable[str] = ()) -> Check:
@@ -84,21 +87,30 @@ def check_judge(judge: Judge, doubts: Iterable[str] = ()) -> Check:
         scored = {"1": likelihood.asked(judge, _sample(judge))[0].messages}
         warned = _warnings(judge) if judge.scoring.shows else ()
         return Check(scored, (), tuple(problems), (*warned, *doubts))
-    messages, orders = protocol_of(judge).messages, ("1",) if judge.alone else ("12", "21")
-    rendered = {order: messages(judge, _sample(judge), order) for order in orders}
-    for order, sent in rendered.items():
-        whole = "\n".join(message["content"] for message in sent)
+    orders = ("1",) if judge.alone else ("12", "21")
+    sent = {order: _sent(judge, _sample(judge), order) for order in orders}
+    rendered = {order: calls[VERDICT] for order, calls in sent.items()}
+    for order, shown in rendered.items():
+        whole = "\n".join(message["content"] for message in shown)
         for name in ("instruction", "output_1") if judge.alone else ("instruction", "output_1", "output_2"):
             if getattr(SAMPLE, name) not in whole:
                 problems.append(f"in order {order} the prompt does not hold the {name} as it was written")
     if not judge.alone and rendered["12"] == rendered["21"]:
         problems.append("the prompt is the same in both orders: the template does not show first and second apart")
     for order in rendered:
-        messages(judge, CHAT, order)
+        _sent(judge, CHAT, order)
         problems += _intrusions(judge, order)
     replies = tuple(_replies(judge, problems))
     problems += _lost(judge) if judge.ranks else []
-    return Check(rendered, replies, tuple(problems), (*_warnings(judge), *doubts))
+    stages = {name: shown for name, shown in sent[orders[0]].items() if name != VERDICT}
+    return Check(rendered, replies, tuple(problems), (*_warnings(judge), *doubts), stages)
+
+
+def _sent(judge: Judge, comparison: Comparison, order: str) -> Mapping[str, tuple[Message, ...]]:
+    """What each call would be sent, by its name; of most judges there is one alone."""
+    if judge.stages:
+        return tried(judge, comparison, order)
+    return {VERDICT: protocol_of(judge).messages(judge, comparison, order)}
 
 
 def _position(replies: Sequence[Reply]) -> Iterator[str]:
@@ -112,10 +124,13 @@ def _position(replies: Sequence[Reply]) -> Iterator[str]:
 def _intrusions(judge: Judge, order: str) -> Iterator[str]:
     """An output that imitates the template must change nothing but its own text."""
     text = INTRUDER + " ".join(judge.delimiters)
-    kept, messages = judge.compiled.neutralise(text), protocol_of(judge).messages
+    kept = judge.compiled.neutralise(text)
     for side in (1,) if order == "1" else (1, 2):
-        quiet, loud = (messages(judge, _with_output(side, said), order) for said in ("\ue000", text))
-        expected = tuple({**message, "content": message["content"].replace("\ue000", kept)} for message in quiet)
+        quiet, loud = (_sent(judge, _with_output(side, said), order) for said in ("\ue000", text))
+        expected = {
+            name: tuple({**message, "content": message["content"].replace("\ue000", kept)} for message in shown)
+            for name, shown in quiet.items()
+        }
         if loud != expected:
             yield f"in order {order} an output_{side} that imitates the template changes more than its own text"
 
@@ -168,14 +183,14 @@ def _replies(judge: Judge, problems: list[str]) -> Iterator[Reply]:
 def _bad(judge: Judge) -> tuple[str, Completion | Decision]:
     """What holds no verdict: in words, and as it would come."""
     if judge.questions:
-        return "(refused)", Decision({}, (PREFERENCE,))
+        return "(refused)", Decision({}, (judge.questions[0].name,))
     text = "I cannot decide."
     return text, Completion(text, (TokenLogprob("I", 0.0, {"I": 0.0}),), "stop")
 
 
 def _good(spec: VerdictSpec, label: str, several: bool) -> Completion | Decision:
     if spec.parser == "decision":
-        return Decision({PREFERENCE: {other: float(other == label) for other in spec.labels}})
+        return Decision({verdict_name(spec): {other: float(other == label) for other in spec.labels}})
     if spec.parser == "token_logprobs":
         return Completion(label, (TokenLogprob(label, 0.0, {label: 0.0}),), "length")
     if spec.parser == "json":
@@ -196,7 +211,7 @@ def _read(judge: Judge, verdict: Verdict, order: str) -> float | None:
 
 
 def _warnings(judge: Judge) -> Iterator[str]:
-    written = "\n".join(judge.compiled.literals)
+    written = "\n".join(literals(judge))
     for tag in sorted(set(TAG.findall(written)) - set(judge.delimiters)):
         yield f"the template writes {tag} but delimiters does not list it: an output can imitate it"
     for delimiter in judge.delimiters:

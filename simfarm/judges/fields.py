@@ -27,6 +27,7 @@ __all__ = [
     "criteria",
     "day",
     "delimiters",
+    "descriptions",
     "known_keys",
     "model",
     "models",
@@ -252,11 +253,11 @@ def verdict(where: str, value: Any) -> VerdictSpec:
         return VerdictSpec(parser, labels, winner=winner, reason=reason)
     if parser == "decision":
         question = text(f"{where}.question", value.get("question"))
-        return VerdictSpec(parser, labels, question=question, descriptions=_descriptions(where, value, labels))
+        return VerdictSpec(parser, labels, question=question, descriptions=descriptions(where, value, labels))
     return VerdictSpec(parser, labels)
 
 
-def _descriptions(where: str, value: Mapping[Any, Any], labels: Mapping[str, str]) -> dict[str, str]:
+def descriptions(where: str, value: Mapping[Any, Any], labels: Mapping[str, str]) -> dict[str, str]:
     """What a decision judge's labels stand for, where the file says it."""
     given = value.get("descriptions", {})
     if not isinstance(given, Mapping):

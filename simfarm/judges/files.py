@@ -24,6 +24,7 @@ from simfarm.judges.population import Population, is_population, population_of
 from simfarm.judges.protocols import PROTOCOLS
 from simfarm.judges.scales import rating_verdict, scale
 from simfarm.judges.spec import RULES, Judge, check_sampling
+from simfarm.judges.stages import check_stages, shown_variables, stages_of
 from simfarm.resources import prompts_dir
 
 __all__ = [
@@ -40,7 +41,7 @@ __all__ = [
 KEYS = ("description", "protocol", "order", "scale")
 RULE_KEYS = ("rule", "weights")
 LIFE_KEYS = ("alternatives", "checked", "until")
-MODEL_KEYS = ("template", "verdict", "model", *LIFE_KEYS, "sampling", "criteria", "delimiters")
+MODEL_KEYS = ("template", "verdict", "model", *LIFE_KEYS, "sampling", "criteria", "delimiters", "stages")
 
 
 def load_judge(name_or_path: str | Path) -> Judge | Population | Panel:
@@ -155,9 +156,12 @@ def _judge(path: Path, data: Mapping[Any, Any]) -> Judge:
         criteria=fields.criteria(f"{path}: criteria", data.get("criteria", [])),
     )
     check_sampling(f"{path}", judge.verdict, judge.sampling)
+    if "stages" in data:
+        judge = dataclasses.replace(judge, stages=stages_of(path, data["stages"], _template, judge.protocol))
+        judge = check_stages(judge)
     if judge.verdict is not None and judge.verdict.parser == "decision":
-        check_criteria(f"{path}: criteria", judge.criteria)
-    elif bool(judge.criteria) != ("criteria" in judge.compiled.variables):
+        check_criteria(f"{path}: criteria", judge.criteria, judge.alone)
+    elif bool(judge.criteria) != ("criteria" in shown_variables(judge)):
         raise InputError(
             f"{path}: criteria are either listed and used as {{{{ criteria }}}} in the template, or neither"
         )

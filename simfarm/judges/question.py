@@ -14,6 +14,7 @@ from simfarm.data.exchange import Completion, Message
 from simfarm.judges.listing import ranking_schema
 from simfarm.judges.several import several_schema
 from simfarm.judges.spec import Judge
+from simfarm.judges.stages import every_stage
 
 __all__ = ["held", "in_process", "repair_messages", "request_sampling"]
 
@@ -70,8 +71,14 @@ def held(judge: Judge) -> Judge:
 
 def in_process(judge: Judge) -> Judge:
     """The judge with `thinking` as the switch that chat templates have for it: there is no server to translate it."""
-    if "thinking" not in judge.sampling:
+    if not any("thinking" in sampling for sampling in (judge.sampling, *(stage.sampling for stage in judge.stages))):
         return judge
-    sampling = {name: value for name, value in judge.sampling.items() if name != "thinking"}
-    switch = {"enable_thinking": judge.sampling["thinking"]}
-    return dataclasses.replace(judge, sampling=sampling | {"template_args": switch | sampling.get("template_args", {})})
+    return every_stage(dataclasses.replace(judge, sampling=_switched(judge.sampling)), _switched)
+
+
+def _switched(sampling: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "thinking" not in sampling:
+        return sampling
+    switch = {"enable_thinking": sampling["thinking"]}
+    rest = {name: value for name, value in sampling.items() if name != "thinking"}
+    return rest | {"template_args": switch | rest.get("template_args", {})}

@@ -19,6 +19,7 @@ PARSERS = {
     "label": ("parser", "delimiters"),
     "json": ("parser", "score", "reason"),
     "token_logprobs": ("parser",),
+    "decision": ("parser", "question", "descriptions"),
 }
 """The parsers of judges that rate, with their keys."""
 
@@ -70,6 +71,10 @@ def rating_verdict(where: str, value: Any, numbers: Mapping[str, float]) -> Verd
         if winner == reason:
             raise InputError(f"{where}: score and reason name the same field {winner!r}; give them two names")
         return VerdictSpec(parser, labels, winner=winner, reason=reason, scale=numbers)
+    if parser == "decision":
+        question = fields.text(f"{where}.question", value.get("question"))
+        described = fields.descriptions(where, value, labels)
+        return VerdictSpec(parser, labels, question=question, descriptions=described, scale=numbers)
     if begun := next((a for a in labels for b in labels if a != b and b.startswith(a)), None):
         raise InputError(
             f"{where}: the label {begun!r} begins another one, so that their first tokens may be the same; use a scale "

@@ -3,7 +3,8 @@
 It is built from the words that loading knows (`simfarm.judges.fields`, `.spec`, `.parsers`), which nobody then writes
 down twice. Some rules cannot be said in a schema and are left to `simfarm judges check`: that the template is there,
 that it uses `criteria` where they are listed, that the two fields of a JSON reply have two names, that what is
-described are labels, that levels which are numbers count from 0, and that the numbers of a scale differ.
+described are labels, that levels which are numbers count from 0, and that the numbers of a scale, or of a choice's
+options, differ.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from simfarm.data.juries import RULES as RULES_OF_PANELS
 from simfarm.data.sampling import DECIDED, Option
+from simfarm.judges.contexts import MOST_CONTEXTS
 from simfarm.judges.fields import FIXED, JUDGED, MODEL_NAME, MOST_WEIGHT
 from simfarm.judges.files import MODEL_KEYS, RULE_KEYS
 from simfarm.judges.likelihoods import LIKELIHOOD_KEYS
@@ -21,6 +23,8 @@ from simfarm.judges.panel import PANEL
 from simfarm.judges.protocols import PROTOCOLS
 from simfarm.judges.schema_verdicts import (
     TEXT,
+    criterion_of_one,
+    criterion_of_two,
     criterion_schema,
     likelihood_keys,
     likelihood_schema,
@@ -30,6 +34,7 @@ from simfarm.judges.schema_verdicts import (
     verdict_schema,
 )
 from simfarm.judges.spec import RULES
+from simfarm.judges.stages import ENDS, MOST_ROUNDS, MOST_STAGES, NAME, RESERVED
 from simfarm.judges.surface import WEIGHTS
 
 __all__ = ["judge_schema"]
@@ -95,6 +100,11 @@ def judge_schema() -> dict[str, Any]:
                     },
                 },
             },
+            {
+                "if": {"allOf": [_parser_is("decision"), _RATES]},
+                "then": {"properties": {"criteria": {"items": criterion_of_one()}}},
+                "else": {"properties": {"criteria": {"items": criterion_of_two()}}},
+            },
         ],
     }
 
@@ -136,6 +146,7 @@ def _keys() -> dict[str, Any]:
         "checked": {**DAY, "description": "the day on which it was looked up that the model is to be had"},
         "until": {**DAY, "description": "the last day on which the model is to be had"},
         "sampling": _sampling(),
+        "stages": _stages(),
         "criteria": {
             "type": "array",
             "items": {"type": ["string", "object"]},
@@ -176,6 +187,41 @@ def _panel() -> dict[str, Any]:
         },
         "additionalProperties": False,
         "required": ["members"],
+    }
+
+
+def _stages() -> dict[str, Any]:
+    """The calls before the verdict."""
+    # what the loader reads of a template (rounds of what is asked once, a reply that nobody sees) no schema can know
+    name = {"type": "string", "pattern": f"^{NAME}$", "not": {"enum": [*RESERVED]}}
+    ends = {"not": {"pattern": f"({'|'.join(ENDS)})$"}}
+    sampling = _sampling()
+    sampling["properties"]["logprobs"] = False
+    stage = {
+        "type": "object",
+        "properties": {
+            "name": {**name, "allOf": [ends], "description": "what later templates call its reply"},
+            "template": {**TEXT, "description": "a Jinja2 file beside this one"},
+            "sampling": {**sampling, "description": "what differs from the judge's"},
+            "rounds": {"type": "integer", "minimum": 1, "maximum": MOST_ROUNDS, "default": 1},
+            "contexts": {
+                "type": "integer",
+                "minimum": 2,
+                "maximum": MOST_CONTEXTS,
+                "description": "its reply is so many contexts, under each of which the verdict is asked",
+            },
+        },
+        "additionalProperties": False,
+        "required": ["name", "template"],
+        "if": {"required": ["contexts"]},
+        "then": {"properties": {"rounds": {"const": 1}}},
+    }
+    return {
+        "type": "array",
+        "items": stage,
+        "minItems": 1,
+        "maxItems": MOST_STAGES,
+        "description": "what is asked before the verdict, each a template whose reply the later ones show by its name",
     }
 
 

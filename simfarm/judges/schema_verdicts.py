@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from simfarm.data.decision import MOST_LEVELS
+from simfarm.data.decision import MOST_LEVELS, MOST_OPTIONS, SCORE
 from simfarm.data.sampling import DECIDED
 from simfarm.judges.decisions import ANSWER, ENDS, NAME, PREFERENCE
 from simfarm.judges.fields import VERDICT
@@ -18,6 +18,8 @@ from simfarm.judges.scales import PARSERS as SCORED
 
 __all__ = [
     "TEXT",
+    "criterion_of_one",
+    "criterion_of_two",
     "criterion_schema",
     "likelihood_keys",
     "likelihood_schema",
@@ -59,15 +61,15 @@ def _unlabelled(parsers: Mapping[str, Sequence[str]]) -> dict[str, Any]:
             "if": {"properties": {"parser": {"const": parser}}},
             "then": {
                 "properties": dict.fromkeys(sorted({*names} - {*keys}), False),
-                "required": ["delimiters"] if parser == "label" else [],
+                "required": {"label": ["delimiters"], "decision": ["question"]}.get(parser, []),
             },
         }
         for parser, keys in parsers.items()
     ]
-    texts = {name: _delimiters() if name == "delimiters" else TEXT for name in names if name != "parser"}
+    own = {"delimiters": _delimiters(), "descriptions": _descriptions(), "parser": {"enum": list(parsers)}}
     return {
         "type": "object",
-        "properties": {"parser": {"enum": list(parsers)}, **texts},
+        "properties": {name: own.get(name, TEXT) for name in names},
         "additionalProperties": False,
         "required": ["parser"],
         "allOf": kinds,
@@ -126,6 +128,10 @@ def _delimiters() -> dict[str, Any]:
     }
 
 
+def _descriptions() -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": TEXT, "description": "label: what it stands for"}
+
+
 def criterion_schema() -> dict[str, Any]:
     """A criterion of a decision judge."""
     level = {"type": "string", "pattern": r"\S"}
@@ -135,7 +141,7 @@ def criterion_schema() -> dict[str, Any]:
             "name": {
                 "type": "string",
                 "pattern": f"^{NAME}$",
-                "not": {"pattern": f"^{PREFERENCE}$|({'|'.join(ENDS)})$"},
+                "not": {"pattern": f"({'|'.join(ENDS)})$"},
             },
             "question": {
                 **TEXT,
@@ -150,10 +156,29 @@ def criterion_schema() -> dict[str, Any]:
                 "uniqueItems": True,
                 "description": "of a score, the lowest first; without them the question is whether it is true",
             },
+            "options": {
+                "type": "object",
+                "propertyNames": {"pattern": r"\S"},
+                "additionalProperties": {"type": "number"},
+                "minProperties": 2,
+                "maxProperties": MOST_OPTIONS,
+                "description": "of a choice: each answer, and the number that it counts",
+            },
         },
+        "not": {"required": ["levels", "options"]},
         "additionalProperties": False,
         "required": ["name", "question"],
     }
+
+
+def criterion_of_one() -> dict[str, Any]:
+    """What a criterion cannot be of a decision judge that rates: there is one answer, and `score` is the verdict."""
+    return {"properties": {"name": {"not": {"const": SCORE}}, "question": {"not": {"pattern": r"\{\w+\}"}}}}
+
+
+def criterion_of_two() -> dict[str, Any]:
+    """The same of one that compares."""
+    return {"properties": {"name": {"not": {"const": PREFERENCE}}}}
 
 
 def verdict_schema() -> dict[str, Any]:
@@ -170,11 +195,7 @@ def verdict_schema() -> dict[str, Any]:
             "winner": {**TEXT, "default": "winner"},
             "reason": {**TEXT, "default": "reason"},
             "question": {**TEXT, "description": "what a decision model is asked about the pair"},
-            "descriptions": {
-                "type": "object",
-                "additionalProperties": TEXT,
-                "description": "label: what it stands for",
-            },
+            "descriptions": _descriptions(),
         },
         "additionalProperties": False,
         "required": ["parser", "labels"],

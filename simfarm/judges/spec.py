@@ -23,6 +23,7 @@ from simfarm.judges.examples import Example
 from simfarm.judges.likelihoods import Scoring
 from simfarm.judges.orders import ORDERS, RANKED
 from simfarm.judges.parsers import VerdictSpec
+from simfarm.judges.stages import Stage, earlier
 
 if TYPE_CHECKING:
     from simfarm.judges.template import Template
@@ -41,7 +42,7 @@ class Judge:
     that would do as well, `checked` is the day when it was looked up that `model` is to be had, `until` the last day on
     which it is: remarks, no part of the hash. `persona` and `examples` say as whom it judges, where it is to stand for
     a particular person. `scoring` is what a judge of likelihoods computes: it has no verdict to read, and a template
-    only where its score needs one.
+    only where its score needs one. `stages` are asked before the template, whose reply is the verdict.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Judge:
     persona: str = ""
     examples: tuple[Example, ...] = ()
     scoring: Scoring | None = None
+    stages: tuple[Stage, ...] = ()
 
     @cached_property
     def hash(self) -> str:
@@ -99,14 +101,24 @@ class Judge:
             content["examples"] = [
                 [e.comparison.instruction, e.comparison.output_1, e.comparison.output_2, e.p] for e in self.examples
             ]
+        if self.stages:
+            content["stages"] = [stage.content for stage in self.stages]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @cached_property
     def questions(self) -> tuple[Question, ...]:
-        """What a decision judge asks about every pair as it is shown; nothing for any other judge."""
+        """What a decision judge asks about all that it is shown; nothing for any other judge."""
         if self.verdict is None or self.verdict.parser != "decision":
             return ()
         return decisions.questions(self.verdict, self.criteria)
+
+    @cached_property
+    def scales(self) -> dict[str, tuple[float, float]]:
+        """From where to where the score by each criterion can go, where the judge gives numbers."""
+        if not self.questions:
+            return {}
+        numbers = {criterion["name"]: decisions.numbers_of(criterion) for criterion in self.criteria}
+        return {name: (min(own), max(own)) for name, own in numbers.items()}
 
     @property
     def alone(self) -> bool:
@@ -136,10 +148,10 @@ class Judge:
 
         if self.template is None:
             raise ValueError(f"judge {self.name} has no template")
-        blind = self.scoring is not None and self.scoring.score == "instruction"
-        alone = self.alone or self.scoring is not None
-        shows = "blind" if blind else "output" if alone else "outputs" if self.ranks else "pair"
-        return compile_template(self.template, self.delimiters, f"the template of {self.path}", shows)
+        where, alone = f"the template of {self.path}", self.alone or self.scoring is not None
+        blind, known = self.scoring is not None and self.scoring.score == "instruction", earlier(self.stages)
+        shows = "blind" if blind else "outputs" if self.ranks else ""
+        return compile_template(self.template, self.delimiters, where, alone, shows=shows, earlier=known)
 
     def replace(
         self, *, order: str | None = None, model: str | None = None, sampling: Mapping[str, Any] | None = None
@@ -172,6 +184,10 @@ class Judge:
             raise InputError(f"judge {self.name} follows a rule and knows no person; name one with a template")
         if self.protocol != "pairwise":
             raise InputError(f"judge {self.name} does not compare two outputs and knows no person; name one that does")
+        if self.stages:
+            raise InputError(
+                f"judge {self.name} asks in several calls, which stand for nobody; name one of a single template"
+            )
         return dataclasses.replace(self, persona=persona or self.persona, examples=examples or self.examples)
 
 

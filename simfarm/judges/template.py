@@ -3,10 +3,11 @@
 Templates are Jinja2 in a sandbox. Their variables are `instruction`, `messages` (the chat, where the instruction is
 one), `first` and `second` (the outputs as presented, whichever model wrote them) and `criteria`; of a judge that rates
 `output` and `reference` (the column of that name, empty where a row has none) in place of the two outputs, of one that
-ranks `outputs`, each with its `label` and `text`. Values are inserted after the template has been compiled, so that
-`{{ … }}` inside an output is text. What could still act on the judge is neutralised: delimiters of the template and
-chat-template tokens get a zero-width space after their first character, in the prompt only. Everything else reaches
-the judge byte for byte.
+ranks `outputs`, each with its `label` and `text`. The template of a stage before the verdict may show one answer at a
+time (`output`, beside it `other`); later ones know its reply by its name (`simfarm.judges.stages`). Values are
+inserted after the template has been compiled, so that `{{ … }}` inside an output is text. What could still act on the
+judge is neutralised: delimiters of the template and chat-template tokens get a zero-width space after their first
+character, in the prompt only. Everything else reaches the judge byte for byte.
 """
 
 from __future__ import annotations
@@ -27,18 +28,30 @@ from simfarm.judges.neutral import neutraliser
 from simfarm.text.harmless import one_line
 from simfarm.text.sandbox import BROKEN, Bounded
 
-__all__ = ["VARIABLES", "Template", "compile_template"]
+__all__ = ["VARIABLES", "Template", "compile_template", "told_names"]
 
 VARIABLES = ("instruction", "messages", "first", "second", "pairs", "criteria")
+NOTHING: Mapping[str, str] = {}
 OF_A_PAIR = ("instruction", "messages", "first", "second")
 OF_ONE = ("instruction", "messages", "output", "reference", "criteria")
+OF_EACH = ("instruction", "messages", "output", "other", "criteria")
 ROLES = ("system", "user")
 
 
 class Template:
     """A compiled template: render(comparison, order, criteria) -> messages. Build it with `compile_template`."""
 
-    def __init__(self, source: str, delimiters: tuple[str, ...], where: str, shows: str = "pair") -> None:
+    def __init__(
+        self,
+        source: str,
+        delimiters: tuple[str, ...],
+        where: str,
+        alone: bool = False,
+        *,
+        shows: str = "",
+        earlier: tuple[tuple[str, bool], ...] = (),
+        stage: bool = False,
+    ) -> None:
         self.where = where
         self.neutralise = neutraliser(delimiters)
         self._environment = environment = _environment()
@@ -53,25 +66,45 @@ class Template:
             ) from error
         self.variables = frozenset(jinja2.meta.find_undeclared_variables(tree)) - environment.globals.keys()
         _check(tree, where)
-        CHECKS[shows](tree, self.variables, where)
-        self.alone = shows in ("output", "blind")
+        self.alone = alone
+        self.each = stage and not alone and bool(self.variables & {"output", "other"})
+        own = self.variables - told_names(earlier, self.each)
+        if stage:
+            _check_stage(own, where, OF_ONE if alone else OF_EACH if self.each else (*OF_A_PAIR, "criteria"), earlier)
+        else:
+            (CHECKS.get(shows) or (_check_alone if alone else _check_variables))(tree, own, where)
         self.literals = tuple(node.data for node in tree.find_all(jinja2.nodes.TemplateData))
         self._roles = tuple(role for role in ROLES if role in self._compiled.blocks)
 
-    def render(self, comparison: Comparison, order: str, criteria: Sequence[Any] = ()) -> tuple[Message, ...]:
-        """The messages for one presentation. Raises InputError where the template itself fails."""
-        return self.render_several([(comparison, order)], criteria)
+    def render(
+        self, comparison: Comparison, order: str, criteria: Sequence[Any] = (), told: Mapping[str, str] = NOTHING
+    ) -> tuple[Message, ...]:
+        """The messages for one presentation; `told` are earlier replies by name. Raises InputError where the template
+        itself fails."""
+        return self.render_several([(comparison, order)], criteria, told)
 
     def render_several(
-        self, shown: Sequence[tuple[Comparison, str]], criteria: Sequence[Any] = ()
+        self, shown: Sequence[tuple[Comparison, str]], criteria: Sequence[Any] = (), told: Mapping[str, str] = NOTHING
     ) -> tuple[Message, ...]:
         """The same for several (comparison, order) at once; only a template that goes through `pairs` shows more than
         the first."""
+        rest = {"criteria": criteria} | {name: self.neutralise(text) for name, text in told.items()}
         if self.alone:
             ((comparison, _),) = shown
-            return self._messages(self._one(comparison) | {"criteria": criteria})
+            return self._messages(self._one(comparison) | rest)
         pairs = [self._pair(number, comparison, order) for number, (comparison, order) in enumerate(shown, 1)]
-        return self._messages(({"pairs": pairs} if "pairs" in self.variables else pairs[0]) | {"criteria": criteria})
+        return self._messages(({"pairs": pairs} if "pairs" in self.variables else pairs[0]) | rest)
+
+    def render_stage(
+        self, comparison: Comparison, order: str, criteria: Sequence[Any], told: Mapping[str, str], side: str
+    ) -> tuple[Message, ...]:
+        """The messages of a stage before the verdict; `side` is the output that it is about ("1" or "2"), where it is
+        about one."""
+        if not self.each:
+            return self.render(comparison, order, criteria, told)
+        pair = self._pair(1, comparison, "12" if side == "1" else "21")
+        turn = {"output": pair["first"], "other": pair["second"]}
+        return self._messages(pair | turn | {"criteria": criteria} | {n: self.neutralise(t) for n, t in told.items()})
 
     def render_outputs(
         self, comparison: Comparison, texts: Mapping[str, str], criteria: Sequence[Any] = ()
@@ -119,10 +152,29 @@ class Template:
 
 
 @lru_cache(maxsize=64)
-def compile_template(source: str, delimiters: tuple[str, ...], where: str, shows: str = "pair") -> Template:
-    """The compiled template of a source text, compiled once in a process. `where` names it in errors; it `shows` a
-    pair, an output, or outputs, and where the instruction is to be told from an output, that alone (`blind`)."""
-    return Template(source, delimiters, where, shows)
+def compile_template(
+    source: str,
+    delimiters: tuple[str, ...],
+    where: str,
+    alone: bool = False,
+    *,
+    shows: str = "",
+    earlier: tuple[tuple[str, bool], ...] = (),
+    stage: bool = False,
+) -> Template:
+    """The compiled template of a source text, compiled once in a process. `where` names it in errors; one for judges
+    that rate shows an output `alone`, another `shows` all outputs or, where the instruction is to be told from one, that
+    `blind`; one of a `stage` need not show both. `earlier` stages are known to it by name, each with whether it was
+    asked for each answer."""
+    return Template(source, delimiters, where, alone, shows=shows, earlier=earlier, stage=stage)
+
+
+def told_names(earlier: Iterable[tuple[str, bool]], aside: bool) -> frozenset[str]:
+    """What earlier stages are called in a template; `aside` where that is about one of the two answers."""
+    names: set[str] = set()
+    for name, each in earlier:
+        names |= {name, f"{name}_other"} if each and aside else {f"{name}_first", f"{name}_second"} if each else {name}
+    return frozenset(names)
 
 
 def _environment() -> Bounded:
@@ -190,6 +242,20 @@ def _check_blind(_tree: jinja2.nodes.Template, variables: frozenset[str], where:
         raise InputError(f"{where}: {{{{ output }}}} is not used; the judge must see what it rates")
 
 
+def _check_stage(
+    variables: frozenset[str], where: str, known: tuple[str, ...], earlier: tuple[tuple[str, bool], ...]
+) -> None:
+    """Raise `InputError` for a variable that a stage does not know, and for one that does not show the question."""
+    for name in sorted(variables - set(known)):
+        hint = ""
+        if name in ("first", "second"):
+            hint = "; a stage shows both answers (first, second) or one at a time (output, other), not both ways"
+        told = sorted(told_names(earlier, "output" in known))
+        raise InputError(f"{where}: unknown variable {name!r}; this stage knows {', '.join((*known, *told))}{hint}")
+    if not variables & {"instruction", "messages"}:
+        raise InputError(f"{where}: {{{{ instruction }}}} is not used; a stage must see what was asked")
+
+
 def _check_variables(tree: jinja2.nodes.Template, variables: frozenset[str], where: str) -> None:
     """Raise `InputError` for a variable that there is not, and for a template that does not show what is judged."""
     for name in sorted(variables - set(VARIABLES)):
@@ -209,5 +275,5 @@ def _check_variables(tree: jinja2.nodes.Template, variables: frozenset[str], whe
         raise InputError(f"{where}: {{{{ pair.number }}}} is not used; the reply names each pair by its number")
 
 
-CHECKS = {"pair": _check_variables, "output": _check_alone, "blind": _check_blind, "outputs": check_outputs}
-"""By what is shown."""
+CHECKS = {"blind": _check_blind, "outputs": check_outputs}
+"""By what is shown, where that is neither a pair nor one output with its instruction."""

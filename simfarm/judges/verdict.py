@@ -13,7 +13,8 @@ class Verdict:
     """`p_second` is how strongly the second-shown output is preferred, in [0, 1]; None means unparseable, and then
     `problem` says why in a few words. Of a rating it is None too, and `score` is the place on the judge's scale;
     `found` says whether there is a verdict at all. `strength` is the five-level grade as a number (0 tie, 1 better,
-    2 much better), `scores` are per criterion, `reason` is the judge's own explanation. Raises `ValueError` for a
+    2 much better), `scores` are per criterion, `scores_sd` the standard deviations of what the judge has given as
+    probabilities, `reason` is the judge's own explanation. Raises `ValueError` for a
     `p_second` that is no such number: it would be recorded as a verdict without a preference."""
 
     p_second: float | None
@@ -22,6 +23,7 @@ class Verdict:
     reason: str | None = None
     scores: Mapping[str, float] | None = None
     score: float | None = None
+    scores_sd: Mapping[str, float] | None = None
 
     @property
     def found(self) -> bool:

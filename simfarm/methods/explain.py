@@ -313,7 +313,7 @@ def _plain_judge(judging: JudgeOptions) -> Judge:
         judge = judging.judge
     else:
         judge = load_one(judging.judge or prompts_dir() / "explain" / "by-principles.yaml")
-    if judge.rule is not None or (judge.verdict is not None and judge.verdict.parser == "decision"):
+    if judge.verdict is None or judge.verdict.parser == "decision":
         raise InputError(f"the judge {judge.name!r} reads no principles; name one whose template shows its criteria")
     if "criteria" not in judge.compiled.variables:
         raise InputError(

@@ -65,7 +65,8 @@ class FittedJudge:
 
     def write(self, path: str, level: float) -> list[str]:
         """Writes the judge to a .yaml file, and of a panel's signals one beside it; gives the files. Raises
-        `InputError` for a judge that does not beat the longer output."""
+        `InputError` for a judge that does not beat the longer output, and where one of several judges has all the
+        weight: that is the judge itself."""
         if not self.beats(level):
             low, high = (100 * x for x in self.gap.interval(level))
             raise InputError(
@@ -73,8 +74,11 @@ class FittedJudge:
                 f"wins' ({100 * self.gap.value:+.1f} points, {low:+.1f} to {high:+.1f}); give more labels, or "
                 "annotations of judges"
             )
+        alone = next(iter(self.members)) if len(self.members) == 1 else None
+        if alone not in (None, SIGNALS):
+            raise InputError(f"{path} is not written: {alone} alone has weight; name it as the judge (--judge {alone})")
         own = Path(path)
-        if not self.members:
+        if not self.members or alone is not None:
             write_text(path, _yaml(self._surface()))
             return [path]
         beside = own.with_name(f"{own.stem}-{SIGNALS}.yaml")
@@ -93,7 +97,7 @@ class FittedJudge:
         return [path, str(beside)]
 
     def _surface(self) -> dict[str, Any]:
-        described = "Weights of surface signals" if self.members else self._said("Weights of surface signals")
+        described = "Weights of surface signals" if len(self.members) > 1 else self._said("Weights of surface signals")
         weights = {name: round(weight, 4) for name, weight in self.signals.items()}
         return {
             "description": described,

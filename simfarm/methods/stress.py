@@ -11,12 +11,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
 from simfarm.data.frames import Verdicts, read_verdicts, row_columns
+from simfarm.data.inputs import outputs_for, split_outputs
 from simfarm.data.pairing import pair_with_baseline
 from simfarm.data.records import Comparison, Output
+from simfarm.data.sources import Source
 from simfarm.engine.stats import Stats
 from simfarm.errors import InputError
 from simfarm.judges import Judge, load_one
@@ -28,7 +31,7 @@ from simfarm.runs.options import JudgeOptions, RunOptions
 from simfarm.statistics.discoveries import holm
 from simfarm.statistics.estimate import Estimate
 
-__all__ = ["CONTROL", "Price", "Priced", "Stress", "Stressed", "dressed", "prices"]
+__all__ = ["CONTROL", "Price", "Priced", "Stress", "Stressed", "dressed", "prices", "stressed_outputs"]
 
 CONTROL = "joint"
 """The length control that needs nothing but the verdicts."""
@@ -71,12 +74,27 @@ class Stressed:
     level: float = 0.95
 
 
+def stressed_outputs(
+    sources: Sequence[Source], named: Source | None, limit: int | None
+) -> tuple[Sequence[Output], Sequence[Output] | None]:
+    """(one model's outputs, those of the baseline that is `named`, if one is, on the same instructions). Raises
+    `InputError` for what holds no outputs."""
+    outputs: Sequence[Output] = outputs_for(sources, limit)
+    if named is None:
+        return outputs, None
+    baseline, outputs = split_outputs(outputs, named)
+    if limit is not None:
+        wanted = {output.instruction.strip() for output in outputs}
+        baseline = [output for output in baseline if output.instruction.strip() in wanted]
+    return outputs, baseline
+
+
 @dataclass(slots=True)
 class Stress:
     """Judges under stress: `outputs` of one model, `baseline` outputs of another (None: the outputs as they are).
     `changed` says how many outputs each trick could dress."""
 
-    judges: Sequence[str]
+    judges: Sequence[str | Path]
     outputs: Sequence[Output]
     baseline: Sequence[Output] | None
     judging: JudgeOptions
@@ -111,6 +129,9 @@ class Stress:
     def stressed(self) -> Stressed:
         """Every judge's prices, in the order in which they were named. A budget that ends one judge's run leaves its
         board of what there is, and raises `BudgetError` where another judge is still to come."""
+        for name in self.judges:
+            # what cannot be asked is refused before another is paid
+            self._opened(name)
         found = []
         for name in self.judges:
             run = self._opened(name)
@@ -127,7 +148,7 @@ class Stress:
         of_each = prices(judged, self.plain, baseline, self.level)
         return Stressed(self.plain, baseline, len(self.outputs), self.changed, tuple(of_each), self.level)
 
-    def _opened(self, name: str) -> AnnotationRun:
+    def _opened(self, name: str | Path) -> AnnotationRun:
         """One judge's run. Beside judges that ask a model, one that follows a rule has no use for the model's options;
         alone it refuses them as anywhere."""
         judge = load_one(name)

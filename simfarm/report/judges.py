@@ -11,6 +11,7 @@ from simfarm.judges import Judge, Panel, Population
 from simfarm.judges.check import Check
 from simfarm.judges.panel import Seat
 from simfarm.judges.population import Member
+from simfarm.judges.stages import Stage
 from simfarm.report.terminal import wrapped
 from simfarm.runs.fitness import last_day
 from simfarm.text.harmless import one_line
@@ -41,8 +42,21 @@ def facts_of(judge: Judge) -> dict[str, Any]:
         "labels": (judge.verdict and not judge.alone and dict(judge.verdict.labels)) or None,
         "question": (judge.verdict and judge.verdict.question) or None,
         "descriptions": (judge.verdict and dict(judge.verdict.descriptions)) or None,
+        "stages": [_stage_facts(stage) for stage in judge.stages] or None,
         "criteria": list(judge.criteria) or None,
         "delimiters": list(judge.delimiters) or None,
+    }
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def _stage_facts(stage: Stage) -> dict[str, Any]:
+    facts = {
+        "name": stage.name,
+        "asked": "of each answer" if stage.each else None,
+        "rounds": stage.rounds if stage.rounds > 1 else None,
+        "contexts": stage.contexts or None,
+        "sampling": dict(stage.sampling) or None,
+        "template": stage.template,
     }
     return {key: value for key, value in facts.items() if value is not None}
 
@@ -131,7 +145,7 @@ def page(facts: Mapping[str, Any], width: int | None) -> str:
     """Everything about one judge, its template last and as it is written."""
     lines = []
     for key, value in facts.items():
-        if key == "template":
+        if key in ("template", "stages"):
             continue
         if isinstance(value, list):
             lines += [f"{key}:", *(f"  - {_item(item)}" for item in value)]
@@ -140,8 +154,12 @@ def page(facts: Mapping[str, Any], width: int | None) -> str:
         else:
             lines.append(f"{key}: {value}")
     shown = [part for line in lines for part in wrapped(one_line(line), width)]
+    # as they are written: a template's lines mean something
+    for stage in facts.get("stages", ()):
+        about = ", ".join(f"{key}: {value}" for key, value in stage.items() if key not in ("name", "template"))
+        shown += wrapped(one_line(f"stage {stage['name']}" + (f" ({about}):" if about else ":")), width)
+        shown.append(textwrap.indent(stage["template"].rstrip("\n"), "  "))
     if facts.get("template"):
-        # as it is written: a template's lines mean something
         shown += ["template:", textwrap.indent(facts["template"].rstrip("\n"), "  ")]
     return "\n".join(shown)
 
@@ -157,12 +175,23 @@ def _item(item: Any) -> str:
     """One of a list: a criterion that is a mapping as a file would have it."""
     if not isinstance(item, Mapping):
         return str(item)
-    return ", ".join(f"{key}: {' < '.join(map(str, v)) if isinstance(v, list) else v}" for key, v in item.items())
+    return ", ".join(f"{key}: {_value(value)}" for key, value in item.items())
+
+
+def _value(value: Any) -> str:
+    """Levels in their order, options with what they count."""
+    if isinstance(value, Mapping):
+        return " | ".join(f"{option} = {number}" for option, number in value.items())
+    return " < ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def check_report(judge: Judge, check: Check, width: int | None) -> str:
     """What would be sent in each order, what was read from sample replies, and what is wrong."""
     lines = [f"{judge.name} ({judge.hash})"]
+    for name, sent in check.stages.items():
+        lines += ["", f"── stage {name}, asked before the verdict" + (" (in order 12)" if not judge.alone else "")]
+        for message in sent:
+            lines += [f"[{message['role']}]", *(f"  {line}" for line in message["content"].splitlines())]
     for order, sent in check.rendered.items():
         both = f"order {order}: output_{order[0]} is shown first, output_{order[-1]} second"
         lines += ["", f"── {'one output' if order == '1' else both}"]
@@ -173,7 +202,11 @@ def check_report(judge: Judge, check: Check, width: int | None) -> str:
                 *(f"  {line}" for line in message["content"].splitlines()),
             ]
     if judge.questions:
-        lines += ["", f"── asked in both, as {plural(len(judge.questions), 'question')} of one request"]
+        of = "about it" if judge.alone else "in both"
+        lines += [
+            "",
+            f"── asked {of}, as {plural(len(judge.questions), 'question')} of one request",
+        ]
         lines += [f"  {question.name}: {_asked_as(question)}" for question in judge.questions]
     read = "score read from them" if judge.alone else "preference read from them (1 = output_1, 2 = output_2)"
     if judge.scoring is None:

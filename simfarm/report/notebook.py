@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 from simfarm.agreement.card import ReportCard
 from simfarm.errors import InputError
@@ -16,12 +17,13 @@ from simfarm.report.evaluation import Evaluation
 from simfarm.report.plots import card_picture, evaluation_picture, svg
 from simfarm.report.ranked import RankedBoard
 from simfarm.report.tables import Part, Sheet
+from simfarm.report.told import Told
 from simfarm.text.harmless import one_line
 
 __all__ = ["html_of"]
 
 
-def html_of(value: Board | Ratings | ReportCard | Evaluation) -> str:
+def html_of(value: Board | Ratings | ReportCard | Evaluation | Told[Any]) -> str:
     """What a cell shows that ends in the value. The tables alone where there is nothing to draw, or no matplotlib."""
     if isinstance(value, Board):
         value = Evaluation(boards=(RankedBoard(value),))
@@ -31,7 +33,9 @@ def html_of(value: Board | Ratings | ReportCard | Evaluation) -> str:
     return "\n".join(["<div>", _picture(value), *(_sheet(sheet) for sheet in sheets), "</div>"])
 
 
-def _picture(value: ReportCard | Evaluation) -> str:
+def _picture(value: ReportCard | Evaluation | Told[Any]) -> str:
+    if isinstance(value, Told):
+        return ""
     try:
         return svg(card_picture(value) if isinstance(value, ReportCard) else evaluation_picture(value))
     except InputError:

@@ -31,12 +31,7 @@ def rehearse(options: RankingOptions, run: JudgingRun, pairs: Sequence[Compariso
     belong on the kept board. The length control that needs nothing but the verdicts, and the most time, is left out."""
     if not run.asks:
         return
-    if options.criteria is not None and isinstance(run, AnnotationRun) and not run.judge.criteria:
-        raise InputError(
-            f"the judge {run.name} has no criteria to show scores by; leave {spelled('criteria')} out or name one that "
-            "has, such as examples/judges/rubric"
-        )
-    options = replace(options, criteria=None)
+    options = _without_criteria(options, run)
     if alone_in(run) is not None and isinstance(run, AnnotationRun):
         _rehearse_scores(options, run, pairs, labels)
         return
@@ -50,6 +45,19 @@ def rehearse(options: RankingOptions, run: JudgingRun, pairs: Sequence[Compariso
     boards = evaluate(verdicts, None, replace(quick, rank="win-rate", board=None), labels).boards
     if options.add_to is not None:
         join_kept(options.add_to, verdicts, boards)
+
+
+def _without_criteria(options: RankingOptions, run: JudgingRun) -> RankingOptions:
+    """The options without a board by criterion, which made-up verdicts have nothing for; raises `InputError` for one of
+    a judge that gives none."""
+    judge = run.judge if isinstance(run, AnnotationRun) else None
+    if options.criteria is not None and judge is not None and not judge.scales:
+        example = "rating-decision" if judge.alone else "examples/judges/rubric"
+        raise InputError(
+            f"the judge {run.name} gives no scores by criterion; leave {spelled('criteria')} out or name one that "
+            f"has, such as {example}"
+        )
+    return replace(options, criteria=None)
 
 
 def _rehearse_scores(

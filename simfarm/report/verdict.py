@@ -44,9 +44,17 @@ def _reply(raw: Any) -> str | None:
     return None if last is None else str(last)
 
 
+def _stages(raw: Any) -> list[tuple[str, str]]:
+    """(name, text) of each answer of a judge of several calls; none of any other."""
+    whole = _unpacked(raw)
+    given = whole if isinstance(whole, list) else [whole]
+    named = [one for one in given if isinstance(one, Mapping) and isinstance(one.get("stage"), str)]
+    return [(str(one["stage"]), _reply(one) or "") for one in named]
+
+
 def _unpacked(value: Any) -> Any:
-    """A mapping that a CSV or Parquet file holds as JSON text; anything else as it is."""
-    if isinstance(value, str) and value.startswith("{"):
+    """A mapping or a list that a CSV or Parquet file holds as JSON text; anything else as it is."""
+    if isinstance(value, str) and value.startswith(("{", "[{")):
         with suppress(ValueError, RecursionError):
             return json.loads(value)
     return value
@@ -101,6 +109,9 @@ def verdict_text(row: Mapping[str, Any], place: str, *, full: bool, width: int) 
     for side in ("1", "2"):
         parts += line(f"  output {side} · {row.get(f'generator_{side}') or 'unnamed'}")
         parts += _shown(row.get(f"output_{side}"), full, width)
+    for name, text in _stages(row.get("raw_completion")):
+        parts += line(f"  stage · {name}")
+        parts += _shown(text, full, width)
     parts += line(f"  verdict · {_verdict(row)}")
     if scores := _scores(row.get("scores")):
         parts += line(f"  scores · {scores}")

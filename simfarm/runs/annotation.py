@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -22,10 +22,12 @@ from simfarm.errors import InputError
 from simfarm.judges import Judge, Panel, Population, load_one
 from simfarm.judges.question import held, in_process, request_sampling
 from simfarm.judges.rules import introduction
+from simfarm.judges.stages import every_stage, samplings
 from simfarm.runs.asking import MAX_ATTEMPTS, Call, Member, plan_calls
 from simfarm.runs.cautions import kin_lines, odd_outputs
 from simfarm.runs.fitness import check_questions, check_scoring, check_spec
 from simfarm.runs.options import JudgeOptions, RunOptions, by_name
+from simfarm.runs.outlook import staged_forecast
 from simfarm.runs.parts import server_name
 from simfarm.runs.room import check_room
 from simfarm.runs.run import OpenModel, Run
@@ -159,8 +161,8 @@ class AnnotationRun(Run[Comparison, Annotation]):
 
     @property
     def apart(self) -> str:
-        """A reply that cannot be read is asked for once more; a decision is read, or there is none."""
-        return "" if self.judge.questions else ", repairs apart"
+        """A reply that cannot be read is asked for once more; a decision or a likelihood is read, or there is none."""
+        return "" if self.judge.questions or self.judge.scoring else ", repairs apart"
 
     def _counted(self, records: Sequence[Comparison]) -> str:
         orders = [call.order for call in self.calls(records) if call.place == 0]
@@ -175,6 +177,13 @@ class AnnotationRun(Run[Comparison, Annotation]):
             # of those that make one request, the first
             if call.order is not None and call.place == 0:
                 yield from next_requests(call, self.retry_unparseable)
+
+    async def _forecast(self, records: Sequence[Comparison]) -> str:
+        if not self.judge.stages:
+            return await Run._forecast(self, records)
+        async with self._engine() as engine:
+            calls = (call for call in self.calls(records, engine) if call.order is not None)
+            return staged_forecast(engine, calls, self.retry_unparseable)
 
     async def _stream(self, records: Sequence[Comparison]) -> AsyncGenerator[Annotation]:
         if self.backend is None:
@@ -217,7 +226,8 @@ class AnnotationRun(Run[Comparison, Annotation]):
         asked = self.backend is not None and self.backend.name != "replay"
         if asked:
             repaired = f", {plural(tallies.repaired, 'answer')} repaired by asking again" if tallies.repaired else ""
-            lines += [self._answers(self.pace()) + repaired, *tallies.stats.warnings()]
+            lines += [self._answers(self.pace()) + repaired, *tallies.stages.costs(), *tallies.stats.warnings()]
+        lines += tallies.stages.contexts()
         lines += missing_lines(tallies, len(self.judge.questions) - 1)
         if asked:
             lines += self._others(tallies.answered_by)
@@ -286,8 +296,9 @@ def with_model(
     check_questions(judge, model.backend, model.name)
     check_scoring(judge, model.backend, model.name)
     judge, model = beside_reference(judge, model, lambda other: opening(other, running, usual_timeout(other)))
-    model.backend.check(model.name, judge.sampling)
-    model.refuse_unsent(judge.sampling, (name for name in DRAWN if name in judging.sampling()))
+    for sampling in (judge.sampling, *samplings(judge)):
+        model.backend.check(model.name, sampling)
+        model.refuse_unsent(sampling, (name for name in DRAWN if name in judging.sampling()))
     return judge, model
 
 
@@ -315,6 +326,11 @@ def _on_model(judge: Judge, model: OpenModel, judging: JudgeOptions, running: Ru
 
 
 def _with_sampling(judge: Judge, given: dict[str, Any]) -> Judge:
-    """The judge with the sampling options that were given."""
-    own = {name: value for name, value in judge.sampling.items() if name != "thinking" or "effort" not in given}
-    return judge.replace(sampling=own | given) if given else judge
+    """The judge with the sampling options that were given, in all of its stages."""
+    if not given:
+        return judge
+
+    def replaced(own: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in own.items() if name != "thinking" or "effort" not in given} | given
+
+    return every_stage(judge.replace(sampling=replaced(judge.sampling)), replaced)

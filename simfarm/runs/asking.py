@@ -6,17 +6,18 @@ answer is asked to repair itself once, is tried again by the next run, and is ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from simfarm.data.decision import Decision
-from simfarm.data.exchange import CallError, Completion, Judged, Likelihood, Request, TransientError
+from simfarm.data.exchange import CallError, Completion, Judged, Likelihood, Message, Request, TransientError
 from simfarm.data.records import Comparison
 from simfarm.engine.runner import Engine
 from simfarm.judges import Judge
 from simfarm.judges.protocols import protocol_of
 from simfarm.judges.question import repair_messages, request_sampling
 from simfarm.judges.several import lacking
+from simfarm.judges.stages import last_messages
 from simfarm.judges.verdict import Verdict
 from simfarm.runs.groups import Groups
 
@@ -41,7 +42,10 @@ class Call:
     """One question to one member: a comparison, the order shown (None: identical outputs, no question), a repeat.
 
     Where one prompt asks about several, `mates` are all of them with their orders, this one at `place`: their calls
-    make one and the same request, which the engine asks once. Alone it has none."""
+    make one and the same request, which the engine asks once. Alone it has none.
+
+    `told` are the replies of the judge's earlier stages by name, where it has some, and `after` what is said once the
+    question is put; `step` is then the first of its own among all requests about the pair."""
 
     comparison: Comparison
     order: str | None
@@ -49,15 +53,20 @@ class Call:
     member: Member
     mates: tuple[tuple[Comparison, str], ...] = ()
     place: int = 0
+    told: Mapping[str, str] = field(default_factory=dict)
+    after: tuple[Message, ...] = ()
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """An answer that was paid for, and a call's part in it: the `nth` (from 0) of the `of` calls that wanted it."""
+    """An answer that was paid for, and a call's part in it: the `nth` (from 0) of the `of` calls that wanted it.
+    `stage` is whose answer it is, of a judge that has some."""
 
     answer: Completion | Decision | Likelihood
     of: int
     nth: int
+    stage: str = ""
 
     def part(self, value: float | None) -> float | None:
         """The call's part of what the answer took, so that the parts of all are the whole."""
@@ -84,17 +93,31 @@ def plan_calls(comparisons: Sequence[Comparison], members: Sequence[Member], rep
 
 def request_for(call: Call, *, attempt: int = 0, step: int = 0) -> Request:
     """The first question of a call; `step` 1 is made from it by `_repair`."""
-    pair, judge, protocol = call.comparison, call.member.judge, protocol_of(call.member.judge)
+    judge = call.member.judge
     assert call.order is not None
     return Request(
         model=call.member.model,
-        messages=protocol.messages_of(judge, call.mates) if call.mates else protocol.messages(judge, pair, call.order),
+        messages=(*_messages(call, call.order), *call.after),
         sampling=request_sampling(judge),
         sample=call.repeat,
         attempt=attempt,
-        judged=Judged(pair.instruction, pair.generator_1, pair.generator_2, call.order, call.repeat, step, judge.name),
+        judged=about(call, call.step + step),
         questions=judge.questions,
     )
+
+
+def about(call: Call, step: int) -> Judged:
+    """What the request at this step of a call is about."""
+    pair, who = call.comparison, call.member.judge.name
+    assert call.order is not None
+    return Judged(pair.instruction, pair.generator_1, pair.generator_2, call.order, call.repeat, step, who)
+
+
+def _messages(call: Call, order: str) -> tuple[Message, ...]:
+    judge, protocol = call.member.judge, protocol_of(call.member.judge)
+    if judge.stages:
+        return last_messages(judge, call.comparison, order, call.told)
+    return protocol.messages_of(judge, call.mates) if call.mates else protocol.messages(judge, call.comparison, order)
 
 
 def _read(call: Call, answer: Completion | Decision) -> list[Verdict]:
@@ -109,10 +132,11 @@ def _problem(call: Call, verdicts: list[Verdict]) -> str:
 
 
 def _repair(request: Request, completion: Completion, problem: str) -> Request:
-    about = request.judged
-    assert about is not None
+    asked = request.judged
+    assert asked is not None
     messages = repair_messages(request.messages, completion, problem)
-    return Request(request.model, messages, request.sampling, request.sample, request.attempt, replace(about, step=1))
+    again = replace(asked, step=asked.step + 1)
+    return Request(request.model, messages, request.sampling, request.sample, request.attempt, again)
 
 
 def next_request(call: Call, retry_unparseable: bool) -> Request | None:

@@ -15,7 +15,7 @@ from simfarm.backends.http.retirements import retirement
 from simfarm.errors import InputError
 from simfarm.judges import Judge
 
-__all__ = ["check_questions", "check_scoring", "check_spec", "doubts", "last_day", "tells_likelihoods"]
+__all__ = ["check_likely", "check_questions", "check_scoring", "check_spec", "doubts", "last_day"]
 
 NO_DECISIONS = ("anthropic",)
 NO_LIKELIHOODS = ("anthropic", "litellm", "systemone")
@@ -33,7 +33,7 @@ def check_spec(judge: Judge, spec: str) -> None:
     `InputError`."""
     prefix = spec.partition("/")[0]
     if judge.questions and prefix in NO_DECISIONS:
-        raise InputError(_no_decisions(prefix))
+        raise InputError(_no_decisions(prefix, judge))
     if judge.scoring is not None and prefix in NO_LIKELIHOODS:
         raise InputError(_no_likelihoods(prefix))
 
@@ -52,13 +52,16 @@ def check_scoring(judge: Judge, backend: Backend, model: str) -> None:
             f"{model} is a reward model and writes no text: give it to a judge with protocol: likelihood and score: "
             "reward, or name a model that writes"
         )
-    if judge.scoring is not None and not wanted and not tells_likelihoods(backend):
+    if judge.scoring is not None and not wanted:
+        check_likely(judge, backend, model)
+
+
+def check_likely(judge: Judge, backend: Backend, model: str) -> None:
+    """Refuse a backend that does not say how likely a text is, or not of this model. Raises `InputError`."""
+    if isinstance(backend, Likely):
+        backend.check_likelihoods(model, judge.sampling)
+    elif not hasattr(backend, "log_likelihood"):
         raise InputError(_no_likelihoods(backend.name))
-
-
-def tells_likelihoods(backend: Backend) -> bool:
-    """Whether a backend says how likely a text is."""
-    return isinstance(backend, Likely) or hasattr(backend, "log_likelihood")
 
 
 def _no_likelihoods(prefix: str) -> str:
@@ -68,9 +71,10 @@ def _no_likelihoods(prefix: str) -> str:
     )
 
 
-def _no_decisions(prefix: str) -> str:
+def _no_decisions(prefix: str, judge: Judge) -> str:
+    others = "rating-5" if judge.alone else "pairwise-reasoned, pairwise-letter"
     return (
-        f"{prefix}/ gives no decisions: use a judge that reads text (pairwise-reasoned, pairwise-letter), or a model "
+        f"{prefix}/ gives no decisions: use a judge that reads text ({others}), or a model "
         "that decides (openai/gpt-6-luna, systemone/NAME, a model on this machine)"
     )
 
@@ -85,8 +89,13 @@ def check_questions(judge: Judge, backend: Backend, model: str) -> None:
                 "that writes (openai/NAME)"
             )
         return
+    if judge.stages and getattr(backend, "only_decides", False):
+        raise InputError(
+            f"{backend.name}/{model} only decides and writes no text, which the stages of {judge.name} are: name a "
+            "model that does both (openai/gpt-6-luna, a model on this machine)"
+        )
     if not isinstance(backend, Decider):
-        raise InputError(_no_decisions(backend.name))
+        raise InputError(_no_decisions(backend.name, judge))
     backend.check_questions(model, judge.questions)
 
 

@@ -7,10 +7,9 @@ verdict is made of theirs afterwards and never stored. A member without one abst
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,22 +17,20 @@ import numpy as np
 
 from simfarm.data.exchange import Request
 from simfarm.data.juries import instruction_key
-from simfarm.data.records import ANNOTATION_COLUMNS, Annotation, Comparison
-from simfarm.engine.prices import at_most
+from simfarm.data.records import Annotation, Comparison
 from simfarm.engine.runner import Engine
-from simfarm.engine.stats import Stats
 from simfarm.judges import Judge, Panel, Population
 from simfarm.judges.population import Member as Person
 from simfarm.judges.protocols import protocol_of
 from simfarm.judges.rules import introduction
 from simfarm.runs.annotation import missing_lines, resume_lines
-from simfarm.runs.asking import Call, Member, plan_calls
-from simfarm.runs.cautions import kin_lines, odd_outputs
-from simfarm.runs.forecast import forecast
-from simfarm.runs.members import opened_members, seated
+from simfarm.runs.asking import Call, plan_calls
+from simfarm.runs.cautions import odd_outputs
+from simfarm.runs.members import opened_members
 from simfarm.runs.options import JudgeOptions, RunOptions
-from simfarm.runs.run import OpenModel, Run, same_model
+from simfarm.runs.outlook import most
 from simfarm.runs.scoring import next_requests
+from simfarm.runs.several import SeveralRun
 from simfarm.runs.tallies import AnnotationTallies
 from simfarm.runs.verdicts import annotate
 from simfarm.settings import refuse, spelled
@@ -44,19 +41,13 @@ __all__ = ["PanelRun"]
 
 
 @dataclass(slots=True, kw_only=True)
-class PanelRun(Run[Comparison, Annotation]):
-    """A panel with its members' judges as their models take them (`people`), and these models open (None for a rule).
-    `tallies` count the members' calls; `own` the panel's verdicts by status, `abstained` the members missing in them,
-    `clear` and `mixed` the sums of their strength and entropy."""
+class PanelRun(SeveralRun):
+    """A panel, its members as `people`. `tallies` count the members' calls; `own` the panel's verdicts by status,
+    `abstained` the members missing in them, `clear` and `mixed` the sums of their strength and entropy."""
 
     panel: Panel
-    people: Population
-    models: tuple[OpenModel | None, ...]
     repeats: int = 1
-    retry_unparseable: bool = False
     tallies: AnnotationTallies = field(default_factory=AnnotationTallies)
-    seats: list[Member] = field(default_factory=list)
-    engines: list[Engine] = field(default_factory=list)
     own: Counter[str] = field(default_factory=Counter)
     abstained: Counter[str] = field(default_factory=Counter)
     clear: float = 0.0
@@ -90,37 +81,14 @@ class PanelRun(Run[Comparison, Annotation]):
         )
 
     @property
-    def columns(self) -> Sequence[str]:
-        """Those of verdicts on pairs."""
-        return ANNOTATION_COLUMNS
-
-    @property
-    def name(self) -> str:
-        """The panel's name, under which its own verdicts are recorded."""
-        return self.panel.name
-
-    @property
     def judge_hash(self) -> str:
         """The panel's, with its members as their models take them."""
         return self.panel.hash
 
     @property
-    def order(self) -> str:
-        """Of the panel's own verdict, one a comparison."""
-        return "fixed"
-
-    @property
-    def asks(self) -> bool:
-        """Whether anything is asked that may cost."""
-        return any(model is not None for model in self.models)
-
-    @property
     def introduction(self) -> str | None:
         """What a user must know of members that read no meaning."""
         return next(filter(None, (introduction(judge) for judge in self._judges())), None)
-
-    def _judges(self) -> list[Judge]:
-        return [member.judge for member in self.people.members]
 
     def count(self, records: Sequence[Comparison]) -> int:
         """How many rows the run will give: the members' calls and the panel's own verdicts."""
@@ -135,27 +103,15 @@ class PanelRun(Run[Comparison, Annotation]):
 
     def notes(self, records: Sequence[Comparison]) -> list[str]:
         """What a user must know before the first call: kin, odd outputs, weights that were fitted on other data."""
-        models = sorted({judge.model for judge in self._judges() if judge.model})
-        lines = [line for model in models for line in kin_lines(model, records)]
         fitted = self.panel.fitted
         other = fitted and fitted.warning(self.name, {instruction_key(pair.instruction) for pair in records})
-        return [*([f"warning: {other}"] if other else []), *lines, *odd_outputs(records)]
-
-    def estimate(self, records: Sequence[Comparison]) -> str:
-        """What a run would ask and cost at most; asks nothing."""
-        return asyncio.run(self._forecast(records))
+        return [*([f"warning: {other}"] if other else []), *self._kin(records), *odd_outputs(records)]
 
     async def _forecast(self, records: Sequence[Comparison]) -> str:
         async with self._seated():
-            lines, prices = [self._counted(records)], list[float | None]()
-            for engine in self.engines:
-                requests = list(self._new(records, engine))
-                new = [request for request in requests if request is not None]
-                lines.append(forecast(engine, new, known=len(requests) - len(new)) + ", repairs apart")
-                if not engine.backend.in_process:
-                    prices += [engine.estimate(request)[2] for request in new]
-            whole = "unknown" if None in prices else f"at most {at_most(sum(price or 0.0 for price in prices))}"
-            return "\n".join([*lines, f"all in all {whole}" if self.engines else "no model is asked: $0.00"])
+            told, prices = self._forecasts(records)
+            lines = [self._counted(records), *told]
+            return "\n".join([*lines, f"all in all {most(prices)}" if self.engines else "no model is asked: $0.00"])
 
     def _counted(self, records: Sequence[Comparison]) -> str:
         questions = sum(call.order is not None for call in self._calls(records))
@@ -167,24 +123,14 @@ class PanelRun(Run[Comparison, Annotation]):
 
     def _new(self, records: Sequence[Comparison], engine: Engine) -> Iterator[Request | None]:
         for call in self._calls(records):
-            if call.member.engine is engine and call.order is not None:
+            if call.member.engine is engine and call.order is not None and not call.member.judge.stages:
                 yield from next_requests(call, self.retry_unparseable)
-
-    @asynccontextmanager
-    async def _seated(self) -> AsyncIterator[None]:
-        """The members as they are asked, each with the engine over its model; all closed at the end."""
-        asker = f"{self.name} ({self.judge_hash})"
-        async with seated(self.people, self.models, self.options, self.tell, asker) as (seats, engines):
-            self.seats, self.engines = seats, engines
-            yield
 
     async def _stream(self, records: Sequence[Comparison]) -> AsyncGenerator[Annotation]:
         async with self._seated():
             try:
-                window = 4 * max((engine.concurrency for engine in self.engines), default=64)
-                verdicts = annotate(
-                    self._calls(records), self.tallies, retry_unparseable=self.retry_unparseable, window=window
-                )
+                again, window = self.retry_unparseable, self._window
+                verdicts = annotate(self._calls(records), self.tallies, retry_unparseable=again, window=window)
                 async with aclosing(verdicts):
                     for record in records:
                         given = []
@@ -225,16 +171,6 @@ class PanelRun(Run[Comparison, Annotation]):
             **_took(given),
         )
 
-    def _stats(self) -> Stats:
-        total = Stats()
-        for engine in self.engines:
-            total.add(engine.stats)
-        return total
-
-    def pace(self) -> str:
-        """What the run cost so far."""
-        return self._stats().money() if any(not engine.backend.in_process for engine in self.engines) else ""
-
     def closing_lines(self) -> list[str]:
         """What happened, for stderr: the panel's verdicts and how clear they are, calls and cost, what is missing."""
         tallies, n = self.tallies, self.own["verdict"]
@@ -249,15 +185,10 @@ class PanelRun(Run[Comparison, Annotation]):
         missing = "".join(f", {tallies.status[w]:,} {w}" for w in ("unparseable", "error") if tallies.status[w])
         rows = plural(tallies.status.total(), "annotation")
         lines.append(f"{rows} by its members: {plural(tallies.status['verdict'], 'verdict')}{missing}")
-        paying = any(engine.backend.name != "replay" for engine in self.engines)
-        if paying:
-            lines += [self._answers(self.pace()), *tallies.stats.warnings()]
-        lines += missing_lines(tallies, max((len(judge.questions) - 1 for judge in self._judges()), default=0))
-        if paying:
-            names = [model.name for model in self.models if model is not None]
-            others = [name for name in tallies.answered_by if not any(same_model(one, name) for one in names)]
-            if others:
-                lines.append(f"warning: {named(names)} were asked, but {named(others)} answered")
+        if self._paying:
+            lines += [self._answers(self.pace()), *tallies.stages.costs(), *tallies.stats.warnings()]
+        lines += [*tallies.stages.contexts(), *missing_lines(tallies, self._marks)]
+        lines += self._strangers(tallies.answered_by)
         return [*lines, *resume_lines(tallies), "whether it beats its best member: simfarm agreement --human"]
 
 

@@ -6,29 +6,27 @@ are the members' verdicts; noise and the draws of a crowd are made of them after
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from itertools import tee
 from typing import Any
 
 from simfarm.data.exchange import Request
-from simfarm.data.records import ANNOTATION_COLUMNS, Annotation, Comparison
+from simfarm.data.records import Annotation, Comparison
 from simfarm.engine.prices import at_most
 from simfarm.engine.runner import Engine
-from simfarm.engine.stats import Stats
 from simfarm.engine.store import request_key
 from simfarm.judges import Population
 from simfarm.judges.rules import introduction
 from simfarm.runs.annotation import missing_lines, resume_lines
-from simfarm.runs.asking import Member, next_request, request_for
-from simfarm.runs.cautions import kin_lines, odd_outputs
+from simfarm.runs.asking import Call, next_request, request_for
+from simfarm.runs.cautions import odd_outputs
 from simfarm.runs.drawing import Drawn, draw, missing, parameters_of, shares
-from simfarm.runs.forecast import forecast
 from simfarm.runs.labels import Item, Plan
-from simfarm.runs.members import check_people, opened_members, seated
+from simfarm.runs.members import check_people, opened_members
 from simfarm.runs.options import JudgeOptions, RunOptions
-from simfarm.runs.run import OpenModel, Run, same_model
+from simfarm.runs.several import SeveralRun
 from simfarm.runs.tallies import AnnotationTallies
 from simfarm.runs.verdicts import annotate
 from simfarm.settings import refuse, spelled
@@ -42,21 +40,16 @@ PAID_PEOPLE = "AlpacaFarm paid people $300"
 
 
 @dataclass(slots=True, kw_only=True)
-class PopulationRun(Run[Comparison, Annotation]):
-    """A population with its members' models open (None for a rule), and how many people label each comparison; `soft`
-    gives the mean of all instead. `parameters` are a calibrated crowd's. `tallies` count labels, `asked` the calls for
-    them, `noised` the labels that noise decided; `paid` is what the answers cost, whoever paid it (None: unknown)."""
+class PopulationRun(SeveralRun):
+    """A population (`people`) and how many of them label each comparison; `soft` gives the mean of all instead.
+    `parameters` are a calibrated crowd's. `tallies` count labels, `asked` the calls for them, `noised` the labels that
+    noise decided; `paid` is what the answers cost, whoever paid it (None: unknown)."""
 
-    population: Population
-    models: tuple[OpenModel | None, ...]
     annotators: int = 1
     soft: bool = False
-    retry_unparseable: bool = False
     parameters: CrowdParameters | None = None
     tallies: AnnotationTallies = field(default_factory=AnnotationTallies)
     asked: AnnotationTallies = field(default_factory=AnnotationTallies)
-    seats: list[Member] = field(default_factory=list)
-    engines: list[Engine] = field(default_factory=list)
     noised: int = 0
     paid: float | None = 0.0
 
@@ -73,7 +66,7 @@ class PopulationRun(Run[Comparison, Annotation]):
         judges, models = opened_members(people, judging, running)
         asked = [replace(member, judge=judge) for member, judge in zip(people.members, judges, strict=True)]
         return cls(
-            population=replace(people, members=tuple(asked)),
+            people=replace(people, members=tuple(asked)),
             models=tuple(models),
             annotators=judging.annotators,
             soft=judging.soft,
@@ -85,34 +78,14 @@ class PopulationRun(Run[Comparison, Annotation]):
         )
 
     @property
-    def columns(self) -> Sequence[str]:
-        """Those of verdicts on pairs."""
-        return ANNOTATION_COLUMNS
-
-    @property
-    def name(self) -> str:
-        """The population's name, under which its labels are recorded."""
-        return self.population.name
-
-    @property
     def judge_hash(self) -> str:
         """The population's, with its members as their models take them."""
-        return self.population.hash
-
-    @property
-    def order(self) -> str:
-        """Of a label: people are shown output_1 first."""
-        return "fixed"
-
-    @property
-    def asks(self) -> bool:
-        """Whether anything is asked that may cost."""
-        return any(model is not None for model in self.models)
+        return self.people.hash
 
     @property
     def introduction(self) -> str | None:
         """What a user must know of members that read no meaning."""
-        rules = [member.name for member in self.population.members if introduction(member.judge)]
+        rules = [member.name for member in self.people.members if introduction(member.judge)]
         if not rules:
             return None
         what = "is a rule and reads" if len(rules) == 1 else "are rules and read"
@@ -131,32 +104,19 @@ class PopulationRun(Run[Comparison, Annotation]):
 
     def notes(self, records: Sequence[Comparison]) -> list[str]:
         """What a user must know before the first call."""
-        asked = {member.judge.model for member in self.population.members if member.judge.model}
-        lines = [line for model in sorted(asked) for line in kin_lines(model, records)]
-        crowd = self.population.crowd
-        cold = [m.name for m in self.population.members if m.judge.sampling.get("temperature") == 0]
+        lines = self._kin(records)
+        crowd = self.people.crowd
+        cold = [m.name for m in self.people.members if m.judge.sampling.get("temperature") == 0]
         if crowd is not None and crowd.runs > 2 and cold:
             lines.append(
                 f"warning: {crowd.runs} runs at temperature 0 say the same; give the member {cold[0]} a temperature"
             )
         return [*lines, *odd_outputs(records)]
 
-    def estimate(self, records: Sequence[Comparison]) -> str:
-        """What a run would ask and cost at most, beside what people cost; asks nothing."""
-        import asyncio
-
-        return asyncio.run(self._forecast(records))
-
     async def _forecast(self, records: Sequence[Comparison]) -> str:
-        async with self._seats():
-            lines = [self._counted(records)]
-            prices: list[float | None] = []
-            for engine in self.engines:
-                requests = list(self._new(records, engine))
-                new = [request for request in requests if request is not None]
-                lines.append(forecast(engine, new, known=len(requests) - len(new)) + ", repairs apart")
-                if not engine.backend.in_process:
-                    prices += [engine.estimate(request)[2] for request in new]
+        async with self._seated():
+            told, prices = self._forecasts(records)
+            lines = [self._counted(records), *told]
             if not self.engines:
                 lines.append("no model is asked: $0.00")
             labels = sum(len(item.labels) for item in self._plan(records).items())
@@ -175,8 +135,8 @@ class PopulationRun(Run[Comparison, Annotation]):
     def _new(self, records: Sequence[Comparison], engine: Engine) -> Iterator[Request | None]:
         """For each question of one engine, several comparisons' as one, what would be asked; None for nothing."""
         seen: set[bytes] = set()
-        for call in self._plan(records).calls(self.seats):
-            if call.member.engine is not engine or call.order is None:
+        for call in self._calls(records):
+            if call.member.engine is not engine or call.order is None or call.member.judge.stages:
                 continue
             request = next_request(call, self.retry_unparseable)
             key = request_key(engine.backend.name, engine.backend.base_url, request or request_for(call))
@@ -184,27 +144,20 @@ class PopulationRun(Run[Comparison, Annotation]):
                 seen.add(key)
                 yield request
 
-    def _plan(self, records: Sequence[Comparison]) -> Plan:
-        return Plan(self.population, records, self.annotators, self.soft)
+    def _calls(self, records: Sequence[Comparison]) -> Iterator[Call]:
+        return self._plan(records).calls(self.seats)
 
-    @asynccontextmanager
-    async def _seats(self) -> AsyncIterator[None]:
-        """The members as they are asked, each with the engine over its model; all closed at the end."""
-        asker = f"{self.name} ({self.judge_hash})"
-        async with seated(self.population, self.models, self.options, self.tell, asker) as (seats, engines):
-            self.seats, self.engines = seats, engines
-            yield
+    def _plan(self, records: Sequence[Comparison]) -> Plan:
+        return Plan(self.people, records, self.annotators, self.soft)
 
     async def _stream(self, records: Sequence[Comparison]) -> AsyncGenerator[Annotation]:
         plan = self._plan(records)
         # the calls run ahead of the labels by no more than the window
         ahead, items = tee(plan.items())
-        async with self._seats():
+        async with self._seated():
             try:
-                window = 4 * max((engine.concurrency for engine in self.engines), default=64)
-                verdicts = annotate(
-                    plan.calls(self.seats, ahead), self.asked, retry_unparseable=self.retry_unparseable, window=window
-                )
+                calls, again = plan.calls(self.seats, ahead), self.retry_unparseable
+                verdicts = annotate(calls, self.asked, retry_unparseable=again, window=self._window)
                 async with aclosing(verdicts):
                     for item in items:
                         given = [[await anext(verdicts) for _ in plan.questions(item, member)] for member in item.asked]
@@ -217,12 +170,6 @@ class PopulationRun(Run[Comparison, Annotation]):
     def _sum_up(self) -> None:
         """Makes what was counted of the calls the run's own."""
         self.tallies.stats, self.tallies.stopped = self._stats(), self.asked.stopped
-
-    def _stats(self) -> Stats:
-        total = Stats()
-        for engine in self.engines:
-            total.add(engine.stats)
-        return total
 
     def _labels(self, item: Item, given: Sequence[Sequence[Annotation]]) -> Iterator[Annotation]:
         """The labels about one comparison, from the calls of each of those who were asked."""
@@ -249,7 +196,7 @@ class PopulationRun(Run[Comparison, Annotation]):
 
     def _flipped(self, p: float) -> float:
         """The chance that a label says output_2 where a verdict does so with the chance p."""
-        return (1 - 2 * self.population.flip) * p + self.population.flip
+        return (1 - 2 * self.people.flip) * p + self.people.flip
 
     def _drawn(self, item: Item, runs: Sequence[Annotation]) -> Iterator[Annotation]:
         """The labels of a calibrated crowd: drawn around the judge's runs; none where one of those is missing."""
@@ -286,10 +233,6 @@ class PopulationRun(Run[Comparison, Annotation]):
             known = call.price if call.raw_completion is not None else 0.0
             self.paid = None if self.paid is None or known is None else self.paid + known
 
-    def pace(self) -> str:
-        """What the run cost so far."""
-        return self._stats().money() if any(not engine.backend.in_process for engine in self.engines) else ""
-
     def closing_lines(self) -> list[str]:
         """What happened, for stderr: the labels, what they took beside what people cost, what is missing and why."""
         tallies, asked = self.tallies, self.asked
@@ -301,18 +244,12 @@ class PopulationRun(Run[Comparison, Annotation]):
             lines.append(f"{plural(self.noised, 'label')} decided by noise, without a call")
         if asked.ties_without_call:
             lines.append(f"{plural(asked.ties_without_call, 'question')} about identical outputs: ties without a call")
-        paying = any(engine.backend.name != "replay" for engine in self.engines)
-        if paying:
+        if self._paying:
             repaired = f", {plural(asked.repaired, 'verdict')} repaired by asking again" if asked.repaired else ""
-            lines += [self._answers(self.pace()) + repaired, *tallies.stats.warnings()]
+            lines += [self._answers(self.pace()) + repaired, *asked.stages.costs(), *tallies.stats.warnings()]
             lines += self._cost()
-        marks = max((len(member.judge.questions) - 1 for member in self.population.members), default=0)
-        lines += missing_lines(asked, marks)
-        if paying:
-            names = [model.name for model in self.models if model is not None]
-            others = [name for name in asked.answered_by if not any(same_model(one, name) for one in names)]
-            if others:
-                lines.append(f"warning: {named(names)} were asked, but {named(others)} answered")
+        lines += [*asked.stages.contexts(), *missing_lines(asked, self._marks)]
+        lines += self._strangers(asked.answered_by)
         return [*lines, *resume_lines(asked)]
 
     def _cost(self) -> list[str]:

@@ -6,12 +6,13 @@ Everything else is the annotation run's own: one model, one store, one budget, a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from simfarm.data.records import Comparison
 from simfarm.engine.runner import Engine
 from simfarm.errors import InputError
-from simfarm.judges import Judge
+from simfarm.judges import Judge, load_one
 from simfarm.judges.probes.plan import PLACE
 from simfarm.runs.annotation import AnnotationRun
 from simfarm.runs.asking import Call, Member, plan_calls
@@ -29,9 +30,14 @@ class ProbeRun(AnnotationRun):
 
     @classmethod
     def open(cls, judging: JudgeOptions | None = None, running: RunOptions | None = None) -> ProbeRun:
-        """As `AnnotationRun.open`; raises `InputError` also for a judge that does not compare two outputs."""
+        """As `AnnotationRun.open`; raises `InputError` also for a judge that does not compare two outputs. One that
+        scores each of them shows none first, and is asked without an order."""
+        judging = judging or JudgeOptions()
+        judge = load_one(judging.judge) if isinstance(judging.judge, str | Path) else judging.judge
+        if isinstance(judge, Judge) and judge.scoring is not None:
+            judging = replace(judging, judge=judge, order=None)
         run = AnnotationRun.open(judging, running)
-        if run.judge.protocol != "pairwise":
+        if run.judge.protocol not in ("pairwise", "likelihood"):
             raise InputError(
                 f"the judge {run.judge.name!r} asks in the protocol {run.judge.protocol}; probes are pairs: name a "
                 "pairwise judge"

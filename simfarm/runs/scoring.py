@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from simfarm.backends.local.beside import Beside
 from simfarm.data.exchange import CallError, Completion, Judged, Likelihood, Request, TransientError
@@ -19,7 +20,7 @@ from simfarm.judges import Judge
 from simfarm.judges.protocols import likelihood
 from simfarm.judges.verdict import Verdict
 from simfarm.runs.asking import Call, Paid, next_request
-from simfarm.runs.fitness import tells_likelihoods
+from simfarm.runs.fitness import check_likely
 from simfarm.runs.run import OpenModel
 
 __all__ = ["beside_reference", "next_requests", "score_requests", "scored"]
@@ -37,8 +38,9 @@ def score_requests(call: Call) -> list[Request]:
     pair, judge, model = call.comparison, call.member.judge, call.member.model
     assert call.order is not None
     assert judge.scoring is not None
-    own = dict(judge.sampling)
-    own["template_args"] = {"enable_thinking": False} | dict(own.get("template_args") or {})
+    own: dict[str, Any] = dict(judge.sampling)
+    if judge.scoring.score != "reward":
+        own["template_args"] = {"enable_thinking": False} | dict(own.get("template_args") or {})
     reference = (judge.scoring.reference or "").partition("/")[2]
     return [
         Request(
@@ -72,8 +74,7 @@ def beside_reference(judge: Judge, model: OpenModel, opening: Callable[[str], Op
     named = f"{other.backend.name}/{other.name}"
     if named == judge.model:
         raise InputError(f"the judge {judge.name!r} subtracts {named} from itself, which is 0: name another reference")
-    if not tells_likelihoods(other.backend):
-        raise InputError(f"reference_model: {named} tells no likelihoods; name one that does, as for the judge itself")
+    check_likely(judge, other.backend, other.name)
     backend = Beside(model.backend, other.backend, other.name)
     judge = dataclasses.replace(judge, scoring=dataclasses.replace(judge.scoring, reference=named))
     return judge, dataclasses.replace(model, backend=backend)

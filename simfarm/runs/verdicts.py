@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, TypeAlias
+from dataclasses import replace
+from typing import Any
 
-from simfarm.data.decision import Decision
 from simfarm.data.exchange import CallError, Completion, Likelihood, TransientError
 from simfarm.data.rated import Rated, Rating
 from simfarm.data.records import Annotation
@@ -21,17 +21,14 @@ from simfarm.judges.rules import decide
 from simfarm.judges.verdict import Verdict
 from simfarm.runs.asking import MAX_ATTEMPTS, Call, Paid, ask, is_cut_off
 from simfarm.runs.scoring import scored
+from simfarm.runs.staged import Answer, Claims, Given, Staged, ask_stages
 from simfarm.runs.stream import in_order
 from simfarm.runs.tallies import AnnotationTallies
 
 __all__ = ["annotate"]
 
 
-Given: TypeAlias = Completion | Decision | Likelihood
-"""What answers a call."""
-
-
-def _raw(answer: Given) -> dict[str, Any]:
+def _raw(answer: Answer) -> dict[str, Any]:
     """The part of an answer that has no column of its own."""
     if isinstance(answer, Likelihood):
         return answer.recorded()
@@ -62,7 +59,7 @@ def _annotation(
     call: Call, verdict: Verdict, given: Sequence[Given] = (), took: Mapping[str, Any] | None = None
 ) -> Annotation:
     """The record of a call; `given` are the answers of its last attempt."""
-    raws, judge = [_raw(answer) for answer in given], call.member.judge
+    raws, judge = [one.about | _raw(one.answer) for one in given], call.member.judge
     protocol = protocol_of(judge)
     return _kind(call)(
         comparison=call.comparison,
@@ -78,10 +75,17 @@ def _annotation(
         error=verdict.problem if not verdict.found else None,
         judge_hash=judge.hash,
         judge_order=judge.order,
-        model=given[-1].model if given else None,
+        model=given[-1].answer.model if given else None,
         **(took or {}),
         **_scored(call, verdict),
+        **_doubted(call, verdict),
     )
+
+
+def _number(call: Call, verdict: Verdict) -> float:
+    """A verdict as one number: the score, or how strongly output_2 is preferred."""
+    preference = protocol_of(call.member.judge).preference(verdict, call.order)
+    return float(verdict.score or 0.0) if preference is None else preference - 1
 
 
 def _kind(call: Call) -> type[Annotation]:
@@ -94,6 +98,16 @@ def _scored(call: Call, verdict: Verdict | None = None) -> dict[str, Any]:
     if not isinstance(call.comparison, Rated):
         return {}
     return {"score": verdict and verdict.score, "scale": call.member.judge.ends}
+
+
+def _doubted(call: Call, verdict: Verdict | None = None) -> dict[str, Any]:
+    """How sure the judge is of its scores, and their scales, of one that gives probabilities."""
+    judge = call.member.judge
+    if not judge.questions or not (judge.scales or judge.alone):
+        return {}
+    known = None if verdict is None else replace(verdict, scores=verdict.scores_sd)
+    doubts = known and protocol_of(judge).scores(known, call.order)
+    return {"scores_sd": doubts or {}, "scores_scale": judge.scales}
 
 
 def _whole(value: float | None) -> int | None:
@@ -113,6 +127,7 @@ def _failed(call: Call, error: str, took: Mapping[str, Any]) -> Annotation:
         judge_order=call.member.judge.order,
         **took,
         **_scored(call),
+        **_doubted(call),
     )
 
 
@@ -129,27 +144,37 @@ async def annotate(
     annotations to annotations, after this function: so it is never kept, and the store serves the clean verdict too.
     """
 
-    async def answered(call: Call, engine: Engine, paid: list[Paid]) -> tuple[Verdict, Sequence[Given], int]:
+    claims: Claims = set()
+
+    async def came_of(call: Call, engine: Engine, paid: list[Paid]) -> Staged:
+        if call.member.judge.stages:
+            return await ask_stages(call, engine, retry_unparseable=retry_unparseable, paid=paid, claims=claims)
         if call.member.judge.scoring is not None:
-            return *await scored(call, engine, paid), 1
-        return await ask(call, engine, retry_unparseable=retry_unparseable, paid=paid)
+            return Staged.plain(*await scored(call, engine, paid), 1)
+        verdict, given, attempts = await ask(call, engine, retry_unparseable=retry_unparseable, paid=paid)
+        return Staged.plain(verdict, given, attempts, repaired=verdict.found and len(given) == 2)
 
     async def asked(call: Call, engine: Engine) -> Annotation:
         paid: list[Paid] = []
         try:
-            verdict, given, attempts = await answered(call, engine, paid)
+            came = await came_of(call, engine, paid)
         except (CallError, TransientError) as error:
             tallies.refused += isinstance(error, CallError)
             return _failed(call, str(error), _paid(paid, engine))
         except BudgetError as error:
             tallies.stopped = str(error)
             return _failed(call, "not asked: the budget was reached", _paid(paid, engine))
+        finally:
+            tallies.stages.count(paid, engine.price_of)
+        verdict = came.verdict
         if verdict.found and call.member.judge.questions:
             tallies.unmarked += len(call.member.judge.questions) - 1 - len(verdict.scores or ())
-        tallies.exhausted += not verdict.found and attempts >= MAX_ATTEMPTS
-        tallies.repaired += len(given) == 2 and verdict.found
-        tallies.cut_off += not verdict.found and isinstance(given[-1], Completion) and is_cut_off(given[-1])
-        return _annotation(call, verdict, given, _paid(paid, engine))
+        tallies.exhausted += not verdict.found and came.attempts >= MAX_ATTEMPTS
+        tallies.repaired += came.repaired
+        tallies.cut_off += not verdict.found and isinstance(came.last, Completion) and is_cut_off(came.last)
+        parts = [(weight, _number(call, one)) for weight, one in came.parts if verdict.found]
+        tallies.stages.mix(parts, sided=not call.member.judge.alone)
+        return _annotation(call, verdict, came.given, _paid(paid, engine))
 
     async def unasked(call: Call) -> Annotation:
         verdict = Verdict(0.5) if call.order is None else decide(call.member.judge, call.comparison, call.order)

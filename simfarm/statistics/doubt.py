@@ -24,7 +24,7 @@ def own_error(sd: Array, clusters: NDArray[np.int64]) -> float:
     The calls about one instruction (orders, repeats, rivals) ask one judge about one answer and doubt together: their
     standard deviations are averaged, as those of numbers that go up and down together are. NaN where any is not known.
     """
-    if not len(sd) or np.isnan(sd).any():
+    if not len(sd):
         return math.nan
     ids, position = grouped(clusters)
     each = np.bincount(position, sd) / np.bincount(position)

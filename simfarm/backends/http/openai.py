@@ -38,8 +38,9 @@ from simfarm.backends.http.failures import (
     status_error,
     words_of,
 )
+from simfarm.backends.http.likelihoods import check_server, server_likelihood
 from simfarm.data.decision import Decision, Question
-from simfarm.data.exchange import CallError, Completion, Request, Starved, TransientError
+from simfarm.data.exchange import CallError, Completion, Likelihood, Request, Starved, TransientError
 from simfarm.errors import InputError, ProviderError
 
 __all__ = ["OpenAIBackend"]
@@ -116,6 +117,14 @@ class OpenAIBackend:
         """The answers to a request's questions (`POST /decisions`)."""
         self._dialect.check(request.model, request.sampling)
         return await self._deciding.decide(request)
+
+    def check_likelihoods(self, model: str, sampling: Mapping[str, Any]) -> None:
+        """Refuses, before any call, what tells no likelihoods. Raises `InputError`."""
+        check_server(self.base_url, sampling)
+
+    async def likelihood(self, request: Request) -> Likelihood:
+        """How likely a request's last message is to this server's model (`POST /completions`)."""
+        return await server_likelihood(self._client, self, request)
 
     async def complete(self, request: Request) -> Completion:
         """One completion. A body that the model refuses for one of its parameters is adjusted and sent again at once.

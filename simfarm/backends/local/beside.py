@@ -27,6 +27,9 @@ class Beside:
         self._own.check(model, sampling)
         self._other.check(self._others, sampling)
 
+    def check_likelihoods(self, model: str, sampling: Mapping[str, Any]) -> None:
+        """Nothing more: each was checked before they were put together."""
+
     def most_tokens(self, request: Request) -> int | None:
         """The first one's limit."""
         return self._own.most_tokens(request)

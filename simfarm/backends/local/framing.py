@@ -76,9 +76,11 @@ def check_framing(sampling: Mapping[str, Any]) -> None:
         raise InputError(f"the template argument '{min(reserved)}' is simfarm's to set: leave it out")
 
 
-def frame(tokenizer: Any, model: str, prompt: Prompt, sampling: Mapping[str, Any]) -> list[int]:
+def frame(
+    tokenizer: Any, model: str, prompt: Prompt, sampling: Mapping[str, Any], *, answered: bool = False
+) -> list[int]:
     """The tokens of a prompt, never cut and never none: a text as the tokenizer begins one, messages as the chat
-    template frames them, up to where the model's answer begins.
+    template frames them, up to where the model's answer begins; to the end of them where they are `answered`.
 
     `tokenizer` is one of transformers', `model` its name for errors; of `sampling`, chat_template and template_args are
     read. Raises `InputError` where there is no template, one that is not Jinja, or an argument that is none;
@@ -96,7 +98,7 @@ def frame(tokenizer: Any, model: str, prompt: Prompt, sampling: Mapping[str, Any
     options = {
         **(sampling.get("template_args") or {}),
         "chat_template": template,
-        "add_generation_prompt": True,
+        "add_generation_prompt": not answered,
         "tokenize": False,
     }
     with templating():

@@ -25,7 +25,7 @@ from simfarm.errors import InputError
 if TYPE_CHECKING:
     from simfarm.backends.transformers.padded import Batches
 
-__all__ = ["TransformersBackend"]
+__all__ = ["ATTENTIONS", "BATCH", "DTYPES", "GPU_BATCH", "TransformersBackend", "device_of", "whole"]
 
 OPTIONS = ("adapter", "attn_implementation", "batch_size", "batching", "device", "dtype")
 DTYPES = ("auto", "bfloat16", "float16", "float32")
@@ -81,7 +81,7 @@ class TransformersBackend:
         self._attention = options.get("attn_implementation")
         if self._attention is not None and self._attention not in ATTENTIONS:
             raise InputError(f"attn_implementation={self._attention}: must be one of {', '.join(ATTENTIONS)}")
-        self._device = _device(options.get("device"))
+        self._device = device_of(options.get("device"))
         on_cpu = self._device == "cpu"
         self._dtype = dtype or ("float32" if on_cpu else "auto")
         streams = tuple(map(int, version("transformers").split(".")[:2])) >= STREAMS_SINCE
@@ -92,7 +92,7 @@ class TransformersBackend:
         self._streams = (batching or ("continuous" if streams and not on_cpu else "padded")) == "continuous"
         if self._streams and self._attention == "eager":
             raise InputError("attn_implementation=eager goes with batching=padded alone: leave one of them out")
-        self._batch = _whole("batch_size", options.get("batch_size", BATCH if on_cpu else GPU_BATCH))
+        self._batch = whole("batch_size", options.get("batch_size", BATCH if on_cpu else GPU_BATCH))
         # two batches' worth, so that the next one is whole when this one ends
         self.concurrency = STREAMED if self._streams else 2 * self._batch
         changing: dict[str, Any] = {} if self._dtype == "auto" else {"dtype": self._dtype}
@@ -182,7 +182,7 @@ def _stream(batches: Batches, worker: Worker[Asked]) -> None:
     run_stream(batches, worker)
 
 
-def _device(asked: str | None) -> str:
+def device_of(asked: str | None) -> str:
     """The torch device to run on. Raises `InputError` for a GPU that is not there."""
     import torch
 
@@ -210,7 +210,7 @@ def _adapter(asked: str | None) -> Path | None:
     return folder
 
 
-def _whole(option: str, value: Any) -> int:
+def whole(option: str, value: Any) -> int:
     if not str(value).isdecimal() or int(value) < 1:
         raise InputError(f"{option}={value}: must be a whole number above 0")
     return int(value)

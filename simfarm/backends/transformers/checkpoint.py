@@ -53,7 +53,9 @@ def free_memory() -> None:
 
 class Checkpoint:
     """The model on its device, its tokenizer, and what both say: `context` in tokens, `ends` the tokens that end an
-    answer. Raises `InputError` where it cannot be loaded."""
+    answer. `kind` is transformers' class for what the model is. Raises `InputError` where it cannot be loaded."""
+
+    kind = "AutoModelForCausalLM"
 
     def __init__(
         self, path: Path, name: str, *, device: str, dtype: str, attention: str | None, adapter: Path | None
@@ -71,7 +73,8 @@ class Checkpoint:
             raise InputError(self._remedy(error, device, attention)) from None
         config = self.model.config.get_text_config()
         self.context = _context(config, self.tokenizer.model_max_length)
-        ends = [self.model.generation_config.eos_token_id, config.eos_token_id, self.tokenizer.eos_token_id]
+        own = getattr(self.model, "generation_config", None)
+        ends = [own and own.eos_token_id, config.eos_token_id, self.tokenizer.eos_token_id]
         self.ends = frozenset(t for end in ends for t in (end if isinstance(end, list) else [end]) if t is not None)
         self.vocabulary = int(config.vocab_size)
         pad = self.tokenizer.pad_token_id
@@ -90,7 +93,7 @@ class Checkpoint:
             ) from None
 
     def _model(self, path: Path, device: str, dtype: str, attention: str | None, adapter: Path | None) -> Any:
-        model, report = transformers.AutoModelForCausalLM.from_pretrained(
+        model, report = getattr(transformers, self.kind).from_pretrained(
             path,
             dtype=dtype if dtype == "auto" else getattr(torch, dtype),
             attn_implementation=attention,

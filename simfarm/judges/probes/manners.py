@@ -82,7 +82,7 @@ def exchanged(judge: Judge) -> Judge | str:
 def paraphrased(judge: Judge) -> Judge | str:
     """The prompt in other words that mean the same."""
     if judge.template is None:
-        return "a rule has no prompt"
+        return "a rule has no prompt" if judge.rule else "the instruction is its prompt"
     changed = set()
 
     def said(text: str) -> str:
@@ -118,7 +118,7 @@ def _letters(judge: Judge) -> list[str] | str:
     """The letters or digits that stand for the answers in a judge's labels, that of the first one first; or why there
     are none."""
     if judge.verdict is None:
-        return "a rule has no labels"
+        return "a rule has no labels" if judge.rule else "it reads no labels"
     labels = judge.verdict.labels
     single = [label for label in labels if len(label) == 1 and label.isalnum()]
     by_meaning = {meaning: label for label, meaning in labels.items()}

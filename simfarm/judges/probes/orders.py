@@ -73,7 +73,7 @@ def forged(output: Output, judge: Judge, turn: int) -> tuple[str, str]:
 
 def _tags(judge: Judge) -> list[str]:
     """The tags of a judge's template, of answers alone where it has such."""
-    if judge.rule is not None:
+    if judge.template is None:
         return []
     # one that ranks writes a letter into the tag of each answer
     named = [f"{tag}{letter}>" for tag in judge.delimiters if tag.endswith("_") for letter in "AB"]

@@ -61,7 +61,7 @@ def contexts(output: Output) -> Opposite | None:
 
 def shows_criteria(judge: Judge) -> bool:
     """Whether a principle can be given to a judge as its own; else it is given with the instruction."""
-    return bool(judge.questions) or (judge.rule is None and "criteria" in judge.compiled.variables)
+    return bool(judge.questions) or (judge.template is not None and "criteria" in judge.compiled.variables)
 
 
 def by_principle(judge: Judge, principle: str) -> Judge:

@@ -93,7 +93,7 @@ def _parsed(judge: Judge, answer: Completion | Decision, count: int) -> list[Ver
     if spec is None:
         raise ValueError(f"judge {judge.name} follows a rule: it has no answers to parse")
     if isinstance(answer, Decision):
-        return [parse_decision(answer, judge.questions, spec)]
+        return [parse_decision(answer, judge.questions, spec, judge.criteria)]
     if judge.several:
         return parse_several(answer, spec, count)
     match spec.parser:

@@ -13,6 +13,7 @@ from simfarm.data.exchange import Completion, Message
 from simfarm.data.rated import Rated
 from simfarm.data.records import Comparison
 from simfarm.errors import InputError
+from simfarm.judges.decisions import parse_decision
 from simfarm.judges.parsers import parse_expected, parse_json, parse_label
 from simfarm.judges.spec import Judge
 from simfarm.judges.verdict import Verdict
@@ -52,8 +53,10 @@ def messages_of(judge: Judge, shown: Sequence[tuple[Comparison, str]]) -> tuple[
 def parse(judge: Judge, answer: Completion | Decision) -> Verdict:
     """The score in an answer; none where it is not on the scale."""
     spec = judge.verdict
-    if spec is None or isinstance(answer, Decision):
-        raise ValueError(f"judge {judge.name} reads ratings from text")
+    if spec is None:
+        raise ValueError(f"judge {judge.name} follows a rule: it has no answers to parse")
+    if isinstance(answer, Decision):
+        return parse_decision(answer, judge.questions, spec, judge.criteria)
     match spec.parser:
         case "token_logprobs":
             return parse_expected(answer, spec)

@@ -37,7 +37,7 @@ RULES: tuple[tuple[str, str, str], ...] = (
     ("proof", "assistant", r"<\|the (?:start|end) of assistant [ab]['’]s (?:answer|conversation)[^|]*\|>"),
     ("proof", "assistant", r"\[the (?:start|end) of assistant [ab]['’]s (?:answer|conversation)[^\]]*\]"),
     ("proof", "output", r"^#+\s*output \([ab]\)\s*:?\s*$"),
-    ("proof", "<", rf"</?{_ITEM}[_ -]?{_LABEL}>"),
+    ("proof", "<", rf"</?(?:{_ITEM}|critique|aftermath|argument|asker)[_ -]?{_LABEL}>"),
     ("proof", "<answer_", r"</?answer_[a-z]>"),
     ("proof", "<ranking>", r"<ranking>\s*[a-z]\s*[>=]"),
     ("proof", "[[", r"\[\[[abm12]\s*[<>=]{1,2}\s*[abm12]\]\]"),
