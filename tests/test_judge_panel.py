@@ -54,6 +54,7 @@ def test_the_hash_is_of_what_changes_a_verdict(tmp_path: Path) -> None:
 
 
 TWO = ["longest", "surface"]
+TALK = ["pairwise-json", "pairwise-reasoned"]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,22 @@ TWO = ["longest", "surface"]
         ({"members": []}, "must be a list of judges"),
         ({"members": [*TWO, "lngest"]}, r"members\[3\]: no judge 'lngest'.*did you mean longest"),
         ({"members": ["longest", "longest"]}, "two are called 'longest'"),
-        ({"members": TWO, "rule": "debate"}, "has no debate; take majority, mean, weighted"),
+        (
+            {"members": TWO, "rule": "debate"},
+            "longest cannot debate, it follows a rule; take a judge that gives reasons",
+        ),
+        ({"members": [*TALK, "pairwise-letter"], "rule": "debate"}, "it writes a label and no reasons"),
+        ({"members": [*TALK, "pairwise-logprob"], "rule": "debate"}, "it writes no reasons"),
+        ({"members": [*TALK, "pairwise-decision"], "rule": "debate"}, "it writes no reasons"),
+        ({"members": [*TALK, "hindsight"], "rule": "debate"}, "it asks in several calls"),
+        ({"members": [*TALK, {"name": "x"}], "rule": "debate"}, "x has recorded verdicts alone, which cannot debate"),
+        (
+            {"members": [*TALK, {"judge": "pairwise-json", "name": "y", "order": "fixed"}], "rule": "debate"},
+            r"not all have one order \(pairwise-json both, .*; give one",
+        ),
+        ({"members": TALK, "rule": "debate", "rounds": 0}, "rounds: must be a whole number from 1 to 5, not 0"),
+        ({"members": TALK, "rule": "debate", "rounds": 9}, "rounds: must be a whole number from 1 to 5, not 9"),
+        ({"members": TALK, "rounds": 2}, "the rule majority has none; remove them, or take rule: debate"),
         ({"members": TWO, "rule": "median"}, "'median' is not known"),
         ({"members": TWO, "rule": "weighted"}, "longest has none.*judges fit"),
         ({"members": [{"judge": "longest", "weight": 1}, {"judge": "surface", "weight": -1}]}, "signed: true"),
@@ -111,3 +127,13 @@ def test_the_schema_knows_panels(rule: str) -> None:
     assert is_valid({"description": "Two", "panel": panel}) == (rule != "median")
     assert not is_valid({"description": "Two", "panel": panel, "rule": "longest"})
     assert not is_valid({"description": "Two", "panel": {"members": ["longest"]}})
+
+
+def test_a_panel_that_debates(tmp_path: Path) -> None:
+    once = loaded(tmp_path, {"members": TALK, "rule": "debate"})
+    assert (once.rounds, once.voting) == (1, "majority")
+    twice = loaded(tmp_path, {"members": TALK, "rule": "debate", "rounds": 2})
+    voted = loaded(tmp_path, {"members": TALK, "rule": "majority"})
+    assert len({once.hash, twice.hash, voted.hash}) == 3
+    with pytest.raises(InputError, match="recorded verdicts cannot debate; take --jury majority, or have"):
+        _ = once.recorded

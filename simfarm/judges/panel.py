@@ -18,9 +18,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from simfarm.data.juries import RULES, Fitted, JuryRule, Rule
+from simfarm.data.juries import Fitted, JuryRule, Rule
 from simfarm.errors import InputError
 from simfarm.judges import fields
+from simfarm.judges.debate import DEBATE, PANEL_RULES, PanelRule, check_debaters, read_rounds
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.spec import Judge
 
@@ -29,7 +30,7 @@ __all__ = ["PANEL", "Panel", "Seat", "is_panel", "panel_of", "written"]
 PANEL = "panel"
 """The key that makes a panel of a judge's file."""
 KEYS = ("description", "protocol", PANEL)
-PANEL_KEYS = ("members", "rule", "signed", "fitted_on")
+PANEL_KEYS = ("members", "rule", "rounds", "signed", "fitted_on")
 MEMBER_KEYS = ("judge", "name", "model", "order", "weight")
 FITTED_KEYS = ("labels", "comparisons", "instructions", "keys")
 
@@ -49,22 +50,25 @@ class Seat:
 @dataclass(frozen=True)
 class Panel:
     """Judges who decide together by `rule`. `name` is the file's, under which the panel's own verdicts are recorded;
-    `fitted` is what its weights were fitted on, where they were: a remark, no part of the hash."""
+    `fitted` is what its weights were fitted on, where they were: a remark, no part of the hash. Where they debate,
+    members answer again in `rounds` at most."""
 
     name: str
     description: str
     path: Path
     members: tuple[Seat, ...]
-    rule: Rule
+    rule: PanelRule
     signed: bool = False
     fitted: Fitted | None = None
+    rounds: int = 0
 
     @cached_property
     def hash(self) -> str:
         """16 hexadecimal digits over everything that can change a verdict: the rule, the members, their weights."""
         who = [(seat.judge.hash if seat.judge else seat.name, seat.weight) for seat in self.members]
         seats = sorted([one, weight if self.rule == "weighted" else 1.0] for one, weight in who)
-        content = json.dumps({"rule": self.rule, "members": seats}, sort_keys=True)
+        debated = {"rounds": self.rounds} if self.rounds else {}
+        content = json.dumps({"rule": self.rule, "members": seats} | debated, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property
@@ -73,10 +77,21 @@ class Panel:
         return {seat.name: seat.weight for seat in self.members} if self.rule == "weighted" else None
 
     @property
+    def voting(self) -> Rule:
+        """How the members' last verdicts are put together."""
+        return "majority" if self.rule == DEBATE else self.rule
+
+    @property
     def recorded(self) -> JuryRule:
-        """The panel over verdicts that are recorded under its members' names."""
+        """The panel over verdicts that are recorded under its members' names. Raises `InputError` for one that
+        debates."""
+        if self.rule == DEBATE:
+            raise InputError(
+                f"{self.path}: recorded verdicts cannot debate; take --jury majority, or have the panel asked (simfarm "
+                "annotate --judge FILE)"
+            )
         names = tuple(seat.name for seat in self.members)
-        return JuryRule(self.name, self.rule, names, self.weights, self.signed, self.fitted)
+        return JuryRule(self.name, self.voting, names, self.weights, self.signed, self.fitted)
 
     @property
     def judges(self) -> dict[str, Judge]:
@@ -115,17 +130,19 @@ def panel_of(path: Path, name: str, data: Mapping[Any, Any], load: Callable[[str
         raise InputError(f"{where}: the rule {rule} has no weights; leave them out, or take rule: weighted")
     if rule == "weighted":
         _check_weights(where, seats, value["members"], signed)
+    rounds = read_rounds(where, value, rule)
+    if rule == DEBATE:
+        check_debaters(f"{where}.members", {seat.name: seat.judge for seat in seats})
     if name in {seat.name for seat in seats}:
         raise InputError(f"{where}.members: {name!r} is the panel's own name; give that member another (name: …)")
     fitted = None if value.get("fitted_on") is None else _fitted(f"{where}.fitted_on", value["fitted_on"])
-    return Panel(name, fields.text(f"{path}: description", data["description"]), path, seats, rule, signed, fitted)
+    about = fields.text(f"{path}: description", data["description"])
+    return Panel(name, about, path, seats, rule, signed, fitted, rounds)
 
 
-def _rule(where: str, value: Any) -> Rule:
-    if value == "debate":
-        raise InputError(f"{where}: this version has no debate; take {', '.join(RULES)}")
-    found = fields.choice(where, value, RULES)
-    return next(rule for rule in RULES if rule == found)
+def _rule(where: str, value: Any) -> PanelRule:
+    found = fields.choice(where, value, PANEL_RULES)
+    return next(rule for rule in PANEL_RULES if rule == found)
 
 
 def _check_weights(where: str, seats: tuple[Seat, ...], given: list[Any], signed: bool) -> None:

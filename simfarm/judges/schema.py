@@ -12,9 +12,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from simfarm.data.juries import RULES as RULES_OF_PANELS
 from simfarm.data.sampling import DECIDED, Option
 from simfarm.judges.contexts import MOST_CONTEXTS
+from simfarm.judges.debate import DEBATE, PANEL_RULES
+from simfarm.judges.debate import MOST_ROUNDS as MOST_ROUNDS_OF_DEBATE
 from simfarm.judges.fields import FIXED, JUDGED, MODEL_NAME, MOST_WEIGHT
 from simfarm.judges.files import MODEL_KEYS, RULE_KEYS
 from simfarm.judges.likelihoods import LIKELIHOOD_KEYS
@@ -181,12 +182,19 @@ def _panel() -> dict[str, Any]:
         "type": "object",
         "properties": {
             "members": {"type": "array", "items": {"anyOf": [TEXT, member]}, "minItems": 2},
-            "rule": {"enum": list(RULES_OF_PANELS), "description": "by default weighted where there are weights"},
+            "rule": {"enum": list(PANEL_RULES), "description": "by default weighted where there are weights"},
+            "rounds": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": MOST_ROUNDS_OF_DEBATE,
+                "description": "how often members answer again at most, under the rule debate",
+            },
             "signed": {"type": "boolean", "default": False, "description": "weights may be negative"},
             "fitted_on": {"type": ["object", "null"], "description": "written by simfarm judges fit"},
         },
         "additionalProperties": False,
         "required": ["members"],
+        "dependentSchemas": {"rounds": {"properties": {"rule": {"const": DEBATE}}, "required": ["rule"]}},
     }
 
 

@@ -163,9 +163,9 @@ def compile_template(
     stage: bool = False,
 ) -> Template:
     """The compiled template of a source text, compiled once in a process. `where` names it in errors; one for judges
-    that rate shows an output `alone`, others `show` all outputs, or one `blind`, without its instruction; one of a
-    `stage` need not show both. `earlier` stages are known to it by name, each with whether it was asked for each
-    answer."""
+    that rate shows an output `alone`, another `shows` all outputs or, where the instruction is to be told from one,
+    that `blind`; one of a `stage` need not show both. `earlier` stages are known to it by name, each with whether it
+    was asked for each answer."""
     return Template(source, delimiters, where, alone, shows=shows, earlier=earlier, stage=stage)
 
 

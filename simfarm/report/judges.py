@@ -87,6 +87,7 @@ def panel_facts(panel: Panel) -> dict[str, Any]:
         "hash": panel.hash,
         "path": str(panel.path),
         "rule": panel.rule,
+        "rounds": panel.rounds or None,
         "signed": panel.signed or None,
         "members": [_seat_facts(seat, panel.weights is not None) for seat in panel.members],
         "fitted on": fitted and f"{plural(fitted.comparisons, 'comparison')} of {fitted.name}",

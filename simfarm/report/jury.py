@@ -35,7 +35,10 @@ def jury_named(value: str | None, *, signed: bool = False) -> JuryRule | None:
     if signed:
         raise InputError(f"--signed goes with --jury weighted, which fits weights: {value} has its own; leave it out")
     if value == "debate":
-        raise InputError("--jury debate: recorded verdicts cannot debate; take majority, mean or weighted")
+        raise InputError(
+            "--jury debate: recorded verdicts cannot debate; take majority, mean or weighted, or have a panel with "
+            "rule: debate asked (simfarm annotate --judge FILE)"
+        )
     if not Path(value).exists():
         raise InputError(f"--jury {value!r} is neither {', '.join(RULES)} nor a panel's file; name one of these")
     from simfarm.judges import load_panel

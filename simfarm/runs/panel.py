@@ -8,7 +8,7 @@ verdict is made of theirs afterwards and never stored. A member without one abst
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,11 +26,13 @@ from simfarm.judges.rules import introduction
 from simfarm.runs.annotation import missing_lines, resume_lines
 from simfarm.runs.asking import Call, plan_calls
 from simfarm.runs.cautions import odd_outputs
+from simfarm.runs.debate import debated, rounds_ahead, with_rounds
 from simfarm.runs.members import opened_members
 from simfarm.runs.options import JudgeOptions, RunOptions
 from simfarm.runs.outlook import most
 from simfarm.runs.scoring import next_requests
 from simfarm.runs.several import SeveralRun
+from simfarm.runs.stream import in_order
 from simfarm.runs.tallies import AnnotationTallies
 from simfarm.runs.verdicts import annotate
 from simfarm.settings import refuse, spelled
@@ -43,13 +45,16 @@ __all__ = ["PanelRun"]
 @dataclass(slots=True, kw_only=True)
 class PanelRun(SeveralRun):
     """A panel, its members as `people`. `tallies` count the members' calls; `own` the panel's verdicts by status,
-    `abstained` the members missing in them, `clear` and `mixed` the sums of their strength and entropy."""
+    `abstained` the members missing in them, `clear` and `mixed` the sums of their strength and entropy; `debates` the
+    comparisons that were debated, `changed` the verdicts that a member changed in one."""
 
     panel: Panel
     repeats: int = 1
     tallies: AnnotationTallies = field(default_factory=AnnotationTallies)
     own: Counter[str] = field(default_factory=Counter)
     abstained: Counter[str] = field(default_factory=Counter)
+    debates: int = 0
+    changed: Counter[str] = field(default_factory=Counter)
     clear: float = 0.0
     mixed: float = 0.0
 
@@ -111,6 +116,12 @@ class PanelRun(SeveralRun):
         async with self._seated():
             told, prices = self._forecasts(records)
             lines = [self._counted(records), *told]
+            if self.panel.rounds:
+                for engine in self.engines:
+                    ahead = rounds_ahead(self._calls(records), engine, len(self.seats), self.panel.rounds)
+                    lines += ahead.then(engine)
+                    if not engine.backend.in_process:
+                        prices += [engine.estimate(request)[2] for request in ahead.later]
             return "\n".join([*lines, f"all in all {most(prices)}" if self.engines else "no model is asked: $0.00"])
 
     def _counted(self, records: Sequence[Comparison]) -> str:
@@ -129,24 +140,59 @@ class PanelRun(SeveralRun):
     async def _stream(self, records: Sequence[Comparison]) -> AsyncGenerator[Annotation]:
         async with self._seated():
             try:
-                again, window = self.retry_unparseable, self._window
-                verdicts = annotate(self._calls(records), self.tallies, retry_unparseable=again, window=window)
-                async with aclosing(verdicts):
-                    for record in records:
-                        given = []
-                        for _ in range(self._size(record)):
-                            given.append(await anext(verdicts))
-                            yield given[-1]
-                        yield self._decided(record, given)
+                async with aclosing(self._debates(records) if self.panel.rounds else self._votes(records)) as rows:
+                    async for row in rows:
+                        yield row
             finally:
                 self.tallies.stats = self._stats()
 
-    def _decided(self, record: Comparison, given: Sequence[Annotation]) -> Annotation:
-        """The panel's own verdict on a comparison; what it took is what its members' calls did."""
+    async def _votes(self, records: Sequence[Comparison]) -> AsyncGenerator[Annotation]:
+        """The members' verdicts and the panel's, comparison by comparison."""
+        again, window = self.retry_unparseable, self._window
+        verdicts = annotate(self._calls(records), self.tallies, retry_unparseable=again, window=window)
+        async with aclosing(verdicts):
+            for record in records:
+                given = []
+                for _ in range(self._size(record)):
+                    given.append(await anext(verdicts))
+                    yield given[-1]
+                yield self._decided(record, given, given)
+
+    async def _debates(self, records: Sequence[Comparison]) -> AsyncGenerator[Annotation]:
+        """The same where the members answer again before they vote."""
+        ahead = max(1, self._window // len(self.seats))
+        async with aclosing(in_order((self._debate(record) for record in records), ahead)) as settled:
+            async for rows in settled:
+                for row in rows:
+                    yield row
+
+    async def _debate(self, record: Comparison) -> list[Annotation]:
+        calls = list(self._calls([record]))
+        given = [one async for one in annotate(calls, self.tallies, retry_unparseable=self.retry_unparseable)]
+        later = await debated(calls, given, self.panel.rounds, self._again)
+        last = [said[-1] if said else first for first, said in zip(given, later, strict=True)]
+        self.debates += any(later)
+        moved = [one for one, was in zip(last, given, strict=True) if one.preference not in (None, was.preference)]
+        self.changed.update(one.annotator for one in moved)
+        rows = [with_rounds(first, said) for first, said in zip(given, later, strict=True)]
+        return [*rows, self._decided(record, last, rows)]
+
+    async def _again(self, calls: Iterable[Call]) -> AsyncGenerator[Annotation]:
+        """What members say in a round of a debate; of these calls only what is missing is counted."""
+        tallies = AnnotationTallies()
+        async with aclosing(annotate(calls, tallies, retry_unparseable=self.retry_unparseable)) as answers:
+            async for answer in answers:
+                yield answer
+        del tallies.status["verdict"]
+        self.tallies.add(tallies, 0)
+
+    def _decided(self, record: Comparison, given: Sequence[Annotation], rows: Sequence[Annotation]) -> Annotation:
+        """The panel's own verdict on a comparison by what its members said at last; what it took is what their `rows`
+        did."""
         calls = [[one for one in given if one.annotator == judge.name] for judge in self._judges()]
         p = np.array([[_opinion(own)] for own in calls])
         weights = np.array([seat.weight for seat in self.panel.members]) if self.panel.rule == "weighted" else None
-        made = jury(p, self.panel.rule, weights)
+        made = jury(p, self.panel.voting, weights)
         side, voted, n = float(made.p[0]), int(made.voted[0]), len(calls)
         lost = any(one.status == "error" for one in given)
         status = "verdict" if not np.isnan(side) else "error" if lost else "unparseable"
@@ -168,7 +214,7 @@ class PanelRun(SeveralRun):
             reason=reason,
             error=None if reason else f"{voted} of {plural(n, 'member')} gave a verdict, fewer than half",
             judge_hash=self.judge_hash,
-            **_took(given),
+            **_took(rows),
         )
 
     def closing_lines(self) -> list[str]:
@@ -177,6 +223,10 @@ class PanelRun(SeveralRun):
         lines = [f"{plural(n, 'verdict')} by {self.name} ({self.panel.rule} of {plural(len(self.seats), 'member')})"]
         if n:
             lines[0] += f": strength {self.clear / n:.2f}, entropy {self.mixed / n:.2f} bits on average"
+        if self.panel.rounds:
+            by = ", ".join(f"{name} {count:,}×" for name, count in self.changed.most_common(5))
+            moved = f"; verdicts changed: {by}" if by else "; no verdict was changed" if self.debates else ""
+            lines.append(f"{plural(self.debates, 'comparison')} debated, all members of one mind on the rest{moved}")
         if undecided := self.own.total() - n:
             lines.append(f"{plural(undecided, 'comparison')} without a verdict: fewer than half of the members had one")
         if self.abstained:
