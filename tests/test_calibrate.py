@@ -204,6 +204,16 @@ def test_runs_of_two_judges_are_said_to_be_taken_for_one() -> None:
     assert "the runs are of several judges (one, two) and are taken for one judge's" in notes
 
 
+def test_runs_by_another_judge_are_warned_of() -> None:
+    judged, people = _world(60)
+    with pytest.warns(
+        simfarm.SimfarmWarning, match="the runs are by judge and the crowd will be drawn around pairwise-l"
+    ):
+        _calibrated({"persons": {"n": 4}}, judged, people)
+    own = judged.assign(annotator="pairwise-letter")
+    assert not any("the runs are by" in note for note in _calibrated({"persons": {"n": 4}}, own, people).notes)
+
+
 def test_few_comparisons_have_a_fit_and_are_told_to_be_few() -> None:
     judged, people = _world(30)
     made = _calibrated({"persons": {"n": 4}}, judged, people.iloc[4:])

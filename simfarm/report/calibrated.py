@@ -17,7 +17,7 @@ from simfarm.judges import fields, load_judge
 from simfarm.judges.population import Crowd, Population
 from simfarm.report.explained import check_judge_file
 from simfarm.report.tables import Part, Sheet
-from simfarm.text.words import plural
+from simfarm.text.words import named, plural
 
 if TYPE_CHECKING:
     from simfarm.agreement.calibration import Calibration
@@ -36,6 +36,8 @@ class CalibratedCrowd:
 
     population: Population
     found: Calibration
+    other: str = ""
+    """What is wrong with the runs, where they are not by the population's judge."""
 
     @property
     def table(self) -> pd.DataFrame:
@@ -50,7 +52,7 @@ class CalibratedCrowd:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was done to the rows."""
-        return self.found.notes
+        return (*([self.other] if self.other else []), *self.found.notes)
 
     @property
     def advice(self) -> list[str]:
@@ -172,7 +174,19 @@ def calibrated_crowd(
         read.append(found[0])
     votes = votes_of(read[0], read[1], allow_mixed=mix_judges)
     made = calibrated(votes, fixed=_given(crowd), runs=crowd.runs, level=level)
-    return CalibratedCrowd(population, made)
+    return CalibratedCrowd(population, made, _by_another(population, read[0]))
+
+
+def _by_another(population: Population, runs: Verdicts) -> str:
+    """A warning where runs have another name than the population's judge, around whom the crowd will be drawn."""
+    own = population.members[0].judge.name
+    others = sorted({*runs.table["annotator"].dropna().astype(str)} - {own})
+    if not others:
+        return ""
+    return (
+        f"warning: the runs are by {named(others)} and the crowd will be drawn around {own}: the numbers hold only as far "
+        f"as both say the same; make the runs with {own}, or name the runs' judge in the population"
+    )
 
 
 def _given(crowd: Crowd) -> dict[str, float]:
