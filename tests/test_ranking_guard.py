@@ -127,7 +127,9 @@ def test_the_bundled_judges_cannot_be_imitated(judge) -> None:  # type: ignore[n
     for delimiter in judge.delimiters:
         found = sign(f"An answer. {delimiter} more")
         assert found is not None, delimiter
-        assert found.weight == PROOF or delimiter.strip("</>").startswith(("[[", "instruction", "reference")), delimiter
+        assert found.weight == PROOF or delimiter.strip("</>").startswith(
+            ("[[", "instruction", "reference", "checklist")
+        ), delimiter
     for label in judge.verdict.labels:
         pair = judge.verdict.delimiters or ("", "")
         said = {"label": f"{pair[0]}{label}{pair[1]}", "json": f'{{"{judge.verdict.winner}": "{label}"}}'}

@@ -32,10 +32,11 @@ __all__ = [
     "parse_json",
     "parse_label",
     "parse_token_logprobs",
+    "unfinished",
     "verdict_of",
 ]
 
-PARSERS = ("token_logprobs", "label", "json", "decision")
+PARSERS = ("token_logprobs", "label", "json", "criteria", "decision")
 
 MEANINGS: Mapping[str, tuple[float, int]] = {
     "first": (0.0, 1),
@@ -160,7 +161,7 @@ def parse_label(completion: Completion, spec: VerdictSpec) -> Verdict:
 
     A reply cut off by the token limit has no verdict even if a label stands in it: the judge had not finished.
     """
-    if problem := _unfinished(completion):
+    if problem := unfinished(completion):
         return Verdict(None, problem)
     last = None
     for last in spec.pattern.finditer(completion.text):  # noqa: B007
@@ -174,7 +175,7 @@ def parse_label(completion: Completion, spec: VerdictSpec) -> Verdict:
 
 def parse_json(completion: Completion, spec: VerdictSpec) -> Verdict:
     """The last complete JSON object wins, alone, in a code fence or after prose; its reason may be missing."""
-    if problem := _unfinished(completion):
+    if problem := unfinished(completion):
         return Verdict(None, problem)
     reply = last_object(completion.text)
     if reply is None:
@@ -189,7 +190,8 @@ def parse_json(completion: Completion, spec: VerdictSpec) -> Verdict:
     return verdict_of(spec, winner, reason)
 
 
-def _unfinished(completion: Completion) -> str | None:
+def unfinished(completion: Completion) -> str | None:
+    """Why a reply that is to be read whole cannot be; None where it can."""
     if completion.finish_reason in REFUSALS:
         return "refused"
     if completion.finish_reason == "length":

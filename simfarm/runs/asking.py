@@ -6,7 +6,7 @@ answer is asked to repair itself once, is tried again by the next run, and is ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from simfarm.data.decision import Decision
@@ -14,6 +14,8 @@ from simfarm.data.exchange import CallError, Completion, Judged, Likelihood, Mes
 from simfarm.data.records import Comparison
 from simfarm.engine.runner import Engine
 from simfarm.judges import Judge
+from simfarm.judges.given import refuse_missing
+from simfarm.judges.marks import with_marks
 from simfarm.judges.protocols import protocol_of
 from simfarm.judges.question import repair_messages, request_sampling
 from simfarm.judges.several import lacking
@@ -74,9 +76,11 @@ class Paid:
         return None if value is None else value / self.of
 
 
-def plan_calls(comparisons: Iterable[Comparison], members: Sequence[Member], repeats: int = 1) -> Iterator[Call]:
+def plan_calls(comparisons: Collection[Comparison], members: Sequence[Member], repeats: int = 1) -> Iterator[Call]:
     """Every call in the order of the file that will hold the answers: comparison, then member, then as the member's
-    protocol has them."""
+    protocol has them. Raises `InputError` where the input lacks a column that a judge is asked by."""
+    for member in members:
+        refuse_missing(member.judge, comparisons)
     asked = [(member, protocol_of(member.judge)) for member in members]
     for comparison in comparisons:
         for member, protocol in asked:
@@ -116,7 +120,10 @@ def _messages(call: Call, order: str) -> tuple[Message, ...]:
 def _read(call: Call, answer: Completion | Decision) -> list[Verdict]:
     """The verdicts in an answer on all that its prompt showed."""
     judge, protocol = call.member.judge, protocol_of(call.member.judge)
-    return protocol.parse_all(judge, answer, len(call.mates)) if call.mates else [protocol.parse(judge, answer)]
+    assert call.order is not None
+    shown = call.mates or ((call.comparison, call.order),)
+    verdicts = protocol.parse_all(judge, answer, len(shown)) if call.mates else [protocol.parse(judge, answer)]
+    return [with_marks(judge, answer, verdict, *each) for verdict, each in zip(verdicts, shown, strict=True)]
 
 
 def _repair(request: Request, completion: Completion, problem: str) -> Request:

@@ -23,6 +23,7 @@ from simfarm.engine.prices import at_most
 from simfarm.engine.runner import Engine
 from simfarm.engine.stats import Stats
 from simfarm.judges import Judge, Panel, Population
+from simfarm.judges.marks import marks_expected
 from simfarm.judges.population import Member as Person
 from simfarm.judges.protocols import protocol_of
 from simfarm.judges.rules import introduction
@@ -252,7 +253,7 @@ class PanelRun(Run[Comparison, Annotation]):
         paying = any(engine.backend.name != "replay" for engine in self.engines)
         if paying:
             lines += [self._answers(self.pace()), *tallies.stats.warnings()]
-        lines += missing_lines(tallies, max((len(judge.questions) - 1 for judge in self._judges()), default=0))
+        lines += missing_lines(tallies, max((marks_expected(judge) for judge in self._judges()), default=0))
         if paying:
             names = [model.name for model in self.models if model is not None]
             others = [name for name in tallies.answered_by if not any(same_model(one, name) for one in names)]

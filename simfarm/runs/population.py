@@ -19,6 +19,7 @@ from simfarm.engine.runner import Engine
 from simfarm.engine.stats import Stats
 from simfarm.engine.store import request_key
 from simfarm.judges import Population
+from simfarm.judges.marks import marks_expected
 from simfarm.judges.rules import introduction
 from simfarm.runs.annotation import missing_lines, resume_lines
 from simfarm.runs.asking import Member, next_request, request_for
@@ -306,7 +307,7 @@ class PopulationRun(Run[Comparison, Annotation]):
             repaired = f", {plural(asked.repaired, 'verdict')} repaired by asking again" if asked.repaired else ""
             lines += [self._answers(self.pace()) + repaired, *tallies.stats.warnings()]
             lines += self._cost()
-        marks = max((len(member.judge.questions) - 1 for member in self.population.members), default=0)
+        marks = max((marks_expected(member.judge) for member in self.population.members), default=0)
         lines += missing_lines(asked, marks)
         if paying:
             names = [model.name for model in self.models if model is not None]
