@@ -330,7 +330,7 @@ def test_what_both_approves_and_disapproves_is_refused(tmp_path: Path) -> None:
         ("instruction", "{% block user %}x{% endblock %}", "output }} is not used"),
         ("follow-up", BLIND, "instruction }} is not used"),
         ("follow-up", "{% block user %}{{ first }}{{ instruction }}{% endblock %}", "unknown variable 'first'"),
-        ("follow-up", SHOWN.replace("{{ i", "{{ criteria }}{{ i"), "has no criteria; take them out"),
+        ("follow-up", SHOWN.replace("{{ i", "{{ criteria }}{{ i"), "has no criteria; take it out"),
     ],
 )
 def test_a_template_shows_what_its_score_needs(tmp_path: Path, score: str, template: str, why: str) -> None:
