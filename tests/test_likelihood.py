@@ -20,7 +20,7 @@ from simfarm.cli import main
 from simfarm.data.exchange import CallError, Completion, Likelihood, Message, Request
 from simfarm.data.rated import rated
 from simfarm.data.records import Comparison, Output
-from simfarm.errors import InputError
+from simfarm.errors import InputError, ProviderError
 from simfarm.judges import Judge, load_one
 from simfarm.judges.check import check_judge
 from simfarm.judges.likelihoods import APPROVING, DISAPPROVING
@@ -75,6 +75,8 @@ class Reader:
         self, prompt: Prompt, continuation: str, framing: Mapping[str, Any] | None = None
     ) -> float:
         self.asked.append((prompt, continuation, framing))
+        if "gone" in continuation:
+            raise ProviderError("the model is gone")
         if "broken" in continuation or "broken" in str(prompt):
             raise CallError("the text is broken")
         assert not isinstance(prompt, str)
@@ -219,6 +221,11 @@ def test_a_text_that_fails_is_an_error_of_its_own_and_never_a_score(tmp_path: Pa
     assert table["error"][2] == "the text is broken"
     one = simfarm.annotate([PAIRS[0] | {"output_2": "broken"}], judge=own(tmp_path / "j"), model=Reader())
     assert (one["status"][0], one["preference"][0]) == ("error", None)
+    # what ends the run is told before what is the row's alone
+    with pytest.raises(ProviderError, match="the model is gone"):
+        simfarm.annotate(
+            [PAIRS[0] | {"output_1": "broken", "output_2": "gone"}], judge=own(tmp_path / "j"), model=Reader()
+        )
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
@@ -231,6 +238,8 @@ def test_a_recording_gives_the_same_scores(tmp_path: Path, kind: str, score: str
         path = tmp_path / f"rows.{kind}"
         simfarm.write(path, table)
         again = simfarm.annotate(path, judge=judge, model=f"replay/{path}")
+        # a row's tokens are those of all its answers: none is told them
+        assert again["input_tokens"].isna().all()
         column = "score" if rows is ROWS else "preference"
         assert list(again[column]) == list(table[column])
     other = simfarm.annotate(path, judge=load_one("pairwise-letter").replace(order="fixed"), model=f"replay/{path}")
