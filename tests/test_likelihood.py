@@ -26,6 +26,7 @@ from simfarm.judges.check import check_judge
 from simfarm.judges.likelihoods import APPROVING, DISAPPROVING
 from simfarm.judges.protocols import likelihood
 from simfarm.runs.annotation import AnnotationRun
+from simfarm.runs.judging import open_judging
 from simfarm.runs.options import JudgeOptions, RunOptions
 from simfarm.runs.probing import ProbeRun
 
@@ -244,6 +245,23 @@ def test_a_recording_gives_the_same_scores(tmp_path: Path, kind: str, score: str
         assert list(again[column]) == list(table[column])
     other = simfarm.annotate(path, judge=load_one("pairwise-letter").replace(order="fixed"), model=f"replay/{path}")
     assert other["error"][0].startswith("what was recorded is a likelihood: replay it with the judge that")
+
+
+def test_it_is_a_member_of_panels_and_populations(tmp_path: Path) -> None:
+    judge = own(tmp_path / "j", score="follow-up", template="template.jinja")
+    pairs = [Comparison(row["instruction"], row["output"], "x", "a", "b") for row in ROWS[:3]]
+    member = {"judge": str(tmp_path / "j")}
+    (tmp_path / "people.yaml").write_text(yaml.safe_dump({"description": "d", "members": [member]}), "utf-8")
+    panel = {"description": "d", "panel": {"members": [member, "longest"]}}
+    (tmp_path / "panel.yaml").write_text(yaml.safe_dump(panel), "utf-8")
+    alone = [row.preference for row in run_of(judge, Reader()).results(pairs)]
+    for file, rows in (("people.yaml", slice(None)), ("panel.yaml", slice(None, None, 3))):
+        reader = Reader()
+        told = open_judging(JudgeOptions(judge=tmp_path / file, model=reader), RunOptions())
+        assert "36 answers are in the store; 0 requests" in told.estimate(pairs)
+        run = open_judging(JudgeOptions(judge=tmp_path / file, model=reader), RunOptions())
+        assert [row.preference for row in list(run.results(pairs))[rows]] == alone
+        assert reader.asked == []
 
 
 def test_it_is_probed_with_pairs_of_which_none_is_shown_first(tmp_path: Path) -> None:
