@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 from loopback import Loopback
@@ -19,6 +20,8 @@ from test_judges_spec import GOOD
 import simfarm
 from simfarm.cli import main
 from simfarm.data.exchange import Completion
+from simfarm.data.inputs import read_for_evaluation, scores_for
+from simfarm.data.inspection import Inspection
 from simfarm.data.rated import rated
 from simfarm.data.records import Comparison, Output
 from simfarm.errors import InputError
@@ -32,6 +35,7 @@ from simfarm.judges.protocols import pairwise, rating
 from simfarm.judges.question import request_sampling
 from simfarm.judges.spans import density, quoted
 from simfarm.judges.verdict import Verdict
+from simfarm.ranking.criteria import criteria_boards, criteria_of_scores
 
 TEMPLATE = """{% block user %}{% for c in criteria %}{{ c.name }}: {{ c.text }}
 {% endfor %}{{ instruction }} <a>{{ first }}</a> <a>{{ second }}</a>{% endblock %}"""
@@ -273,6 +277,27 @@ def test_errors_are_counted_for_the_answer_that_has_them(tmp_path: Path) -> None
     assert marks_expected(judge) == 6
 
 
+def test_fewer_errors_win() -> None:
+    """A model with one error where the baseline has two wins, and loses by its marks."""
+    pair = {"generator_1": "base", "generator_2": "m", "output_1": "x", "output_2": "y", "annotator": "j"}
+    scores = {"errors_factual_1": 2.0, "errors_factual_2": 1.0, "good_1": 2.0, "good_2": 1.0}
+    rows = [pair | {"instruction": f"q{i}", "preference": 1.5, "scores": scores} for i in range(4)]
+    alone = [
+        {"instruction": f"q{i}", "generator": name, "annotator": "j", "score": 1, "scores": {"errors_a": n, "good": n}}
+        for i in range(4)
+        for name, n in (("base", 2), ("m", 1))
+    ]
+    for board, wins in ((rows, "errors_factual"), (alone, "errors_a")):
+        read = read_for_evaluation([pd.DataFrame(board)], None, Inspection(criteria=True))
+        if read is not None:
+            (made,) = criteria_boards(read[0], "win-rate", "base")
+        else:
+            found = scores_for([pd.DataFrame(board)], True)
+            assert found is not None
+            (made,) = criteria_of_scores(found, "win-rate", "base")
+        assert dict(zip(made.table["criterion"], made.table["value"], strict=True)) == {wins: 100.0, "good": 0.0}
+
+
 # --- checks
 
 
@@ -451,6 +476,7 @@ def test_a_rubric_is_run_resumed_and_replayed(server: Loopback, capsys: pytest.C
     names = ["complete", "correct", "economical", "errors_factual", "errors_language", "errors_unasked", "on-task"]
     assert {name for row in rows for name in row["scores"]} == {f"{name}_{side}" for name in names for side in "12"}
     assert {row["status"] for row in rows} == {"verdict"}
+    assert rows[0]["scores_scale"] == {name: [1.0, 5.0] for name in WEIGHTS}
     for row in rows:
         marks = row["scores"]
         means = [sum(w * marks[f"{n}_{side}"] for n, w in WEIGHTS.items()) for side in "12"]
