@@ -408,7 +408,7 @@ def test_the_wheel_carries_judges_and_boards(tmp_path: Path) -> None:
     assert done.stdout.startswith(str(target))
     pairwise = [f"pairwise-{manner}" for manner in ("decision", "json", "letter", "logprob", "reasoned")]
     people = ["people-choice", "people-several", "ranking-letter"]
-    rating = ["rating-5", "rating-decision", "rating-logprob"]
+    rating = ["rating-5", "rating-decision", "rating-derived", "rating-logprob"]
     scoring = ["follow-ups", "likelihood-answer", "likelihood-instruction"]
     staged = ["contexts", "critique-verdict", "debate", "hindsight"]
     names = sorted(["first", "longest", *pairwise, *people, "random", *rating, "surface", *scoring, *staged])

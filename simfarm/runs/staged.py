@@ -196,7 +196,7 @@ def said_after(texts: Mapping[tuple[str, str], str], group: Sequence[Turn], repl
     said: Texts = {}
     for turn, reply in zip(group, replies, strict=True):
         key = (turn.stage.name, turn.side)
-        said[key] = f"{texts[key]}\n\n{reply.strip()}" if turn.round else reply.strip()
+        said[key] = f"{texts[key]}\n\n{reply.strip()}" if turn.round else turn.stage.told(reply)
     return said
 
 
