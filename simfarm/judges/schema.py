@@ -259,6 +259,8 @@ def _option(option: Option) -> dict[str, Any]:
             return {"type": "integer" if option.kind == "whole" else "number", **known}
         case "switch":
             return {"type": "boolean"}
+        case "budget":
+            return {"type": ["boolean", "integer"], "minimum": option.least}
         case "texts":
             return {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}}
         case "text":

@@ -18,7 +18,7 @@ import aiohttp
 import anthropic
 
 from simfarm.backends.http.about import About, ask_about
-from simfarm.backends.http.answers import answer_json, bounded, message_text, usage_fields, word
+from simfarm.backends.http.answers import answer_json, bounded, message_text, shown_thoughts, usage_fields, word
 from simfarm.backends.http.complaints import unquoted
 from simfarm.backends.http.dialect import READS_TEXT, check_thinking, objects
 from simfarm.backends.http.failures import (
@@ -30,7 +30,7 @@ from simfarm.backends.http.failures import (
     status_error,
     words_of,
 )
-from simfarm.backends.http.traits import ROOM, Traits, room_for, traits, wants_none
+from simfarm.backends.http.traits import ROOM, Traits, budget_of, room_for, traits, wants_none
 from simfarm.data.exchange import CallError, Completion, Request, TransientError
 from simfarm.data.sampling import ANTHROPIC, DRAWN, refuse_unknown
 from simfarm.errors import InputError, ProviderError
@@ -136,7 +136,7 @@ class AnthropicBackend:
         if "effort" in sampling:
             config["effort"] = sampling["effort"]
         if sampling.get("thinking") and not known.thinks:
-            body |= known.on or {}
+            body |= _budgeted(known.on or {}, sampling)
         elif known.thinks and (sampling.get("thinking") is False or wants_none(sampling)):
             if not thinks:
                 body |= known.off or {}
@@ -200,6 +200,12 @@ class AnthropicBackend:
         return await ask_about(lambda path: self._client.get(f"/v1{path}", cast_to=bytes), model, errors, listed=False)
 
 
+def _budgeted(on: Mapping[str, Any], sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a Claude think, for as many tokens as a request names."""
+    budget = budget_of(sampling)
+    return {**on, "thinking": {**on["thinking"], "budget_tokens": budget}} if budget else dict(on)
+
+
 def _completion(answer: Any, seconds: float) -> Completion:
     blocks = answer.get("content") if isinstance(answer, Mapping) else None
     finish_reason = FINISH.get(str(answer.get("stop_reason")), "stop") if blocks is not None else "stop"
@@ -209,6 +215,7 @@ def _completion(answer: Any, seconds: float) -> Completion:
     return Completion(
         text=message_text(blocks),
         finish_reason=finish_reason,
+        thinking=shown_thoughts(answer),
         model=word(answer, "model"),
         seconds=round(seconds, 4),
         **usage_fields(answer),
