@@ -462,6 +462,20 @@ def test_a_server_that_repeats_what_it_reads_tells_likelihoods(server: Completio
     assert server.received == 3
 
 
+def test_a_server_that_fails_is_asked_again_and_a_budget_stops(
+    server: Completions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simfarm.engine.runner.FIRST_WAIT", 0.01)
+    server.script("500", None, "drop")
+    first = asked_of(server, tmp_path, price=(1000, 0), concurrency=1, budget=0.05)
+    assert 0 < (first["status"] == "verdict").sum() < 3
+    assert set(first["error"].dropna()) == {"not asked: the budget was reached"}
+    answered = server.answered
+    rest = asked_of(server, tmp_path, price=(1000, 0), concurrency=1)
+    assert list(rest["status"]) == ["verdict"] * 3
+    assert (server.answered, answered) == (3, (first["status"] == "verdict").sum())
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
