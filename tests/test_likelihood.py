@@ -211,7 +211,7 @@ def test_nothing_is_scored_twice_and_what_is_left_is_counted_before(tmp_path: Pa
     assert rest.tallies.stats.cached >= 18
     both = run_of(own(tmp_path / "pairs"), reader)
     list(both.results([Comparison("i", "a", "b")]))
-    assert both.tallies.repaired == 0
+    assert both.closing_lines() == ["1 annotation by pairs: 1 verdict", "2 new answers, 0 from the store"]
 
 
 def test_a_text_that_fails_is_an_error_of_its_own_and_never_a_score(tmp_path: Path) -> None:
