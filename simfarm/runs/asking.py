@@ -15,8 +15,7 @@ from simfarm.data.exchange import CallError, Completion, Judged, Likelihood, Mes
 from simfarm.data.records import Comparison
 from simfarm.engine.runner import Engine
 from simfarm.judges import Judge
-from simfarm.judges.given import refuse_missing
-from simfarm.judges.marks import with_marks
+from simfarm.judges.marks import check_records, with_marks
 from simfarm.judges.protocols import protocol_of
 from simfarm.judges.question import repair_messages, request_sampling
 from simfarm.judges.several import lacking
@@ -92,9 +91,10 @@ class Paid:
 def plan_calls(comparisons: Sequence[Comparison], members: Sequence[Member], repeats: int = 1) -> Iterator[Call]:
     """Every call in the order of the file that will hold the answers: comparison, then member, then as the member's
     protocol has them. Raises `InputError` where one of them ranks and an instruction has more outputs than it can
-    name, and where the input lacks a column that a judge is asked by."""
+    name, and where a judge cannot go by the input (a column is
+    missing, a check of its own fails)."""
     for member in members:
-        refuse_missing(member.judge, comparisons)
+        check_records(member.judge, comparisons)
     asked = [(member, protocol_of(member.judge)) for member in members]
     groups = Groups(comparisons) if any(member.judge.ranks for member in members) else None
     for number, comparison in enumerate(comparisons):
