@@ -31,7 +31,7 @@ DECISION = {
     "usage": {"input_tokens": 20, "output_tokens": 0},
 }
 THOUGHT = "completion_tokens_details"
-PEOPLE = ("people-choice", "people-several")
+PEOPLE = ("joint-letter", "people-choice", "people-several")
 RATING = ("ranking-letter", "rating-5", "rating-logprob")
 SCORING = ("follow-ups", "likelihood-answer", "likelihood-instruction")
 STAGED = ("contexts", "critique-verdict", "debate", "hindsight")
@@ -330,10 +330,11 @@ def test_a_claude(capsys: pytest.CaptureFixture[str]) -> None:
         "critique-verdict",
         "debate",
         "hindsight",
+        "joint-letter",
         "pairwise-json",
         "pairwise-letter",
         "pairwise-reasoned",
-        *PEOPLE,
+        *PEOPLE[1:],
         *RATING[:2],
     ]
 

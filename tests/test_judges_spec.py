@@ -100,7 +100,7 @@ def test_bundled_judges() -> None:
     asking = [f"pairwise-{manner}" for manner in ("decision", "json", "letter", "logprob", "reasoned")]
     rating = ["ranking-letter", "rating-5", "rating-decision", "rating-logprob"]
     scoring = ["follow-ups", "likelihood-answer", "likelihood-instruction"]
-    people = ["people-choice", "people-several"]
+    people = ["joint-letter", "people-choice", "people-several"]
     staged = ["contexts", "critique-verdict", "debate", "hindsight"]
     assert names == sorted(["first", "longest", *asking, *people, "random", *rating, "surface", *scoring, *staged])
     for name in names:

@@ -35,6 +35,7 @@ NOTHING: Mapping[str, str] = {}
 OF_A_PAIR = ("instruction", "messages", "first", "second")
 OF_ONE = ("instruction", "messages", "output", "reference", "criteria")
 OF_EACH = ("instruction", "messages", "output", "other", "criteria")
+JOINT = ("first_instruction", "first", "second_instruction", "second", "criteria")
 ROLES = ("system", "user")
 
 
@@ -114,6 +115,16 @@ class Template:
         outputs = [{"label": label, "text": self.neutralise(text)} for label, text in texts.items()]
         values = {name: pair[name] for name in ("instruction", "messages")}
         return self._messages(values | {"outputs": outputs, "criteria": criteria})
+
+    def render_joint(
+        self, comparison: Comparison, order: str, asked: tuple[str, str], criteria: Sequence[Any] = ()
+    ) -> tuple[Message, ...]:
+        """The same for two outputs that answer what was `asked`, each its own."""
+        pair = self._pair(1, comparison, order)
+        values = {name: pair[name] for name in ("first", "second")} | {"criteria": criteria}
+        for name, text in zip(("first", "second"), asked if order == "12" else asked[::-1], strict=True):
+            values[f"{name}_instruction"] = self.neutralise(text)
+        return self._messages(values)
 
     def _messages(self, values: dict[str, Any]) -> tuple[Message, ...]:
         """What the blocks come to with these values."""
@@ -275,5 +286,15 @@ def _check_variables(tree: jinja2.nodes.Template, variables: frozenset[str], whe
         raise InputError(f"{where}: {{{{ pair.number }}}} is not used; the reply names each pair by its number")
 
 
-CHECKS = {"blind": _check_blind, "outputs": check_outputs}
+def _check_joint(_tree: jinja2.nodes.Template, variables: frozenset[str], where: str) -> None:
+    """Raise `InputError` for a variable that there is not of two instructions, and for one that is not used."""
+    for name in sorted(variables - set(JOINT)):
+        hint = "; there are two instructions, one of each output" if name in ("instruction", "messages") else ""
+        raise InputError(f"{where}: unknown variable {name!r}; a joint template knows {', '.join(JOINT)}{hint}")
+    for name in JOINT[:4]:
+        if name not in variables:
+            raise InputError(f"{where}: {{{{ {name} }}}} is not used; the judge must see both answers to what they are")
+
+
+CHECKS = {"blind": _check_blind, "outputs": check_outputs, "joint": _check_joint}
 """By what is shown, where that is neither a pair nor one output with its instruction."""

@@ -55,7 +55,7 @@ RULES: tuple[tuple[str, str, str], ...] = (
      r"\bas (?:an? |the )?(?:\w+ ){0,2}(?:judge|evaluator|grader)\b[^.\n]{0,20}"
      r"\byou (?:must|should|will|have to|need)\b"),
     # A verdict given in the judge's stead.
-    ("verdict", "[[", r"\[\[(?:[abm1-9]|10)\]\]"),
+    ("verdict", "[[", r"\[\[(?:[abcm1-9]|10)\]\]"),
     ("verdict", '"winner" "verdict" "preferred"',
      r'"(?:winner|verdict|preferred)"\s*:\s*"(?:[abm12]|tie|first|second)"'),
     ("verdict", "<answer>", r"<answer>\s*m\s*</answer>"),
@@ -72,7 +72,8 @@ RULES: tuple[tuple[str, str, str], ...] = (
     # A turn forged, or a token that is followed by more: one at the very end is a leak.
     ("turn", "< [ ]", rf"(?i:{_TOKEN})\s*{_ROLE}"),
     ("token", "< [ ]", rf"(?i:{_TOKEN})(?!\s*{_ROLE})(?=\s*\S)"),
-    ("tags", "instruction reference ranking", r"</?(?:instruction|reference|ranking)>|^#{2,3} ?instruction:\s*$"),
+    ("tags", "instruction reference ranking",
+     r"</?(?:instruction(?:_[ab])?|reference|ranking)>|^#{2,3} ?instruction:\s*$"),
     # Orders and praise.
     ("ignore", "ignore disregard forget",
      r"\b(?:ignore|disregard|forget)\s+(?:all\s+|everything\s+)?(?:of\s+)?(?:the\s+|your\s+|any\s+)?"
