@@ -277,7 +277,7 @@ def reply(call: Call) -> str:
     first = share_first(call.prompt)
     schema = find_schema(call.body)
     if schema is not None:
-        return json.dumps({name: _value(rule, first) for name, rule in schema.get("properties", {}).items()})
+        return json.dumps(_value(schema, first))
     if any(end in call.prompt for end in STAGES):
         return f"Point {int(1000 * first)} is worth a thought."
     # Anthropic's form has the system message beside the others
@@ -317,17 +317,23 @@ def find_schema(body: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _value(rule: dict[str, Any], first: float) -> Any:
-    if rule.get("type") == "array":
+    choices, kind = rule.get("enum"), rule.get("type", "")
+    if kind == "object":
+        # what is said of B is the opposite of what is said of A
+        own = {name: 1 - first if name == "B" else first for name in rule.get("properties", {})}
+        return {name: _value(rule["properties"][name], share) for name, share in own.items()}
+    if kind == "array" and "item" in rule["items"]["properties"]:
+        return [{**_value(rule["items"], first), "item": number} for number in range(1, 10)]
+    if kind == "array":
         # two of them, the second the less weighty
         return [
             {name: f"{n} of two" if part["type"] == "string" else first / n for name, part in rules.items()}
             for rules in [rule["items"]["properties"]]
             for n in (1, 2)
         ]
-    choices = rule.get("enum")
     if choices:
         return choices[min(len(choices) - 1, int((1 - first) * len(choices)))]
-    return {"integer": 1, "number": first, "boolean": True}.get(rule.get("type", ""), "because it answers the question")
+    return {"integer": 1, "number": first, "boolean": first > 0.5}.get(kind, "because it answers the question")
 
 
 def answer_openai(call: Call, kind: str) -> dict[str, Any]:

@@ -410,7 +410,8 @@ def test_the_wheel_carries_judges_and_boards(tmp_path: Path) -> None:
     people = ["joint-letter", "people-choice", "people-several", "ranking-letter"]
     rating = ["rating-5", "rating-decision", "rating-logprob"]
     scoring = ["follow-ups", "likelihood-answer", "likelihood-instruction"]
-    names = sorted(["first", "longest", *pairwise, *people, "random", *rating, "surface", *scoring])
+    staged = ["contexts", "critique-verdict", "debate", "hindsight"]
+    names = sorted(["first", "longest", *pairwise, *people, "random", *rating, "surface", *scoring, *staged])
     assert f"True {names}" in done.stdout
     assert "dated: True" in done.stdout
 

@@ -54,7 +54,7 @@ def test_every_bundled_judge_is_fit_for_use(judge: Judge) -> None:
     if judge.rule is None:
         assert set(check.rendered) == orders
         assert check.replies[-1].preference is None
-        assert {reply.preference for reply in check.replies[:-1]} >= {1.0, 2.0}
+        assert {reply.preference for reply in check.replies[:-1]} >= {*(judge.ends if judge.alone else (1.0, 2.0))}
 
 
 def test_a_template_that_ignores_the_order_is_unfit() -> None:

@@ -23,7 +23,7 @@ PAST = TODAY - timedelta(days=40)
 
 def test_bundled_judges_name_models_that_live() -> None:
     for judge in list_judges():
-        if judge.model in (None, "openvino/embedded"):
+        if judge.model in (None, "embedded"):
             assert (judge.alternatives, judge.checked, judge.until) == ((), None, None)
             continue
         assert judge.checked is not None
@@ -107,7 +107,7 @@ def test_judges_are_listed_with_what_is_known_of_their_models(
 ) -> None:
     assert main(["judges", "list"]) == 0
     listed = capsys.readouterr().out
-    assert listed.count("openai/gpt-6-luna (checked 2026-11-26)") == 14
+    assert listed.count("openai/gpt-6-luna (checked 2026-11-26)") == 16
     assert main(["judges", "show", "pairwise-reasoned", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["checked"] == "2026-11-26"

@@ -14,7 +14,11 @@ from simfarm.judges.schema import judge_schema
 
 jsonschema = pytest.importorskip("jsonschema")
 ROOT = Path(__file__).parents[1]
-UNSAID = ("gone.jinja", "criteria are either", "two names", "put it in quotes")
+UNSAID = (
+    *("gone.jinja", "criteria are either", "a checklist is either", "a context is either", "is not used"),
+    *("two names", "put it in quotes", "two criteria", "weights sum to 0", "is no regular expression"),
+    *("nothing is marked", "the fewest comes first"),
+)
 """What a schema cannot say: of the template, of two values beside each other, of keys that are no text in YAML."""
 
 

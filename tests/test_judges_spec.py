@@ -63,6 +63,52 @@ BAD_KEYS: list[tuple[dict[str, Any], str]] = [
     ({"sampling": {"stop": "x"}}, "sampling.stop"),
     ({"criteria": "be nice"}, "criteria: must be a list"),
     ({"criteria": ["be nice"]}, "criteria are either listed and used"),
+    ({"criteria": [3]}, "criteria: must be a list of texts or of mappings"),
+    ({"criteria": [" "]}, "criteria, number 1: must be a text"),
+    ({"criteria": ["be nice", {"name": "true"}]}, "criteria, number 2: has no text; say in text what is looked at"),
+    ({"criteria": [{"text": "x", "wieght": 2}]}, r"unknown key 'wieght'; did you mean 'weight'\?"),
+    ({"criteria": [{"name": "c", "text": "x", "question": "y"}]}, "has a text and a question; keep one"),
+    ({"criteria": [{"text": "x", "weight": -1}]}, "weight: must be a number of at least 0, not -1"),
+    ({"criteria": [{"text": "x", "weight": 0}, {"text": "y", "weight": 0.0}]}, "the weights sum to 0"),
+    ({"criteria": [{"text": "x", "anchors": {1: "a", 5: "b"}}]}, "name it in letters"),
+    ({"criteria": [{"question": "x"}]}, "name it in letters"),
+    ({"criteria": [{"name": "winner", "text": "x"}]}, "'winner' is a field of the reply"),
+    ({"criteria": [{"name": "c_1", "text": "x"}]}, "ends as those of one answer do"),
+    ({"criteria": [{"name": "c", "text": "x", "anchors": {1: "a"}}]}, "two or more whole numbers stand for"),
+    ({"criteria": [{"name": "c", "text": "x", "anchors": {"low": "a", "high": "b"}}]}, "two or more whole numbers"),
+    ({"criteria": [{"name": "c", "text": "x", "anchors": {1: "a", 2: ""}}]}, "anchors.2: must be a text"),
+    ({"criteria": [{"name": "c", "text": "x", "levels": ["a"]}]}, "levels: must be 2 to 100 different texts"),
+    (
+        {"criteria": [{"name": "c", "text": "x", "levels": ["a", "b"], "check": {"json": True}}]},
+        "levels and check",
+    ),
+    ({"criteria": [{"name": "c", "text": "x"}, {"name": "c", "text": "y"}]}, "two criteria are named 'c'"),
+    ({"criteria": [{"errors": {}}]}, "must say what each type is"),
+    ({"criteria": [{"name": "slips", "errors": {"a": "x"}}]}, "errors are named by their types"),
+    ({"criteria": [{"name": "errors_a", "text": "x"}]}, "is a field of the reply"),
+    ({"criteria": [{"errors": {"a b": "x"}}]}, "name it in letters"),
+    ({"criteria": [{"errors": {"a": "x"}, "weight": 2}]}, "errors are counted by type and weigh nothing"),
+    ({"criteria": [{"checklist": "items"}]}, "a checklist is either listed"),
+    ({"criteria": [{"checklist": ""}]}, "checklist: must be a text"),
+    ({"criteria": [{"name": "c", "check": "json"}]}, "check: must be one of {pattern: REGEX}"),
+    ({"criteria": [{"name": "c", "check": {"jsn": True}}]}, "'jsn' is no check"),
+    ({"criteria": [{"name": "c", "check": {"json": False}}]}, "json: must be true"),
+    ({"criteria": [{"name": "c", "check": {"length": [9, 1]}}]}, "length: the fewest comes first"),
+    ({"criteria": [{"name": "c", "check": {"length": [None, None]}}]}, "the fewest and the most characters"),
+    ({"criteria": [{"name": "c", "check": {"pattern": ""}}]}, "must be a regular expression"),
+    ({"criteria": [{"name": "c", "check": {"pattern": "("}}]}, "is no regular expression"),
+    ({"criteria": [{"name": "c", "check": {"python": "mine"}}]}, "must be module:function"),
+    ({"criteria": [{"check": {"json": True}}]}, "name it in letters"),
+    ({"context": ""}, "context: must be a text"),
+    ({"context": {"colum": "who"}}, r"unknown key 'colum'; did you mean 'column'\?"),
+    ({"context": "A nurse asks."}, "a context is either given"),
+    ({"reference": "reference"}, "reference: comes from the input; write {column: reference}"),
+    ({"reference": {"column": "gold"}}, "reference: is not used"),
+    ({"verdict": {"parser": "criteria", "labels": {"A": "first", "B": "second", "C": "tie"}}}, "'tie' is not known"),
+    (
+        {"verdict": {"parser": "criteria", "labels": {"A": "first", "B": "second"}}},
+        "nothing is marked",
+    ),
     ({"delimiters": "<a>"}, "delimiters: must be a list"),
     ({"delimiters": ["#"]}, "delimiters: '#' cannot be neutralised"),
     ({"rule": "longest"}, "a judge with a rule calls no model; remove 'template'"),
@@ -100,9 +146,10 @@ def test_bundled_judges() -> None:
     asking = [f"pairwise-{manner}" for manner in ("decision", "json", "letter", "logprob", "reasoned")]
     rating = ["ranking-letter", "rating-5", "rating-decision", "rating-logprob"]
     scoring = ["follow-ups", "likelihood-answer", "likelihood-instruction"]
-    people = ["joint-letter", "people-choice", "people-several"]
+    people, marking = ["joint-letter", "people-choice", "people-several"], ["checklist-json", "rubric-json"]
     staged = ["contexts", "critique-verdict", "debate", "hindsight"]
-    assert names == sorted(["first", "longest", *asking, *people, "random", *rating, "surface", *scoring, *staged])
+    others = [*asking, *people, *rating, *scoring, *marking, *staged]
+    assert names == sorted(["first", "longest", "random", "surface", *others])
     for name in names:
         judge = load_judge(name)
         assert judge.name == name
@@ -165,7 +212,7 @@ def test_a_bad_template_names_its_judge(tmp_path: Path) -> None:
 def test_an_unknown_name_offers_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"did you mean pairwise-json\?"):
         load_judge("pairwise_json")
-    with pytest.raises(InputError, match="bundled judges: contexts, critique-verdict, crowd, debate, first, "):
+    with pytest.raises(InputError, match="bundled judges: checklist-json, contexts, critique-verdict, crowd, debate, "):
         load_judge(tmp_path)
 
 
@@ -234,7 +281,9 @@ def test_criteria_may_be_mappings_for_a_template_that_takes_them_apart(tmp_path:
     template = TEMPLATE.replace(
         "{{ first }}", "{% for c in criteria %}{{ c.name }}={{ c.weight }};{% endfor %}{{ first }}"
     )
-    judge = load_judge(write(tmp_path / "x", {"criteria": [{"name": "truth", "weight": 2}]}, template))
+    judge = load_judge(
+        write(tmp_path / "x", {"criteria": [{"name": "truth", "text": "It is true.", "weight": 2}]}, template)
+    )
     from simfarm.data.records import Comparison
     from simfarm.judges.protocols.pairwise import messages
 

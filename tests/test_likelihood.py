@@ -20,12 +20,13 @@ from simfarm.cli import main
 from simfarm.data.exchange import CallError, Completion, Likelihood, Message, Request
 from simfarm.data.rated import rated
 from simfarm.data.records import Comparison, Output
-from simfarm.errors import InputError
+from simfarm.errors import InputError, ProviderError
 from simfarm.judges import Judge, load_one
 from simfarm.judges.check import check_judge
 from simfarm.judges.likelihoods import APPROVING, DISAPPROVING
 from simfarm.judges.protocols import likelihood
 from simfarm.runs.annotation import AnnotationRun
+from simfarm.runs.judging import open_judging
 from simfarm.runs.options import JudgeOptions, RunOptions
 from simfarm.runs.probing import ProbeRun
 
@@ -75,6 +76,8 @@ class Reader:
         self, prompt: Prompt, continuation: str, framing: Mapping[str, Any] | None = None
     ) -> float:
         self.asked.append((prompt, continuation, framing))
+        if "gone" in continuation:
+            raise ProviderError("the model is gone")
         if "broken" in continuation or "broken" in str(prompt):
             raise CallError("the text is broken")
         assert not isinstance(prompt, str)
@@ -219,6 +222,11 @@ def test_a_text_that_fails_is_an_error_of_its_own_and_never_a_score(tmp_path: Pa
     assert table["error"][2] == "the text is broken"
     one = simfarm.annotate([PAIRS[0] | {"output_2": "broken"}], judge=own(tmp_path / "j"), model=Reader())
     assert (one["status"][0], one["preference"][0]) == ("error", None)
+    # what ends the run is told before what is the row's alone
+    with pytest.raises(ProviderError, match="the model is gone"):
+        simfarm.annotate(
+            [PAIRS[0] | {"output_1": "broken", "output_2": "gone"}], judge=own(tmp_path / "j"), model=Reader()
+        )
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
@@ -231,10 +239,29 @@ def test_a_recording_gives_the_same_scores(tmp_path: Path, kind: str, score: str
         path = tmp_path / f"rows.{kind}"
         simfarm.write(path, table)
         again = simfarm.annotate(path, judge=judge, model=f"replay/{path}")
+        # a row's tokens are those of all its answers: none is told them
+        assert again["input_tokens"].isna().all()
         column = "score" if rows is ROWS else "preference"
         assert list(again[column]) == list(table[column])
     other = simfarm.annotate(path, judge=load_one("pairwise-letter").replace(order="fixed"), model=f"replay/{path}")
     assert other["error"][0].startswith("what was recorded is a likelihood: replay it with the judge that")
+
+
+def test_it_is_a_member_of_panels_and_populations(tmp_path: Path) -> None:
+    judge = own(tmp_path / "j", score="follow-up", template="template.jinja")
+    pairs = [Comparison(row["instruction"], row["output"], "x", "a", "b") for row in ROWS[:3]]
+    member = {"judge": str(tmp_path / "j")}
+    (tmp_path / "people.yaml").write_text(yaml.safe_dump({"description": "d", "members": [member]}), "utf-8")
+    panel = {"description": "d", "panel": {"members": [member, "longest"]}}
+    (tmp_path / "panel.yaml").write_text(yaml.safe_dump(panel), "utf-8")
+    alone = [row.preference for row in run_of(judge, Reader()).results(pairs)]
+    for file, rows in (("people.yaml", slice(None)), ("panel.yaml", slice(None, None, 3))):
+        reader = Reader()
+        told = open_judging(JudgeOptions(judge=tmp_path / file, model=reader), RunOptions())
+        assert "36 answers are in the store; 0 requests" in told.estimate(pairs)
+        run = open_judging(JudgeOptions(judge=tmp_path / file, model=reader), RunOptions())
+        assert [row.preference for row in list(run.results(pairs))[rows]] == alone
+        assert reader.asked == []
 
 
 def test_it_is_probed_with_pairs_of_which_none_is_shown_first(tmp_path: Path) -> None:
@@ -330,7 +357,7 @@ def test_what_both_approves_and_disapproves_is_refused(tmp_path: Path) -> None:
         ("instruction", "{% block user %}x{% endblock %}", "output }} is not used"),
         ("follow-up", BLIND, "instruction }} is not used"),
         ("follow-up", "{% block user %}{{ first }}{{ instruction }}{% endblock %}", "unknown variable 'first'"),
-        ("follow-up", SHOWN.replace("{{ i", "{{ criteria }}{{ i"), "has no criteria; take them out"),
+        ("follow-up", SHOWN.replace("{{ i", "{{ criteria }}{{ i"), "has no criteria; take it out"),
     ],
 )
 def test_a_template_shows_what_its_score_needs(tmp_path: Path, score: str, template: str, why: str) -> None:

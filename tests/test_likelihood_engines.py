@@ -187,6 +187,20 @@ def rewards_by_hand(folder: Path, rows: list[dict[str, Any]], framed: bool = Tru
     return found
 
 
+def test_what_a_row_is_padded_with_is_not_read(tmp_path: Path) -> None:
+    """Of a model that reads in both directions."""
+    folder = build_tiny_model(tmp_path / "rm", chat_template=None)
+    config = transformers.BertConfig(
+        vocab_size=400, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, num_labels=1
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        transformers.BertForSequenceClassification(config).save_pretrained(folder)
+    judge = own(tmp_path / "j", score="reward", model=f"transformers/{folder}")
+    table = simfarm.annotate(ROWS, judge=judge, engine_args={"device": "cpu", "batch_size": 4})
+    assert list(table["score"]) == pytest.approx(rewards_by_hand(folder, ROWS, framed=False), abs=1e-5)
+
+
 @pytest.mark.parametrize(("pads", "template"), [(True, CHAT_TEMPLATE), (False, CHAT_TEMPLATE), (True, None)])
 def test_rewards_are_those_of_the_classifier(tmp_path: Path, pads: bool, template: str | None) -> None:
     folder = build_reward_model(tmp_path / "rm", pads=pads, template=template)

@@ -47,6 +47,7 @@ KINDS = {
     "logprob": Kind("pairwise-logprob", PAIRS, 2 * ASKED, 2 * ASKED),
     "decision": Kind("pairwise-decision", PAIRS, 2 * ASKED, 2 * ASKED, repairs=False),
     "several": Kind("several.yaml", ("a.jsonl", "c.jsonl", "--baseline", "b.jsonl"), 2, 2 * ASKED),
+    "rubric": Kind("rubric-json", PAIRS, 2 * ASKED, 2 * ASKED),
     "rating": Kind("rating-5", ("a.jsonl", "b.jsonl"), 2 * ASKED, 2 * ASKED),
     "rating-decision": Kind("rating-decision", ("a.jsonl", "b.jsonl"), 2 * ASKED, 2 * ASKED, repairs=False),
     "ranking": Kind("ranking-letter", ("a.jsonl", "b.jsonl", "c.jsonl"), 2 * ASKED, 6 * ASKED),

@@ -429,6 +429,18 @@ def test_a_template_that_shows_two_alone_is_unfit(tmp_path: Path) -> None:
     assert held(replace(JUDGE, sampling={"max_tokens": 8})).sampling == {"max_tokens": 8}
 
 
+def test_what_programs_check_is_a_score_of_each_output_and_nothing_is_marked(server: Loopback, tmp_path: Path) -> None:
+    judge = own(tmp_path, criteria=[{"name": "brief", "check": {"length": [0, 9]}}])
+    made = simfarm.annotate([f"{name}.jsonl" for name in MODELS], judge=judge, base_url=f"{server.url}/v1")
+    for row in made.to_dict("records"):
+        assert row["scores"] == {f"brief_{k}": float(len(row[f"output_{k}"]) <= 9) for k in (1, 2)}
+    assert len({str(scores) for scores in made["scores"]}) > 1
+    marked = [{"name": "correct", "text": "It is correct.", "anchors": {1: "wrong", 5: "right"}}]
+    shows = (JUDGE.path.parent / "template.jinja").read_text("utf-8")
+    with pytest.raises(InputError, match="correct is marked, and a judge that ranks marks nothing"):
+        own(tmp_path, shows.replace("{% block user %}", "{% block user %}{{ criteria }}"), criteria=marked)
+
+
 def test_a_person_is_not_asked_for_a_ranking() -> None:
     with pytest.raises(InputError, match="does not compare two outputs and knows no person"):
         JUDGE.as_person(persona="A cook.")

@@ -128,7 +128,7 @@ def test_the_bundled_judges_cannot_be_imitated(judge) -> None:  # type: ignore[n
         found = sign(f"An answer. {delimiter}A> more" if delimiter.endswith("_") else f"An answer. {delimiter} more")
         assert found is not None, delimiter
         assert found.weight == PROOF or delimiter.strip("</>").startswith(
-            ("[[", "instruction", "reference", "ranking")
+            ("[[", "instruction", "reference", "ranking", "checklist")
         ), delimiter
     for label in judge.verdict.labels or ["B > A = C"]:
         pair = judge.verdict.delimiters or ("", "")

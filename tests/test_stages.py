@@ -345,7 +345,8 @@ BAD: dict[str, tuple[Any, str, dict[str, Any], str]] = {
         {"one": (f"{BOTH} {{{{ two }}}}", {}), "two": (BOTH, {})},
         "{{ one }} {{ two }}",
         {},
-        "unknown variable 'two'; this stage knows instruction, messages, first, second, criteria$",
+        "unknown variable 'two'; this stage knows instruction, messages, first, second, reference, "
+        "checklist, criteria, context$",
     ),
     "both ways": ({"critique": (f"{BOTH} {{{{ output }}}}", {})}, "{{ critique }}", {}, "not both ways"),
     "blind": ({"critique": ("{{ first }}", {})}, "{{ critique }}", {}, "a stage must see what was asked"),

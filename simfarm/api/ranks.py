@@ -242,6 +242,7 @@ def rejudge(
     level: float = 0.95,
     mix_judges: bool = False,
     bridge: Literal[False] = False,
+    hindsight: bool = False,
     columns: Mapping[str, str] | None = None,
 ) -> Rejudged: ...
 
@@ -255,6 +256,7 @@ def rejudge(
     level: float = 0.95,
     mix_judges: bool = False,
     bridge: Literal[True],
+    hindsight: bool = False,
     columns: Mapping[str, str] | None = None,
 ) -> Bridged: ...
 
@@ -268,18 +270,22 @@ def rejudge(
     level: float = 0.95,
     mix_judges: bool = False,
     bridge: bool = False,
+    hindsight: bool = False,
     columns: Mapping[str, str] | None = None,
 ) -> Rejudged | Bridged:
     """Does the ranking survive a change of judge? `a` and `b` are annotations by two judges of the same outputs.
 
     The value has both win rates of every model (`table`), Spearman's correlation, the mean absolute difference and the
-    pairs of models that change sides (`flips`), and `to_json()`. With `bridge`, `a` holds a board's verdicts and `b`
-    those of a new judge on a random part of its comparisons (or no row): the value's `table` is the board in the new
-    judge's units, with what carries each rate and how many instructions `to_judge` with both; it has the `link` between
-    the two, `flips` and `to_json()` too. Raises `InputError` for bad input.
+    pairs of models that change sides (`flips`), and `to_json()`; with `hindsight`, where `b` judged what became of the
+    answers, `gaps` says by model what was promised beyond what was found. With `bridge`, `a` holds a board's verdicts
+    and `b` those of a new judge on a random part of its comparisons (or no row): the value's `table` is the board in
+    the new judge's units, with what carries each rate and how many instructions `to_judge` with both; it has the `link`
+    between the two, `flips` and `to_json()` too. Raises `InputError` for bad input.
     """
     from simfarm.report.ranking import RankingOptions
+    from simfarm.settings import refuse, spelled
 
+    refuse({"hindsight": hindsight if bridge else None}, f"with {spelled('bridge')}, which carries a board")
     options = RankingOptions.of(level=level, mix_judges=mix_judges)
     with opened([a, b], baseline, columns=columns) as (sources, (base,)):
         if len(sources) != 2:
@@ -293,7 +299,7 @@ def rejudge(
             return carried
         from simfarm.report.rejudged import rejudged
 
-        found = rejudged(sources[0], sources[1], base, options)
+        found = rejudged(sources[0], sources[1], base, options, hindsight=hindsight)
     for line in found.warnings:
         warn(line)
     return found

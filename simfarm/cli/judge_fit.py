@@ -1,16 +1,25 @@
 """Fit a judge to people's labels and write it, for any --judge.
 
 LABELS are labels with their texts, whose surface is weighed; ANNOTATIONS are verdicts of judges on the same pairs,
-which are weighed beside it, as a panel. Prints how often the judge agrees with people on instructions it never saw, and
-does not write one that is not shown to beat the longer output."""
+which are weighed beside it, as a panel. With --judge the criteria of that judge are weighed, by the scores in its
+ANNOTATIONS. Prints how often the judge agrees with people on instructions it never saw, and does not write one that is
+not shown to beat the longer output, or equal weights of its criteria."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from simfarm.cli.options import INPUT_HELP, add_options
 from simfarm.report.terminal import answer_json, say
 from simfarm.settings.options import BY_NAME, INPUT, INTERVALS
+
+if TYPE_CHECKING:
+    from simfarm.data.sources import Source
+    from simfarm.methods.fitting import FittedJudge
+    from simfarm.methods.weighing import FittedCriteria
+    from simfarm.report.tables import Sheet
 
 __all__ = ["add_arguments", "run"]
 
@@ -19,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("labels", metavar="LABELS", help=f"labels by people, with their texts: {INPUT_HELP}")
     parser.add_argument("annotations", nargs="*", metavar="ANNOTATIONS", help="verdicts of judges on the same pairs")
     add_options(parser, (BY_NAME["signed"], *INPUT, *INTERVALS))
+    parser.add_argument("--judge", metavar="NAME|FILE", help="weigh its criteria, by the scores in its ANNOTATIONS")
     parser.add_argument("-o", "--output", metavar="FILE", help="the judge, as .yaml")
     parser.add_argument("--json", action="store_true", help="everything, for machines")
 
@@ -27,8 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what the judge is worth and write it; gives the exit status."""
     from simfarm.data.sources import opened
     from simfarm.errors import InputError
-    from simfarm.methods.fitting import fitted_judge
-    from simfarm.report.fitted import check_judge_path, fitted_sheet
+    from simfarm.report.fitted import check_judge_path
     from simfarm.report.tables import print_sheet
     from simfarm.report.targets import refuse_overwriting
 
@@ -38,10 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
     with opened([arguments.labels], *arguments.annotations, columns=arguments.columns) as (labels, annotations):
         if len(labels) != 1:
             raise InputError(f"{arguments.labels} is {len(labels)} files; name one of labels")
-        found = fitted_judge(labels[0], annotations, signed=arguments.signed, mix_judges=arguments.mix_judges)
+        found, sheet = (_weighed if arguments.judge else _fitted)(arguments, labels[0], annotations)
     for note in found.notes:
         say(note)
-    sheet = fitted_sheet(found, arguments.level)
     if arguments.json:
         answer_json(dict(sheet.record))
     else:
@@ -50,3 +58,24 @@ def run(arguments: argparse.Namespace) -> int:
         for file in found.write(arguments.output, arguments.level):
             say(f"wrote {file}")
     return 0
+
+
+def _fitted(arguments: argparse.Namespace, labels: Source, annotations: Sequence[Source]) -> tuple[FittedJudge, Sheet]:
+    from simfarm.methods.fitting import fitted_judge
+    from simfarm.report.fitted import fitted_sheet
+
+    found = fitted_judge(labels, annotations, signed=arguments.signed, mix_judges=arguments.mix_judges)
+    return found, fitted_sheet(found, arguments.level)
+
+
+def _weighed(
+    arguments: argparse.Namespace, labels: Source, annotations: Sequence[Source]
+) -> tuple[FittedCriteria, Sheet]:
+    from simfarm.judges import load_one
+    from simfarm.methods.weighing import fitted_criteria
+    from simfarm.report.fitted import weighed_sheet
+    from simfarm.settings import refuse
+
+    refuse({"signed": arguments.signed}, "with --judge, whose criteria count for what they say")
+    found = fitted_criteria(load_one(arguments.judge), labels, annotations, mix_judges=arguments.mix_judges)
+    return found, weighed_sheet(found, arguments.level)

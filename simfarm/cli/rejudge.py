@@ -3,6 +3,9 @@
 A and B are annotation files of two judges on the same outputs. Prints both win rates of every model, Spearman's rank
 correlation, the mean absolute difference, and the pairs of models that change sides beyond noise.
 
+With --hindsight, A judged at once and B what became of the answers (judge hindsight): prints the gap of each model,
+win rate at once less win rate in hindsight, so who promises more than is found.
+
 With --bridge, A is a board's verdicts and B those of a new judge on a random part of its comparisons (or an empty
 file): prints the board in the new judge's units, what carries each rate, and how many comparisons both should judge."""
 
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from simfarm.cli.options import add_options, add_ranking
 from simfarm.report.terminal import answer_json, say
+from simfarm.settings import refuse, spelled
 from simfarm.settings.options import BRIDGE
 
 if TYPE_CHECKING:
@@ -35,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        help="write the board as .csv, .json or .md, or (without --bridge) a picture: .svg, .png, .pdf",
+        help="write the board as .csv, .json or .md, or (without --bridge or --hindsight) a picture: .svg, .png, .pdf",
     )
 
 
@@ -47,6 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.report.ranking import RankingOptions
     from simfarm.report.rejudged import rejudged, rejudged_sheet
 
+    refuse(
+        {"hindsight": arguments.hindsight if arguments.bridge else None},
+        f"with {spelled('bridge')}, which carries a board",
+    )
     options = RankingOptions.of(level=arguments.level, mix_judges=arguments.mix_judges)
     _check_output(arguments)
     both = [arguments.a, arguments.b]
@@ -55,8 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
             raise InputError(f"{arguments.a} and {arguments.b} are {len(files)} files; name two")
         if arguments.bridge:
             return _bridged(arguments, files[0], files[1], baseline, options)
-        result = rejudged(files[0], files[1], baseline, options)
-    return _shown(arguments, rejudged_sheet(result), lambda: rejudged_picture(result))
+        result = rejudged(files[0], files[1], baseline, options, hindsight=arguments.hindsight)
+    picture = None if arguments.hindsight else lambda: rejudged_picture(result)
+    return _shown(arguments, rejudged_sheet(result), picture)
 
 
 def _shown(arguments: argparse.Namespace, sheet: Sheet, picture: Callable[[], Figure] | None = None) -> int:
@@ -80,7 +89,7 @@ def _check_output(arguments: argparse.Namespace) -> None:
 
     if arguments.output is None:
         return
-    check_board_file(arguments.output, drawn=not arguments.bridge)
+    check_board_file(arguments.output, drawn=not (arguments.bridge or arguments.hindsight))
     refuse_overwriting(arguments.output, [arguments.a, arguments.b, arguments.baseline])
 
 

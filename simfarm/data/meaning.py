@@ -7,12 +7,15 @@ from __future__ import annotations
 import random
 from typing import Any
 
-__all__ = ["NAMES", "STATUSES", "TIE", "alpaca_eval_order", "order_of", "preference_of", "status_of"]
+__all__ = ["FEWER", "NAMES", "STATUSES", "TIE", "alpaca_eval_order", "order_of", "preference_of", "status_of"]
 
 STATUSES = ("verdict", "unparseable", "error")
 
 NAMES = {"annotator": "unknown", "generator_1": "output_1", "generator_2": "output_2"}
 """What stands for a name that a file does not give."""
+
+FEWER = "errors_"
+"""What the name of a score begins with that counts errors, of which fewer are better."""
 
 TIE = 1.5
 """A tie as a preference; older AlpacaEval files write 0."""

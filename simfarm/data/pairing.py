@@ -123,7 +123,11 @@ def _is_number(value: Any) -> bool:
 
 
 def compared(baseline: Output, output: Output) -> Comparison:
-    """Two outputs to one instruction, the baseline's first, with what is known of both."""
+    """Two outputs to one instruction, the baseline's first, with what is known of both.
+
+    What both say of the instruction (a category, a reference, a checklist) is taken from the output, and from the
+    baseline where the output says nothing.
+    """
     extra: dict[str, Any] = {k: v for k, v in output.extra.items() if k not in _RESERVED and k not in _LEFT_OUT}
     for name in [k for k in extra if _is_number(extra[k]) and _is_number(baseline.extra.get(k))]:
         # what was measured of both is a covariate
@@ -132,8 +136,10 @@ def compared(baseline: Output, output: Output) -> Comparison:
         extra |= {f"{k}_{side}": v for k, v in record.extra.items() if k in _RESERVED - _LEFT_OUT and v is not None}
     if output.sample:
         extra["sample"] = output.sample
-    if "category" in baseline.extra:
-        extra.setdefault("category", baseline.extra["category"])
+    for name, value in baseline.extra.items():
+        own = name == "category" or not (name in _RESERVED | _LEFT_OUT or _is_number(value))
+        if own and extra.get(name) is None:
+            extra[name] = value
     return Comparison(
         instruction=baseline.instruction,
         output_1=baseline.output,

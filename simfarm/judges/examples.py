@@ -75,7 +75,7 @@ def examples(where: str, folder: Path, value: Any, judge: Judge) -> tuple[Exampl
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise InputError(f"{where}.n: must be a whole number of at least 1, not {n!r}")
     spec = judge.verdict
-    if spec is None or spec.parser == "decision":
+    if spec is None or spec.parser in ("decision", "criteria"):
         raise InputError(f"{where}: the judge {judge.name!r} reads no earlier answers; name one that writes")
     file = folder / fields.text(f"{where}.file", asked.get("file"))
     if not file.is_file():

@@ -56,6 +56,7 @@ VERDICT = {
     "token_logprobs": ("parser", "labels"),
     "label": ("parser", "labels", "delimiters"),
     "json": ("parser", "labels", "winner", "reason"),
+    "criteria": ("parser", "labels"),
     "decision": ("parser", "labels", "question", "descriptions"),
 }
 
@@ -270,7 +271,7 @@ def descriptions(where: str, value: Mapping[Any, Any], labels: Mapping[str, str]
 def _labels(where: str, value: Any, parser: str) -> dict[str, str]:
     if not isinstance(value, Mapping) or not value:
         raise InputError(f"{where}: must map each label to what it means, e.g. {{A: first, B: second}}, not {value!r}")
-    meanings = ("first", "second") if parser == "token_logprobs" else tuple(MEANINGS)
+    meanings = ("first", "second") if parser in ("token_logprobs", "criteria") else tuple(MEANINGS)
     labels: dict[str, str] = {}
     for raw, meaning in value.items():
         if isinstance(raw, bool) or not isinstance(raw, str | int):

@@ -14,7 +14,9 @@ from typing import Any
 from simfarm.data.reading import read_text
 from simfarm.errors import InputError
 from simfarm.judges import fields
+from simfarm.judges.criteria import check_listed
 from simfarm.judges.decisions import check_criteria, check_drawn
+from simfarm.judges.given import check_given, given_of
 from simfarm.judges.likelihoods import LIKELIHOOD_KEYS, check_keys, scoring_of
 from simfarm.judges.listing import ranking_verdict
 from simfarm.judges.orders import ORDERS, RANKED
@@ -24,7 +26,7 @@ from simfarm.judges.population import Population, is_population, population_of
 from simfarm.judges.protocols import PROTOCOLS
 from simfarm.judges.scales import rating_verdict, scale
 from simfarm.judges.spec import RULES, Judge, check_sampling
-from simfarm.judges.stages import check_stages, shown_variables, stages_of
+from simfarm.judges.stages import check_stages, stages_of
 from simfarm.resources import prompts_dir
 
 __all__ = [
@@ -41,7 +43,10 @@ __all__ = [
 KEYS = ("description", "protocol", "order", "scale")
 RULE_KEYS = ("rule", "weights")
 LIFE_KEYS = ("alternatives", "checked", "until")
-MODEL_KEYS = ("template", "verdict", "model", *LIFE_KEYS, "sampling", "criteria", "delimiters", "stages")
+MODEL_KEYS = (
+    *("template", "verdict", "model", *LIFE_KEYS, "sampling", "criteria", "context", "reference", "delimiters"),
+    "stages",
+)
 
 
 def load_judge(name_or_path: str | Path) -> Judge | Population | Panel:
@@ -149,22 +154,24 @@ def _judge(path: Path, data: Mapping[Any, Any]) -> Judge:
         raise InputError(
             f"{path}: weights are a person's taste, for a judge with rule: surface; add that or remove them"
         )
+    context, columns = given_of(f"{path}", data)
     judge = dataclasses.replace(
         _with_model(path, data, judge),
         template=_template(path, _required(path, data, "template")),
         verdict=_verdict(path, data, judge.protocol),
         criteria=fields.criteria(f"{path}: criteria", data.get("criteria", [])),
+        context=context,
+        columns=columns,
     )
     check_sampling(f"{path}", judge.verdict, judge.sampling)
     if "stages" in data:
         judge = dataclasses.replace(judge, stages=stages_of(path, data["stages"], _template, judge.protocol))
         judge = check_stages(judge)
     if judge.verdict is not None and judge.verdict.parser == "decision":
-        check_criteria(f"{path}: criteria", judge.criteria, judge.alone)
-    elif bool(judge.criteria) != ("criteria" in shown_variables(judge)):
-        raise InputError(
-            f"{path}: criteria are either listed and used as {{{{ criteria }}}} in the template, or neither"
-        )
+        asked = [c for c in judge.criteria if not (isinstance(c, Mapping) and "check" in c)]
+        check_criteria(f"{path}: criteria", asked, judge.alone)
+    check_listed(f"{path}: criteria", judge)
+    check_given(f"{path}", judge)
     return judge
 
 
@@ -190,8 +197,8 @@ def _scored(path: Path, data: Mapping[str, Any], judge: Judge) -> Judge:
     check_drawn(f"{path}: sampling", judge.sampling)
     if scoring.shows:
         judge = dataclasses.replace(judge, template=_template(path, data["template"]))
-        if "criteria" in judge.compiled.variables:
-            raise InputError(f"{path}: a judge of likelihoods has no criteria; take them out of the template")
+        if told := judge.compiled.told - {"reference"}:
+            raise InputError(f"{path}: a judge of likelihoods has no {min(told)}; take it out of the template")
     return judge
 
 

@@ -39,7 +39,7 @@ MOST_OUTPUTS = len(ascii_uppercase)
 PARSERS = {"label": ("parser", "delimiters"), "json": ("parser", "ranking", "reason")}
 """The parsers of judges that rank, with their keys."""
 
-VARIABLES = ("instruction", "messages", "outputs", "criteria")
+VARIABLES = ("instruction", "messages", "outputs", "criteria", "context", "reference", "checklist")
 
 Ordering = Mapping[str, int]
 """Label -> place, from 0 for the best; equal places are a tie."""

@@ -36,7 +36,7 @@ __all__ = [
     "verdict_of",
 ]
 
-PARSERS = ("token_logprobs", "label", "json", "decision")
+PARSERS = ("token_logprobs", "label", "json", "criteria", "decision")
 
 MEANINGS: Mapping[str, tuple[float, int]] = {
     "first": (0.0, 1),
@@ -191,6 +191,7 @@ def parse_json(completion: Completion, spec: VerdictSpec) -> Verdict:
 
 
 def unfinished(completion: Completion) -> str | None:
+    """Why a reply that is to be read whole cannot be; None where it can."""
     if completion.finish_reason in REFUSALS:
         return "refused"
     if completion.finish_reason == "length":

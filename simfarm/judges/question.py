@@ -12,6 +12,7 @@ from typing import Any
 
 from simfarm.data.exchange import Completion, Message
 from simfarm.judges.listing import ranking_schema
+from simfarm.judges.marks import marks_schema
 from simfarm.judges.several import several_schema
 from simfarm.judges.spec import Judge
 from simfarm.judges.stages import every_stage
@@ -41,9 +42,12 @@ def repair_messages(asked: tuple[Message, ...], completion: Completion, problem:
 
 
 def request_sampling(judge: Judge) -> dict[str, Any]:
-    """The sampling options of a request; for a `json` judge with the `schema` that a backend can hold the reply to."""
+    """The sampling options of a request; for a judge that replies in JSON with the `schema` that a
+    backend can hold the reply to."""
     sampling: dict[str, Any] = dict(judge.sampling)
-    if judge.verdict is not None and judge.verdict.parser == "json":
+    if judge.asks_marks:
+        sampling["schema"] = marks_schema(judge)
+    elif judge.verdict is not None and judge.verdict.parser == "json":
         schema: Mapping[str, Any] = several_schema(judge.verdict) if judge.several else judge.verdict.schema
         if judge.ranks:
             schema = ranking_schema(judge.verdict)

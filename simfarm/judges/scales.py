@@ -18,6 +18,7 @@ __all__ = ["MOST_SCORES", "PARSERS", "rating_verdict", "scale"]
 PARSERS = {
     "label": ("parser", "delimiters"),
     "json": ("parser", "score", "reason"),
+    "criteria": ("parser",),
     "token_logprobs": ("parser",),
     "decision": ("parser", "question", "descriptions"),
 }
@@ -75,6 +76,8 @@ def rating_verdict(where: str, value: Any, numbers: Mapping[str, float]) -> Verd
         question = fields.text(f"{where}.question", value.get("question"))
         described = fields.descriptions(where, value, labels)
         return VerdictSpec(parser, labels, question=question, descriptions=described, scale=numbers)
+    if parser == "criteria":
+        return VerdictSpec(parser, labels, scale=numbers)
     if begun := next((a for a in labels for b in labels if a != b and b.startswith(a)), None):
         raise InputError(
             f"{where}: the label {begun!r} begins another one, so that their first tokens may be the same; use a scale "

@@ -2,9 +2,9 @@
 
 It is built from the words that loading knows (`simfarm.judges.fields`, `.spec`, `.parsers`), which nobody then writes
 down twice. Some rules cannot be said in a schema and are left to `simfarm judges check`: that the template is there,
-that it uses `criteria` where they are listed, that the two fields of a JSON reply have two names, that what is
-described are labels, that levels which are numbers count from 0, and that the numbers of a scale, or of a choice's
-options, differ.
+that it uses `criteria`, `checklist` and `context` where there are some, that names differ and weights do not sum to 0,
+that the two fields of a JSON reply have two names, that what is described are labels, that levels which are numbers
+count from 0, and that the numbers of a scale, or of a choice's options, differ.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from simfarm.judges.likelihoods import LIKELIHOOD_KEYS
 from simfarm.judges.orders import ORDERS
 from simfarm.judges.panel import PANEL
 from simfarm.judges.protocols import PROTOCOLS
+from simfarm.judges.schema_criteria import asked_schema, context_schema, criteria_schema, reference_schema
 from simfarm.judges.schema_verdicts import (
     TEXT,
     criterion_of_one,
     criterion_of_two,
-    criterion_schema,
     likelihood_keys,
     likelihood_schema,
     ranking_schema,
@@ -97,9 +97,10 @@ def judge_schema() -> dict[str, Any]:
                 "then": {
                     "properties": {
                         "sampling": {"propertyNames": {"enum": sorted(DECIDED)}},
-                        "criteria": {"items": criterion_schema()},
+                        "criteria": asked_schema(),
                     },
                 },
+                "else": {"properties": {"criteria": criteria_schema()}},
             },
             {
                 "if": {"allOf": [_parser_is("decision"), _RATES]},
@@ -150,9 +151,10 @@ def _keys() -> dict[str, Any]:
         "stages": _stages(),
         "criteria": {
             "type": "array",
-            "items": {"type": ["string", "object"]},
-            "description": "what the template shows as criteria",
+            "description": "what is looked at: principles, rubrics, a checklist, errors to quote, checks by a program",
         },
+        "context": context_schema(),
+        "reference": reference_schema(),
         "delimiters": {
             "type": "array",
             "items": {"type": "string", "minLength": 2, "pattern": "^[^\u200b]*$"},

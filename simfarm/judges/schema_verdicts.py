@@ -208,7 +208,9 @@ def verdict_schema() -> dict[str, Any]:
 def _of_parser(parser: str) -> dict[str, Any]:
     """The keys that a parser takes. Each meaning has one label, which a schema can say only set by set."""
     pair = {"first", "second"}
-    sets = [pair] if parser == "token_logprobs" else [pair, {*pair, "tie"}, {*MEANINGS} - {"tie"}, {*MEANINGS}]
+    sets = [pair]
+    if parser not in ("token_logprobs", "criteria"):
+        sets += [{*pair, "tie"}, {*MEANINGS} - {"tie"}, {*MEANINGS}]
     refused = {key for keys in VERDICT.values() for key in keys} - {*VERDICT[parser]}
     return {
         "properties": {

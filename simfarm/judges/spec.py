@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -19,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 from simfarm.data.decision import Question
 from simfarm.errors import InputError
 from simfarm.judges import decisions, fields
+from simfarm.judges.criteria import MARKING, Criterion, criteria_of
 from simfarm.judges.examples import Example
+from simfarm.judges.given import Given
 from simfarm.judges.likelihoods import Scoring
 from simfarm.judges.orders import ORDERS, RANKED
 from simfarm.judges.parsers import VerdictSpec
@@ -42,7 +45,9 @@ class Judge:
     that would do as well, `checked` is the day when it was looked up that `model` is to be had, `until` the last day on
     which it is: remarks, no part of the hash. `persona` and `examples` say as whom it judges, where it is to stand for
     a particular person. `scoring` is what a judge of likelihoods computes: it has no verdict to read, and a template
-    only where its score needs one. `stages` are asked before the template, whose reply is the verdict.
+    only where its score needs one. `stages` are asked before the template, whose reply is the verdict. `context` is
+    what the judge is told of who asks, and `columns` say which of its template's variables come from which column of
+    the input.
     """
 
     name: str
@@ -65,6 +70,8 @@ class Judge:
     examples: tuple[Example, ...] = ()
     scoring: Scoring | None = None
     stages: tuple[Stage, ...] = ()
+    context: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def hash(self) -> str:
@@ -103,6 +110,10 @@ class Judge:
             ]
         if self.stages:
             content["stages"] = [stage.content for stage in self.stages]
+        if self.context or self.columns:
+            content["given"] = [self.context, sorted(self.columns.items())]
+        if self.asks_marks or any(criterion.check for criterion in self.marks):
+            content["marks"] = [criterion.kind for criterion in self.marks]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @cached_property
@@ -110,15 +121,33 @@ class Judge:
         """What a decision judge asks about all that it is shown; nothing for any other judge."""
         if self.verdict is None or self.verdict.parser != "decision":
             return ()
-        return decisions.questions(self.verdict, self.criteria)
+        return decisions.questions(self.verdict, [c for c in self.criteria if "check" not in c])
+
+    @cached_property
+    def marks(self) -> tuple[Criterion, ...]:
+        """The criteria in their one form; of a decision judge the checks alone, the others are its `questions`."""
+        own = [c for c in self.criteria if "check" in c] if self.questions else self.criteria
+        return criteria_of(f"{self.path}: criteria", own, alone=self.alone)
+
+    @property
+    def asks_marks(self) -> bool:
+        """Whether its model marks by criteria, in a reply in JSON."""
+        return self.verdict is not None and self.verdict.parser in MARKING and any(c.asked for c in self.marks)
+
+    @cached_property
+    def given(self) -> Given:
+        """What it is told beside what it judges."""
+        checklists = [("checklist", c.column) for c in self.marks if c.kind == "checklist"]
+        return Given(self.context, (*self.columns.items(), *checklists))
 
     @cached_property
     def scales(self) -> dict[str, tuple[float, float]]:
         """From where to where the score by each criterion can go, where the judge gives numbers."""
-        if not self.questions:
-            return {}
-        numbers = {criterion["name"]: decisions.numbers_of(criterion) for criterion in self.criteria}
-        return {name: (min(own), max(own)) for name, own in numbers.items()}
+        asked = [c for c in self.criteria if "check" not in c] if self.questions else []
+        numbers = {criterion["name"]: decisions.numbers_of(criterion) for criterion in asked}
+        marked = [c for c in self.marks if c.check or (c.asked and self.asks_marks)]
+        ends = {c.name: (c.low, c.high) for c in marked if c.high < math.inf}
+        return {name: (min(own), max(own)) for name, own in numbers.items()} | ends
 
     @property
     def alone(self) -> bool:
@@ -151,7 +180,9 @@ class Judge:
         where, alone = f"the template of {self.path}", self.alone or self.scoring is not None
         blind, known = self.scoring is not None and self.scoring.score == "instruction", earlier(self.stages)
         shows = "blind" if blind else {"ranking": "outputs", "joint": "joint"}.get(self.protocol, "")
-        return compile_template(self.template, self.delimiters, where, alone, shows=shows, earlier=known)
+        return compile_template(
+            self.template, self.delimiters, where, alone, shows=shows, earlier=known, given=self.given
+        )
 
     def replace(
         self, *, order: str | None = None, model: str | None = None, sampling: Mapping[str, Any] | None = None

@@ -151,16 +151,18 @@ def _names(name: str, aside: bool) -> tuple[str, str]:
 
 def compiled_stage(judge: Judge, place: int) -> Template:
     """The template of a stage, ready to render. Raises `InputError` where it is not a valid one."""
-    return _compiled(judge.stages, place, judge.delimiters, judge.alone)
+    return _compiled(judge.stages, place, judge)
 
 
-def _compiled(stages: Sequence[Stage], place: int, delimiters: tuple[str, ...], alone: bool) -> Template:
+def _compiled(stages: Sequence[Stage], place: int, judge: Judge) -> Template:
     from simfarm.judges.template import compile_template
 
     stage = stages[place]
     own = ((stage.name, True),) if stage.rounds > 1 else ()
     known = (*earlier(stages[:place]), *own)
-    return compile_template(stage.template, delimiters, stage.where, alone, earlier=known, stage=True)
+    return compile_template(
+        stage.template, judge.delimiters, stage.where, judge.alone, earlier=known, stage=True, given=judge.given
+    )
 
 
 def earlier(stages: Iterable[Stage]) -> tuple[tuple[str, bool], ...]:
@@ -273,7 +275,7 @@ def check_stages(judge: Judge) -> Judge:
     together, and for a reply that nobody would see."""
     stages: list[Stage] = []
     for place, stage in enumerate(judge.stages):
-        template = _compiled((*stages, stage), place, judge.delimiters, judge.alone)
+        template = _compiled((*stages, stage), place, judge)
         if stage.rounds > 1 and not template.each:
             raise InputError(
                 f"{stage.where}: rounds are for what is asked of each answer; show {{{{ output }}}} in its template, "

@@ -1,13 +1,13 @@
 """From a comparison to chat messages, with what the candidates wrote kept as data.
 
 Templates are Jinja2 in a sandbox. Their variables are `instruction`, `messages` (the chat, where the instruction is
-one), `first` and `second` (the outputs as presented, whichever model wrote them) and `criteria`; of a judge that rates
-`output` and `reference` (the column of that name, empty where a row has none) in place of the two outputs, of one that
-ranks `outputs`, each with its `label` and `text`. The template of a stage before the verdict may show one answer at a
-time (`output`, beside it `other`); later ones know its reply by its name (`simfarm.judges.stages`). Values are
-inserted after the template has been compiled, so that `{{ … }}` inside an output is text. What could still act on the
-judge is neutralised: delimiters of the template and chat-template tokens get a zero-width space after their first
-character, in the prompt only. Everything else reaches the judge byte for byte.
+one), `first` and `second` (the outputs as presented, whichever model wrote them; of a judge that rates `output` in
+their place, of one that ranks `outputs`, each with its `label` and `text`), `criteria`, and `context`, `reference` and
+`checklist` (see `simfarm.judges.given`). The template of a stage before the verdict may show one answer at a time
+(`output`, beside it `other`); later ones know its reply by its name (`simfarm.judges.stages`). Values are inserted
+after the template has been compiled, so that `{{ … }}` inside an output is text. What could still act on the judge is
+neutralised: delimiters of the template and chat-template tokens get a zero-width space after their first character, in
+the prompt only. Everything else reaches the judge byte for byte.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ import jinja2.nodes
 from simfarm.data.exchange import Message
 from simfarm.data.records import Comparison
 from simfarm.errors import InputError
+from simfarm.judges.criteria import shown_of
+from simfarm.judges.given import Given
 from simfarm.judges.listing import check_outputs
 from simfarm.judges.neutral import neutraliser
 from simfarm.text.harmless import one_line
@@ -30,12 +32,14 @@ from simfarm.text.sandbox import BROKEN, Bounded
 
 __all__ = ["VARIABLES", "Template", "compile_template", "told_names"]
 
-VARIABLES = ("instruction", "messages", "first", "second", "pairs", "criteria")
+TOLD = ("criteria", "context", "reference", "checklist")
+VARIABLES = ("instruction", "messages", "first", "second", "pairs", *TOLD)
 NOTHING: Mapping[str, str] = {}
-OF_A_PAIR = ("instruction", "messages", "first", "second")
-OF_ONE = ("instruction", "messages", "output", "reference", "criteria")
-OF_EACH = ("instruction", "messages", "output", "other", "criteria")
-JOINT = ("first_instruction", "first", "second_instruction", "second", "criteria")
+UNTOLD = Given()
+OF_A_PAIR = ("instruction", "messages", "first", "second", "reference", "checklist")
+OF_ONE = ("instruction", "messages", "output", *TOLD)
+OF_EACH = ("instruction", "messages", "output", "other", *TOLD)
+JOINT = ("first_instruction", "first", "second_instruction", "second", "criteria", "context")
 ROLES = ("system", "user")
 
 
@@ -52,8 +56,9 @@ class Template:
         shows: str = "",
         earlier: tuple[tuple[str, bool], ...] = (),
         stage: bool = False,
+        given: Given = UNTOLD,
     ) -> None:
-        self.where = where
+        self.where, self.given = where, given
         self.neutralise = neutraliser(delimiters)
         self._environment = environment = _environment()
         try:
@@ -71,9 +76,12 @@ class Template:
         self.each = stage and not alone and bool(self.variables & {"output", "other"})
         own = self.variables - told_names(earlier, self.each)
         if stage:
-            _check_stage(own, where, OF_ONE if alone else OF_EACH if self.each else (*OF_A_PAIR, "criteria"), earlier)
+            known = OF_ONE if alone else OF_EACH if self.each else (*OF_A_PAIR, "criteria", "context")
+            _check_stage(own, where, known, earlier)
         else:
             (CHECKS.get(shows) or (_check_alone if alone else _check_variables))(tree, own, where)
+        taken = {node.attr for node in tree.find_all(jinja2.nodes.Getattr)} if "pairs" in self.variables else set()
+        self.told = (self.variables | taken) & set(TOLD)
         self.literals = tuple(node.data for node in tree.find_all(jinja2.nodes.TemplateData))
         self._roles = tuple(role for role in ROLES if role in self._compiled.blocks)
 
@@ -89,12 +97,13 @@ class Template:
     ) -> tuple[Message, ...]:
         """The same for several (comparison, order) at once; only a template that goes through `pairs` shows more than
         the first."""
-        rest = {"criteria": criteria} | {name: self.neutralise(text) for name, text in told.items()}
+        rest = {"criteria": shown_of(criteria)} | {name: self.neutralise(text) for name, text in told.items()}
         if self.alone:
             ((comparison, _),) = shown
             return self._messages(self._one(comparison) | rest)
         pairs = [self._pair(number, comparison, order) for number, (comparison, order) in enumerate(shown, 1)]
-        return self._messages(({"pairs": pairs} if "pairs" in self.variables else pairs[0]) | rest)
+        values = {"pairs": pairs, "context": self.given.context} if "pairs" in self.variables else pairs[0]
+        return self._messages(values | rest)
 
     def render_stage(
         self, comparison: Comparison, order: str, criteria: Sequence[Any], told: Mapping[str, str], side: str
@@ -104,8 +113,8 @@ class Template:
         if not self.each:
             return self.render(comparison, order, criteria, told)
         pair = self._pair(1, comparison, "12" if side == "1" else "21")
-        turn = {"output": pair["first"], "other": pair["second"]}
-        return self._messages(pair | turn | {"criteria": criteria} | {n: self.neutralise(t) for n, t in told.items()})
+        turn = {"output": pair["first"], "other": pair["second"], "criteria": shown_of(criteria)}
+        return self._messages(pair | turn | {n: self.neutralise(t) for n, t in told.items()})
 
     def render_outputs(
         self, comparison: Comparison, texts: Mapping[str, str], criteria: Sequence[Any] = ()
@@ -113,15 +122,15 @@ class Template:
         """The same for any number of outputs to one instruction, that of `comparison`, by their labels."""
         pair = self._pair(1, comparison, "12")
         outputs = [{"label": label, "text": self.neutralise(text)} for label, text in texts.items()]
-        values = {name: pair[name] for name in ("instruction", "messages")}
-        return self._messages(values | {"outputs": outputs, "criteria": criteria})
+        values = {name: pair[name] for name in ("instruction", "messages", "context", "reference", "checklist")}
+        return self._messages(values | {"outputs": outputs, "criteria": shown_of(criteria)})
 
     def render_joint(
         self, comparison: Comparison, order: str, asked: tuple[str, str], criteria: Sequence[Any] = ()
     ) -> tuple[Message, ...]:
         """The same for two outputs that answer what was `asked`, each its own."""
         pair = self._pair(1, comparison, order)
-        values = {name: pair[name] for name in ("first", "second")} | {"criteria": criteria}
+        values = {name: pair[name] for name in ("first", "second", "context")} | {"criteria": shown_of(criteria)}
         for name, text in zip(("first", "second"), asked if order == "12" else asked[::-1], strict=True):
             values[f"{name}_instruction"] = self.neutralise(text)
         return self._messages(values)
@@ -140,12 +149,10 @@ class Template:
 
     def _one(self, rated: Comparison) -> dict[str, Any]:
         """What a template knows of one output."""
-        reference = rated.extra.get("reference")
-        return {
+        return self.given.values(rated, self.neutralise) | {
             "instruction": self.neutralise(rated.instruction),
             "messages": [_turn(message, self.neutralise) for message in rated.messages or ()],
             "output": self.neutralise(rated.output_1),
-            "reference": self.neutralise(reference) if isinstance(reference, str) else "",
         }
 
     def _pair(self, number: int, comparison: Comparison, order: str) -> dict[str, Any]:
@@ -153,7 +160,7 @@ class Template:
         neutralise = self.neutralise
         outputs = neutralise(comparison.output_1), neutralise(comparison.output_2)
         first, second = outputs if order == "12" else outputs[::-1]
-        return {
+        return self.given.values(comparison, neutralise) | {
             "number": number,
             "instruction": neutralise(comparison.instruction),
             "messages": [_turn(message, neutralise) for message in comparison.messages or ()],
@@ -172,12 +179,13 @@ def compile_template(
     shows: str = "",
     earlier: tuple[tuple[str, bool], ...] = (),
     stage: bool = False,
+    given: Given = UNTOLD,
 ) -> Template:
     """The compiled template of a source text, compiled once in a process. `where` names it in errors; one for judges
     that rate shows an output `alone`, another `shows` all outputs or, where the instruction is to be told from one,
     that `blind`; one of a `stage` need not show both. `earlier` stages are known to it by name, each with whether it
-    was asked for each answer."""
-    return Template(source, delimiters, where, alone, shows=shows, earlier=earlier, stage=stage)
+    was asked for each answer; `given` is what is told beside what is judged."""
+    return Template(source, delimiters, where, alone, shows=shows, earlier=earlier, stage=stage, given=given)
 
 
 def told_names(earlier: Iterable[tuple[str, bool]], aside: bool) -> frozenset[str]:

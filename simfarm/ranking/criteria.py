@@ -1,8 +1,8 @@
 """Boards by criterion: what a judge with criteria says of every model under each of them.
 
-Two views: the mean of a model's scores, and its win rate over the baseline (whose output has the higher score, equal
-ones a half). Both go through the units of the main board, so that an order that failed, a repeat or a swapped pair
-counts here as it does there, and the instruction is the unit of every interval.
+Two views: the mean of a model's scores, and its win rate over the baseline (whose output has the higher score, or
+fewer errors; equal ones a half). Both go through the units of the main board, so that an order that failed, a repeat or
+a swapped pair counts here as it does there, and the instruction is the unit of every interval.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pandas as pd
 
 from simfarm.data.frames import Verdicts, frame_verdicts
 from simfarm.data.marks import DOUBT, HIGH, LOW, MARK, marked, stem_of
+from simfarm.data.meaning import FEWER
 from simfarm.data.scores import Scores, implied_preferences
 from simfarm.errors import InputError
 from simfarm.ranking.each import each_or_else
@@ -238,14 +239,19 @@ def _means(rows: pd.DataFrame, criterion: str, scale: tuple[float, float] | None
 
 def _wins(part: pd.DataFrame, annotator: str, stem: str, baseline: str, level: float) -> pd.DataFrame:
     """The lines of a criterion: each model's win rate over the baseline by its scores."""
-    gap = part[f"{MARK}{stem}_2"].to_numpy() - part[f"{MARK}{stem}_1"].to_numpy()
+    gap = _better(stem) * (part[f"{MARK}{stem}_2"].to_numpy() - part[f"{MARK}{stem}_1"].to_numpy())
     judged = units_of(part.assign(preference=1.5 + np.sign(gap) / 2), annotator, baseline, allow_mixed=True)
     return _rates(judged.table, stem, baseline, level)
 
 
+def _better(criterion: str) -> int:
+    """Which way a score is better: 1 for more, -1 for fewer."""
+    return -1 if criterion.startswith(FEWER) else 1
+
+
 def _implied_wins(part: pd.DataFrame, annotator: str, mark: str, baseline: str, level: float) -> pd.DataFrame:
     """The same of ratings."""
-    value = part[MARK + mark]
+    value = _better(mark) * part[MARK + mark]
     unsaid = value.isna() & (part["status"] == "verdict")
     rows = part.assign(score=value, status=part["status"].mask(unsaid, "unparseable"))
     preferences = frame_verdicts(implied_preferences(Scores(rows), baseline), "the preferences that the scores imply")

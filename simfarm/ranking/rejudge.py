@@ -45,7 +45,8 @@ class Rejudged:
     """How two boards of the same models over the `baseline` compare, on `n_instructions` at most. `table` has model,
     win_rate_a, win_rate_b and difference, each with limits (`_low`, `_high`), in percent; `spearman` is NaN where
     `no_spearman` says why; `n_pairs` counts pairs of models; `warnings` are those of the boards. `parted` is
-    how the verdicts on single comparisons part, None where they cannot be put side by side."""
+    how the verdicts on single comparisons part, None where they cannot be put side by side; `hindsight`: the second
+    judge judged what became of the answers, so that the `gaps` are shown."""
 
     annotator_a: str
     annotator_b: str
@@ -59,6 +60,17 @@ class Rejudged:
     level: float
     warnings: tuple[str, ...] = ()
     parted: Disagreement | None = None
+    hindsight: bool = False
+
+    @property
+    def gaps(self) -> pd.DataFrame:
+        """What each model promised beyond what was found, where the first judge judged at once and the second in
+        hindsight: the difference with its sign turned (`gap` with `_low` and `_high`, in points), the largest first. A
+        model that over-promises has one above 0, and more of it than the baseline, against which both rates are."""
+        made = self.table[["model", "win_rate_a", "win_rate_b"]].copy()
+        for name, of in (("gap", "difference"), ("gap_low", "difference_high"), ("gap_high", "difference_low")):
+            made[name] = 0.0 - self.table[of]
+        return made.sort_values("gap", ascending=False, ignore_index=True)
 
     @property
     def no_spearman(self) -> str | None:
@@ -83,7 +95,7 @@ class Rejudged:
             "n_pairs": self.n_pairs,
             "parted": None if self.parted is None else self._parted(self.parted),
             "warnings": list(self.warnings),
-        }
+        } | ({"gaps": records(self.gaps)} if self.hindsight else {})
 
     def _parted(self, parted: Disagreement) -> dict[str, Any]:
         """Each share with its limits, as fractions."""

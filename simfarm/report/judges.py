@@ -44,6 +44,8 @@ def facts_of(judge: Judge) -> dict[str, Any]:
         "descriptions": (judge.verdict and dict(judge.verdict.descriptions)) or None,
         "stages": [_stage_facts(stage) for stage in judge.stages] or None,
         "criteria": list(judge.criteria) or None,
+        "context": judge.context or None,
+        "from columns": dict(judge.given.columns) or None,
         "delimiters": list(judge.delimiters) or None,
     }
     return {key: value for key, value in facts.items() if value is not None}
@@ -180,7 +182,7 @@ def _item(item: Any) -> str:
 
 
 def _value(value: Any) -> str:
-    """Levels in their order, options with what they count."""
+    """Levels in their order, options with what they count, grades with what they stand for."""
     if isinstance(value, Mapping):
         return " | ".join(f"{option} = {number}" for option, number in value.items())
     return " < ".join(map(str, value)) if isinstance(value, list) else str(value)

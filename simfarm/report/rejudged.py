@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["judged_by_two", "rejudged", "rejudged_sheet", "the_annotator"]
 
 
-def rejudged(a: Source, b: Source, baseline: Source | None, options: RankingOptions) -> Rejudged:
-    """How two judges' boards of the same outputs compare. Raises `InputError` where a file holds several annotators,
-    or the files other outputs."""
+def rejudged(
+    a: Source, b: Source, baseline: Source | None, options: RankingOptions, *, hindsight: bool = False
+) -> Rejudged:
+    """How two judges' boards of the same outputs compare; `hindsight` where the second judged what became of them.
+    Raises `InputError` where a file holds several annotators, or the files other outputs."""
     parts, name = judged_by_two(a, b, baseline)
     names = [part.annotators()[0] for part in parts]
     verdicts = together(*parts)
@@ -36,7 +38,7 @@ def rejudged(a: Source, b: Source, baseline: Source | None, options: RankingOpti
     by_name = {board.annotator: board for board in both}
     found = compare_judges(by_name[names[0]], by_name[names[1]])
     units = {u.annotator: u for u in units_by_annotator(verdicts, found.baseline, allow_mixed=options.mix_judges)}
-    return replace(found, parted=parted(*(units[name] for name in names)))
+    return replace(found, parted=parted(*(units[name] for name in names)), hindsight=hindsight)
 
 
 def judged_by_two(a: Source, b: Source, baseline: Source | None) -> tuple[list[Verdicts], str | None]:
@@ -93,7 +95,10 @@ def _parted_line(parted: Disagreement, level: float) -> str:
 
 
 def rejudged_sheet(both: Rejudged) -> Sheet:
-    """The table of both win rates, with what the judges agree on below; all its columns, and plain values."""
+    """The table of both win rates, with what the judges agree on below; all its columns, and plain values. Of a judge
+    in hindsight the gaps instead."""
+    if both.hindsight:
+        return _hindsight_sheet(both)
     rows = [
         [
             row["model"],
@@ -117,3 +122,34 @@ def rejudged_sheet(both: Rejudged) -> Sheet:
     headings = ["model", "win rate A", "win rate B", f"B − A {100 * both.level:g} %"]
     part = Part("two judges on the same outputs · sorted by win rate A", headings, rows, remarks)
     return Sheet([part], both.table, both.to_json(), both.warnings)
+
+
+def _hindsight_sheet(both: Rejudged) -> Sheet:
+    """The table of what each model promised and what was found in hindsight, those who over-promise first."""
+    gaps, level = both.gaps, f"{100 * both.level:g} %"
+    rows = [
+        [
+            row["model"],
+            f"{row['win_rate_a']:.1f}",
+            f"{row['win_rate_b']:.1f}",
+            f"{row['gap']:+.1f} ({row['gap_low']:+.1f} to {row['gap_high']:+.1f})",
+        ]
+        for row in gaps.to_dict("records")
+    ]
+    told = [
+        f"{what}: {', '.join(f'{one.model} ({one.gap:+.1f})' for one in part.itertuples())}"
+        for what, part in (
+            ("promises more than is found", gaps[gaps["gap_low"] > 0]),
+            ("is found better than it promised", gaps[gaps["gap_high"] < 0].iloc[::-1]),
+        )
+        if len(part)
+    ]
+    remarks = [
+        f"at once: {both.annotator_a}",
+        f"in hindsight: {both.annotator_b}",
+        *(told or ["no model's gap is told apart from 0"]),
+        f"a gap is beside that of {both.baseline}, in points of win rate; each interval holds by itself, at {level}",
+    ]
+    headings = ["model", "at once", "in hindsight", f"gap {level}"]
+    part = Part("the hindsight gap · who promises more than is found", headings, rows, remarks)
+    return Sheet([part], gaps, both.to_json(), both.warnings)

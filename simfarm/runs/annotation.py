@@ -20,6 +20,7 @@ from simfarm.data.sampling import DRAWN
 from simfarm.engine.runner import Engine
 from simfarm.errors import InputError
 from simfarm.judges import Judge, Panel, Population, load_one
+from simfarm.judges.marks import marks_expected
 from simfarm.judges.question import held, in_process, request_sampling
 from simfarm.judges.rules import introduction
 from simfarm.judges.stages import every_stage, samplings
@@ -229,7 +230,7 @@ class AnnotationRun(Run[Comparison, Annotation]):
             repaired = f", {plural(tallies.repaired, 'answer')} repaired by asking again" if tallies.repaired else ""
             lines += [self._answers(self.pace()) + repaired, *tallies.stages.costs(), *tallies.stats.warnings()]
         lines += tallies.stages.contexts()
-        lines += missing_lines(tallies, len(self.judge.questions) - 1)
+        lines += missing_lines(tallies, marks_expected(self.judge))
         if asked:
             lines += self._others(tallies.answered_by)
         return [*lines, *resume_lines(tallies)]

@@ -15,6 +15,8 @@ from simfarm.data.joint import is_joint
 from simfarm.data.records import Comparison
 from simfarm.engine.runner import Engine
 from simfarm.judges import Judge
+from simfarm.judges.given import refuse_missing
+from simfarm.judges.marks import with_marks
 from simfarm.judges.protocols import protocol_of
 from simfarm.judges.protocols.joint import refuse_joint
 from simfarm.judges.question import repair_messages, request_sampling
@@ -80,7 +82,10 @@ class Paid:
 def plan_calls(comparisons: Sequence[Comparison], members: Sequence[Member], repeats: int = 1) -> Iterator[Call]:
     """Every call in the order of the file that will hold the answers: comparison, then member, then as the member's
     protocol has them. Raises `InputError` where one of them ranks and an instruction has more outputs than it can
-    name, and for joint comparisons and a judge that is shown one instruction."""
+    name, for joint comparisons and a judge that is shown one instruction, and where the input lacks a column that a
+    judge is asked by."""
+    for member in members:
+        refuse_missing(member.judge, comparisons)
     asked = [(member, protocol_of(member.judge)) for member in members]
     groups = Groups(comparisons) if any(member.judge.ranks for member in members) else None
     for number, comparison in enumerate(comparisons):
@@ -127,7 +132,9 @@ def _messages(call: Call, order: str) -> tuple[Message, ...]:
 def _read(call: Call, answer: Completion | Decision) -> list[Verdict]:
     """The verdicts in an answer on all that its prompt showed."""
     judge, protocol = call.member.judge, protocol_of(call.member.judge)
-    return protocol.parse_all(judge, answer, call.mates) if call.mates else [protocol.parse(judge, answer)]
+    shown = call.mates or ((call.comparison, str(call.order)),)
+    verdicts = protocol.parse_all(judge, answer, call.mates) if call.mates else [protocol.parse(judge, answer)]
+    return [with_marks(judge, answer, verdict, *each) for verdict, each in zip(verdicts, shown, strict=True)]
 
 
 def _problem(call: Call, verdicts: list[Verdict]) -> str:

@@ -26,6 +26,7 @@ from simfarm.runs.drawing import Drawn, draw, missing, parameters_of, shares
 from simfarm.runs.labels import Item, Plan
 from simfarm.runs.members import check_people, opened_members
 from simfarm.runs.options import JudgeOptions, RunOptions
+from simfarm.runs.scoring import next_requests
 from simfarm.runs.several import SeveralRun
 from simfarm.runs.tallies import AnnotationTallies
 from simfarm.runs.verdicts import annotate
@@ -137,6 +138,9 @@ class PopulationRun(SeveralRun):
         seen: set[bytes] = set()
         for call in self._calls(records):
             if call.member.engine is not engine or call.order is None or call.member.judge.stages:
+                continue
+            if call.member.judge.scoring is not None:
+                yield from next_requests(call, self.retry_unparseable)
                 continue
             request = next_request(call, self.retry_unparseable)
             key = request_key(engine.backend.name, engine.backend.base_url, request or request_for(call))

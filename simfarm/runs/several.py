@@ -17,6 +17,7 @@ from simfarm.data.records import ANNOTATION_COLUMNS, Annotation, Comparison
 from simfarm.engine.runner import Engine
 from simfarm.engine.stats import Stats
 from simfarm.judges import Judge, Population
+from simfarm.judges.marks import marks_expected
 from simfarm.runs.asking import Call, Member
 from simfarm.runs.cautions import kin_lines
 from simfarm.runs.forecast import forecast
@@ -130,7 +131,7 @@ class SeveralRun(Run[Comparison, Annotation]):
     @property
     def _marks(self) -> int:
         """By how many criteria a verdict is marked at most."""
-        return max((len(judge.questions) - 1 for judge in self._judges()), default=0)
+        return max((marks_expected(judge) for judge in self._judges()), default=0)
 
     def _strangers(self, answered_by: Counter[str]) -> list[str]:
         """A warning where other models answered than were asked."""

@@ -16,6 +16,7 @@ from simfarm.data.rated import Rated, Rating
 from simfarm.data.records import Annotation
 from simfarm.engine.runner import Engine
 from simfarm.errors import BudgetError
+from simfarm.judges.marks import marks_expected
 from simfarm.judges.protocols import protocol_of
 from simfarm.judges.rules import decide
 from simfarm.judges.verdict import Verdict
@@ -101,9 +102,11 @@ def _scored(call: Call, verdict: Verdict | None = None) -> dict[str, Any]:
 
 
 def _doubted(call: Call, verdict: Verdict | None = None) -> dict[str, Any]:
-    """How sure the judge is of its scores, and their scales, of one that gives probabilities."""
+    """The scales of a judge's scores, and how sure it is of them, of one that gives probabilities."""
     judge = call.member.judge
-    if not judge.questions or not (judge.scales or judge.alone):
+    if not judge.questions:
+        return {"scores_scale": judge.scales} if judge.scales else {}
+    if not (judge.scales or judge.alone):
         return {}
     known = None if verdict is None else replace(verdict, scores=verdict.scores_sd)
     doubts = known and protocol_of(judge).scores(known, call.order)
@@ -167,8 +170,8 @@ async def annotate(
         finally:
             tallies.stages.count(paid, engine.price_of)
         verdict = came.verdict
-        if verdict.found and call.member.judge.questions:
-            tallies.unmarked += len(call.member.judge.questions) - 1 - len(verdict.scores or ())
+        if verdict.found:
+            tallies.unmarked += marks_expected(call.member.judge) - len(verdict.scores or ())
         tallies.exhausted += not verdict.found and came.attempts >= MAX_ATTEMPTS
         tallies.repaired += came.repaired
         tallies.cut_off += not verdict.found and isinstance(came.last, Completion) and is_cut_off(came.last)

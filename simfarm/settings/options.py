@@ -216,7 +216,10 @@ BOARD = (
 )
 """What a board shows beside its rates, and where it is kept."""
 
-BRIDGE = (Option("bridge", "carry A's board to B's judge, who has judged a random part of it", SWITCH, default=False),)
+BRIDGE = (
+    Option("bridge", "carry A's board to B's judge, who has judged a random part of it", SWITCH, default=False),
+    Option("hindsight", "B judges in hindsight: which models promise more than is found then", SWITCH, default=False),
+)
 """What rejudge makes of two judges' files."""
 
 RANKING = (*BASELINE, *LENGTH, *INTERVALS, *RANKED, *BOARD)
@@ -225,11 +228,7 @@ RANKING = (*BASELINE, *LENGTH, *INTERVALS, *RANKED, *BOARD)
 AGREEMENT = (
     Option("compat", "agreement, bias and variance as AlpacaEval defines them", one_of("alpaca-eval")),
     Option(
-        "own",
-        "the generator that a judge is itself (default: that of its name or model)",
-        SETTING,
-        "JUDGE=GENERATOR",
-        repeated=True,
+        "own", "the generator a judge is (default: by its name or model)", SETTING, "JUDGE=GENERATOR", repeated=True
     ),
     Option(
         "epsilon",

@@ -69,4 +69,6 @@ def by_principle(judge: Judge, principle: str) -> Judge:
     if judge.verdict is not None and judge.questions:
         question = f"{principle} Which answer is the better one by this alone?"
         return replace(judge, verdict=replace(judge.verdict, question=question), criteria=())
+    if judge.asks_marks:
+        return replace(judge, criteria=({"name": "principle", "text": principle, "anchors": {1: "no", 5: "yes"}},))
     return replace(judge, criteria=(principle,))

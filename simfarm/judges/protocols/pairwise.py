@@ -13,6 +13,7 @@ from simfarm.data.exchange import Completion, Message
 from simfarm.data.records import Comparison
 from simfarm.judges.decisions import SHOWN, parse_decision
 from simfarm.judges.examples import Example, said
+from simfarm.judges.marks import parse_marks
 from simfarm.judges.orders import orders
 from simfarm.judges.parsers import parse_json, parse_label, parse_token_logprobs
 from simfarm.judges.several import parse_several
@@ -103,6 +104,8 @@ def _parsed(judge: Judge, answer: Completion | Decision, count: int) -> list[Ver
             return [parse_label(answer, spec)]
         case "json":
             return [parse_json(answer, spec)]
+        case "criteria":
+            return [parse_marks(judge, answer)]
     raise ValueError(f"unknown parser {spec.parser!r}")
 
 

@@ -114,5 +114,5 @@ def preference(verdict: Verdict, order: str | None) -> float | None:
 
 
 def scores(verdict: Verdict, order: str | None) -> Mapping[str, float] | None:
-    """None: an ordering is one criterion."""
-    return None
+    """The file's scores by what programs check, as of a pair; the ordering itself is one criterion."""
+    return pairwise.scores(verdict, order)

@@ -14,6 +14,7 @@ from simfarm.data.rated import Rated
 from simfarm.data.records import Comparison
 from simfarm.errors import InputError
 from simfarm.judges.decisions import parse_decision
+from simfarm.judges.marks import parse_marks
 from simfarm.judges.parsers import parse_expected, parse_json, parse_label
 from simfarm.judges.spec import Judge
 from simfarm.judges.verdict import Verdict
@@ -64,6 +65,8 @@ def parse(judge: Judge, answer: Completion | Decision) -> Verdict:
             return parse_label(answer, spec)
         case "json":
             return parse_json(answer, spec)
+        case "criteria":
+            return parse_marks(judge, answer)
     raise ValueError(f"unknown parser {spec.parser!r}")
 
 

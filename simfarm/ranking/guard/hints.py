@@ -72,8 +72,8 @@ RULES: tuple[tuple[str, str, str], ...] = (
     # A turn forged, or a token that is followed by more: one at the very end is a leak.
     ("turn", "< [ ]", rf"(?i:{_TOKEN})\s*{_ROLE}"),
     ("token", "< [ ]", rf"(?i:{_TOKEN})(?!\s*{_ROLE})(?=\s*\S)"),
-    ("tags", "instruction reference ranking",
-     r"</?(?:instruction(?:_[ab])?|reference|ranking)>|^#{2,3} ?instruction:\s*$"),
+    ("tags", "instruction reference ranking checklist",
+     r"</?(?:instruction(?:_[ab])?|reference|ranking|checklist)>|^#{2,3} ?instruction:\s*$"),
     # Orders and praise.
     ("ignore", "ignore disregard forget",
      r"\b(?:ignore|disregard|forget)\s+(?:all\s+|everything\s+)?(?:of\s+)?(?:the\s+|your\s+|any\s+)?"
