@@ -407,7 +407,7 @@ def test_the_wheel_carries_judges_and_boards(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert done.stdout.startswith(str(target))
     pairwise = [f"pairwise-{manner}" for manner in ("decision", "json", "letter", "logprob", "reasoned")]
-    people = ["people-choice", "people-several", "ranking-letter"]
+    people = ["joint-letter", "people-choice", "people-several", "ranking-letter"]
     rating = ["rating-5", "rating-decision", "rating-derived", "rating-logprob"]
     scoring = ["follow-ups", "likelihood-answer", "likelihood-instruction"]
     staged = ["contexts", "critique-verdict", "debate", "hindsight"]

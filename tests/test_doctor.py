@@ -31,7 +31,7 @@ DECISION = {
     "usage": {"input_tokens": 20, "output_tokens": 0},
 }
 THOUGHT = "completion_tokens_details"
-PEOPLE = ("people-choice", "people-several")
+PEOPLE = ("joint-letter", "people-choice", "people-several")
 MARKING = ("checklist-json", "rubric-json")
 RATING = ("ranking-letter", "rating-5", "rating-derived", "rating-logprob")
 SCORING = ("follow-ups", "likelihood-answer", "likelihood-instruction")

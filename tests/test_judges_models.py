@@ -107,7 +107,7 @@ def test_judges_are_listed_with_what_is_known_of_their_models(
 ) -> None:
     assert main(["judges", "list"]) == 0
     listed = capsys.readouterr().out
-    assert listed.count("openai/gpt-6-luna (checked 2026-11-26)") == 15
+    assert listed.count("openai/gpt-6-luna (checked 2026-11-26)") == 16
     assert main(["judges", "show", "pairwise-reasoned", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["checked"] == "2026-11-26"

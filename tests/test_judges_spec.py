@@ -146,7 +146,7 @@ def test_bundled_judges() -> None:
     asking = [f"pairwise-{manner}" for manner in ("decision", "json", "letter", "logprob", "reasoned")]
     rating = ["ranking-letter", "rating-5", "rating-decision", "rating-derived", "rating-logprob"]
     scoring = ["follow-ups", "likelihood-answer", "likelihood-instruction"]
-    people, marking = ["people-choice", "people-several"], ["checklist-json", "rubric-json"]
+    people, marking = ["joint-letter", "people-choice", "people-several"], ["checklist-json", "rubric-json"]
     staged = ["contexts", "critique-verdict", "debate", "hindsight"]
     others = [*asking, *people, *rating, *scoring, *marking, *staged]
     assert names == sorted(["first", "longest", "random", "surface", *others])

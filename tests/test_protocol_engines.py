@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_protocol_faults import KINDS, files
+from test_protocol_faults import ASKED, KINDS, files
 
 import simfarm
 from simfarm.backends.local.embedded import MEMBER, cache_dir
@@ -53,7 +53,7 @@ def test_a_model_in_this_process_is_asked_the_same_way(model: Any, kind: str, mo
             return simfarm.annotate(inputs, baseline=baseline, judge=own.judge, model=model, limit=1, **sampling)
 
     made = annotated()
-    questions = 1 if kind == "several" else own.questions // 3
+    questions = 1 if kind == "several" else own.questions // (ASKED // 2 if kind == "joint" else ASKED)
     assert questions <= asked <= 2 * questions, "each question, and a repair of each at most"
     value = made["score" if kind == "rating" else "preference"]
     assert (value.notna() == (made["status"] == "verdict")).all()

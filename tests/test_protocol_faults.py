@@ -25,7 +25,7 @@ from simfarm.data.decision import Decision
 from simfarm.data.exchange import Completion
 from simfarm.engine.store import Store
 
-ASKED = 3
+ASKED = 4
 """Instructions, of two or three models' outputs."""
 
 
@@ -51,10 +51,11 @@ KINDS = {
     "rating": Kind("rating-5", ("a.jsonl", "b.jsonl"), 2 * ASKED, 2 * ASKED),
     "rating-decision": Kind("rating-decision", ("a.jsonl", "b.jsonl"), 2 * ASKED, 2 * ASKED, repairs=False),
     "ranking": Kind("ranking-letter", ("a.jsonl", "b.jsonl", "c.jsonl"), 2 * ASKED, 6 * ASKED),
+    "joint": Kind("joint-letter", ("a.jsonl", "b.jsonl"), 2 * ASKED, 2 * ASKED),
 }
 CLAUDE = "anthropic/claude-haiku-5-5"
 WIRES = [(name, None) for name in KINDS]
-WIRES += [(name, CLAUDE) for name in ("letter", "json", "several", "rating", "ranking")]
+WIRES += [(name, CLAUDE) for name in ("letter", "json", "several", "rating", "ranking", "joint")]
 over_both = pytest.mark.parametrize(("kind", "model"), WIRES, ids=lambda one: "openai" if one is None else one[:9])
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -166,7 +167,7 @@ def test_a_call_that_fails_is_an_error_and_asked_again(server: Loopback, kind: s
     assert 0 < len(errors) <= len(rows) == KINDS[kind].rows
     assert not any(has_verdict(row) for row in errors)
     assert all(has_verdict(row) for row in rows if row["status"] == "verdict")
-    assert all(row["instruction"] == "Question 1?" for row in errors) or kind == "several"
+    assert all("Question 1?" in row["instruction"] for row in errors) or kind == "several"
     server.plan.refuse = lambda call: None
     assert main(command(kind, server.url, model)) == 0
     whole(kind)

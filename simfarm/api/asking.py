@@ -162,14 +162,14 @@ def opened_run(
 ) -> tuple[JudgingRun, Sequence[Comparison]]:
     """A judge that is ready, and what it is to judge, as a function's keywords were `given`. Where the verdicts are
     ranked afterwards (`ranks`), the baseline of a judge that rates outputs one by one is the ranking's."""
-    from simfarm.runs.judging import alone_in, open_judging, takes_all, takes_pairs
+    from simfarm.runs.judging import alone_in, open_judging, takes_all, takes_joint, takes_pairs
 
     run = open_judging(judging_in(given), running_in(given))
     if ranks and alone_in(run) is not None:
         baseline = None
     pairing: dict[str, Any] = {name: given.get(name) for name in ("pair", "score")}
     pairing |= {name: given[name] for name in ("allow_missing", "limit")}
-    pairing |= {"or_pairs": not ranks and takes_pairs(run), "whole": takes_all(run)}
+    pairing |= {"or_pairs": not ranks and takes_pairs(run), "whole": takes_all(run), "joint": takes_joint(run)}
     pairs = comparisons_for(sources, baseline, note=tell, alone=alone_in(run), **pairing)
     return run, pairs
 

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.data.sources import opened
     from simfarm.report.targets import rows_target
     from simfarm.runs.annotation import AnnotationRun
-    from simfarm.runs.judging import alone_in, takes_all, takes_pairs
+    from simfarm.runs.judging import alone_in, takes_all, takes_joint, takes_pairs
 
     check_cluster(arguments)
     if arguments.dry_run:
@@ -46,7 +46,12 @@ def run(arguments: argparse.Namespace) -> int:
         output = arguments.output if arguments.cluster else rows_target(arguments.output, [*inputs, baseline])
         asking = open_run(arguments)
         data = {name: getattr(arguments, name) for name in ("allow_missing", "limit", "pair", "score")}
-        data |= {"alone": alone_in(asking), "or_pairs": takes_pairs(asking), "whole": takes_all(asking)}
+        data |= {
+            "alone": alone_in(asking),
+            "or_pairs": takes_pairs(asking),
+            "whole": takes_all(asking),
+            "joint": takes_joint(asking),
+        }
         pairs = comparisons_for(inputs, baseline, **data, note=say)
         if arguments.dry_run and not arguments.cluster:
             answer(asking.estimate(pairs))

@@ -15,7 +15,7 @@ from simfarm.ranking import inspection
 from simfarm.report.rehearsal import rehearse
 from simfarm.report.terminal import answer, say
 from simfarm.runs.annotation import AnnotationRun
-from simfarm.runs.judging import alone_in, takes_all
+from simfarm.runs.judging import alone_in, takes_all, takes_joint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ def _rehearsed(
     run = open_run(arguments)
     given = {"allow_missing": arguments.allow_missing, "limit": arguments.limit, "note": say}
     alone = alone_in(run)
-    given |= {"alone": alone, "whole": takes_all(run)}
+    given |= {"alone": alone, "whole": takes_all(run), "joint": takes_joint(run)}
     pairs = comparisons_for(arguments.inputs, options.baseline if alone is None else None, **given)
     rehearse(options, run, pairs, labels)
     return run, pairs

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from simfarm.data.cells import encodable
 from simfarm.data.covariates import Covariates
 from simfarm.data.inspection import Flag, Inspection
+from simfarm.data.joint import SIDES
 from simfarm.data.marks import COLUMNS, Marks
 from simfarm.data.numbers import Floats, as_numbers
 from simfarm.data.reading import Columns
@@ -45,7 +46,7 @@ _SHARED = (
     *("repeat", "sample", "judge_hash", "judge_order", "model", "finish_reason_1", "finish_reason_2", "is_noised"),
 )
 _NUMBERS = ("preference", "length_1", "length_2")
-_ASKED = ("instruction", "messages")
+_ASKED = ("instruction", "messages", *SIDES)
 _TAKEN = ("price", "seconds")
 CALLS = ("person", *_TAKEN)
 """What says of a call who made it and what it took."""

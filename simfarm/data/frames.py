@@ -19,6 +19,7 @@ from simfarm.data.cells import encodable, plain
 from simfarm.data.evidence import READ, Gathered, Texts, categories, wanted
 from simfarm.data.identity import cluster_codes, identifiers, row_codes
 from simfarm.data.inspection import Flag, Inspection
+from simfarm.data.joint import SIDES
 from simfarm.data.meaning import NAMES, STATUSES, TIE, order_of, status_of
 from simfarm.data.numbers import Floats
 from simfarm.data.reading import Columns, columns_of
@@ -183,7 +184,7 @@ def row_columns(rows: Iterable[Mapping[str, Any]], inspection: Inspection | None
 
 
 def _normal(gathered: Gathered, source: str) -> pd.DataFrame:
-    if not {"instruction", "instruction_id", "messages"} & gathered.present:
+    if not {"instruction", "instruction_id", "messages", SIDES[0]} & gathered.present:
         raise InputError(
             f"{source}: lacks both 'instruction' and 'instruction_id'; one must say what was asked, under "
             "its own name or another (--columns instruction_id=NAME)"

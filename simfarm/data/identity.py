@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from simfarm.data.evidence import SHOWN, text_digest
+from simfarm.data.joint import SIDES
 from simfarm.errors import InputError
 
 __all__ = ["Codes", "cluster_codes", "comparison_codes", "identifiers", "lacking", "row_codes"]
@@ -71,11 +72,15 @@ def row_codes(columns: Sequence[Any]) -> Codes:
 def cluster_codes(table: pd.DataFrame) -> Codes:
     """The cluster of each row, the unit of independence in every interval.
 
-    It is `instruction_id` where every row has one (with `dataset` where ids repeat across datasets), else the stripped
-    instruction or the messages (`instruction_sha256`, `messages_sha256`). Ids are compared as text, because 0, 0.0 and
-    "0" are one id that file formats change into each other. Raises `InputError` where no row can be told from another,
-    or where one id stands for two instructions.
+    Of joint comparisons (`instruction_1`, `instruction_2`) it is all that hangs together through shared instructions.
+    Else it is `instruction_id` where every row has one (with `dataset` where ids repeat across datasets), else the
+    stripped instruction or the messages (`instruction_sha256`, `messages_sha256`). Ids are compared as text, because
+    0, 0.0 and "0" are one id that file formats change into each other. Raises `InputError` where no row can be told
+    from another, or where one id stands for two instructions.
     """
+    sides = [_digests(table, side) for side in SIDES]
+    if all(side.notna().all() for side in sides):
+        return _hanging_together(*sides)
     if "instruction_id" in table and table["instruction_id"].notna().all():
         ids = row_codes([identifiers(table["instruction_id"])])
         codes = ids
@@ -94,6 +99,20 @@ def cluster_codes(table: pd.DataFrame) -> Codes:
             "one of them must say which answers belong together"
         )
     return row_codes([text])
+
+
+def _hanging_together(one: pd.Series[Any], other: pd.Series[Any]) -> Codes:
+    """The component of each joint comparison in the graph of instructions that it joins: rows that share one, or hang
+    together through others, are not independent of each other."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(one)
+    codes, _ = pd.factorize(pd.concat([one, other], ignore_index=True))
+    size = int(codes.max(initial=-1)) + 1
+    edges = coo_array((np.ones(n), (codes[:n], codes[n:])), shape=(size, size))
+    _, component = connected_components(edges, directed=False)
+    return row_codes([component[codes[:n]]])
 
 
 def _refuse_shared_ids(table: pd.DataFrame, cluster: Codes) -> None:

@@ -16,6 +16,7 @@ from simfarm.data.company import pair_all
 from simfarm.data.entrance import columns_in, our_rows, rows_in, table_columns
 from simfarm.data.files import MANIFEST, Row
 from simfarm.data.formats.format import Left
+from simfarm.data.joint import joint_rows, pair_jointly
 from simfarm.data.pairing import pair_with_baseline, split_baseline
 from simfarm.data.rated import rated
 from simfarm.data.reading import Columns
@@ -102,13 +103,15 @@ def comparisons_for(
     alone: str | None = None,
     or_pairs: bool = False,
     whole: bool = False,
+    joint: bool = False,
 ) -> Sequence[Comparison]:
     """The comparisons to judge: of output files each output beside the baseline's, or the samples of each model that
     `pair` puts together (by the column `score`); of comparison files their rows.
 
     `alone` names a judge that rates outputs one by one: then each output is a record of its own, beside nothing; with
     `or_pairs` it takes files of comparisons as they are too. `whole` is for a judge that orders all outputs to an
-    instruction: without a baseline these are all compared with each other. Annotation files are read as comparisons
+    instruction: without a baseline these are all compared with each other. `joint` is for one that is shown answers to
+    two instructions. Annotation files are read as comparisons
     (their pairs are judged anew). `limit` keeps the first N instructions. `note` is told what was left out. Raises
     `InputError` for anything that does not fit together.
     """
@@ -134,6 +137,8 @@ def comparisons_for(
         given = {"baseline": baseline, "allow_missing": allow_missing}
         refuse(given, f"with {spelled('pair', pair)}, which compares a model's own samples")
         pairs = pair_samples(list(_each_of_one_file(named)), pair, score)
+    elif kind == "outputs" and joint:
+        pairs = _pair_jointly(named, baseline, allow_missing, note)
     elif kind == "outputs" and whole and baseline is None:
         pairs = pair_all(spooled(_each_of_one_file(named)), allow_missing=allow_missing, note=note)
     elif kind == "outputs":
@@ -141,7 +146,7 @@ def comparisons_for(
     else:
         where = f"with {named[0].name}, which already holds pairs"
         refuse({"baseline": baseline, "allow_missing": allow_missing, "pair": pair}, where)
-        pairs = (pair for rows in named for pair in each_comparison(rows, rows.name))
+        pairs = (pair for rows in named for pair in each_comparison(joint_rows(rows, rows.name), rows.name))
         if kind == "annotations":
             pairs = _once(pairs)
     pairs = pairs if limit is None else _first(pairs, limit)
@@ -209,6 +214,18 @@ def _pair(
 ) -> Sequence[Comparison]:
     base, outputs = split_outputs(spooled(_each_of_one_file(named)), baseline)
     return pair_with_baseline(outputs, base, allow_missing=allow_missing, note=note)
+
+
+def _pair_jointly(
+    named: list[_Rows], baseline: Source | None, allow_missing: bool, note: Callable[[str], None] | None
+) -> Sequence[Comparison]:
+    """The joint comparisons of all files' outputs, or of the baseline's with each other model's."""
+    outputs = list(_each_of_one_file(named))
+    base: Sequence[Output] = ()
+    if baseline is not None:
+        base, others = split_outputs(outputs, baseline)
+        outputs = [*base, *others]
+    return pair_jointly(outputs, base[0].generator if base else None, allow_missing=allow_missing, note=note)
 
 
 def _each_of_one_file(named: list[_Rows]) -> Iterator[Output]:

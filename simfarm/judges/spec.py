@@ -184,7 +184,7 @@ class Judge:
             raise ValueError(f"judge {self.name} has no template")
         where, alone = f"the template of {self.path}", self.alone or self.scoring is not None
         blind, known = self.scoring is not None and self.scoring.score == "instruction", earlier(self.stages)
-        shows = "blind" if blind else "outputs" if self.ranks else ""
+        shows = "blind" if blind else {"ranking": "outputs", "joint": "joint"}.get(self.protocol, "")
         return compile_template(
             self.template, self.delimiters, where, alone, shows=shows, earlier=known, given=self.given
         )

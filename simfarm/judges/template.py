@@ -41,6 +41,7 @@ OF_A_PAIR = ("instruction", "messages", "first", "second", "reference", "checkli
 OF_ONE = ("instruction", "messages", "output", *TOLD)
 OF_SOME = ("instruction", "messages", "auxiliary", *TOLD)
 OF_EACH = ("instruction", "messages", "output", "other", *TOLD)
+JOINT = ("first_instruction", "first", "second_instruction", "second", "criteria", "context")
 ROLES = ("system", "user")
 
 
@@ -125,6 +126,16 @@ class Template:
         outputs = [{"label": label, "text": self.neutralise(text)} for label, text in texts.items()]
         values = {name: pair[name] for name in ("instruction", "messages", "context", "reference", "checklist")}
         return self._messages(values | {"outputs": outputs, "criteria": shown_of(criteria)})
+
+    def render_joint(
+        self, comparison: Comparison, order: str, asked: tuple[str, str], criteria: Sequence[Any] = ()
+    ) -> tuple[Message, ...]:
+        """The same for two outputs that answer what was `asked`, each its own."""
+        pair = self._pair(1, comparison, order)
+        values = {name: pair[name] for name in ("first", "second", "context")} | {"criteria": shown_of(criteria)}
+        for name, text in zip(("first", "second"), asked if order == "12" else asked[::-1], strict=True):
+            values[f"{name}_instruction"] = self.neutralise(text)
+        return self._messages(values)
 
     def _messages(self, values: dict[str, Any]) -> tuple[Message, ...]:
         """What the blocks come to with these values."""
@@ -291,5 +302,15 @@ def _check_variables(tree: jinja2.nodes.Template, variables: frozenset[str], whe
         raise InputError(f"{where}: {{{{ pair.number }}}} is not used; the reply names each pair by its number")
 
 
-CHECKS = {"blind": _check_blind, "outputs": check_outputs}
+def _check_joint(_tree: jinja2.nodes.Template, variables: frozenset[str], where: str) -> None:
+    """Raise `InputError` for a variable that there is not of two instructions, and for one that is not used."""
+    for name in sorted(variables - set(JOINT)):
+        hint = "; there are two instructions, one of each output" if name in ("instruction", "messages") else ""
+        raise InputError(f"{where}: unknown variable {name!r}; a joint template knows {', '.join(JOINT)}{hint}")
+    for name in JOINT[:4]:
+        if name not in variables:
+            raise InputError(f"{where}: {{{{ {name} }}}} is not used; the judge must see both answers to what they are")
+
+
+CHECKS = {"blind": _check_blind, "outputs": check_outputs, "joint": _check_joint}
 """By what is shown, where that is neither a pair nor one output with its instruction."""

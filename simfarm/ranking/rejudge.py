@@ -24,6 +24,7 @@ from simfarm.statistics.estimate import Estimate, mean_estimate
 
 __all__ = ["Flip", "Rejudged", "compare_judges", "flip_of", "parted"]
 
+_LENGTHS = ["length", "length_baseline"]
 _ALIKE = 9
 """Decimals of a percentage: what differs only beyond them is one rate, summed in two orders."""
 
@@ -105,12 +106,14 @@ class Rejudged:
 
 def parted(a: Units, b: Units) -> Disagreement | None:
     """How two judges' verdicts on the same comparisons part, ties against sides and opposite sides told apart; the
-    instruction is the unit. None where they share no comparison, or a model has several answers to an instruction,
-    whose verdicts cannot be put side by side."""
+    instruction is the unit. several answers of a model are told apart by their lengths. None where they share no
+    comparison, or have some that nothing tells apart."""
     keys = ["cluster", "model"]
-    tables = [units.table[[*keys, "p"]].astype({"model": str}) for units in (a, b)]
+    tables = [units.table[[*keys, *_LENGTHS, "p"]].astype({"model": str}) for units in (a, b)]
     if any(table.duplicated(keys).any() for table in tables):
-        return None
+        keys += _LENGTHS
+        if any(table.duplicated(keys).any() or table[_LENGTHS].isna().any().any() for table in tables):
+            return None
     both = tables[0].merge(tables[1], on=keys, suffixes=("_a", "_b"))
     both = both[both["model"] != a.baseline].dropna()
     if both["cluster"].nunique() < 2:

@@ -25,7 +25,7 @@ from simfarm.judges.question import held, in_process, request_sampling
 from simfarm.judges.rules import introduction
 from simfarm.judges.stages import every_stage, samplings
 from simfarm.runs.asking import MAX_ATTEMPTS, Call, Member, plan_calls
-from simfarm.runs.cautions import kin_lines, odd_outputs
+from simfarm.runs.cautions import joint_lines, kin_lines, odd_outputs
 from simfarm.runs.derived import beside_pairwise, with_compared
 from simfarm.runs.fitness import check_questions, check_scoring, check_spec
 from simfarm.runs.options import JudgeOptions, RunOptions, by_name
@@ -150,6 +150,7 @@ class AnnotationRun(Run[Comparison, Annotation]):
                     f"{spelled('model', 'PREFIX/NAME')} names another"
                 )
             lines += kin_lines(self.judge.model or self.model, records)
+        lines += joint_lines(records) if self.judge.protocol == "joint" else []
         return [*lines, *odd_outputs(records)]
 
     def _unwanted_thoughts(self) -> list[str]:

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 from simfarm.backends.http.traits import split_thoughts
 from simfarm.data.decision import Decision
 from simfarm.data.exchange import CallError, Completion, Judged, Likelihood, Message, Request, TransientError
+from simfarm.data.joint import is_joint
 from simfarm.data.records import Comparison
 from simfarm.engine.runner import Engine
 from simfarm.judges import Judge
 from simfarm.judges.marks import check_records, with_marks
 from simfarm.judges.protocols import protocol_of
+from simfarm.judges.protocols.joint import refuse_joint
 from simfarm.judges.question import repair_messages, request_sampling
 from simfarm.judges.several import lacking
 from simfarm.judges.stages import last_messages
@@ -91,14 +93,16 @@ class Paid:
 def plan_calls(comparisons: Sequence[Comparison], members: Sequence[Member], repeats: int = 1) -> Iterator[Call]:
     """Every call in the order of the file that will hold the answers: comparison, then member, then as the member's
     protocol has them. Raises `InputError` where one of them ranks and an instruction has more outputs than it can
-    name, and where a judge cannot go by the input (a column is
-    missing, a check of its own fails)."""
+    name, for joint comparisons and a judge that is shown one instruction, and where a judge cannot go by the input (a
+    column is missing, a check of its own fails)."""
     for member in members:
         check_records(member.judge, comparisons)
     asked = [(member, protocol_of(member.judge)) for member in members]
     groups = Groups(comparisons) if any(member.judge.ranks for member in members) else None
     for number, comparison in enumerate(comparisons):
         for member, protocol in asked:
+            if is_joint(comparison) and not (member.judge.rule or member.judge.protocol == "joint"):
+                raise refuse_joint(member.judge)
             if groups is not None and member.judge.ranks:
                 for order, repeat, mates, place in groups.calls(number, member.judge, repeats):
                     yield Call(comparison, order, repeat, member, mates, place)

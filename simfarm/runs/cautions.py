@@ -1,15 +1,20 @@
-"""What a user must know of outputs before the first call: that they are the judge's own family's, cut off, or empty."""
+"""What a user must know of outputs before the first call: that they are the judge's own family's, cut off, or empty;
+how joint comparisons hang together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from simfarm.data.joint import instructions_of, is_joint
 from simfarm.data.rated import Rated
 from simfarm.data.records import Comparison
 from simfarm.judges.family import model_family
 from simfarm.text.words import plural
 
-__all__ = ["kin_lines", "odd_outputs"]
+__all__ = ["joint_lines", "kin_lines", "odd_outputs"]
+
+FEW_GROUPS = 10
+"""Groups of joint comparisons below which an interval is wide, if there is one."""
 
 
 def kin_lines(model: str, records: Sequence[Comparison]) -> list[str]:
@@ -48,3 +53,25 @@ def odd_outputs(pairs: Sequence[Comparison]) -> list[str]:
     if empty:
         lines.append(f"warning: {plural(empty, 'output is', 'outputs are')} empty, judged like any other")
     return lines
+
+
+def joint_lines(records: Sequence[Comparison]) -> list[str]:
+    """Of joint comparisons, how many groups there are without an instruction in common: what intervals count."""
+    if not (records and is_joint(records[0])):
+        return []
+    leader: dict[int, int] = {}
+
+    def leads(one: int) -> int:
+        while leader.setdefault(one, one) != one:
+            leader[one] = one = leader[leader[one]]
+        return one
+
+    for record in records:
+        first, second = (leads(hash(text.strip())) for text in instructions_of(record))
+        leader[first] = second
+    groups = sum(one == of for one, of in leader.items())
+    few = "; make comparisons within pairs of instructions (from outputs simfarm does)" if groups < FEW_GROUPS else ""
+    return [
+        f"{'warning: ' if few else ''}{plural(len(leader), 'instruction')} in {plural(groups, 'group')} that have none "
+        f"in common, which is what intervals count{few}"
+    ]

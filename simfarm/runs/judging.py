@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from simfarm.runs.panel import PanelRun
     from simfarm.runs.population import PopulationRun
 
-__all__ = ["JudgingRun", "alone_in", "open_judging", "takes_all", "takes_pairs"]
+__all__ = ["JudgingRun", "alone_in", "open_judging", "takes_all", "takes_joint", "takes_pairs"]
 
 JudgingRun: TypeAlias = "AnnotationRun | PopulationRun | PanelRun"
 """Whoever judges."""
@@ -47,6 +47,11 @@ def alone_in(run: JudgingRun) -> str | None:
 def takes_pairs(run: JudgingRun) -> bool:
     """Whether a run's judge compares the outputs of a pair, be it by rating each."""
     return not (isinstance(run, AnnotationRun) and run.judge.alone)
+
+
+def takes_joint(run: JudgingRun) -> bool:
+    """Whether a run's judge is shown answers to two instructions."""
+    return isinstance(run, AnnotationRun) and run.judge.protocol == "joint"
 
 
 def takes_all(run: JudgingRun) -> bool:

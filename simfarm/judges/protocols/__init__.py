@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from simfarm.data.decision import Decision
 from simfarm.data.exchange import Completion, Message
 from simfarm.data.records import Comparison
-from simfarm.judges.protocols import likelihood, pairwise, ranking, rating
+from simfarm.judges.protocols import joint, likelihood, pairwise, ranking, rating
 from simfarm.judges.spec import Judge
 from simfarm.judges.verdict import Verdict
 
@@ -53,6 +53,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "pairwise": pairwise,
     "rating": rating,
     "ranking": ranking,
+    "joint": joint,
     "likelihood": likelihood,
 }
 """The word in a judge's file -> the module."""

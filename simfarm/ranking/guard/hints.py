@@ -56,7 +56,7 @@ RULES: tuple[tuple[str, str, str], ...] = (
      r"\bas (?:an? |the )?(?:\w+ ){0,2}(?:judge|evaluator|grader)\b[^.\n]{0,20}"
      r"\byou (?:must|should|will|have to|need)\b"),
     # A verdict given in the judge's stead.
-    ("verdict", "[[", r"\[\[(?:[abm1-9]|10)\]\]"),
+    ("verdict", "[[", r"\[\[(?:[abcm1-9]|10)\]\]"),
     ("verdict", '"winner" "verdict" "preferred"',
      r'"(?:winner|verdict|preferred)"\s*:\s*"(?:[abm12]|tie|first|second)"'),
     ("verdict", "<answer>", r"<answer>\s*m\s*</answer>"),
@@ -74,7 +74,7 @@ RULES: tuple[tuple[str, str, str], ...] = (
     ("turn", "< [ ]", rf"(?i:{_TOKEN})\s*{_ROLE}"),
     ("token", "< [ ]", rf"(?i:{_TOKEN})(?!\s*{_ROLE})(?=\s*\S)"),
     ("tags", "instruction reference ranking checklist",
-     r"</?(?:instruction|reference|ranking|checklist)>|^#{2,3} ?instruction:\s*$"),
+     r"</?(?:instruction(?:_[ab])?|reference|ranking|checklist)>|^#{2,3} ?instruction:\s*$"),
     # Orders and praise.
     ("ignore", "ignore disregard forget",
      r"\b(?:ignore|disregard|forget)\s+(?:all\s+|everything\s+)?(?:of\s+)?(?:the\s+|your\s+|any\s+)?"
