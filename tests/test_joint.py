@@ -76,7 +76,9 @@ def test_models_are_compared_across_instructions_within_pairs_of_them(
 ) -> None:
     files = [f"{name}.jsonl" for name in MODELS]
     assert judged(server, *files) == 0
-    assert "6 instructions in 3 groups that have none in common" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "6 instructions in 3 groups that have none in common, which is what intervals count" in told
+    assert "few make wide intervals: take more instructions" in told
     rows = rows_of("joint.jsonl")
     # three pairs of instructions, three of models in either place, in both orders
     assert len(rows) == server.received == 3 * 3 * 2 * 2
@@ -229,6 +231,7 @@ def test_few_groups_are_warned_of() -> None:
     chain = [Comparison("", "x", "y", extra={"instruction_1": f"{k}", "instruction_2": f"{k + 1}"}) for k in range(30)]
     (line,) = joint_lines(chain)
     assert line.startswith("warning: 31 instructions in 1 group that have none in common")
+    assert line.endswith("make comparisons within pairs of instructions, as simfarm does of outputs")
     assert joint_lines([Comparison("i", "x", "y")]) == []
 
 

@@ -70,7 +70,9 @@ def joint_lines(records: Sequence[Comparison]) -> list[str]:
         first, second = (leads(hash(text.strip())) for text in instructions_of(record))
         leader[first] = second
     groups = sum(one == of for one, of in leader.items())
-    few = "; make comparisons within pairs of instructions (from outputs simfarm does)" if groups < FEW_GROUPS else ""
+    chained = "make comparisons within pairs of instructions, as simfarm does of outputs"
+    remedy = chained if 2 * groups < len(leader) else "take more instructions"
+    few = f"; few make wide intervals: {remedy}" if groups < FEW_GROUPS else ""
     return [
         f"{'warning: ' if few else ''}{plural(len(leader), 'instruction')} in {plural(groups, 'group')} that have none "
         f"in common, which is what intervals count{few}"
