@@ -322,6 +322,8 @@ def _value(rule: dict[str, Any], first: float) -> Any:
         # what is said of B is the opposite of what is said of A
         own = {name: 1 - first if name == "B" else first for name in rule.get("properties", {})}
         return {name: _value(rule["properties"][name], share) for name, share in own.items()}
+    if kind == "array" and rule["items"].get("type") == "string":
+        return [f"It is {int(1000 * first)}.", "It is short."]
     if kind == "array" and "item" in rule["items"]["properties"]:
         return [{**_value(rule["items"], first), "item": number} for number in range(1, 10)]
     if kind == "array":

@@ -114,6 +114,23 @@ async def test_anthropic_wire(anthropic: AnthropicBackend, server: Loopback) -> 
     assert '"verdict"' in done.text
 
 
+async def test_claude_is_asked_to_keep_a_long_rubric_at_its_own_address_alone(
+    anthropic: AnthropicBackend, server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(backend: AnthropicBackend, model: str, rubric: str) -> object:
+        messages = ({"role": "system", "content": rubric}, {"role": "user", "content": PROMPT})
+        return backend.body(Request(model, messages))["system"]
+
+    rubric = "It is right. " * 400
+    assert asked(anthropic, "claude-haiku-5-5", rubric) == rubric
+    monkeypatch.delenv("ANTHROPIC_BASE_URL", raising=False)
+    own = AnthropicBackend()
+    kept = [{"type": "text", "text": rubric, "cache_control": {"type": "ephemeral"}}]
+    assert asked(own, "claude-haiku-5-5", rubric) == kept
+    assert asked(own, "claude-haiku-5-5", "Short.") == "Short."
+    await own.close()
+
+
 async def test_openai_schema(openai: OpenAIBackend, server: Loopback) -> None:
     done = await openai.complete(ask(schema=SCHEMA))
     described = server.calls[0].body["response_format"]

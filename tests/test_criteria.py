@@ -36,6 +36,7 @@ from simfarm.judges.question import request_sampling
 from simfarm.judges.spans import density, quoted
 from simfarm.judges.verdict import Verdict
 from simfarm.ranking.criteria import criteria_boards, criteria_of_scores
+from simfarm.runs.asking import Member, plan_calls
 
 TEMPLATE = """{% block user %}{% for c in criteria %}{{ c.name }}: {{ c.text }}
 {% endfor %}{{ instruction }} <a>{{ first }}</a> <a>{{ second }}</a>{% endblock %}"""
@@ -321,6 +322,7 @@ def test_a_check_may_be_a_function_of_ones_own(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "owncheck.py").write_text(
         "def share(output, known):\n    return len(set(output) & set(known['alphabet'])) / len(known['alphabet'])\n"
         "def loud(output, known):\n    return 2\n"
+        "def broken(output, known):\n    return 1 / 0\n"
         "def asked(output, known):\n    return known['instruction'] == 'Which river?'\n",
         "utf-8",
     )
@@ -330,6 +332,7 @@ def test_a_check_may_be_a_function_of_ones_own(tmp_path: Path, monkeypatch: pyte
     assert Check("python", "owncheck:asked", "j").mark("aT", pair) == 1.0
     for named, why in [
         ("owncheck:loud", "gave 2; it must give true, false or a number from 0 to 1"),
+        ("owncheck:broken", r"fails \(ZeroDivisionError: division by zero\); mend it"),
         ("owncheck:gone", "has no function 'gone'"),
         ("nowhere_at_all:f", "cannot be imported .*name its folder in PYTHONPATH"),
         ("os:remove", "os is of Python itself and no check"),
@@ -338,6 +341,11 @@ def test_a_check_may_be_a_function_of_ones_own(tmp_path: Path, monkeypatch: pyte
     ]:
         with pytest.raises(InputError, match=why):
             Check("python", named, "j").mark("aT", pair)
+    sys.modules.pop("owncheck", None)
+    # before the first call, by the first record
+    loud = written(tmp_path / "loud", [CORRECT, {"name": "own", "check": {"python": "owncheck:loud"}}])
+    with pytest.raises(InputError, match="gave 2"):
+        list(plan_calls([PAIR], [Member(loud)]))
     sys.modules.pop("owncheck", None)
     judge = written(tmp_path / "j", [CORRECT, {"name": "own", "check": {"python": "owncheck:share"}}])
     assert "owncheck" not in sys.modules, "a judge that is looked at runs nothing"
@@ -512,7 +520,7 @@ def test_a_checklist_that_some_rows_lack_is_refused_before_the_first_call(
     for more in ((), ("--dry-run",)):
         assert main([*command, *more]) == 2
         told = capsys.readouterr().err.strip()
-        why = "judge checklist-json: 2 of 8 rows have no 'checklist', its checklist (the first: 'Question 2?')"
+        why = "rows without 'checklist', the checklist of judge checklist-json: 2 of 8 (the first: 'Question 2?')"
         assert why in told.replace("'\"", "'")
         assert len(told.splitlines()) == 1
     assert server.received == 0
@@ -556,7 +564,7 @@ def test_a_crowd_and_a_panel_refuse_what_their_members_lack(
         command = ["annotate", "a.jsonl", "--baseline", "b.jsonl", "--judge", f"{name}.yaml", "-o", "v.jsonl"]
         assert main([*command, "--base-url", f"{server.url}/v1"]) == 2
         told = capsys.readouterr().err
-        assert "1 of 4 rows have no 'gold', its reference (the first: 'Question 0?'); fill the column in" in told
+        assert "rows without 'gold', the reference of judge keyed: 1 of 4 (the first: 'Question 0?'); fill" in told
     assert server.received == 0
 
 

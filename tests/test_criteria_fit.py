@@ -108,6 +108,8 @@ def test_what_cannot_be_weighed_is_refused(judge: Judge, tmp_path: Path) -> None
 
     assert "does not go by weights" in refused(load_one("pairwise-json"), labels, annotations)
     assert "does not go by weights" in refused(load_one("checklist-json"), labels, annotations)
+    with pytest.raises(InputError, match="name the annotations by j after the labels"):
+        fitted_criteria(judge, labels, [])
     one = written(tmp_path / "one", CRITERIA[:1])
     assert "has one criterion that counts" in refused(one, labels, annotations)
     other = written(tmp_path / "other", [CORRECT, CLEAR])

@@ -33,7 +33,7 @@ DECISION = {
 THOUGHT = "completion_tokens_details"
 PEOPLE = ("joint-letter", "people-choice", "people-several")
 MARKING = ("checklist-json", "rubric-json")
-RATING = ("ranking-letter", "rating-5", "rating-logprob")
+RATING = ("ranking-letter", "rating-5", "rating-derived", "rating-logprob")
 SCORING = ("follow-ups", "likelihood-answer", "likelihood-instruction")
 STAGED = ("contexts", "critique-verdict", "debate", "hindsight")
 
@@ -322,7 +322,7 @@ def test_a_claude(capsys: pytest.CaptureFixture[str]) -> None:
         assert found[question]["answer"] == "yes", question
     assert found["rate limits"]["told"] == "requests 50"
     pairwise = ["pairwise-json", "pairwise-letter", "pairwise-reasoned"]
-    assert made["judges"] == sorted([*MARKING, *STAGED, *pairwise, *PEOPLE, *RATING[:2]])
+    assert made["judges"] == sorted([*MARKING, *STAGED, *pairwise, *PEOPLE, *RATING[:3]])
 
 
 SPOKEN = [name for name, one in PROVIDERS.items() if one.prefix != "azure"]

@@ -144,7 +144,7 @@ BAD_KEYS: list[tuple[dict[str, Any], str]] = [
 def test_bundled_judges() -> None:
     names = [judge.name for judge in list_judges()]
     asking = [f"pairwise-{manner}" for manner in ("decision", "json", "letter", "logprob", "reasoned")]
-    rating = ["ranking-letter", "rating-5", "rating-decision", "rating-logprob"]
+    rating = ["ranking-letter", "rating-5", "rating-decision", "rating-derived", "rating-logprob"]
     scoring = ["follow-ups", "likelihood-answer", "likelihood-instruction"]
     people, marking = ["joint-letter", "people-choice", "people-several"], ["checklist-json", "rubric-json"]
     staged = ["contexts", "critique-verdict", "debate", "hindsight"]

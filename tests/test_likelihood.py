@@ -211,7 +211,7 @@ def test_nothing_is_scored_twice_and_what_is_left_is_counted_before(tmp_path: Pa
     assert rest.tallies.stats.cached >= 18
     both = run_of(own(tmp_path / "pairs"), reader)
     list(both.results([Comparison("i", "a", "b")]))
-    assert both.tallies.repaired == 0
+    assert both.closing_lines() == ["1 annotation by pairs: 1 verdict", "2 new answers, 0 from the store"]
 
 
 def test_a_text_that_fails_is_an_error_of_its_own_and_never_a_score(tmp_path: Path) -> None:
@@ -460,6 +460,20 @@ def test_a_server_that_repeats_what_it_reads_tells_likelihoods(server: Completio
     assert (body["echo"], body["logprobs"], body["max_tokens"], body["add_special_tokens"]) == (True, 1, 1, False)
     assert list(asked_of(server, tmp_path)["score"]) == list(table["score"])
     assert server.received == 3
+
+
+def test_a_server_that_fails_is_asked_again_and_a_budget_stops(
+    server: Completions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simfarm.engine.runner.FIRST_WAIT", 0.01)
+    server.script("500", None, "drop")
+    first = asked_of(server, tmp_path, price=(1000, 0), concurrency=1, budget=0.05)
+    assert 0 < (first["status"] == "verdict").sum() < 3
+    assert set(first["error"].dropna()) == {"not asked: the budget was reached"}
+    answered = server.answered
+    rest = asked_of(server, tmp_path, price=(1000, 0), concurrency=1)
+    assert list(rest["status"]) == ["verdict"] * 3
+    assert (server.answered, answered) == (3, (first["status"] == "verdict").sum())
 
 
 @pytest.mark.parametrize(

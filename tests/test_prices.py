@@ -224,6 +224,8 @@ def test_what_a_call_costs_at_most_has_the_cache_written_unasked() -> None:
     assert tariff.most("gpt-6-luna", 1000, 10) == pytest.approx((1000 * 0.10 + 10 * 0.5) / 1e6)
     assert tariff.most("gpt-4.1", 2000, 10) == pytest.approx((2000 * 2.0 + 10 * 8.0) / 1e6)
     assert Tariff("anthropic", None).most("claude-opus-5", 2000, 10) == pytest.approx((2000 * 5 + 10 * 25) / 1e6)
+    kept = Tariff("anthropic", None).most("claude-opus-5", 2000, 10, kept=1500)
+    assert kept == pytest.approx((500 * 5 + 1500 * 6.25 + 10 * 25) / 1e6)
     assert tariff.most("no-such-model", 2000, 10) is None
 
 

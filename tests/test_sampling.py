@@ -125,7 +125,7 @@ def test_a_judge_may_name_whatever_makes_sense_in_one(tmp_path: Path, name: str)
         ({"max_tokens": 0}, "sampling.max_tokens: must be a whole number from 1, not 0"),
         ({"logprobs": 21}, "sampling.logprobs: must be a whole number from 1 to 20, not 21"),
         ({"seed": 0.5}, "sampling.seed: must be a whole number, not 0.5"),
-        ({"thinking": 1}, "sampling.thinking: must be true or false, not 1"),
+        ({"thinking": 1}, r"sampling.thinking: must be true, false or a whole number from 1024 \(tokens\), not 1"),
         ({"stop": "END"}, "sampling.stop: must be a list of texts, not 'END'"),
         ({"chat_template": " "}, "sampling.chat_template: must be a text, not ' '"),
         ({"choices": ["A"]}, "unknown key 'choices'"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import Call, Loopback, answer_openai
+from loopback import Call, Loopback, answer_anthropic, answer_openai
 
 from simfarm.backends.base import insist
 from simfarm.backends.http.anthropic import AnthropicBackend
@@ -140,6 +140,8 @@ def test_what_goes_over_the_wire(model: str, host: str | None, sampling: dict[st
         ("claude-opus-4-6", {"max_tokens": 9, "thinking": True},
          {"max_tokens": 9 + ROOM, "thinking": {"type": "adaptive"}}),
         ("claude-opus-4-5", {"max_tokens": 9, "effort": "low"}, {"max_tokens": 9, "output_config": {"effort": "low"}}),
+        ("claude-opus-4-5", {"max_tokens": 9, "thinking": 2000},
+         {"max_tokens": 9 + 2000, "thinking": {"type": "enabled", "budget_tokens": 2000}}),
     ],
 )  # fmt: skip
 async def test_what_claude_is_told(
@@ -172,6 +174,10 @@ def test_the_store_knows_a_question_by_simfarms_own_words() -> None:
         ("gpt-6-astra", {"logprobs": 5}, "gives no log probabilities: use a judge that reads text"),
         ("gpt-6-luna", {"logprobs": 5, "effort": "low"}, "while it thinks: .*effort: none"),
         ("gpt-6-luna", {"template_args": {"enable_thinking": False}}, "effort: none is what switches"),
+        ("gpt-6-luna", {"thinking": 4096}, r"takes no number of tokens to think in: use an effort \(none, low, medium"),
+        ("claude-haiku-5-5", {"thinking": 4096}, r"no number of tokens to think in: use an effort \(low, medium"),
+        ("kimi-k2.6", {"thinking": 4096}, "no number of tokens to think in: use thinking: true or false"),
+        ("gpt-4.1", {"thinking": 4096}, "gpt-4.1 does not think: leave thinking out"),
     ],
 )
 def test_what_a_model_has_not_is_told_before_the_first_call(model: str, sampling: dict[str, Any], told: str) -> None:
@@ -603,6 +609,79 @@ def test_a_judge_says_how_it_thinks(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=next(iter(wrong))):
             judge.replace(sampling=wrong)
+
+
+def test_a_model_in_this_process_takes_no_number_of_tokens() -> None:
+    counted = load_judge("pairwise-reasoned").replace(sampling={"thinking": 2048})
+    with pytest.raises(InputError, match="a model in this process takes no number of tokens to think in: true or"):
+        in_process(counted)
+
+
+def thought_first(call: Call) -> str:
+    """A server without a reader for thoughts: they stand in the text, a label that was weighed among them."""
+    made = answer_openai(call, "")
+    made["choices"][0]["message"]["content"] = "<think>\nIs it [[B>>A]]?\n</think>\n\nA is right.\n[[A>B]]"
+    return "json:" + json.dumps(made)
+
+
+def shown_apart(call: Call) -> str:
+    made = answer_openai(call, "")
+    made["choices"][0]["message"] |= {"content": "A is right.\n[[A>B]]", "reasoning_content": "Is it [[B>>A]]?"}
+    return "json:" + json.dumps(made)
+
+
+def thought_only(call: Call) -> str:
+    made = answer_openai(call, "")
+    made["choices"][0]["message"]["content"] = "<think>\nIs it [[B>>A]]?\n"
+    return "json:" + json.dumps(made)
+
+
+@pytest.mark.parametrize("manner", [thought_first, shown_apart])
+def test_thoughts_are_no_part_of_a_reply_and_kept_apart(pairs: Path, server: Loopback, manner: Any) -> None:
+    server.plan.refuse = manner
+    assert annotate(server, "--judge", "pairwise-reasoned") == 0
+    row = json.loads(Path("out.jsonl").read_text("utf-8").splitlines()[0])
+    assert row["reason"] == "A is right."
+    assert row["raw_completion"]["text"] == "A is right.\n[[A>B]]"
+    assert row["raw_completion"]["thinking"] == "Is it [[B>>A]]?"
+    replayed = [
+        "annotate",
+        "pairs.json",
+        "--judge",
+        "pairwise-reasoned",
+        "--model",
+        "replay/out.jsonl",
+        "--order",
+        "fixed",
+    ]
+    assert main([*replayed, "-o", "again.jsonl"]) == 0
+    again = json.loads(Path("again.jsonl").read_text("utf-8").splitlines()[0])
+    assert again["raw_completion"] == row["raw_completion"]
+
+
+def test_a_label_in_thoughts_alone_is_no_verdict(pairs: Path, server: Loopback) -> None:
+    server.plan.refuse = thought_only
+    assert annotate(server, "--judge", "pairwise-reasoned") == 4
+    row = json.loads(Path("out.jsonl").read_text("utf-8").splitlines()[0])
+    assert (row["status"], row["error"]) == ("unparseable", "the reply is empty")
+    repair = next(call for call in server.calls if len(call.body["messages"]) > 2)
+    assert repair.body["messages"][-2]["content"] == "(empty reply)", "it is not shown its thoughts"
+
+
+def test_a_claude_shows_its_thoughts_in_blocks(pairs: Path, server: Loopback) -> None:
+    blocks = [
+        {"type": "thinking", "thinking": "Is it [[B>>A]]?", "signature": "x"},
+        {"type": "text", "text": "[[A>B]]"},
+    ]
+
+    def thoughtful(call: Call) -> str:
+        return "json:" + json.dumps({**answer_anthropic(call, ""), "content": blocks, "model": call.body["model"]})
+
+    server.plan.refuse = thoughtful
+    asked = ("--model", "anthropic/claude-haiku-5-5", "--base-url", server.url, "--store", "c.sqlite")
+    assert main(["annotate", "pairs.json", "--judge", "pairwise-reasoned", *asked, "-o", "c.jsonl"]) == 0
+    raw = json.loads(Path("c.jsonl").read_text("utf-8").splitlines()[0])["raw_completion"]
+    assert (raw["text"], raw["thinking"]) == ("[[A>B]]", "Is it [[B>>A]]?")
 
 
 def test_every_family_is_known_by_its_own_line() -> None:

@@ -167,7 +167,7 @@ def completion_from_recording(value: Any, row: Mapping[str, Any]) -> Answer | No
         message, logprobs = value.get("message"), value.get("logprobs")
         content = message_text(message.get("content")) if isinstance(message, Mapping) else ""
         raw = {"text": content if value.get("text") is None else value["text"], "logprobs": logprobs}
-        raw["finish_reason"] = value.get("finish_reason")
+        raw |= {name: value.get(name) for name in ("finish_reason", "thinking")}
         if isinstance(logprobs, Mapping):
             completion = _recorded(raw | {"logprobs": None}, row, Completion)
             return None if completion is None else replace(completion, logprobs=token_logprobs(logprobs))

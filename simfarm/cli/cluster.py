@@ -59,8 +59,14 @@ def run_on_cluster(arguments: argparse.Namespace, run: Run[Record, Result], reco
     """Has the parts made that are missing, with a progress bar of parts, and sums up on stderr; gives the exit
     status."""
     from simfarm.cli.progress import progress
+    from simfarm.runs.annotation import AnnotationRun
     from simfarm.runs.cluster import TRIES, Pool, folder_of, run_parts
 
+    if isinstance(run, AnnotationRun) and run.judge.auxiliary:
+        raise InputError(
+            f"{run.name} derives its criteria from all answers to an instruction, which a part of the file may not "
+            "hold: run it without --cluster ray"
+        )
     folder = folder_of(run, records, arguments.output, arguments.partition_rows)
     missing = folder.missing()
     if arguments.dry_run:

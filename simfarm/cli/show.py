@@ -1,4 +1,4 @@
-"""Read verdicts as a person does: the instruction, both outputs, the verdict and the judge's reason."""
+"""Read verdicts as a person does: the instruction, the outputs, the verdict or score, and the judge's reason."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ PIPE = 114
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", metavar="FILE", help=f"annotations: {INPUT_HELP}")
+    parser.add_argument("input", metavar="FILE", help=f"annotations or scores: {INPUT_HELP}")
     add_options(parser, INPUT)
     parser.add_argument("-n", "--number", type=whole, default=10, metavar="N", help="how many verdicts (default 10)")
     parser.add_argument("--status", choices=STATUSES, help="only rows of this status")
-    parser.add_argument("--generator", metavar="NAME", help="only comparisons with this model")
+    parser.add_argument("--generator", metavar="NAME", help="only what this model wrote")
     parser.add_argument("--full", action="store_true", help="whole outputs (default: the first lines)")
     parser.add_argument("--json", action="store_true", help="the rows themselves, as JSON lines")
 
@@ -35,12 +35,13 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.data.files import write_rows
     from simfarm.data.inputs import named_rows
     from simfarm.data.records import kind_of_rows
+    from simfarm.data.scores import holds_scores
     from simfarm.data.sources import opened
     from simfarm.errors import InputError
 
     with opened(arguments.input, columns=arguments.columns) as (inputs, _):
         rows = [row for file in inputs for row in named_rows(file)[1]]
-    if kind_of_rows(rows, arguments.input) != "annotations":
+    if kind_of_rows(rows, arguments.input) != "annotations" and not holds_scores(rows[:100]):
         raise InputError(f"{arguments.input}: holds no verdicts (column 'preference'); make them by simfarm annotate")
     chosen = [row for row in rows if _matches(row, arguments)]
     if not chosen:
@@ -59,4 +60,5 @@ def run(arguments: argparse.Namespace) -> int:
 def _matches(row: Mapping[str, Any], arguments: argparse.Namespace) -> bool:
     if arguments.status and row_status(row) != arguments.status:
         return False
-    return not arguments.generator or arguments.generator in (row.get("generator_1"), row.get("generator_2"))
+    names = (row.get(column) for column in ("generator", "generator_1", "generator_2"))
+    return not arguments.generator or arguments.generator in names

@@ -141,11 +141,13 @@ class Metered:
 @dataclass(frozen=True, slots=True)
 class Completion(Metered):
     """A text that came back. `logprobs` are None where none were given and () where they cannot be read;
-    `finish_reason` is OpenAI's word (stop, length, content_filter, refusal)."""
+    `finish_reason` is OpenAI's word (stop, length, content_filter, refusal); `thinking` is what a server shows apart of
+    what the model thought first."""
 
     text: str
     logprobs: tuple[TokenLogprob, ...] | None = None
     finish_reason: str | None = None
+    thinking: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, without what is None: what the store keeps and an annotation's `raw_completion` shows."""
@@ -154,6 +156,8 @@ class Completion(Metered):
             row["logprobs"] = [{"token": t.token, "logprob": t.logprob, "top": dict(t.top)} for t in self.logprobs]
         if self.finish_reason is not None:
             row["finish_reason"] = self.finish_reason
+        if self.thinking is not None:
+            row["thinking"] = self.thinking
         return row | self.metered()
 
     @classmethod
@@ -162,13 +166,9 @@ class Completion(Metered):
         makes no sense is unknown. Raises `ValueError` where there is no text."""
         if not isinstance(row, Mapping) or not isinstance(row.get("text"), str):
             raise ValueError("no text")
-        reason = row.get("finish_reason")
-        return cls(
-            whole_text(row["text"]),
-            read_places(row.get("logprobs")),
-            whole_text(reason) if isinstance(reason, str) else None,
-            **read_metered(row),
-        )
+        beside = {name: row.get(name) for name in ("finish_reason", "thinking")}
+        words: dict[str, Any] = {name: whole_text(word) for name, word in beside.items() if isinstance(word, str)}
+        return cls(whole_text(row["text"]), read_places(row.get("logprobs")), **words, **read_metered(row))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,10 @@ _LEFT_OUT = {"engine", "sampling", "system", "thinking"}
 
 @dataclass(frozen=True, slots=True)
 class Rated(Comparison):
-    """One output to one instruction: `output_1` by `generator_1`; there is no other side (an empty text by nobody)."""
+    """One output to one instruction: `output_1` by `generator_1`; there is no other side (an empty text by nobody).
+    `beside` are answers to the same instruction that a judge compares to derive its criteria; they are in no file."""
+
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,9 @@ __all__ = [
 MAX_TOKENS = 1024
 """Of an answer, where the user names no number: AlpacaEval's models seldom need more, and a looping one stops."""
 
+LEAST_BUDGET = 1024
+"""Tokens to think in: the least that Anthropic takes."""
+
 COOLEST = 0.01
 """The lowest temperature above greedy that engines compute without overflow (vLLM's own bound)."""
 
@@ -48,9 +51,9 @@ LOCAL, OPENAI, ANTHROPIC, LITELLM = "local", "openai", "anthropic", "litellm"
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One name of the vocabulary. `kind` is what its value is: a number, whole, a switch, a text, texts or a mapping.
-    A number is at `least` and at `most` so much; `words` say so. `takers` can be sent it, or
-    act by it; `judged`: a judge's file may hold it."""
+    """One name of the vocabulary. `kind` is what its value is: a number, whole, a switch, a budget (a switch, or a
+    whole number of tokens), a text, texts or a mapping. A number is at `least` and at `most` so much; `words` say so.
+    `takers` can be sent it, or act by it; `judged`: a judge's file may hold it."""
 
     kind: str
     takers: frozenset[str]
@@ -62,7 +65,13 @@ class Option:
     @property
     def form(self) -> str:
         """What a value must be, in words."""
-        nouns = {"number": "a number", "whole": "a whole number", "switch": "true or false", "texts": "a list of texts"}
+        nouns = {
+            "number": "a number",
+            "whole": "a whole number",
+            "switch": "true or false",
+            "budget": "true, false or a whole number",
+            "texts": "a list of texts",
+        }
         return f"{nouns[self.kind]} {self.words}".strip()
 
     def fits(self, value: Any) -> bool:
@@ -74,6 +83,8 @@ class Option:
                 return self.least <= value <= self.most
             case "switch":
                 return isinstance(value, bool)
+            case "budget":
+                return isinstance(value, bool) or (isinstance(value, int) and self.least <= value <= self.most)
             case "texts":
                 return isinstance(value, list) and bool(value) and all(isinstance(text, str) and text for text in value)
         return True
@@ -92,7 +103,7 @@ VOCABULARY: Mapping[str, Option] = {
     "seed": Option("whole", _EVERY),
     "stop": Option("texts", _EVERY),
     "effort": Option("text", _SERVERS),
-    "thinking": Option("switch", _SERVERS),
+    "thinking": Option("budget", _SERVERS, LEAST_BUDGET, words=f"from {LEAST_BUDGET} (tokens)"),
     "chat_template": Option("text", _OPEN),
     "template_args": Option("mapping", _OPEN),
     "extra": Option("mapping", _SERVERS),
@@ -100,8 +111,9 @@ VOCABULARY: Mapping[str, Option] = {
     "choices": Option("texts", frozenset({LOCAL}), judged=False),
 }
 """Every name in a request's sampling. `max_tokens` is for the reply: a server's model gets more to think in. `logprobs`
-are the likely tokens at each place. `extra` are fields of the server's own. A judge's `schema` and `choices`, the texts
-that the answer must be one of, follow from its verdict, and are in no file."""
+are the likely tokens at each place. `thinking` may be how many tokens, for models that are told so (older Claudes).
+`extra` are fields of the server's own. A judge's `schema` and `choices`, the texts that the answer must be one of,
+follow from its verdict, and are in no file."""
 
 DRAWN = ("temperature", "top_p")
 """What a model that thinks takes no word of, where it decides itself how it draws."""

@@ -84,13 +84,13 @@ class Tariff:
             thinking=answer.thinking_tokens or 0,
         )
 
-    def most(self, model: str, tokens_in: int, tokens_out: int) -> float | None:
+    def most(self, model: str, tokens_in: int, tokens_out: int, *, kept: int = 0) -> float | None:
         """US dollars that a call costs at most: a long prompt may be written to the provider's cache unasked, which has
-        its own price. Claude does so only where it is asked to."""
+        its own price. Claude does so only where it is asked to: with what may be `kept` of the input tokens."""
         if self.own is not None:
             return self._own(tokens_in, tokens_out)
-        unasked = tokens_in >= CACHED_FROM and "claude" not in model.lower()
-        return price(self.provider, model, tokens_in, tokens_out, self.base_url, written=tokens_in if unasked else 0)
+        written = 0 if tokens_in < CACHED_FROM else kept if "claude" in model.lower() else tokens_in
+        return price(self.provider, model, tokens_in, tokens_out, self.base_url, written=min(written, tokens_in))
 
     def _own(self, tokens_in: int, tokens_out: int) -> float:
         assert self.own is not None

@@ -26,7 +26,7 @@ from simfarm.engine.patience import Patience
 from simfarm.engine.prices import Tariff
 from simfarm.engine.stats import Stats
 from simfarm.engine.store import Answer, Store, request_key
-from simfarm.engine.tokens import estimate_tokens, most_output
+from simfarm.engine.tokens import estimate_tokens, most_output, system_tokens
 from simfarm.errors import InputError, ProviderError
 from simfarm.text.words import plural
 
@@ -175,7 +175,8 @@ class Engine:
     def estimate(self, request: Request) -> tuple[int, int, float | None]:
         """The most a request can use and cost: input tokens, output tokens, US dollars (None: unknown price)."""
         tokens_in, tokens_out = estimate_tokens(request), most_output(request, self.backend.most_tokens(request))
-        return tokens_in, tokens_out, self._tariff.most(request.model, tokens_in, tokens_out)
+        most = self._tariff.most(request.model, tokens_in, tokens_out, kept=system_tokens(request))
+        return tokens_in, tokens_out, most
 
     def _key(self, request: Request) -> bytes:
         return request_key(self.backend.name, self.backend.base_url, request)

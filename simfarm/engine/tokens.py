@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from simfarm.data.exchange import Request
 
-__all__ = ["estimate_tokens", "most_output"]
+__all__ = ["estimate_tokens", "most_output", "system_tokens"]
 
 UNBOUNDED_TOKENS = 4096
 """Output tokens reserved for a request that names no `max_tokens`."""
@@ -18,6 +20,11 @@ def estimate_tokens(request: Request) -> int:
         texts += [f"{question.name} {question.instructions}"]
         texts += [f"{option.value} {option.description}" for option in question.options]
     return sum(len(text.encode("utf-8", "surrogatepass")) // 3 + 8 for text in texts) + 8
+
+
+def system_tokens(request: Request) -> int:
+    """Those of its system messages alone, which a provider may be asked to keep."""
+    return estimate_tokens(replace(request, messages=tuple(m for m in request.messages if m["role"] == "system")))
 
 
 def most_output(request: Request, limit: int | None) -> int:

@@ -176,7 +176,8 @@ def _sample(judge: Judge) -> Comparison:
     """What the judge is tried on: the pair, or the first output of it alone."""
     if not judge.alone and judge.scoring is None:
         return replace(SAMPLE, extra=_told(judge))
-    return Rated(SAMPLE.instruction, SAMPLE.output_1, "", SAMPLE.generator_1, extra=_told(judge))
+    beside = (SAMPLE.output_1, SAMPLE.output_2)
+    return Rated(SAMPLE.instruction, SAMPLE.output_1, "", SAMPLE.generator_1, extra=_told(judge), beside=beside)
 
 
 def _replies(judge: Judge, problems: list[str]) -> Iterator[Reply]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from simfarm.data.records import Comparison
 from simfarm.errors import InputError
+from simfarm.text.harmless import one_line
 
 __all__ = ["CHECKS", "Check", "check_of"]
 
@@ -40,8 +41,8 @@ class Check:
     where: str
 
     def mark(self, output: str, about: Comparison) -> float:
-        """The mark of an output to what the record asks. Raises `InputError` for a function that is not there, or whose
-        value is no mark."""
+        """The mark of an output to what the record asks. Raises `InputError` for a function that is not there, or that
+        fails, or whose value is no mark."""
         match self.kind:
             case "pattern":
                 return float(re.search(self.value, output) is not None)
@@ -51,7 +52,13 @@ class Check:
             case "json":
                 return float(_is_json(output))
         known = {**about.extra, "instruction": about.instruction}
-        value = _function(self.value, self.where)(output, MappingProxyType(known))
+        function = _function(self.value, self.where)
+        try:
+            value = function(output, MappingProxyType(known))
+        except Exception as error:
+            raise InputError(
+                f"{self.where}: {self.value} fails ({type(error).__name__}: {one_line(error)[:200]}); mend it"
+            ) from error
         if isinstance(value, bool | int | float) and 0 <= value <= 1:
             return float(value)
         raise InputError(f"{self.where}: {self.value} gave {value!r}; it must give true, false or a number from 0 to 1")

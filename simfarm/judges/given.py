@@ -19,7 +19,6 @@ from simfarm.errors import InputError
 from simfarm.judges import fields
 from simfarm.judges.stages import shown_variables
 from simfarm.text.harmless import one_line
-from simfarm.text.words import plural
 
 if TYPE_CHECKING:
     from simfarm.judges.spec import Judge
@@ -107,8 +106,8 @@ def refuse_missing(judge: Judge, records: Iterable[Comparison]) -> None:
                 without, first = without + 1, first or record.instruction
         if without:
             raise InputError(
-                f"judge {judge.name}: {without:,} of {plural(count, 'row')} have no {column!r}, its {name} (the first: "
-                f"{one_line(first)[:40]!r}); fill the column in, or leave those rows out"
+                f"rows without {column!r}, the {name} of judge {judge.name}: {without:,} of {count:,} (the first: "
+                f"{one_line(first)[:40]!r}); fill the column in, or leave them out"
             )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from simfarm.data.exchange import Completion
 from simfarm.data.meaning import FEWER
 from simfarm.data.records import Comparison
 from simfarm.judges.criteria import Criterion
-from simfarm.judges.given import items_of
+from simfarm.judges.given import items_of, refuse_missing
 from simfarm.judges.parsers import last_object, unfinished
 from simfarm.judges.spans import density, quoted
 from simfarm.judges.verdict import Verdict
@@ -26,7 +26,7 @@ from simfarm.judges.verdict import Verdict
 if TYPE_CHECKING:
     from simfarm.judges.spec import Judge
 
-__all__ = ["CRITERIA", "marks_expected", "marks_schema", "parse_marks", "sample_marks", "with_marks"]
+__all__ = ["CRITERIA", "check_records", "marks_expected", "marks_schema", "parse_marks", "sample_marks", "with_marks"]
 
 CRITERIA = "criteria"
 """The field of a reply that holds the marks, and the parser of replies that hold nothing else."""
@@ -146,6 +146,15 @@ def _grade(criterion: Criterion, top: bool) -> Any:
     if criterion.kind == "levels":
         return criterion.words[-1 if top else 0]
     return top
+
+
+def check_records(judge: Judge, records: Sequence[Comparison]) -> None:
+    """Raise `InputError`, before anything is asked, for records without a column that the judge is asked by, and for a
+    function of its checks that does not work on the first of them."""
+    refuse_missing(judge, records)
+    for criterion in judge.marks:
+        if criterion.check is not None and criterion.check.kind == "python" and records:
+            criterion.check.mark(records[0].output_1, records[0])
 
 
 def _sides(judge: Judge, pair: Comparison | None = None, order: str = "12") -> list[_Side]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simfarm.data.exchange import Completion, Message
+from simfarm.errors import InputError
 from simfarm.judges.listing import ranking_schema
 from simfarm.judges.marks import marks_schema
 from simfarm.judges.several import several_schema
@@ -83,6 +84,10 @@ def in_process(judge: Judge) -> Judge:
 def _switched(sampling: Mapping[str, Any]) -> Mapping[str, Any]:
     if "thinking" not in sampling:
         return sampling
+    if sampling["thinking"] is not bool(sampling["thinking"]):
+        raise InputError(
+            "sampling.thinking: a model in this process takes no number of tokens to think in: true or false"
+        )
     switch = {"enable_thinking": sampling["thinking"]}
     rest = {name: value for name, value in sampling.items() if name != "thinking"}
     return rest | {"template_args": switch | rest.get("template_args", {})}

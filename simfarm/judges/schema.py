@@ -16,6 +16,7 @@ from simfarm.data.sampling import DECIDED, Option
 from simfarm.judges.contexts import MOST_CONTEXTS
 from simfarm.judges.debate import DEBATE, PANEL_RULES
 from simfarm.judges.debate import MOST_ROUNDS as MOST_ROUNDS_OF_DEBATE
+from simfarm.judges.derived import FEWEST, MOST_AUXILIARY
 from simfarm.judges.fields import FIXED, JUDGED, MODEL_NAME, MOST_WEIGHT
 from simfarm.judges.files import MODEL_KEYS, RULE_KEYS
 from simfarm.judges.likelihoods import LIKELIHOOD_KEYS
@@ -48,6 +49,7 @@ MODEL = {
 _RATES = {"properties": {"protocol": {"const": "rating"}}, "required": ["protocol"]}
 _SCORES = {"properties": {"protocol": {"const": "likelihood"}}, "required": ["protocol"]}
 _RANKS = {"properties": {"protocol": {"const": "ranking"}}, "required": ["protocol"]}
+_NOT_DERIVED = {"items": {"properties": {"auxiliary": False}}}
 DAY = {"type": ["string", "null"], "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
 
 
@@ -74,7 +76,7 @@ def judge_schema() -> dict[str, Any]:
                 "if": _RATES,
                 "then": rating_schema(),
                 "else": {
-                    "properties": {"scale": False},
+                    "properties": {"scale": False, "stages": _NOT_DERIVED},
                     "if": _RANKS,
                     "then": ranking_schema(),
                     "else": {"properties": {"verdict": verdict_schema()}},
@@ -214,6 +216,12 @@ def _stages() -> dict[str, Any]:
             "template": {**TEXT, "description": "a Jinja2 file beside this one"},
             "sampling": {**sampling, "description": "what differs from the judge's"},
             "rounds": {"type": "integer", "minimum": 1, "maximum": MOST_ROUNDS, "default": 1},
+            "auxiliary": {
+                "type": "integer",
+                "minimum": FEWEST,
+                "maximum": MOST_AUXILIARY,
+                "description": "of protocol rating: it compares so many answers and derives the criteria to rate by",
+            },
             "contexts": {
                 "type": "integer",
                 "minimum": 2,
@@ -225,6 +233,7 @@ def _stages() -> dict[str, Any]:
         "required": ["name", "template"],
         "if": {"required": ["contexts"]},
         "then": {"properties": {"rounds": {"const": 1}}},
+        "dependentSchemas": {"auxiliary": {"properties": {"rounds": False, "contexts": False}}},
     }
     return {
         "type": "array",
@@ -250,6 +259,8 @@ def _option(option: Option) -> dict[str, Any]:
             return {"type": "integer" if option.kind == "whole" else "number", **known}
         case "switch":
             return {"type": "boolean"}
+        case "budget":
+            return {"type": ["boolean", "integer"], "minimum": option.least}
         case "texts":
             return {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}}
         case "text":

@@ -150,6 +150,11 @@ class Judge:
         return {name: (min(own), max(own)) for name, own in numbers.items()} | ends
 
     @property
+    def auxiliary(self) -> int:
+        """How many answers to an instruction it compares to derive the criteria that it rates by; 0 for none."""
+        return max((stage.auxiliary for stage in self.stages), default=0)
+
+    @property
     def alone(self) -> bool:
         """Whether it rates one output at a time, where others compare two."""
         return self.protocol == "rating"

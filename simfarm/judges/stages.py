@@ -22,6 +22,7 @@ from simfarm.data.records import Comparison
 from simfarm.errors import InputError
 from simfarm.judges import fields
 from simfarm.judges.contexts import MOST_CONTEXTS, contexts_schema, read_contexts
+from simfarm.judges.derived import COMPARED, auxiliary_of, check_derived, derived_schema, listed, read_derived
 from simfarm.judges.parsers import REFUSALS
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ __all__ = [
     "unusable",
 ]
 
-STAGE_KEYS = ("name", "template", "sampling", "rounds", "contexts")
+STAGE_KEYS = ("name", "template", "sampling", "rounds", "contexts", "auxiliary")
 NAME = r"[a-z][a-z0-9_]{0,39}"
 ENDS = ("_first", "_second", "_other", "_1", "_2")
 """What tells the two answers of a stage apart: no name's own end."""
@@ -66,8 +67,21 @@ VERDICT = "verdict"
 
 RESERVED = (
     *(VERDICT, "instruction", "messages", "first", "second", "output", "other", "pairs", "criteria", "reference"),
-    *("context", "checklist", "range", "dict", "cycler", "joiner", "namespace", "loop", "self", "super", "caller"),
-    *("varargs", "kwargs", "true", "false", "none", "and", "or", "not", "in", "is", "if", "else", "for"),
+    *(
+        "context",
+        "checklist",
+        "auxiliary",
+        "range",
+        "dict",
+        "cycler",
+        "joiner",
+        "namespace",
+        "loop",
+        "self",
+        "super",
+        "caller",
+    ),
+    *("auxiliary", "varargs", "kwargs", "true", "false", "none", "and", "or", "not", "in", "is", "if", "else", "for"),
 )
 """Names that already mean something in a template."""
 
@@ -84,7 +98,8 @@ Texts = Mapping[tuple[str, str], str]
 class Stage:
     """A call before the verdict. `template` is the source text, `where` says whose in errors; `sampling` is what
     differs from the judge's. One that is asked for `each` answer may go several `rounds`, each showing what was said
-    before. With `contexts` its reply is so many weighted contexts at most, and the verdict is asked under each."""
+    before. With `contexts` its reply is so many weighted contexts at most, and the verdict is asked under each. With
+    `auxiliary` it compares so many answers to the instruction and its reply is a list of criteria."""
 
     name: str
     template: str
@@ -93,11 +108,17 @@ class Stage:
     rounds: int = 1
     contexts: int = 0
     each: bool = False
+    auxiliary: int = 0
 
     @property
     def content(self) -> list[Any]:
         """What of it can change a verdict."""
-        return [self.name, self.template, dict(self.sampling), self.rounds, self.contexts]
+        compared = [self.auxiliary] if self.auxiliary else []
+        return [self.name, self.template, dict(self.sampling), self.rounds, self.contexts, *compared]
+
+    def told(self, reply: str) -> str:
+        """What later templates show of its reply."""
+        return listed(reply) if self.auxiliary else reply.strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +181,9 @@ def _compiled(stages: Sequence[Stage], place: int, judge: Judge) -> Template:
     stage = stages[place]
     own = ((stage.name, True),) if stage.rounds > 1 else ()
     known = (*earlier(stages[:place]), *own)
-    return compile_template(
-        stage.template, judge.delimiters, stage.where, judge.alone, earlier=known, stage=True, given=judge.given
-    )
+    shows, given = COMPARED if stage.auxiliary else "", judge.given
+    source, tags, alone = stage.template, judge.delimiters, judge.alone
+    return compile_template(source, tags, stage.where, alone, shows=shows, earlier=known, stage=True, given=given)
 
 
 def earlier(stages: Iterable[Stage]) -> tuple[tuple[str, bool], ...]:
@@ -206,8 +227,8 @@ def stage_sampling(judge: Judge, stage: Stage) -> dict[str, Any]:
     if "effort" in stage.sampling or "thinking" in stage.sampling:
         # two words for one thing: the stage's own holds
         common = {name: value for name, value in common.items() if name not in ("effort", "thinking")}
-    schema = {"schema": contexts_schema()} if stage.contexts else {}
-    return common | dict(stage.sampling) | schema
+    schema = contexts_schema() if stage.contexts else derived_schema() if stage.auxiliary else None
+    return common | dict(stage.sampling) | ({} if schema is None else {"schema": schema})
 
 
 def unusable(stage: Stage, completion: Completion) -> str | None:
@@ -218,11 +239,13 @@ def unusable(stage: Stage, completion: Completion) -> str | None:
         return f"the stage {stage.name} was cut off by the token limit"
     if not completion.text.strip():
         return f"the stage {stage.name} came back empty"
-    if stage.contexts:
-        try:
+    try:
+        if stage.contexts:
             read_contexts(completion.text, stage.contexts)
-        except ValueError as error:
-            return f"the stage {stage.name}: {error}"
+        if stage.auxiliary:
+            read_derived(completion.text)
+    except ValueError as error:
+        return f"the stage {stage.name}: {error}"
     return None
 
 
@@ -240,6 +263,7 @@ def stages_of(path: Path, value: Any, read: Callable[[Path, Any], str], protocol
     names = [stage.name for stage in stages]
     if twice := [name for name in names if names.count(name) > 1]:
         raise InputError(f"{where}: two are named {twice[0]!r}; give each a name of its own")
+    check_derived(where, [stage.name for stage in stages if stage.auxiliary], protocol)
     if early := [stage.name for stage in stages[:-1] if stage.contexts]:
         raise InputError(f"{where}: {early[0]} proposes contexts for the verdict; let it be the last of the list")
     return tuple(stages)
@@ -267,7 +291,8 @@ def _stage(where: str, path: Path, item: Any, read: Callable[[Path, Any], str]) 
     sampling = fields.sampling(f"{where}.sampling", item.get("sampling", {}))
     if "logprobs" in sampling:
         raise InputError(f"{where}.sampling: the log probabilities of a stage are read by nobody; remove logprobs")
-    return Stage(name, read(path, item["template"]), f"{where} ({name})", sampling, rounds, contexts)
+    source = read(path, item["template"])
+    return Stage(name, source, f"{where} ({name})", sampling, rounds, contexts, auxiliary=auxiliary_of(where, item))
 
 
 def check_stages(judge: Judge) -> Judge:

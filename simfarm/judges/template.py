@@ -24,6 +24,7 @@ from simfarm.data.exchange import Message
 from simfarm.data.records import Comparison
 from simfarm.errors import InputError
 from simfarm.judges.criteria import shown_of
+from simfarm.judges.derived import COMPARED
 from simfarm.judges.given import Given
 from simfarm.judges.listing import check_outputs
 from simfarm.judges.neutral import neutraliser
@@ -38,6 +39,7 @@ NOTHING: Mapping[str, str] = {}
 UNTOLD = Given()
 OF_A_PAIR = ("instruction", "messages", "first", "second", "reference", "checklist")
 OF_ONE = ("instruction", "messages", "output", *TOLD)
+OF_SOME = ("instruction", "messages", "auxiliary", *TOLD)
 OF_EACH = ("instruction", "messages", "output", "other", *TOLD)
 JOINT = ("first_instruction", "first", "second_instruction", "second", "criteria", "context")
 ROLES = ("system", "user")
@@ -77,7 +79,7 @@ class Template:
         own = self.variables - told_names(earlier, self.each)
         if stage:
             known = OF_ONE if alone else OF_EACH if self.each else (*OF_A_PAIR, "criteria", "context")
-            _check_stage(own, where, known, earlier)
+            _check_stage(own, where, OF_SOME if shows == COMPARED else known, earlier)
         else:
             (CHECKS.get(shows) or (_check_alone if alone else _check_variables))(tree, own, where)
         taken = {node.attr for node in tree.find_all(jinja2.nodes.Getattr)} if "pairs" in self.variables else set()
@@ -153,6 +155,7 @@ class Template:
             "instruction": self.neutralise(rated.instruction),
             "messages": [_turn(message, self.neutralise) for message in rated.messages or ()],
             "output": self.neutralise(rated.output_1),
+            "auxiliary": [self.neutralise(text) for text in getattr(rated, "beside", ())],
         }
 
     def _pair(self, number: int, comparison: Comparison, order: str) -> dict[str, Any]:
@@ -183,8 +186,9 @@ def compile_template(
 ) -> Template:
     """The compiled template of a source text, compiled once in a process. `where` names it in errors; one for judges
     that rate shows an output `alone`, another `shows` all outputs or, where the instruction is to be told from one,
-    that `blind`; one of a `stage` need not show both. `earlier` stages are known to it by name, each with whether it
-    was asked for each answer; `given` is what is told beside what is judged."""
+    that `blind`; one of a `stage` need not show both, and one that derives criteria shows those it compares alone.
+    `earlier` stages are known to it by name, each with whether it was asked for each answer; `given` is what is told
+    beside what is judged."""
     return Template(source, delimiters, where, alone, shows=shows, earlier=earlier, stage=stage, given=given)
 
 
@@ -267,12 +271,16 @@ def _check_stage(
     """Raise `InputError` for a variable that a stage does not know, and for one that does not show the question."""
     for name in sorted(variables - set(known)):
         hint = ""
-        if name in ("first", "second"):
+        if "auxiliary" in known and name in ("output", "first", "second"):
+            hint = "; what one answer is rated by is asked once for all, and shows none of them alone"
+        elif name in ("first", "second"):
             hint = "; a stage shows both answers (first, second) or one at a time (output, other), not both ways"
         told = sorted(told_names(earlier, "output" in known))
         raise InputError(f"{where}: unknown variable {name!r}; this stage knows {', '.join((*known, *told))}{hint}")
     if not variables & {"instruction", "messages"}:
         raise InputError(f"{where}: {{{{ instruction }}}} is not used; a stage must see what was asked")
+    if "auxiliary" in known and "auxiliary" not in variables:
+        raise InputError(f"{where}: {{{{ auxiliary }}}} is not used; the stage must see the answers that it compares")
 
 
 def _check_variables(tree: jinja2.nodes.Template, variables: frozenset[str], where: str) -> None:

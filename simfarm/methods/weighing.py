@@ -104,6 +104,11 @@ def fitted_criteria(
     Raises `InputError` for a judge whose verdict does not follow from its marks, annotations without them, fewer than
     20 labelled comparisons, and criteria none of which leans as people do.
     """
+    if not annotations:
+        raise InputError(
+            f"criteria are weighed by their marks: name the annotations by {judge.name} after the labels (simfarm "
+            f"annotate … --judge {judge.name} -o FILE)"
+        )
     criteria = [criterion for criterion in judge.marks if criterion.weighed]
     if judge.alone or judge.verdict is None or judge.verdict.parser != "criteria":
         raise InputError(

@@ -57,6 +57,7 @@ def _stage_facts(stage: Stage) -> dict[str, Any]:
         "asked": "of each answer" if stage.each else None,
         "rounds": stage.rounds if stage.rounds > 1 else None,
         "contexts": stage.contexts or None,
+        "auxiliary": stage.auxiliary or None,
         "sampling": dict(stage.sampling) or None,
         "template": stage.template,
     }

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from simfarm.data.meaning import NAMES, TIE, order_of, preference_of, status_of
+from simfarm.judges.derived import listed
 from simfarm.report.terminal import wrapped
 from simfarm.text.harmless import one_line, visible
 from simfarm.text.words import plural
@@ -17,12 +18,21 @@ __all__ = ["row_status", "verdict_text"]
 
 def row_status(row: Mapping[str, Any]) -> str:
     """A row's status, also where the file has none."""
-    return str(status_of(row.get("status"), row.get("preference") not in (None, "")))
+    return str(status_of(row.get("status"), row.get("score" if _is_rated(row) else "preference") not in (None, "")))
+
+
+def _is_rated(row: Mapping[str, Any]) -> bool:
+    """Whether one output was judged by itself."""
+    return "preference" not in row
 
 
 def _verdict(row: Mapping[str, Any]) -> str:
     if row_status(row) != "verdict":
         return f"no verdict: {row_status(row)}" + (f" ({row['error']})" if row.get("error") else "")
+    if _is_rated(row):
+        ends = [float(end) for end in (row.get("scale_low"), row.get("scale_high")) if end not in (None, "")]
+        scale = f" on a scale from {ends[0]:g} to {ends[1]:g}" if len(ends) == 2 else ""
+        return f"score {float(row['score']):.4g}{scale}"
     preference = preference_of(float(row["preference"]))
     if preference == TIE:
         return f"tie ({TIE})"
@@ -49,7 +59,7 @@ def _stages(raw: Any) -> list[tuple[str, str]]:
     whole = _unpacked(raw)
     given = whole if isinstance(whole, list) else [whole]
     named = [one for one in given if isinstance(one, Mapping) and isinstance(one.get("stage"), str)]
-    return [(str(one["stage"]), _reply(one) or "") for one in named]
+    return [(str(one["stage"]), listed(_reply(one) or "")) for one in named]
 
 
 def _unpacked(value: Any) -> Any:
@@ -106,9 +116,9 @@ def verdict_text(row: Mapping[str, Any], place: str, *, full: bool, width: int) 
         return wrapped(one_line(text), width, "     ")
 
     parts = [*line(head), "  instruction", *_shown(row.get("instruction"), full, width)]
-    for side in ("1", "2"):
-        parts += line(f"  output {side} · {row.get(f'generator_{side}') or 'unnamed'}")
-        parts += _shown(row.get(f"output_{side}"), full, width)
+    for side in ("",) if _is_rated(row) else ("_1", "_2"):
+        parts += line(f"  output{side.replace('_', ' ')} · {row.get(f'generator{side}') or 'unnamed'}")
+        parts += _shown(row.get(f"output{side}"), full, width)
     for name, text in _stages(row.get("raw_completion")):
         parts += line(f"  stage · {name}")
         parts += _shown(text, full, width)

@@ -26,6 +26,7 @@ from simfarm.judges.rules import introduction
 from simfarm.judges.stages import every_stage, samplings
 from simfarm.runs.asking import MAX_ATTEMPTS, Call, Member, plan_calls
 from simfarm.runs.cautions import joint_lines, kin_lines, odd_outputs
+from simfarm.runs.derived import beside_pairwise, with_compared
 from simfarm.runs.fitness import check_questions, check_scoring, check_spec
 from simfarm.runs.options import JudgeOptions, RunOptions, by_name
 from simfarm.runs.outlook import staged_forecast
@@ -117,7 +118,8 @@ class AnnotationRun(Run[Comparison, Annotation]):
 
     def calls(self, pairs: Sequence[Comparison], engine: Engine | None = None) -> Iterator[Call]:
         """Every question of the run, to be asked through `engine`, and the ties that need none."""
-        return plan_calls(pairs, [Member(self.judge, self.model, engine)], self.repeats)
+        planned = plan_calls(pairs, [Member(self.judge, self.model, engine)], self.repeats)
+        return with_compared(planned, pairs, self.judge.auxiliary) if self.judge.auxiliary else planned
 
     def count(self, records: Sequence[Comparison]) -> int:
         """How many annotations the run will give."""
@@ -184,8 +186,9 @@ class AnnotationRun(Run[Comparison, Annotation]):
         if not self.judge.stages:
             return await Run._forecast(self, records)
         async with self._engine() as engine:
-            calls = (call for call in self.calls(records, engine) if call.order is not None)
-            return staged_forecast(engine, calls, self.retry_unparseable)
+            calls = [call for call in self.calls(records, engine) if call.order is not None]
+            told = staged_forecast(engine, calls, self.retry_unparseable)
+            return f"{told}\n{beside_pairwise(calls, engine)}" if self.judge.auxiliary else told
 
     async def _stream(self, records: Sequence[Comparison]) -> AsyncGenerator[Annotation]:
         if self.backend is None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from simfarm.backends.http.traits import split_thoughts
 from simfarm.data.decision import Decision
 from simfarm.data.exchange import CallError, Completion, Judged, Likelihood, Message, Request, TransientError
 from simfarm.data.joint import is_joint
 from simfarm.data.records import Comparison
 from simfarm.engine.runner import Engine
 from simfarm.judges import Judge
-from simfarm.judges.given import refuse_missing
-from simfarm.judges.marks import with_marks
+from simfarm.judges.marks import check_records, with_marks
 from simfarm.judges.protocols import protocol_of
 from simfarm.judges.protocols.joint import refuse_joint
 from simfarm.judges.question import repair_messages, request_sampling
@@ -25,7 +25,18 @@ from simfarm.judges.stages import last_messages
 from simfarm.judges.verdict import Verdict
 from simfarm.runs.groups import Groups
 
-__all__ = ["MAX_ATTEMPTS", "Call", "Member", "Paid", "ask", "is_cut_off", "next_request", "plan_calls", "request_for"]
+__all__ = [
+    "MAX_ATTEMPTS",
+    "Call",
+    "Member",
+    "Paid",
+    "ask",
+    "is_cut_off",
+    "next_request",
+    "plan_calls",
+    "reply_of",
+    "request_for",
+]
 
 MAX_ATTEMPTS = 3
 """Questions asked in all, over all runs, before an unparseable answer is left as it is."""
@@ -82,10 +93,10 @@ class Paid:
 def plan_calls(comparisons: Sequence[Comparison], members: Sequence[Member], repeats: int = 1) -> Iterator[Call]:
     """Every call in the order of the file that will hold the answers: comparison, then member, then as the member's
     protocol has them. Raises `InputError` where one of them ranks and an instruction has more outputs than it can
-    name, for joint comparisons and a judge that is shown one instruction, and where the input lacks a column that a
-    judge is asked by."""
+    name, for joint comparisons and a judge that is shown one instruction, and where a judge cannot go by the input (a
+    column is missing, a check of its own fails)."""
     for member in members:
-        refuse_missing(member.judge, comparisons)
+        check_records(member.judge, comparisons)
     asked = [(member, protocol_of(member.judge)) for member in members]
     groups = Groups(comparisons) if any(member.judge.ranks for member in members) else None
     for number, comparison in enumerate(comparisons):
@@ -129,9 +140,19 @@ def _messages(call: Call, order: str) -> tuple[Message, ...]:
     return protocol.messages_of(judge, call.mates) if call.mates else protocol.messages(judge, call.comparison, order)
 
 
+def reply_of(answer: Completion) -> Completion:
+    """An answer as it is read: without what the model thought in its text, which stands apart. Labels that it weighed
+    there are no verdict."""
+    text, thought = split_thoughts(answer.text)
+    if thought is None:
+        return answer
+    return replace(answer, text=text, thinking="\n\n".join(filter(None, (answer.thinking, thought))) or None)
+
+
 def _read(call: Call, answer: Completion | Decision) -> list[Verdict]:
     """The verdicts in an answer on all that its prompt showed."""
     judge, protocol = call.member.judge, protocol_of(call.member.judge)
+    answer = reply_of(answer) if isinstance(answer, Completion) else answer
     shown = call.mates or ((call.comparison, str(call.order)),)
     verdicts = protocol.parse_all(judge, answer, call.mates) if call.mates else [protocol.parse(judge, answer)]
     return [with_marks(judge, answer, verdict, *each) for verdict, each in zip(verdicts, shown, strict=True)]
@@ -145,7 +166,7 @@ def _problem(call: Call, verdicts: list[Verdict]) -> str:
 def _repair(request: Request, completion: Completion, problem: str) -> Request:
     asked = request.judged
     assert asked is not None
-    messages = repair_messages(request.messages, completion, problem)
+    messages = repair_messages(request.messages, reply_of(completion), problem)
     again = replace(asked, step=asked.step + 1)
     return Request(request.model, messages, request.sampling, request.sample, request.attempt, again)
 

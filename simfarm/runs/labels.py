@@ -15,7 +15,7 @@ from itertools import islice
 
 from simfarm.data.records import Comparison
 from simfarm.judges.draws import comparison_key, ranked, uniform
-from simfarm.judges.given import refuse_missing
+from simfarm.judges.marks import check_records
 from simfarm.judges.population import Population
 from simfarm.judges.protocols import protocol_of
 from simfarm.runs.asking import Call, Member
@@ -103,7 +103,7 @@ class Plan:
         """Every call, comparison by comparison, in the order of each one's `asked`; `seats` are the members as they are
         asked, in the population's order. `items` are those of this plan, where somebody goes through them anyway."""
         for member in self.population.members:
-            refuse_missing(member.judge, self.comparisons)
+            check_records(member.judge, self.comparisons)
         packs = {place: _Pack(self, place) for place, m in enumerate(self.population.members) if m.comparisons > 1}
         for each in packs.values():
             each.fill()

@@ -13,7 +13,7 @@ from simfarm.engine.prices import at_most
 from simfarm.engine.runner import Engine
 from simfarm.engine.tokens import most_output
 from simfarm.judges.stages import VERDICT, Turn, told_to, turns, unusable
-from simfarm.runs.asking import MAX_ATTEMPTS, Call, is_cut_off, next_request, request_for
+from simfarm.runs.asking import MAX_ATTEMPTS, Call, is_cut_off, next_request, reply_of, request_for
 from simfarm.runs.forecast import forecast
 from simfarm.runs.staged import Texts, last_calls, said_after, turn_keys, turn_request
 from simfarm.text.words import named, plural
@@ -82,8 +82,9 @@ def _next_turn(
         known = engine.cached(request)
         if not isinstance(known, Completion):
             return request, None
-        if unusable(turn.stage, known) is None:
-            return None, known.text
+        reply = reply_of(known)
+        if unusable(turn.stage, reply) is None:
+            return None, reply.text
         if is_cut_off(known) and not retry_unparseable:
             break
         attempt += 1

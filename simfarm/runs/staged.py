@@ -21,7 +21,7 @@ from simfarm.engine.runner import Engine
 from simfarm.judges.contexts import Context, mixed, read_contexts
 from simfarm.judges.stages import VERDICT, Turn, stage_sampling, told_to, turn_messages, turns, unusable
 from simfarm.judges.verdict import Verdict
-from simfarm.runs.asking import MAX_ATTEMPTS, Call, Paid, about, ask, is_cut_off
+from simfarm.runs.asking import MAX_ATTEMPTS, Call, Paid, about, ask, is_cut_off, reply_of
 
 __all__ = [
     "Answer",
@@ -109,7 +109,7 @@ async def ask_stages(
         for (problem, attempts), own in zip(replies, took, strict=True):
             if problem is not None:
                 return Staged(Verdict(None, problem), tuple(given), own[-1], attempts)
-        texts |= said_after(texts, group, [own[-1].text for own in took])
+        texts |= said_after(texts, group, [reply_of(own[-1]).text for own in took])
     return await _verdict(call, engine, texts, given, retry_unparseable=retry_unparseable, paid=paid)
 
 
@@ -122,7 +122,7 @@ async def _turn(
     while True:
         completion, known = await engine.complete(turn_request(call, turn, texts, attempt))
         took.append(completion)
-        problem = unusable(turn.stage, completion)
+        problem = unusable(turn.stage, reply_of(completion))
         attempt += 1
         if problem is None or not known or (attempt >= MAX_ATTEMPTS and not retry_unparseable):
             return problem, attempt
@@ -196,7 +196,7 @@ def said_after(texts: Mapping[tuple[str, str], str], group: Sequence[Turn], repl
     said: Texts = {}
     for turn, reply in zip(group, replies, strict=True):
         key = (turn.stage.name, turn.side)
-        said[key] = f"{texts[key]}\n\n{reply.strip()}" if turn.round else reply.strip()
+        said[key] = f"{texts[key]}\n\n{reply.strip()}" if turn.round else turn.stage.told(reply)
     return said
 
 

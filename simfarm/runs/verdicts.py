@@ -20,7 +20,7 @@ from simfarm.judges.marks import marks_expected
 from simfarm.judges.protocols import protocol_of
 from simfarm.judges.rules import decide
 from simfarm.judges.verdict import Verdict
-from simfarm.runs.asking import MAX_ATTEMPTS, Call, Paid, ask, is_cut_off
+from simfarm.runs.asking import MAX_ATTEMPTS, Call, Paid, ask, is_cut_off, reply_of
 from simfarm.runs.scoring import scored
 from simfarm.runs.staged import Answer, Claims, Given, Staged, ask_stages
 from simfarm.runs.stream import in_order
@@ -33,8 +33,9 @@ def _raw(answer: Answer) -> dict[str, Any]:
     """The part of an answer that has no column of its own."""
     if isinstance(answer, Likelihood):
         return answer.recorded()
-    row = answer.to_json()
-    return {key: row[key] for key in ("text", "finish_reason", "logprobs", "answers", "refused") if key in row}
+    row = (reply_of(answer) if isinstance(answer, Completion) else answer).to_json()
+    known = ("text", "thinking", "finish_reason", "logprobs", "answers", "refused")
+    return {key: row[key] for key in known if key in row}
 
 
 def _total(values: Iterable[float | None]) -> float | None:
@@ -171,7 +172,8 @@ async def annotate(
             tallies.stages.count(paid, engine.price_of)
         verdict = came.verdict
         if verdict.found:
-            tallies.unmarked += marks_expected(call.member.judge) - len(verdict.scores or ())
+            # a score's own parts are no marks that were asked for
+            tallies.unmarked += max(0, marks_expected(call.member.judge) - len(verdict.scores or ()))
         tallies.exhausted += not verdict.found and came.attempts >= MAX_ATTEMPTS
         tallies.repaired += came.repaired
         tallies.cut_off += not verdict.found and isinstance(came.last, Completion) and is_cut_off(came.last)

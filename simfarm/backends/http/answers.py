@@ -28,6 +28,7 @@ __all__ = [
     "decision_usage",
     "message_text",
     "says_it_thought",
+    "shown_thoughts",
     "token_logprobs",
     "usage_fields",
     "word",
@@ -143,6 +144,17 @@ def says_it_thought(answer: Mapping[str, Any], message: Mapping[str, Any]) -> bo
     anything."""
     shown = any(message.get(name) for name in ("reasoning_content", "reasoning"))
     return shown or bool(_stated_thinking(_inner(answer, "usage")))
+
+
+def shown_thoughts(message: Mapping[str, Any]) -> str | None:
+    """What a message shows apart of what the model thought: in a field of its own, or in parts of the content (of which
+    a signed one may be empty); None where it shows nothing."""
+    content = message.get("content")
+    parts = [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
+    # some servers have one text under both names
+    texts = [message.get("reasoning_content") or message.get("reasoning"), *(part.get("thinking") for part in parts)]
+    said = [text.strip() for text in texts if isinstance(text, str) and text.strip()]
+    return whole_text("\n\n".join(said)) if said else None
 
 
 def _stated_thinking(usage: Mapping[str, Any]) -> int | None:

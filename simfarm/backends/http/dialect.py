@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from simfarm.backends.http.complaints import unquoted
 from simfarm.backends.http.meanings import of_the_row
-from simfarm.backends.http.traits import room_for, split_thoughts, traits, wants_none
+from simfarm.backends.http.traits import budget_of, room_for, split_thoughts, traits, wants_none
 from simfarm.data.exchange import Request
 from simfarm.data.sampling import DRAWN, OPENAI, refuse_unknown
 from simfarm.errors import InputError, ProviderError
@@ -80,6 +80,9 @@ def check_thinking(model: str, host: str | None, sampling: Mapping[str, Any]) ->
         raise InputError(f"{model} has no effort '{effort}': {takes}")
     if sampling.get("thinking") and known.efforts == ():
         raise InputError(f"{model} does not think: leave thinking out")
+    if budget_of(sampling) and "budget_tokens" not in (known.on or {}).get("thinking", {}):
+        takes = f"an effort ({', '.join(known.efforts)})" if known.efforts else "thinking: true or false"
+        raise InputError(f"{model} takes no number of tokens to think in: use {takes}")
     if effort and "thinking" in sampling:
         raise InputError("an effort and thinking are two words for one thing: leave one of them out")
     if not sampling.get("logprobs"):

@@ -12,11 +12,11 @@ from typing import Any
 
 import openai
 
-from simfarm.backends.http.answers import message_text, token_logprobs, usage_fields, word
+from simfarm.backends.http.answers import message_text, shown_thoughts, token_logprobs, usage_fields, word
 from simfarm.backends.http.decisions import check_limits, openai_questions, read_openai, whole_text_of
 from simfarm.backends.http.dialect import READS_TEXT, WIRE, check_thinking
 from simfarm.backends.http.failures import check_address, check_key, connection_error, status_error
-from simfarm.backends.http.traits import room_for, traits, wants_none
+from simfarm.backends.http.traits import budget_of, room_for, traits, wants_none
 from simfarm.data.decision import Decision, Question
 from simfarm.data.exchange import Completion, Request, TransientError
 from simfarm.data.sampling import LITELLM, refuse_unknown
@@ -78,6 +78,8 @@ class LiteLLMBackend:
         switch = known.on if sampling.get("thinking") else known.off if known.thinks and wants_none(sampling) else None
         # the two switches that litellm translates for each provider
         body |= {name: value for name, value in (switch or {}).items() if name in ("reasoning_effort", "thinking")}
+        if budget := budget_of(sampling):
+            body["thinking"] = {"type": "enabled", "budget_tokens": budget}
         if "extra" in sampling:
             body["extra_body"] = dict(sampling["extra"])
         if sampling.get("logprobs"):
@@ -103,6 +105,7 @@ class LiteLLMBackend:
             text=message_text(message.get("content")) or refusal,
             logprobs=token_logprobs(choice.get("logprobs")),
             finish_reason="refusal" if refusal else word(choice, "finish_reason"),
+            thinking=shown_thoughts(message),
             model=word(answer, "model"),
             seconds=round(time.perf_counter() - started, 4),
             **usage_fields(answer),

@@ -14,7 +14,17 @@ from typing import Any
 
 from simfarm.errors import InputError
 
-__all__ = ["BRIEF", "Traits", "is_drawn", "refuse_unsent", "room_for", "split_thoughts", "traits", "wants_none"]
+__all__ = [
+    "BRIEF",
+    "Traits",
+    "budget_of",
+    "is_drawn",
+    "refuse_unsent",
+    "room_for",
+    "split_thoughts",
+    "traits",
+    "wants_none",
+]
 
 ROOM = 8192
 """Tokens that a model gets to think in, beside those of its reply: providers bound only both together."""
@@ -187,6 +197,12 @@ def wants_none(sampling: Mapping[str, Any]) -> bool:
     return bool(sampling.get("logprobs")) or sampling.get("max_tokens", BRIEF + 1) <= BRIEF
 
 
+def budget_of(sampling: Mapping[str, Any]) -> int:
+    """The number of tokens that a request names to think in, 0 for none."""
+    wanted = sampling.get("thinking")
+    return 0 if wanted is None or isinstance(wanted, bool) else int(wanted)
+
+
 def is_drawn(model: str, sampling: Mapping[str, Any]) -> bool:
     """Whether the model takes a temperature with a request, as far as is known by its name."""
     known = traits(model)
@@ -210,6 +226,8 @@ def refuse_unsent(model: str, sampling: Mapping[str, Any], given: Iterable[str])
 
 def room_for(sampling: Mapping[str, Any]) -> int:
     """Tokens to think in, for a request whose model will think."""
+    if budget := budget_of(sampling):
+        return budget
     return DEEP_ROOM if sampling.get("effort") in DEEP else ROOM
 
 

@@ -37,8 +37,9 @@ RULES: tuple[tuple[str, str, str], ...] = (
     ("proof", "assistant", r"<\|the (?:start|end) of assistant [ab]['’]s (?:answer|conversation)[^|]*\|>"),
     ("proof", "assistant", r"\[the (?:start|end) of assistant [ab]['’]s (?:answer|conversation)[^\]]*\]"),
     ("proof", "output", r"^#+\s*output \([ab]\)\s*:?\s*$"),
-    ("proof", "<", rf"</?(?:{_ITEM}|critique|aftermath|argument|asker)[_ -]?{_LABEL}>"),
+    ("proof", "<", rf"</?(?:{_ITEM}|critique|aftermath|argument|asker|criteria)[_ -]?{_LABEL}>"),
     ("proof", "<answer_", r"</?answer_[a-z]>"),
+    ("proof", "compared_answer", r"</?compared_answer>"),
     ("proof", "<ranking>", r"<ranking>\s*[a-z]\s*[>=]"),
     ("proof", "[[", r"\[\[[abm12]\s*[<>=]{1,2}\s*[abm12]\]\]"),
     # The judge addressed. "Dear judges," may be said to those of a contest.
