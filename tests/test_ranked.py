@@ -469,6 +469,22 @@ def test_ranking_and_comparing_are_set_side_by_side(server: Loopback, capsys: py
     assert turned
 
 
+def test_a_panel_may_have_a_member_that_ranks(server: Loopback, capsys: pytest.CaptureFixture[str]) -> None:
+    panel = {"description": "Two.", "panel": {"members": ["ranking-letter", "longest"]}}
+    Path("panel.yaml").write_text(yaml.safe_dump(panel), "utf-8")
+    asked = ["annotate", "b.jsonl", "c.jsonl", "--baseline", "a.jsonl", "--judge", "panel.yaml", "-o", "panel.jsonl"]
+    asked += ["--base-url", f"{server.url}/v1"]
+    assert main([*asked, "--dry-run"]) == 0
+    assert f"{2 * ASKED} requests would go" in capsys.readouterr().out
+    assert main(asked) == 0
+    assert server.received == 2 * ASKED
+    by = {name: [r for r in rows_of("panel.jsonl") if r["annotator"] == name] for name in ("ranking-letter", "panel")}
+    assert [len(rows) for rows in by.values()] == [4 * ASKED, 2 * ASKED]
+    assert sum(row["input_tokens"] for row in by["panel"]) == 101 * server.received
+    assert rank(server, "--baseline", "a.jsonl", "--repeats", "2", files=("b", "c")) == 0
+    assert server.received == 4 * ASKED, "what a member was asked is the judge's own"
+
+
 def test_the_functions_take_what_the_command_takes(server: Loopback) -> None:
     made = simfarm.annotate(ROWS, judge="ranking-letter", base_url=f"{server.url}/v1", store="s.sqlite", order="hashed")
     assert (len(made), server.received) == (6 * ASKED, ASKED)

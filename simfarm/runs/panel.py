@@ -125,7 +125,7 @@ class PanelRun(SeveralRun):
             return "\n".join([*lines, f"all in all {most(prices)}" if self.engines else "no model is asked: $0.00"])
 
     def _counted(self, records: Sequence[Comparison]) -> str:
-        questions = sum(call.order is not None for call in self._calls(records))
+        questions = sum(call.order is not None and call.place == 0 for call in self._calls(records))
         members = plural(len(self.people.members), "member")
         return f"{plural(len(records), 'comparison')}, {plural(questions, 'question')} to the {members} of {self.name}"
 
@@ -134,7 +134,8 @@ class PanelRun(SeveralRun):
 
     def _new(self, records: Sequence[Comparison], engine: Engine) -> Iterator[Request | None]:
         for call in self._calls(records):
-            if call.member.engine is engine and call.order is not None and not call.member.judge.stages:
+            asked = call.order is not None and call.place == 0 and not call.member.judge.stages
+            if asked and call.member.engine is engine:
                 yield from next_requests(call, self.retry_unparseable)
 
     async def _stream(self, records: Sequence[Comparison]) -> AsyncGenerator[Annotation]:
@@ -270,7 +271,8 @@ def _opinion(calls: Sequence[Annotation]) -> float:
 
 def _took(given: Sequence[Annotation]) -> dict[str, Any]:
     """What the members' calls took together; None where that of one is not known."""
-    asked = [one for one in given if one.calls or one.price is not None]
+    # one of several calls that share an answer has its part of it, and no call of its own
+    asked = [one for one in given if one.calls or one.price is not None or one.input_tokens is not None]
     made: dict[str, Any] = {}
     for name in ("input_tokens", "output_tokens", "price", "seconds"):
         values = [getattr(one, name) for one in asked]
