@@ -22,6 +22,7 @@ from simfarm.cli import main
 from simfarm.data.exchange import Completion
 from simfarm.data.inputs import read_for_evaluation, scores_for
 from simfarm.data.inspection import Inspection
+from simfarm.data.pairing import compared
 from simfarm.data.rated import rated
 from simfarm.data.records import Comparison, Output
 from simfarm.errors import InputError
@@ -176,6 +177,7 @@ def test_a_question_about_the_pair_is_asked_once(tmp_path: Path) -> None:
     judge = written(tmp_path / "j", [odd, true], TEMPLATE.replace("c.text", "c.question"))
     verdict = said(judge, reply(odd={"score": True}, true={"A": False, "B": True}))
     assert (verdict.p_second, verdict.scores) == (1.0, {"odd": 1.0, "true_first": 0.0, "true_second": 1.0})
+    assert marks_expected(judge) == 3
     assert "odd" not in said(judge, reply(true={"A": False, "B": False})).scores  # type: ignore[operator]
 
 
@@ -263,6 +265,7 @@ def test_errors_are_counted_for_the_answer_that_has_them(tmp_path: Path) -> None
         {"answer": "A", "type": "factual", "quote": "Danube"},
         {"answer": "B", "type": "factual", "quote": "Danube"},
         {"answer": "B", "type": "language", "quote": "so it is said"},
+        {"answer": "A", "type": "language", "quote": "The"},
         "nonsense",
     ]
     verdict = said(judge, reply(correct={"A": 2, "B": 2}, errors=spans))
@@ -271,7 +274,7 @@ def test_errors_are_counted_for_the_answer_that_has_them(tmp_path: Path) -> None
         "correct_2": 2,
         "errors_factual_1": pytest.approx(1000 / 11),
         "errors_factual_2": 0,
-        "errors_language_1": 0,
+        "errors_language_1": pytest.approx(1000 / 11),
         "errors_language_2": pytest.approx(1000 / 28),
     }
     assert verdict.p_second == 0.5, "errors are counted and weigh nothing"
@@ -322,6 +325,7 @@ def test_a_check_may_be_a_function_of_ones_own(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "owncheck.py").write_text(
         "def share(output, known):\n    return len(set(output) & set(known['alphabet'])) / len(known['alphabet'])\n"
         "def loud(output, known):\n    return 2\n"
+        "def changed(output, known):\n    return isinstance(known, dict)\n"
         "def broken(output, known):\n    return 1 / 0\n"
         "def asked(output, known):\n    return known['instruction'] == 'Which river?'\n",
         "utf-8",
@@ -330,6 +334,8 @@ def test_a_check_may_be_a_function_of_ones_own(tmp_path: Path, monkeypatch: pyte
     pair = replace(PAIR, extra={"alphabet": "abT"})
     assert Check("python", "owncheck:share", "j").mark("aT", pair) == pytest.approx(2 / 3)
     assert Check("python", "owncheck:asked", "j").mark("aT", pair) == 1.0
+    # a mapping that is no dict, which exec and its like would take for globals
+    assert Check("python", "owncheck:changed", "j").mark("aT", pair) == 0.0
     for named, why in [
         ("owncheck:loud", "gave 2; it must give true, false or a number from 0 to 1"),
         ("owncheck:broken", r"fails \(ZeroDivisionError: division by zero\); mend it"),
@@ -435,6 +441,24 @@ def test_marks_want_one_pair_a_prompt(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="correct is marked, for which a prompt shows one pair"):
         written(tmp_path / "j", [CORRECT], several)
+
+
+def test_a_judge_that_marks_is_another_than_one_that_was_asked_for_no_marks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"verdict": {"parser": "json", "labels": {"A": "first", "B": "second"}}}
+    judge = written(tmp_path / "j", [CORRECT], **own)
+    plain = written(tmp_path / "p", ["Be right."], TEMPLATE.replace("{{ c.name }}: {{ c.text }}", "{{ c }}"), **own)
+    hashes = judge.hash, plain.hash
+    monkeypatch.setattr("simfarm.judges.spec.MARKING", ())
+    again = load_one(tmp_path / "j").hash, load_one(tmp_path / "p").hash
+    assert [one == other for one, other in zip(hashes, again, strict=True)] == [False, True]
+
+
+def test_what_both_files_say_of_an_instruction_is_the_outputs_and_else_the_baselines() -> None:
+    base = Output("Q?", "x", "base", extra={"reference": "B.", "checklist": ["b"], "tokens": 3, "who": "b"})
+    own = Output("Q?", "y", "m", extra={"reference": "M.", "checklist": None})
+    assert compared(base, own).extra == {"reference": "M.", "checklist": ["b"], "who": "b"}
 
 
 def test_probes_give_a_judge_of_marks_a_principle_to_mark_by() -> None:
