@@ -26,13 +26,13 @@ JUDGE = "rating-derived"
 STAGE = "By which criteria"
 
 
-def outputs(models: str = MODELS, path: str = "outputs.jsonl", **more: Any) -> list[dict[str, Any]]:
+def outputs(models: str = MODELS, end: str = "", **more: Any) -> list[dict[str, Any]]:
     rows = [
-        {"instruction": f"Question {i}?", "output": f"By {m} on {i}.", "generator": f"model-{m}"} | more
+        {"instruction": f"Question {i}?", "output": f"By {m} on {i}.{end}", "generator": f"model-{m}"} | more
         for m in models
         for i in range(ASKED)
     ]
-    write(rows, path)
+    write(rows)
     return rows
 
 
@@ -95,7 +95,6 @@ def test_what_pairs_would_cost_is_what_a_judge_of_pairs_is_told(
 ) -> None:
     """The same words in a template of pairs, every two outputs of three models in both orders: as many questions, and
     as many tokens but for the few that the tags of a second answer take."""
-    outputs("abc")
     judge = load_one(JUDGE)
     assert judge.template is not None
     shown = judge.template.replace("{{ standards }}", "").replace("{{ output }}", "{{ first }}\n{{ second }}")
@@ -105,7 +104,7 @@ def test_what_pairs_would_cost_is_what_a_judge_of_pairs_is_told(
     spec = {"description": "pairs", "protocol": "pairwise", "template": "template.jinja", "order": "both"}
     spec |= {"verdict": {"parser": "label", "delimiters": ["[[", "]]"], "labels": labels}, "model": judge.model}
     Path("pairs.yaml").write_text(yaml.safe_dump(spec | {"sampling": dict(judge.sampling)}), "utf-8")
-    rows = outputs("abc")
+    rows = outputs("abc", " It goes on and on." * 100)
     write(
         [
             {"instruction": a["instruction"], "output_1": a["output"], "output_2": b["output"]}
@@ -185,7 +184,9 @@ def test_a_column_names_what_is_compared(server: Loopback) -> None:
     assert (rate(server), server.received) == (0, 2 * ASKED)
 
 
-def test_a_repeat_derives_anew(server: Loopback) -> None:
+def test_a_repeat_derives_anew(server: Loopback, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rate(server, "--repeats", "2", "--dry-run") == 0
+    assert f"instead would be {2 * ASKED * 20} questions" in capsys.readouterr().out
     assert rate(server, "--repeats", "2") == 0
     assert (server.received, len(derivations(server))) == (36, 2 * ASKED)
 

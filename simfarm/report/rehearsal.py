@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from simfarm.data.rated import Rating
 from simfarm.data.scores import scores_from_rows
 from simfarm.errors import InputError
+from simfarm.judges.marks import marks_expected
 from simfarm.report.evaluation import evaluate, evaluate_scores
 from simfarm.report.kept import join_kept
 from simfarm.runs.annotation import AnnotationRun
@@ -20,6 +21,7 @@ from simfarm.settings import spelled
 if TYPE_CHECKING:
     from simfarm.data.frames import Verdicts
     from simfarm.data.records import Comparison
+    from simfarm.judges import Judge
     from simfarm.report.ranking import RankingOptions
     from simfarm.runs.judging import JudgingRun
 
@@ -47,11 +49,16 @@ def rehearse(options: RankingOptions, run: JudgingRun, pairs: Sequence[Compariso
         join_kept(options.add_to, verdicts, boards)
 
 
+def _marks(judge: Judge) -> bool:
+    """Whether a judge gives scores by criterion, or says how sure it is of the one score that it gives."""
+    return marks_expected(judge) > 0 or (judge.alone and bool(judge.questions))
+
+
 def _without_criteria(options: RankingOptions, run: JudgingRun) -> RankingOptions:
     """The options without a board by criterion, which made-up verdicts have nothing for; raises `InputError` for one of
     a judge that gives none."""
     judge = run.judge if isinstance(run, AnnotationRun) else None
-    if options.criteria is not None and judge is not None and not judge.scales:
+    if options.criteria is not None and judge is not None and not _marks(judge):
         example = "rating-decision" if judge.alone else "examples/judges/rubric"
         raise InputError(
             f"the judge {run.name} gives no scores by criterion; leave {spelled('criteria')} out or name one that "
