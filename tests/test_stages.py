@@ -110,7 +110,7 @@ def test_a_judge_of_several_calls_from_dry_run_to_replay(
     assert server.received == asked
     assert rows_of("again.jsonl") == first
     assert annotate(server, name, "--dry-run") == 0
-    assert "; 0 requests would go to" in capsys.readouterr().out
+    assert f"{asked} answers are in the store; 0 requests would go to" in capsys.readouterr().out
     assert main(["annotate", "pairs.jsonl", "--judge", name, "--model", "replay/out.jsonl", "-o", "r.jsonl"]) == 0
     same = ("preference", "raw_completion", "reason", "scores")
     assert [{key: row[key] for key in same} for row in rows_of("r.jsonl")] == [

@@ -231,7 +231,11 @@ class AnnotationRun(Run[Comparison, Annotation]):
         asked = self.backend is not None and self.backend.name != "replay"
         if asked:
             repaired = f", {plural(tallies.repaired, 'answer')} repaired by asking again" if tallies.repaired else ""
-            lines += [self._answers(self.pace()) + repaired, *tallies.stages.costs(), *tallies.stats.warnings()]
+            lines += [
+                self._answers(self.pace()) + repaired,
+                *tallies.stages.costs(priced=bool(self.pace())),
+                *tallies.stats.warnings(),
+            ]
         lines += tallies.stages.contexts()
         lines += missing_lines(tallies, marks_expected(self.judge))
         if asked:

@@ -24,16 +24,16 @@ __all__ = ["Outlook", "longest_reply", "most", "outlook", "staged_forecast"]
 @dataclass(frozen=True, slots=True)
 class _Ahead:
     """A request that a run would make, as it is where the answers before it are known (`sure`), else as long as it can
-    be at most; `key` is the same for equal ones, and None for one of a call alone."""
+    be at most; None where nothing is asked. `key` is the same for equal ones, and None for one of a call alone."""
 
-    request: Request
+    request: Request | None
     key: bytes | None
     sure: bool
     stage: str
 
 
-def _ahead(call: Call, engine: Engine, retry_unparseable: bool) -> Iterator[_Ahead | None]:
-    """What a run would ask about a call, given the answers in the store; None for each that it would not ask."""
+def _ahead(call: Call, engine: Engine, retry_unparseable: bool) -> Iterator[_Ahead]:
+    """What a run would ask about a call, given the answers in the store."""
     stages = call.member.judge.stages
     keys = {turn.step: key for turn, key in turn_keys(call)}
     texts: Texts = {}
@@ -44,21 +44,20 @@ def _ahead(call: Call, engine: Engine, retry_unparseable: bool) -> Iterator[_Ahe
             request, text = _next_turn(call, turn, engine, texts, retry_unparseable) if sure else (None, None)
             if text is None and request is None and sure:
                 # it ends here, unparseable: nothing is asked again by itself
-                yield None
+                yield _Ahead(None, keys[turn.step], True, turn.stage.name)
                 return
             if text is None:
                 request = request or turn_request(call, turn, texts)
                 yield _Ahead(request, keys[turn.step], sure, turn.stage.name)
                 text = longest_reply(request, engine)
             else:
-                yield None
+                yield _Ahead(None, keys[turn.step], True, turn.stage.name)
             replies.append((text, request))
         sure = sure and all(request is None for _, request in replies)
         texts |= said_after(texts, group, [text for text, _ in replies])
     if sure:
         for one in last_calls(call, texts)[0]:
-            request = next_request(one, retry_unparseable)
-            yield None if request is None else _Ahead(request, None, True, VERDICT)
+            yield _Ahead(next_request(one, retry_unparseable), None, True, VERDICT)
         return
     assert call.order is not None
     last = replace(call, told=told_to(stages, texts, "", call.order), step=len(keys))
@@ -127,10 +126,12 @@ def outlook(calls: Iterable[Call], engine: Engine, retry_unparseable: bool) -> O
     known = 0
     for call in calls:
         for one in _ahead(call, engine, retry_unparseable):
-            known += one is None
-            if one is None or one.key in seen:
+            if one.key in seen:
                 continue
             seen |= set() if one.key is None else {one.key}
+            if one.request is None:
+                known += 1
+                continue
             (found.now if one.sure else found.later).append(one.request)
             if not one.sure and one.stage not in found.stages:
                 found.stages.append(one.stage)

@@ -237,7 +237,11 @@ class PanelRun(SeveralRun):
         rows = plural(tallies.status.total(), "annotation")
         lines.append(f"{rows} by its members: {plural(tallies.status['verdict'], 'verdict')}{missing}")
         if self._paying:
-            lines += [self._answers(self.pace()), *tallies.stages.costs(), *tallies.stats.warnings()]
+            lines += [
+                self._answers(self.pace()),
+                *tallies.stages.costs(priced=bool(self.pace())),
+                *tallies.stats.warnings(),
+            ]
         lines += [*tallies.stages.contexts(), *missing_lines(tallies, self._marks)]
         lines += self._strangers(tallies.answered_by)
         return [*lines, *resume_lines(tallies), "whether it beats its best member: simfarm agreement --human"]

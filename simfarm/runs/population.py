@@ -250,7 +250,11 @@ class PopulationRun(SeveralRun):
             lines.append(f"{plural(asked.ties_without_call, 'question')} about identical outputs: ties without a call")
         if self._paying:
             repaired = f", {plural(asked.repaired, 'verdict')} repaired by asking again" if asked.repaired else ""
-            lines += [self._answers(self.pace()) + repaired, *asked.stages.costs(), *tallies.stats.warnings()]
+            lines += [
+                self._answers(self.pace()) + repaired,
+                *asked.stages.costs(priced=bool(self.pace())),
+                *tallies.stats.warnings(),
+            ]
             lines += self._cost()
         lines += [*asked.stages.contexts(), *missing_lines(asked, self._marks)]
         lines += self._strangers(asked.answered_by)

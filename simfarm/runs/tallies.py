@@ -102,19 +102,21 @@ class StageTallies:
         for name in ("mixed", "split", "middle", "squares", "within"):
             setattr(self, name, getattr(self, name) + getattr(more, name))
 
-    def costs(self) -> list[str]:
-        """What each stage cost, in words; nothing of a judge that asks once."""
+    def costs(self, *, priced: bool) -> list[str]:
+        """What each stage took, and cost where that is `priced`, in words; nothing of a judge that asks once."""
         said = []
         for name, count in self.answers.items():
-            money = "unknown price" if self.unpriced[name] else f"${self.price[name]:.4f}"
-            said.append(f"{name} {plural(count, 'answer')}, {self.tokens[name]:,} tokens, {money}")
+            money = ", unknown price" if self.unpriced[name] else f", ${self.price[name]:.4f}"
+            said.append(f"{name} {plural(count, 'answer')}, {self.tokens[name]:,} tokens{money if priced else ''}")
         return [f"by stage, with what was in the store: {'; '.join(said)}"] if said else []
 
     def contexts(self) -> list[str]:
         """What the contexts made, in words."""
         if not self.mixed:
             return []
-        share = "" if self.share is None else f", {100 * self.share:.0f} % of their variance lies between contexts"
+        share = ""
+        if self.share is not None:
+            share = f", {100 * self.share:.0f} % of their variance lies between contexts, chance with it"
         split = f", {self.split:,} of them over contexts that differ about the side" if self.split else ""
         return [f"{plural(self.mixed, 'verdict')} mixed over contexts{split}{share}"]
 
