@@ -171,7 +171,8 @@ async def annotate(
         finally:
             tallies.stages.count(paid, engine.price_of)
         verdict = came.verdict
-        if verdict.found:
+        if verdict.found and call.member.judge.scoring is None:
+            # what a likelihood was made of stands in its scores, and is no mark
             tallies.unmarked += marks_expected(call.member.judge) - len(verdict.scores or ())
         tallies.exhausted += not verdict.found and came.attempts >= MAX_ATTEMPTS
         tallies.repaired += came.repaired
