@@ -13,6 +13,9 @@ from tiny_model import build_tiny_model
 
 from simfarm.cli import main
 from simfarm.data.files import read_rows, write_rows
+from simfarm.data.records import Output
+from simfarm.judges import load_one
+from simfarm.selection.contests import against_siblings
 
 N, SAMPLES = 6, 4
 
@@ -505,3 +508,19 @@ def test_ids_that_contradict_each_other_are_refused_before_a_call(
     assert select("--method", "longest", "--gold", "gold") == 2
     assert "stands for two different instructions" in capsys.readouterr().err
     assert not Path("c.jsonl").exists()
+
+
+@pytest.mark.parametrize("how", [["win-share"], ["best-of-n", "--baseline", "base.json"]])
+def test_a_judge_is_shown_what_the_rows_say_of_the_instruction(files: Path, how: list[str]) -> None:
+    write_rows("s.jsonl", rows_of(reference="It is 42."))
+    with Loopback() as server:
+        more = ["--judge", "rubric-json", "--model", "openai/gpt-4.1-mini", "--base-url", f"{server.url}/v1"]
+        assert select("--method", *how, *more) == 0
+        assert all("It is 42." in call.prompt for call in server.calls)
+
+
+def test_a_likelihood_has_no_order_to_warn_of() -> None:
+    contest = against_siblings([Output("Q?", text, "m", sample=k) for k, text in enumerate("abcd")], [[0, 1, 2, 3]])
+    assert contest.uneven()
+    assert contest.order_notes(load_one("likelihood-answer")) == []
+    assert contest.order_notes(load_one("pairwise-letter").replace(order="fixed"))

@@ -64,6 +64,7 @@ TALK = ["pairwise-json", "pairwise-reasoned"]
         ({"members": []}, "must be a list of judges"),
         ({"members": [*TWO, "lngest"]}, r"members\[3\]: no judge 'lngest'.*did you mean longest"),
         ({"members": ["longest", "longest"]}, "two are called 'longest'"),
+        ({"members": [*TWO, "rating-5"]}, r"members\[3\]: the judge rating-5 rates one output at a time"),
         (
             {"members": TWO, "rule": "debate"},
             "longest cannot debate, it follows a rule; take a judge that gives reasons",

@@ -264,6 +264,13 @@ def test_it_is_a_member_of_panels_and_populations(tmp_path: Path) -> None:
         assert reader.asked == []
 
 
+def test_what_a_score_was_made_of_is_no_mark_that_is_missing(tmp_path: Path) -> None:
+    run = run_of(own(tmp_path / "j", score="follow-up", template="template.jinja"), Reader())
+    list(run.results([Comparison("i", "a", "b"), Comparison("j", "a", "b")]))
+    assert run.tallies.unmarked == 0
+    assert not [line for line in run.closing_lines() if "marks by criteria" in line]
+
+
 def test_it_is_probed_with_pairs_of_which_none_is_shown_first(tmp_path: Path) -> None:
     judge = own(tmp_path / "j")
     run = ProbeRun.open(JudgeOptions(judge=judge, model=Reader(), order="both"))

@@ -93,6 +93,7 @@ def test_a_judges_own_file_can_be_the_crowd(tmp_path: Path) -> None:
 BAD = {
     "no such judge": ({"members": [{"judge": "nobody"}]}, r"members\[1\]: no judge 'nobody'"),
     "a population": ({"members": [{"judge": "people.yaml"}]}, "is a population, simulated people"),
+    "a rater": ({"members": [{"judge": "rating-5"}]}, r"members\[1\]: the judge rating-5 rates one output at a time"),
     "no judge": ({"members": [{"model": "openai/x"}]}, r"members\[1\]: judge: must be a text"),
     "nobody": ({"members": []}, "must be a list of members"),
     "weight": ({"members": [LETTER | {"weight": -1}]}, r"members\[1\]: weight: must be a number of at least 0, not -1"),

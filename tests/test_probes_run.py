@@ -172,6 +172,9 @@ def test_the_card_fits_a_terminal_of_80_columns() -> None:
         (("longest", "-o", "card.txt"), ".csv, .json or .md"),
         (("nobody",), "no judge 'nobody'"),
         (("longest", "--budget", "1"), "--budget"),
+        (("rating-5",), "asks in the protocol rating; probes are pairs"),
+        (("checklist-json",), "asks in the protocol rating; probes are pairs"),
+        (("ranking-letter",), "asks in the protocol ranking; probes are pairs"),
     ],
 )
 def test_what_cannot_be_is_one_line(words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:

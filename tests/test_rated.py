@@ -297,8 +297,9 @@ def test_a_template_that_does_not_show_the_output_is_refused(template: str, why:
         (["evaluate", "good.jsonl", "outputs.jsonl"], "holds no scores, but good.jsonl does"),
         (
             ["select", "samples.jsonl", "--method", "best-of-n", "--judge", "rating-5", "--baseline", "base"],
-            "compares none",
+            "choose from that file with --method best-of-n --by score",
         ),
+        (["select", "samples.jsonl", "--method", "win-share", "--judge", "rating-5"], "--by score"),
     ],
 )
 def test_bad_input_is_one_line_before_the_first_call(

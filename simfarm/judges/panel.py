@@ -23,6 +23,7 @@ from simfarm.errors import InputError
 from simfarm.judges import fields
 from simfarm.judges.debate import DEBATE, PANEL_RULES, PanelRule, check_debaters, read_rounds
 from simfarm.judges.orders import ORDERS
+from simfarm.judges.protocols.rating import refuse_pairs
 from simfarm.judges.spec import Judge
 
 __all__ = ["PANEL", "Panel", "Seat", "is_panel", "panel_of", "written"]
@@ -212,6 +213,8 @@ def _seat(where: str, path: Path, value: Any, load: Callable[[str], Judge]) -> S
         judge = load(str(beside) if beside.exists() else name)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
+    if judge.alone:
+        raise InputError(f"{where}: {refuse_pairs(judge)}")
     if "order" in item:
         judge = judge.replace(order=fields.choice(f"{where}.order", item["order"], ORDERS))
     if "model" in item:

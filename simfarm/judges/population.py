@@ -22,6 +22,7 @@ from simfarm.errors import InputError
 from simfarm.judges import fields
 from simfarm.judges.examples import examples
 from simfarm.judges.orders import ORDERS
+from simfarm.judges.protocols.rating import refuse_pairs
 from simfarm.judges.spec import Judge
 
 __all__ = ["POPULATION_KEYS", "Crowd", "Member", "Persons", "Population", "is_population", "population_of"]
@@ -250,9 +251,12 @@ def _judge(where: str, path: Path, name: str, load: Callable[[str], Judge]) -> J
     """A member's judge: a bundled name, or a file that stands as the population's own folder sees it."""
     beside = path.parent / name
     try:
-        return load(str(beside) if beside.exists() else name)
+        judge = load(str(beside) if beside.exists() else name)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
+    if judge.alone:
+        raise InputError(f"{where}: {refuse_pairs(judge)}")
+    return judge
 
 
 def _logistic(where: str, value: Any, judge: Judge) -> Judge:

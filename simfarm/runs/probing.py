@@ -34,14 +34,14 @@ class ProbeRun(AnnotationRun):
         scores each of them shows none first, and is asked without an order."""
         judging = judging or JudgeOptions()
         judge = load_one(judging.judge) if isinstance(judging.judge, str | Path) else judging.judge
+        if isinstance(judge, Judge) and judge.protocol not in ("pairwise", "likelihood"):
+            raise InputError(
+                f"the judge {judge.name!r} asks in the protocol {judge.protocol}; probes are pairs: name a pairwise "
+                "judge"
+            )
         if isinstance(judge, Judge) and judge.scoring is not None:
             judging = replace(judging, judge=judge, order=None)
         run = AnnotationRun.open(judging, running)
-        if run.judge.protocol not in ("pairwise", "likelihood"):
-            raise InputError(
-                f"the judge {run.judge.name!r} asks in the protocol {run.judge.protocol}; probes are pairs: name a "
-                "pairwise judge"
-            )
         return cls(
             judge=run.judge,
             backend=run.backend,

@@ -171,9 +171,9 @@ async def annotate(
         finally:
             tallies.stages.count(paid, engine.price_of)
         verdict = came.verdict
-        if verdict.found:
-            # a score's own parts are no marks that were asked for
-            tallies.unmarked += max(0, marks_expected(call.member.judge) - len(verdict.scores or ()))
+        if verdict.found and call.member.judge.scoring is None:
+            # what a likelihood was made of stands in its scores, and is no mark
+            tallies.unmarked += marks_expected(call.member.judge) - len(verdict.scores or ())
         tallies.exhausted += not verdict.found and came.attempts >= MAX_ATTEMPTS
         tallies.repaired += came.repaired
         tallies.cut_off += not verdict.found and isinstance(came.last, Completion) and is_cut_off(came.last)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from simfarm.data.files import Row, read_text
@@ -113,6 +114,21 @@ class Choice:
         ):
             if needed in (self.method, by) and not was_given(name, value):
                 raise InputError(f"{method} needs {spelled(name)}; add it")
+        if self.asks:
+            self._refuse_a_rater()
+
+    def _refuse_a_rater(self) -> None:
+        """A judge that rates each sample by itself needs neither baseline nor siblings: its scores are a column."""
+        from simfarm.judges import Judge, load_judge
+
+        named = self.judging.judge
+        judge = load_judge(named) if isinstance(named, str | Path) else named
+        if isinstance(judge, Judge) and judge.alone:
+            raise InputError(
+                f"{judge.name!r} rates each output by itself: score the samples by simfarm annotate FILE --judge "
+                f"{judge.name} -o scores.jsonl, and choose from that file with {spelled('method', 'best-of-n')} "
+                f"{spelled('by', 'score')}; or name a judge that compares two"
+            )
 
 
 @dataclass(slots=True)

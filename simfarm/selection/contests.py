@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from simfarm.data.pairing import pair_with_baseline
+from simfarm.data.pairing import compared, pair_with_baseline
 from simfarm.data.records import Annotation, Comparison, Output
 from simfarm.judges import Judge
 from simfarm.selection.samples import Cost, Manner, Scores, stable_number
@@ -66,7 +66,7 @@ class Contest:
 
     def order_notes(self, judge: Judge) -> list[str]:
         """What a user must know of a judge that sees every pair in one order only."""
-        one_order = judge.order in ("fixed", "alpaca-eval") and judge.rule in (None, "first")
+        one_order = judge.order in ("fixed", "alpaca-eval") and judge.rule in (None, "first") and judge.scoring is None
         uneven = self.uneven() if one_order and self.prior else 0
         if not uneven:
             return []
@@ -162,9 +162,8 @@ def against_baseline(
 
 
 def _marked(output: Output, row: int) -> Output:
-    """The output with nothing to carry along but its position, and whether it was cut off."""
-    kept = {k: v for k, v in output.extra.items() if k == "finish_reason"}
-    return replace(output, extra={**kept, "row": row})
+    """The output with its position; what else its row says (a reference, a checklist) a judge may be shown."""
+    return replace(output, extra={**output.extra, "row": row})
 
 
 def _name(output: Output) -> str:
@@ -196,18 +195,10 @@ def against_siblings(outputs: Sequence[Output], groups: Sequence[Sequence[int]],
 
 
 def _siblings(one: Output, two: Output) -> Comparison:
-    cut = {f"finish_reason_{side}": o.extra.get("finish_reason") for side, o in (("1", one), ("2", two))}
-    return Comparison(
-        instruction=one.instruction,
-        output_1=one.output,
-        output_2=two.output,
-        generator_1=_name(one),
-        generator_2=_name(two),
-        instruction_id=one.instruction_id,
-        dataset=one.dataset,
-        messages=one.messages,
-        extra={k: v for k, v in cut.items() if v is not None},
-    )
+    made = compared(one, two)
+    # all siblings are one company, whichever sample is the second
+    extra = {k: v for k, v in made.extra.items() if k != "sample"}
+    return replace(made, generator_1=_name(one), generator_2=_name(two), extra=extra)
 
 
 def sibling_pairs(n: int, rivals: int | None = None) -> list[tuple[int, int]]:
