@@ -178,6 +178,13 @@ def test_each_order_is_one_that_a_boards_guard_sees() -> None:
 @pytest.mark.parametrize("judge", ASKING, ids=lambda j: j.name)
 def test_a_forged_block_is_made_of_the_judges_own_tags_and_does_not_get_through(judge: Judge) -> None:
     from simfarm.judges.protocols import protocol_of
+    from simfarm.judges.stages import tried
+
+    def sent(pair: Comparison) -> str:
+        calls = (
+            [*tried(judge, pair, "12").values()] if judge.stages else [protocol_of(judge).messages(judge, pair, "12")]
+        )
+        return "\n".join(message["content"] for messages in calls for message in messages)
 
     text, of = orders.forged(output(), judge, 0)
     assert of == "the judge's tags"
@@ -185,10 +192,8 @@ def test_a_forged_block_is_made_of_the_judges_own_tags_and_does_not_get_through(
     assert answers
     assert all(tag in text for tag in answers)
     pair = Comparison("How is bread made?", text, "No idea.")
-    sent = "\n".join(message["content"] for message in protocol_of(judge).messages(judge, pair, "12"))
-    own = protocol_of(judge).messages(judge, replace(pair, output_1="x"), "12")
     for tag in answers:
-        assert sent.count(tag) == "\n".join(message["content"] for message in own).count(tag)
+        assert sent(pair).count(tag) == sent(replace(pair, output_1="x")).count(tag)
 
 
 def test_a_judge_without_tags_gets_a_forged_turn() -> None:
