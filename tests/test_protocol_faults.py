@@ -53,6 +53,8 @@ KINDS = {
     "ranking": Kind("ranking-letter", ("a.jsonl", "b.jsonl", "c.jsonl"), 2 * ASKED, 6 * ASKED),
     "joint": Kind("joint-letter", ("a.jsonl", "b.jsonl"), 2 * ASKED, 2 * ASKED),
 }
+STAGED = {"stages": Kind("critique-verdict", PAIRS, 4 * ASKED, 2 * ASKED)}
+"""Of several calls each, which have tests of their own; here they are killed, and their disk is full."""
 CLAUDE = "anthropic/claude-haiku-5-5"
 WIRES = [(name, None) for name in KINDS]
 WIRES += [(name, CLAUDE) for name in ("letter", "json", "several", "rating", "ranking", "joint")]
@@ -83,7 +85,7 @@ def server() -> Iterator[Loopback]:
 
 def command(kind: str, url: str, model: str | None, *more: str, out: str = "out.jsonl") -> list[str]:
     """The command line of a run over a server."""
-    own = KINDS[kind]
+    own = (KINDS | STAGED)[kind]
     base = url if model == CLAUDE else f"{url}/v1"
     named = [] if model is None else ["--model", model]
     return ["annotate", *own.inputs, "--judge", own.judge, "--base-url", base, "-o", out, *named, *more]
@@ -102,7 +104,7 @@ def has_verdict(row: dict[str, Any]) -> bool:
 def whole(kind: str, path: str = "out.jsonl") -> list[dict[str, Any]]:
     """The rows of a run that lacks nothing."""
     rows = rows_of(path)
-    assert len(rows) == KINDS[kind].rows
+    assert len(rows) == (KINDS | STAGED)[kind].rows
     assert all(row["status"] == "verdict" and has_verdict(row) for row in rows)
     return rows
 
@@ -230,11 +232,11 @@ class FullStore(Store):
         self._writer._connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
-@each_kind
+@pytest.mark.parametrize("kind", KINDS | STAGED)
 def test_a_full_disk_ends_the_run_and_is_no_verdict(
     server: Loopback, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own = KINDS[kind]
+    own = (KINDS | STAGED)[kind]
     with monkeypatch.context() as full:
         for module in ("run", "members"):
             full.setattr(f"simfarm.runs.{module}.Store", FullStore)
@@ -275,11 +277,11 @@ def kept() -> int:
     return 0
 
 
-@each_kind
+@pytest.mark.parametrize("kind", KINDS | STAGED)
 def test_kill_minus_nine_and_again(
     apart: str, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own = KINDS[kind]
+    own = (KINDS | STAGED)[kind]
     assert main(command(kind, apart, None, "--store", "clean.sqlite", out="clean.jsonl")) == 0
     clean = whole(kind, "clean.jsonl")
     child = os.fork()

@@ -22,6 +22,7 @@ from simfarm.backends.local.worker import Job, Worker
 from simfarm.backends.transformers.backend import ATTENTIONS, BATCH, DTYPES, GPU_BATCH, device_of, whole
 from simfarm.data.exchange import CallError, Completion, Message, Request
 from simfarm.errors import InputError
+from simfarm.text.words import plural
 
 if TYPE_CHECKING:
     from simfarm.backends.transformers.checkpoint import Checkpoint
@@ -166,7 +167,7 @@ def _check_labels(path: Path, model: str) -> None:
         raise InputError(f"{model}: transformers cannot read its config.json ({first_line(error)})") from None
     if config.num_labels != 1:
         raise InputError(
-            f"{model} tells {config.num_labels} labels apart, and a reward model has one: name another model"
+            f"{model} tells {plural(config.num_labels, 'label')} apart, and a reward model has one: name another model"
         )
 
 
