@@ -14,6 +14,8 @@ import pytest
 
 import simfarm
 from simfarm.cli import main
+from simfarm.data.scores import scores_from_rows
+from simfarm.ranking.criteria import criteria_of_scores
 from simfarm.statistics.doubt import own_error
 
 Rows = list[dict[str, Any]]
@@ -128,6 +130,21 @@ def test_known_probabilities_have_the_known_uncertainty_and_cover_what_is_true()
     drawn = (rng.random((4_000, 120, 1)) > chances.cumsum(axis=1)).sum(axis=2).mean(axis=1)
     assert (np.abs(drawn - means.mean()) < 1.96 * error).mean() >= 0.93
     assert math.isnan(own_error(np.array([0.1, np.nan]), np.array([0, 1])))
+
+
+def test_the_interval_covers_the_mean_of_other_instructions() -> None:
+    """Each model is a world: its marks on 30 instructions are drawn of a lopsided population whose mean is planted."""
+    rng = np.random.default_rng(7)
+    marks = rng.beta(0.5, 4, (300, 30))
+    rows = [
+        {"instruction_id": i, "generator": f"m{w}", "annotator": "r", "score": 1, "scores": {"c": mark}}
+        | {"scores_scale": {"c": [0, 1]}}
+        for w, world in enumerate(marks.tolist())
+        for i, mark in enumerate(world)
+    ]
+    [board] = criteria_of_scores(scores_from_rows([("worlds", rows)], criteria=True), "mean", None)
+    inside = (board.table["low"] <= 1 / 9) & (board.table["high"] >= 1 / 9)
+    assert 0.93 <= inside.mean() < 1
 
 
 def test_calls_about_one_instruction_doubt_together() -> None:
@@ -263,6 +280,7 @@ def changed(**cells: Any) -> Callable[[], Rows]:
         (changed(scores_sd={"good_1": -1}), ["mean"], "as the scores_sd of 'good_1', which is no such number"),
         (lambda: [{**row, "scores": None} for row in ROWS], ["mean"], "no row has scores by criterion (column scores)"),
         (lambda: scaled(ROWS), ["win-rate", "--rank", "bradley-terry"], "are over a baseline, and there is none"),
+        (lambda: scaled(ROWS), ["win-rate", "--flip-rate", "0.1"], "corrects win rates alone; leave --criteria"),
         (lambda: scaled(ROWS), ["mean", "--add-to", "kept"], "--add-to ranks all models of the board anew; give"),
     ],
 )  # fmt: skip

@@ -93,7 +93,7 @@ class _Asked:
         if not lines and not of_pairs:
             raise InputError(
                 "no row has scores by criterion (column scores) of an output; ask a judge that has criteria, such as "
-                "examples/judges/rubric"
+                "examples/judges/rubric, rating-decision"
             )
         table, aside = (pd.concat(parts, ignore_index=True) if parts else _nothing() for parts in (lines, of_pairs))
         notes = []

@@ -147,6 +147,7 @@ class RankingOptions:
         other = [*(name for name in given if name != "flip_rate"), *(["control"] if self.control is not None else [])]
         if self.length_control == ("none",):
             other = [name for name in other if name != "length_control"]
+        other += ["criteria"] if self.criteria == "win-rate" else []
         if self.flip_rate is not None and other:
             raise InputError(
                 f"{spelled('flip_rate')} corrects win rates alone; leave {spelled(other[0])} out, or give it in a run "
