@@ -196,6 +196,7 @@ def test_a_repeat_derives_anew(server: Loopback, capsys: pytest.CaptureFixture[s
     [
         ("I would look at correctness.", "the reply holds no JSON object with a list criteria of texts"),
         ('{"criteria": []}', "the reply derives no criterion"),
+        ('{"criteria": ["…", "…"]}', "the reply derives no criterion"),
         ('{"criteria": [{"text": "x"}]}', "the reply holds no JSON object with a list criteria of texts"),
         (json.dumps({"criteria": ["x"] * 21}), f"derives 21 criteria, and {MOST_CRITERIA} are the most"),
     ],

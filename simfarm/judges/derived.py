@@ -85,7 +85,8 @@ def read_derived(text: str) -> list[str]:
     found = (last_object(text) or {}).get(CRITERIA)
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
         raise ValueError(f"the reply holds no JSON object with a list {CRITERIA} of texts")
-    criteria = [" ".join(one.split()) for one in found if one.strip()]
+    # a small model may give the form back as it was shown: "…" is no criterion
+    criteria = [" ".join(one.split()) for one in found if any(character.isalpha() for character in one)]
     if not criteria:
         raise ValueError("the reply derives no criterion")
     if len(criteria) > MOST_CRITERIA:
