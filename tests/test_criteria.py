@@ -434,6 +434,12 @@ def test_weights_of_what_is_not_marked_do_not_count(tmp_path: Path) -> None:
         written(tmp_path / "j", [CORRECT | {"weight": 0}, {"name": "p", "text": "Be kind."}])
 
 
+def test_the_field_of_the_marks_is_no_others(tmp_path: Path) -> None:
+    labels = {"A": "first", "B": "second"}
+    with pytest.raises(InputError, match="holds its marks in a field 'criteria'"):
+        written(tmp_path / "j", [CORRECT], verdict={"parser": "json", "labels": labels, "winner": "criteria"})
+
+
 def test_marks_want_one_pair_a_prompt(tmp_path: Path) -> None:
     several = (
         "{% block user %}{{ criteria }}{% for pair in pairs %}{{ pair.number }} {{ pair.instruction }} "

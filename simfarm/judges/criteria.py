@@ -222,6 +222,8 @@ def check_listed(where: str, judge: Judge) -> None:
         raise InputError(
             f"{where}: {asked[0].name} is marked, and a judge that ranks marks nothing; write it as a text"
         )
+    if spec is not None and spec.parser == "json" and asked and "criteria" in (spec.winner, spec.reason):
+        raise InputError(f"{where}: the reply holds its marks in a field 'criteria'; give verdict's fields other names")
     if spec is not None and spec.parser in MARKING and asked and judge.several:
         raise InputError(f"{where}: {asked[0].name} is marked, for which a prompt shows one pair; do without pairs")
     if spec is None or spec.parser != "criteria":
