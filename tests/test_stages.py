@@ -22,6 +22,7 @@ from simfarm.judges.check import check_judge
 from simfarm.judges.contexts import Context, mixed, read_contexts
 from simfarm.judges.stages import tried, turn_messages, turns, unusable
 from simfarm.judges.verdict import Verdict
+from simfarm.runs.fitness import doubts
 
 STAGED = ("critique-verdict", "hindsight", "debate", "contexts")
 MARK = "\u200b"
@@ -261,6 +262,32 @@ def test_a_verdict_that_cannot_be_read_repairs_itself_and_keeps_its_stages(serve
     assert server.received == before + 1, "the verdict alone is asked again"
 
 
+def test_a_verdict_under_one_context_repairs_itself_and_is_replayed(server: Loopback) -> None:
+    pairs(1, 1)
+
+    def refuse(call: Call) -> str | None:
+        first = "<asker_1>\n1 of two" in call.prompt and "cannot be used" not in call.prompt
+        return answered("I cannot say.") if first else None
+
+    server.plan.refuse = refuse
+    assert annotate(server, "contexts", "--order", "fixed") == 0
+    (row,) = rows_of()
+    assert [(one["stage"], one["step"]) for one in row["raw_completion"]] == [
+        ("asker", 0),
+        ("verdict 1", 1),
+        ("verdict 1", 2),
+        ("verdict 2", 3),
+    ]
+    replayed = ("--model", "replay/out.jsonl", "--order", "fixed", "-o", "r.jsonl")
+    assert main(["annotate", "pairs.jsonl", "--judge", "contexts", *replayed]) == 0
+    assert rows_of("r.jsonl")[0]["raw_completion"] == row["raw_completion"]
+
+
+def test_what_a_stage_wants_of_its_model_is_doubted(tmp_path: Path) -> None:
+    judge = load_one(written(tmp_path / "j", {"critique": (BOTH, {"sampling": {"thinking": 2048}})}))
+    assert any("takes no number of tokens to think in" in doubt for doubt in doubts(judge))
+
+
 def test_a_failed_stage_is_an_error_and_the_run_goes_on(server: Loopback) -> None:
     pairs(1, 2)
     server.plan.refuse = lambda call: raw(400, "no") if "Why 0?" in call.prompt else None
@@ -307,7 +334,8 @@ def test_a_stage_has_a_sampling_of_its_own(server: Loopback, tmp_path: Path) -> 
     critique, verdict = (call.body for call in server.calls)
     assert critique["reasoning_effort"] == "low"
     assert verdict.get("reasoning_effort") == "none"
-    assert verdict["max_completion_tokens"] == 9 != critique.get("max_completion_tokens")
+    assert verdict["max_completion_tokens"] == 9
+    assert "max_completion_tokens" not in critique, "the limit of a verdict is none of a critique"
 
 
 def test_a_judge_that_rates_looks_first(server: Loopback, tmp_path: Path) -> None:

@@ -160,7 +160,9 @@ def page(facts: Mapping[str, Any], width: int | None) -> str:
     shown = [part for line in lines for part in wrapped(one_line(line), width)]
     # as they are written: a template's lines mean something
     for stage in facts.get("stages", ()):
-        about = ", ".join(f"{key}: {value}" for key, value in stage.items() if key not in ("name", "template"))
+        own = dict(stage.get("sampling", {}))
+        facts_of_it = {key: value for key, value in stage.items() if key not in ("name", "template", "sampling")}
+        about = ", ".join(f"{key} = {value}" for key, value in (facts_of_it | own).items())
         shown += wrapped(one_line(f"stage {stage['name']}" + (f" ({about}):" if about else ":")), width)
         shown.append(textwrap.indent(stage["template"].rstrip("\n"), "  "))
     if facts.get("template"):

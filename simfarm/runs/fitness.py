@@ -14,6 +14,7 @@ from simfarm.backends.http.dialect import check_thinking
 from simfarm.backends.http.retirements import retirement
 from simfarm.errors import InputError
 from simfarm.judges import Judge
+from simfarm.judges.stages import samplings
 
 __all__ = ["check_likely", "check_questions", "check_scoring", "check_spec", "doubts", "last_day"]
 
@@ -107,7 +108,8 @@ def doubts(judge: Judge, today: date | None = None) -> Iterator[str]:
     prefix, _, name = (judge.model or "").partition("/")
     try:
         check_spec(judge, judge.model or "")
-        check_thinking(name, None, judge.sampling)
+        for sampling in (judge.sampling, *samplings(judge)):
+            check_thinking(name, None, sampling)
     except InputError as error:
         yield str(error)
     if judge.questions and name not in DECIDES.get(prefix, (name,)):
