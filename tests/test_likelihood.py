@@ -264,6 +264,19 @@ def test_it_is_a_member_of_panels_and_populations(tmp_path: Path) -> None:
         assert reader.asked == []
 
 
+def test_several_in_one_panel_are_replayed_from_one_file(tmp_path: Path) -> None:
+    own(tmp_path / "one")
+    own(tmp_path / "two", score="follow-up", template="template.jinja")
+    panel = {"members": [str(tmp_path / "one"), str(tmp_path / "two")], "rule": "mean"}
+    (tmp_path / "panel.yaml").write_text(yaml.safe_dump({"description": "d", "panel": panel}), "utf-8")
+    made = simfarm.annotate(PAIRS, judge=tmp_path / "panel.yaml", model=Reader())
+    path = str(tmp_path / "made.jsonl")
+    simfarm.write(path, made)
+    again = simfarm.annotate(path, judge=tmp_path / "panel.yaml", model=f"replay/{path}")
+    assert [*again["status"]] == ["verdict"] * len(made)
+    assert [*again["preference"]] == [*made["preference"]]
+
+
 def test_what_a_score_was_made_of_is_no_mark_that_is_missing(tmp_path: Path) -> None:
     run = run_of(own(tmp_path / "j", score="follow-up", template="template.jinja"), Reader())
     list(run.results([Comparison("i", "a", "b"), Comparison("j", "a", "b")]))

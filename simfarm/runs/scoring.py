@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from simfarm.backends.local.beside import Beside
-from simfarm.data.exchange import CallError, Completion, Judged, Likelihood, Request, TransientError
+from simfarm.data.exchange import CallError, Completion, Likelihood, Request, TransientError
 from simfarm.engine.runner import Engine
 from simfarm.errors import InputError
 from simfarm.judges import Judge
 from simfarm.judges.protocols import likelihood
 from simfarm.judges.verdict import Verdict
-from simfarm.runs.asking import Call, Paid, next_request
+from simfarm.runs.asking import Call, Paid, about, next_request
 from simfarm.runs.fitness import check_likely
 from simfarm.runs.run import OpenModel
 
@@ -48,7 +48,7 @@ def score_requests(call: Call) -> list[Request]:
             messages=one.messages,
             sampling={LIKELY: True, **own},
             sample=call.repeat,
-            judged=Judged(pair.instruction, pair.generator_1, pair.generator_2, call.order, call.repeat, step),
+            judged=about(call, step),
         )
         for step, one in enumerate(likelihood.asked(judge, pair))
     ]
