@@ -299,6 +299,11 @@ def test_a_template_that_does_not_show_the_output_is_refused(template: str, why:
             ["select", "samples.jsonl", "--method", "best-of-n", "--judge", "rating-5", "--baseline", "base"],
             "choose from that file with --method best-of-n --by score",
         ),
+        (["agreement", "good.jsonl", "--human", "pairs.jsonl"], "holds scores of single outputs"),
+        (["judges", "compare", "good.jsonl", "pairs.jsonl", "--human", "pairs.jsonl"], "good.jsonl: holds scores"),
+        (["judges", "fit", "labels.jsonl", "good.jsonl"], "good.jsonl: holds scores of single outputs"),
+        (["dissect", "good.jsonl"], "here verdicts on pairs are needed"),
+        (["fidelity", "good.jsonl", "--human", "pairs.jsonl"], "by a judge that compares two"),
         (["select", "samples.jsonl", "--method", "win-share", "--judge", "rating-5"], "--by score"),
     ],
 )
@@ -314,6 +319,7 @@ def test_bad_input_is_one_line_before_the_first_call(
     written("words.jsonl", [good[0] | {"score": "good"}])
     pair = {"output_1": "x", "output_2": "y", "generator_1": "a", "generator_2": "b"}
     written("pairs.jsonl", [{"instruction": "Q?"} | pair])
+    written("labels.jsonl", [{"instruction": "Q?", "annotator": "ann", "preference": 1.0} | pair])
     assert main(command) == 2
     told = capsys.readouterr().err.strip()
     assert why in told

@@ -47,6 +47,7 @@ __all__ = [
     "named_rows",
     "outputs_for",
     "read_for_evaluation",
+    "refuse_scores",
     "scores_for",
     "split_outputs",
 ]
@@ -278,6 +279,19 @@ def _first(pairs: Iterable[Comparison], limit: int) -> Iterator[Comparison]:
         if key in wanted or len(wanted) < limit:
             wanted.add(key)
             yield pair
+
+
+def refuse_scores(sources: Sequence[Source]) -> None:
+    """Raise `InputError` for scores of single outputs, where preferences on pairs are needed."""
+    from simfarm.data.scores import holds_scores
+
+    for position, source in enumerate(sources, 1):
+        name = called(source, position)
+        if holds_scores(list(islice(_rows(source, name, Left(told=True)), 100))):
+            raise InputError(
+                f"{name}: holds scores of single outputs, which evaluate and rejudge take; here verdicts on pairs are "
+                "needed, by a judge that compares two (pairwise-letter)"
+            )
 
 
 def read_for_evaluation(

@@ -22,7 +22,7 @@ from simfarm.agreement.jury import instruction_keys
 from simfarm.agreement.trust import Definitions, People, fit, longest, mean_over
 from simfarm.agreement.votes import Votes, votes_of
 from simfarm.data.frames import Verdicts
-from simfarm.data.inputs import read_for_evaluation
+from simfarm.data.inputs import read_for_evaluation, refuse_scores
 from simfarm.data.inspection import Inspection
 from simfarm.data.juries import Fitted
 from simfarm.data.marks import MARK
@@ -124,6 +124,7 @@ def fitted_criteria(
     if people_read is None or people_read[0].table["preference"].isna().all():
         raise InputError(f"{name}: holds no labels (a column 'preference'); give people's labels")
     if read is None:
+        refuse_scores(annotations)
         raise InputError("the annotations hold no verdicts (column 'preference'); name files of judges' verdicts")
     marked = _as_judges(judge, criteria, read[0])
     votes = votes_of(marked, people_read[0], allow_mixed=mix_judges)

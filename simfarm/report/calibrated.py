@@ -161,7 +161,7 @@ def calibrated_crowd(
     cannot be read, matched or fitted."""
     from simfarm.agreement.calibration import calibrated
     from simfarm.agreement.votes import votes_of
-    from simfarm.data.inputs import read_for_evaluation
+    from simfarm.data.inputs import read_for_evaluation, refuse_scores
     from simfarm.data.inspection import Inspection
 
     crowd = _crowd_of(population)
@@ -169,6 +169,8 @@ def calibrated_crowd(
     read: list[Verdicts] = []
     for sources, what in ((annotations, "verdicts"), (human, "people's labels")):
         found = read_for_evaluation(sources, None, looked)
+        if found is None:
+            refuse_scores(sources)
         if found is None or found[0].table["preference"].isna().all():
             raise InputError(f"{called(sources[0])}: holds no {what} (column 'preference'); is it the right file?")
         read.append(found[0])

@@ -65,7 +65,7 @@ def fidelity_of(
     runs. Raises `InputError` for what cannot be read, matched or compared."""
     from simfarm.agreement.crowds import crowds_of
     from simfarm.agreement.fidelity import fidelity
-    from simfarm.data.inputs import read_for_evaluation
+    from simfarm.data.inputs import read_for_evaluation, refuse_scores
     from simfarm.data.inspection import Inspection
 
     looked = Inspection(features=("lists", "bold"), calls=True)
@@ -74,6 +74,8 @@ def fidelity_of(
         if not sources:
             continue
         found = read_for_evaluation(sources, None, looked)
+        if found is None:
+            refuse_scores(sources)
         if found is None or found[0].table["preference"].isna().all():
             raise InputError(f"{called(sources[0])}: holds no {what} (column 'preference'); is it the right file?")
         read.append(found[0])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from simfarm.agreement.votes import Votes, votes_of
 from simfarm.data.frames import Verdicts
-from simfarm.data.inputs import read_for_evaluation
+from simfarm.data.inputs import read_for_evaluation, refuse_scores
 from simfarm.data.inspection import Inspection
 from simfarm.data.sources import Source, called
 from simfarm.errors import InputError
@@ -25,6 +25,7 @@ def read_votes(
     for sources, what in ((annotations, "verdicts"), (human, "labels")):
         found = read_for_evaluation(sources, None, looked) if sources else None
         if sources and found is None:
+            refuse_scores(sources)
             raise InputError(
                 f"{called(sources[0])}: holds no {what} (column 'preference'); if it has another name, give --columns "
                 "preference=NAME"
