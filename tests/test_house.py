@@ -49,6 +49,15 @@ def test_help_imports_nothing_heavy() -> None:
         "rich",
         "sqlite3",
     }
+    asks = (
+        "simfarm.judges",
+        "simfarm.backends",
+        "simfarm.engine",
+        "simfarm.runs",
+        "simfarm.methods",
+        "simfarm.ranking",
+    )
+    assert not [name for name in loaded if name.startswith(asks)]
 
 
 def test_asking_a_judge_imports_no_table_library() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 from simfarm.cli.options import INPUT_HELP, add_options, whole
 from simfarm.data.meaning import STATUSES
 from simfarm.report.terminal import answer, answer_lines, width_of
-from simfarm.report.verdict import row_status, verdict_text
 from simfarm.settings.options import INPUT
 from simfarm.text.words import plural
 
@@ -38,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     from simfarm.data.scores import holds_scores
     from simfarm.data.sources import opened
     from simfarm.errors import InputError
+    from simfarm.report.verdict import verdict_text
 
     with opened(arguments.input, columns=arguments.columns) as (inputs, _):
         rows = [row for file in inputs for row in named_rows(file)[1]]
@@ -58,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _matches(row: Mapping[str, Any], arguments: argparse.Namespace) -> bool:
+    from simfarm.report.verdict import row_status
+
     if arguments.status and row_status(row) != arguments.status:
         return False
     names = (row.get(column) for column in ("generator", "generator_1", "generator_2"))
