@@ -440,3 +440,16 @@ def test_rating_and_comparing_part_by_ties_and_by_reversals(capsys: pytest.Captu
     assert parted["ties"][1] < 0.2 < parted["ties"][2]
     assert main(["rejudge", "scores.jsonl", "verdicts.jsonl", "--baseline", "base"]) == 0
     assert "the judges part on 30.0 %" in capsys.readouterr().out
+
+
+def test_what_was_chosen_by_a_score_is_not_ranked_by_it(server: Loopback, capsys: pytest.CaptureFixture[str]) -> None:
+    written("outputs.jsonl", [row | {"sample": k} for row in ROWS[:4] for k in range(3)])
+    assert rate(server) == 0
+    chosen = ["select", "scores.jsonl", "--method", "best-of-n", "--by", "score", "-o", "chosen.jsonl"]
+    assert main(chosen) == 0
+    rows = rows_of("chosen.jsonl")
+    assert all(row["selection_score"] == row["score"] and row["reference"] for row in rows)
+    assert not {"annotator", "status", "judge_hash", "raw_completion"} & {*rows[0]}
+    capsys.readouterr()
+    assert main(["evaluate", "chosen.jsonl"]) == 2
+    assert "add --baseline" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from typing import Any
 
 from simfarm.data.cells import stable_digest
 from simfarm.data.files import Row
+from simfarm.data.rated import RATING_COLUMNS
 from simfarm.data.records import Output
 from simfarm.errors import InputError
 from simfarm.text.words import plural
@@ -35,6 +36,9 @@ __all__ = [
     "stable_number",
     "total_cost",
 ]
+
+_OUTPUTS_OWN = {"instruction", "instruction_id", "dataset", "messages", "output", "generator", "sample", "score"}
+"""Of the columns of a rating those that an output has without a judge, and the score that it was chosen by."""
 
 
 @dataclass(slots=True)
@@ -197,6 +201,14 @@ def selected_names(
     return [names[outputs[group[0]].generator] for group in groups]
 
 
+def _as_output(row: Row) -> Row:
+    """A row without what a judge that rated it has added, but the score: a board of the scores that samples were chosen
+    by would show how lucky they were."""
+    if "annotator" not in row:
+        return row
+    return {name: value for name, value in row.items() if name in _OUTPUTS_OWN or name not in RATING_COLUMNS}
+
+
 def chosen_rows(
     rows: Sequence[Row],
     groups: Sequence[Sequence[int]],
@@ -214,7 +226,7 @@ def chosen_rows(
             continue
         verdicts = {} if scores.verdicts is None else {"selection_verdicts": scores.verdicts[position]}
         yield {
-            **rows[position],
+            **_as_output(rows[position]),
             "generator": name,
             "sample": 0,
             "selected_sample": int(rows[position].get("sample") or 0),
