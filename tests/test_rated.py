@@ -287,7 +287,7 @@ def test_a_template_that_does_not_show_the_output_is_refused(template: str, why:
             ["evaluate", "outputs.jsonl", "--judge", "rating-5", "--breakdown"],
             "--breakdown does nothing for mean scores",
         ),
-        (["evaluate", "outputs.jsonl", "--judge", "rating-5", "--baseline", "z"], "the baseline 'z' has no scores"),
+        (["evaluate", "outputs.jsonl", "--judge", "rating-5", "--baseline", "z"], "or add its outputs to the inputs"),
         (["evaluate", "outputs.jsonl", "--judge", "rating-5", "--allow-missing"], "--allow-missing does nothing"),
         (["evaluate", "pairs.jsonl", "--judge", "rating-5"], "holds pairs, and 'rating-5' rates single outputs"),
         (["evaluate", "outside.jsonl"], "row 2 has the score 6, outside of its scale (1 to 5)"),

@@ -134,7 +134,10 @@ def implied_preferences(scores: Scores, baseline: str | None = None) -> pd.DataF
     a baseline without scores, and where no two models have scores on one instruction."""
     models = sorted({*scores.table["generator"]})
     if baseline is not None and baseline not in models:
-        raise InputError(f"the baseline {baseline!r} has no scores; name one of {', '.join(models[:6])}")
+        raise InputError(
+            f"the baseline {baseline!r} has no scores; name one of {', '.join(models[:6])}, or add its outputs to the "
+            "inputs, so that they are rated too"
+        )
     rows: list[dict[str, Any]] = []
     for (annotator, _, sample), part in scores.table.groupby(["annotator", "cluster", "sample"], sort=False):
         means = part.groupby("generator", sort=False).agg(
