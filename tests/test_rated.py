@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -299,10 +300,9 @@ def test_a_template_that_does_not_show_the_output_is_refused(template: str, why:
             ["select", "samples.jsonl", "--method", "best-of-n", "--judge", "rating-5", "--baseline", "base"],
             "choose from that file with --method best-of-n --by score",
         ),
-        (["agreement", "good.jsonl", "--human", "pairs.jsonl"], "holds scores of single outputs"),
-        (["judges", "compare", "good.jsonl", "pairs.jsonl", "--human", "pairs.jsonl"], "good.jsonl: holds scores"),
-        (["judges", "fit", "labels.jsonl", "good.jsonl"], "good.jsonl: holds scores of single outputs"),
-        (["dissect", "good.jsonl"], "here verdicts on pairs are needed"),
+        (["agreement", "good.jsonl", "--human", "pairs.jsonl"], "pairs.jsonl: holds no labels"),
+        (["agreement", "good.jsonl", "--human", "labels.jsonl"], "share no instruction"),
+        (["agreement", "one.jsonl", "--human", "labels.jsonl"], "no two models have scores on one instruction"),
         (["fidelity", "good.jsonl", "--human", "pairs.jsonl"], "by a judge that compares two"),
         (["select", "samples.jsonl", "--method", "win-share", "--judge", "rating-5"], "--by score"),
     ],
@@ -315,6 +315,7 @@ def test_bad_input_is_one_line_before_the_first_call(
     written("good.jsonl", good)
     samples = [row | {"sample": k} for row in ROWS[:2] for k in range(2)]
     written("samples.jsonl", [*samples, *(row | {"generator": "base"} for row in ROWS[:2])])
+    written("one.jsonl", good[:4])
     written("outside.jsonl", [good[0], good[1] | {"score": 6}])
     written("words.jsonl", [good[0] | {"score": "good"}])
     pair = {"output_1": "x", "output_2": "y", "generator_1": "a", "generator_2": "b"}
@@ -416,6 +417,43 @@ def test_mt_bench_grades_are_ranked_within_their_scale(capsys: pytest.CaptureFix
     board = json.loads(capsys.readouterr().out)
     assert [(m["model"], m["score"]) for m in board["models"]] == [("vicuna-13b", 8.5), ("alpaca-13b", 4.5)]
     assert board["scale"] == [1.0, 10.0]
+
+
+def test_scores_are_held_against_people_by_the_preferences_that_they_imply(capsys: pytest.CaptureFixture[str]) -> None:
+    """The card of a file of scores is that of the pairs written out, and a pair's price is its outputs' shares."""
+    rng = np.random.default_rng(3)
+    scores, pairs, labels = [], [], []
+    for i in range(30):
+        grades = {name: int(rng.integers(1, 6)) for name in MODELS}
+        texts = {name: f"{name} {i} " * (10 * grades[name]) for name in MODELS}
+        for name in MODELS:
+            row = {"instruction": f"Q{i}", "output": texts[name], "generator": name, "annotator": "j"}
+            scores.append(row | {"score": grades[name], "price": 0.01, "seconds": 2.0})
+        for one, other in combinations(MODELS, 2):
+            pair = {"instruction": f"Q{i}", "output_1": texts[one], "output_2": texts[other]}
+            pair |= {"generator_1": one, "generator_2": other}
+            gap = np.sign(grades[other] - grades[one])
+            pairs.append(pair | {"annotator": "j", "preference": 1.5 + gap / 2, "price": 0.01, "seconds": 2.0})
+            for person in ("Ann", "Bob"):
+                # people go by the grades mostly
+                leans = gap + 1.5 * rng.normal() > 0
+                labels.append(pair | {"annotator": person, "preference": 1.0 + leans})
+    for name, rows in (("scores", scores), ("pairs", pairs), ("labels", labels)):
+        written(f"{name}.jsonl", rows)
+    cards = []
+    for name in ("scores", "pairs"):
+        assert main(["agreement", f"{name}.jsonl", "--human", "labels.jsonl", "--json"]) == 0
+        (judge,) = [one for one in json.loads(capsys.readouterr().out)["raters"] if one["kind"] == "judge"]
+        cards.append(judge["figures"])
+    assert {"agreement", "cohen_kappa", "longer", "price_per_1000", "seconds_per_1000"} <= {*cards[0]}
+    assert {*cards[0]} == {*cards[1]}
+    for name in cards[1]:
+        assert cards[0][name] == pytest.approx(cards[1][name], abs=1e-9), name
+    assert main(["judges", "fit", "labels.jsonl", "scores.jsonl", "--json"]) == 0
+    fitted = json.loads(capsys.readouterr().out)
+    assert main(["judges", "fit", "labels.jsonl", "pairs.jsonl", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == fitted
+    assert main(["dissect", "scores.jsonl"]) == 0
 
 
 def test_rating_and_comparing_part_by_ties_and_by_reversals(capsys: pytest.CaptureFixture[str]) -> None:

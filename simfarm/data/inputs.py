@@ -154,9 +154,9 @@ def comparisons_for(
     return pairs if isinstance(pairs, Sequence) else spooled(pairs)
 
 
-def scores_for(sources: Sequence[Source], criteria: bool = False) -> Scores | None:
+def scores_for(sources: Sequence[Source], criteria: bool = False, *, texts: bool = False) -> Scores | None:
     """The scores of files or tables that a judge of single outputs has written, with those by criterion where
-    `criteria` are asked for; None where the first holds none.
+    `criteria` are asked for and with the outputs where `texts` are; None where the first holds none.
     Raises `InputError` for wrong values, and where others hold something else."""
     from simfarm.data.scores import holds_scores, scores_from_rows
 
@@ -168,7 +168,7 @@ def scores_for(sources: Sequence[Source], criteria: bool = False) -> Scores | No
     if not all(holds):
         other = named[holds.index(False)][0]
         raise InputError(f"{other}: holds no scores, but {named[0][0]} does; give one kind of file at a time")
-    return scores_from_rows(((name, _rows(source, name)) for name, source in named), criteria)
+    return scores_from_rows(((name, _rows(source, name)) for name, source in named), criteria, texts=texts)
 
 
 def instructions_for(sources: Sequence[Source], limit: int | None = None) -> list[Instruction]:

@@ -28,6 +28,7 @@ __all__ = ["Scores", "holds_scores", "implied_preferences", "scores_from_rows"]
 Row = Mapping[str, Any]
 
 _NAMES = ("instruction", "instruction_id", "dataset", "judge_hash")
+_TAKEN = ("price", "seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +53,16 @@ def holds_scores(rows: Sequence[Row]) -> bool:
     return {"score", "annotator", "generator"} <= columns and not columns & {"preference", "output_1", "output_2"}
 
 
-def scores_from_rows(sources: Iterable[tuple[str, Iterable[Row]]], criteria: bool = False) -> Scores:
-    """The scores of (name for messages, rows), with those by criterion where `criteria` are asked for; raises
-    `InputError` naming the row."""
+def scores_from_rows(
+    sources: Iterable[tuple[str, Iterable[Row]]], criteria: bool = False, *, texts: bool = False
+) -> Scores:
+    """The scores of (name for messages, rows), with those by criterion where `criteria` are asked for and the outputs
+    where `texts` are; raises `InputError` naming the row."""
     tables = []
     for source, rows in sources:
         kept, cells = [], []
         for number, row in enumerate(rows, 1):
-            kept.append(_score(row, source, number))
+            kept.append(_score(row, source, number) | ({"output": row.get("output")} if texts else {}))
             cells.append({name: row.get(name) for name in COLUMNS} if criteria else {})
         tables.append(_with_marks(pd.DataFrame(kept), cells, source) if criteria else pd.DataFrame(kept))
     table = pd.concat(tables, ignore_index=True)
@@ -110,6 +113,7 @@ def _score(row: Row, source: str, number: int) -> dict[str, Any]:
         "high": high,
         "status": status,
         "length": len(output) if isinstance(output, str) else math.nan,
+        **{name: _number(row, name, where) for name in _TAKEN},
     }
 
 
@@ -130,8 +134,9 @@ def _number(row: Row, name: str, where: str) -> float:
 def implied_preferences(scores: Scores, baseline: str | None = None) -> pd.DataFrame:
     """Rows of annotations: of two outputs to one instruction (and sample) by one annotator the higher score is
     preferred, equal scores are a tie. A model's score is the mean over repeats; where one is missing there is no
-    verdict. Each model is compared with the `baseline`, or with each other where none is named. Raises `InputError` for
-    a baseline without scores, and where no two models have scores on one instruction."""
+    verdict. What scoring an output took is shared among the pairs that it is in. Each model is compared with the
+    `baseline`, or with each other where none is named. Raises `InputError` for a baseline without scores, and where no
+    two models have scores on one instruction."""
     models = sorted({*scores.table["generator"]})
     if baseline is not None and baseline not in models:
         raise InputError(
@@ -140,18 +145,21 @@ def implied_preferences(scores: Scores, baseline: str | None = None) -> pd.DataF
         )
     rows: list[dict[str, Any]] = []
     for (annotator, _, sample), part in scores.table.groupby(["annotator", "cluster", "sample"], sort=False):
-        means = part.groupby("generator", sort=False).agg(
-            score=("score", "mean"), status=("status", "first"), length=("length", "first")
-        )
+        means = _by_model(part)
         names = list(means.index)
         about = {name: part[name].iloc[0] for name in _NAMES}
         about |= {"annotator": annotator, "sample": sample}
-        pairs: Iterator[tuple[str, str]] = combinations(sorted(names), 2)
+        pairs = list(combinations(sorted(names), 2))
         if baseline is not None:
-            pairs = iter([(baseline, name) for name in names if name != baseline and baseline in names])
+            pairs = [(baseline, name) for name in names if name != baseline and baseline in names]
         for one, other in pairs:
+            shares = {name: sum(name in pair for pair in pairs) for name in (one, other)}
+            taken = {t: sum(means[t][name] / share for name, share in shares.items()) for t in _TAKEN}
             rows.append(
-                about | _preferred(means.loc[one], means.loc[other]) | {"generator_1": one, "generator_2": other}
+                about
+                | _preferred(means.loc[one], means.loc[other])
+                | {"generator_1": one, "generator_2": other}
+                | {name: value for name, value in taken.items() if not math.isnan(value)}
             )
     if not rows:
         raise InputError(
@@ -160,10 +168,25 @@ def implied_preferences(scores: Scores, baseline: str | None = None) -> pd.DataF
     return pd.DataFrame(rows)
 
 
+def _by_model(part: pd.DataFrame) -> pd.DataFrame:
+    """One row a model: the mean of its scores, what all of them took (NaN where one does not say), and its output
+    where texts were asked for."""
+    first = ["status", "length", *(["output"] if "output" in part else [])]
+    by = part.groupby("generator", sort=False)
+    means = by[first].first().assign(score=by["score"].mean())
+    return means.assign(**{name: by[name].sum(min_count=1).where(by[name].count() == by.size()) for name in _TAKEN})
+
+
 def _preferred(one: Any, other: Any) -> dict[str, Any]:
     """What two scores say of their outputs, as columns of an annotation."""
     gap = other["score"] - one["score"]
     missing = math.isnan(gap)
     status = next((side["status"] for side in (one, other) if math.isnan(side["score"])), "verdict")
     preference = None if missing else TIE + 0.5 * float(np.sign(gap))
-    return {"preference": preference, "status": status, "length_1": one["length"], "length_2": other["length"]}
+    texts = {f"output_{side}": row["output"] for side, row in ((1, one), (2, other)) if "output" in row}
+    return texts | {
+        "preference": preference,
+        "status": status,
+        "length_1": one["length"],
+        "length_2": other["length"],
+    }

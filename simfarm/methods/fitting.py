@@ -21,8 +21,9 @@ from simfarm.agreement.jury import instruction_keys
 from simfarm.agreement.trust import Definitions, People, fit, longest, mean_over
 from simfarm.agreement.votes import Votes, votes_of
 from simfarm.data.frames import Verdicts, read_verdicts, row_columns
-from simfarm.data.inputs import named_rows, read_for_evaluation, refuse_scores
+from simfarm.data.inputs import named_rows
 from simfarm.data.inspection import Inspection
+from simfarm.data.judged import judged_in
 from simfarm.data.juries import Fitted
 from simfarm.data.sources import Source
 from simfarm.data.writing import write_text
@@ -239,8 +240,7 @@ def _read(labels: Source, annotations: Sequence[Source], mix_judges: bool) -> tu
         # nobody has judged: the pairs alone, each as it is labelled
         pairs = people.table.assign(annotator=SIGNALS, judge_hash="unknown", preference=1.5, status="verdict")
         return name, votes_of(Verdicts(pairs), people)
-    read = read_for_evaluation(annotations, None, Inspection(calls=True))
+    read = judged_in(annotations, Inspection(calls=True))
     if read is None:
-        refuse_scores(annotations)
         raise InputError("the annotations hold no verdicts (column 'preference'); name files of judges' verdicts")
-    return name, votes_of(read[0], people, allow_mixed=mix_judges)
+    return name, votes_of(read, people, allow_mixed=mix_judges)

@@ -14,8 +14,8 @@ from simfarm.agreement.dissect import DISCOVERY, OUTPUT_2, Rewards, called, diss
 from simfarm.agreement.failures import Slices, Tested, agreement_by_slice, failures, slices_of
 from simfarm.agreement.votes import Votes, votes_of
 from simfarm.data.frames import Verdicts
-from simfarm.data.inputs import read_for_evaluation, refuse_scores
 from simfarm.data.inspection import Inspection
+from simfarm.data.judged import judged_in
 from simfarm.data.sources import Source
 from simfarm.data.sources import called as file_called
 from simfarm.errors import InputError
@@ -134,11 +134,10 @@ def dissected(made: Material, *, level: float = 0.95) -> Dissection:
 def _read(sources: Sequence[Source], looked: Inspection, what: str) -> Verdicts:
     if not sources:
         raise InputError("there is no input; name an annotation file")
-    found = read_for_evaluation(sources, None, looked)
+    found = judged_in(sources, looked)
     if found is None:
-        refuse_scores(sources)
         raise InputError(f"{file_called(sources[0])}: holds no {what} (column 'preference'); is it the right file?")
-    return found[0]
+    return found
 
 
 def _agreement(votes: Votes, slices: Slices | None) -> dict[str, Mapping[str, Estimate]]:

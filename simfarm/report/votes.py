@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from simfarm.agreement.votes import Votes, votes_of
 from simfarm.data.frames import Verdicts
-from simfarm.data.inputs import read_for_evaluation, refuse_scores
 from simfarm.data.inspection import Inspection
+from simfarm.data.judged import judged_in
 from simfarm.data.sources import Source, called
 from simfarm.errors import InputError
 from simfarm.text.words import named
@@ -18,21 +18,21 @@ __all__ = ["read_votes"]
 def read_votes(
     annotations: Sequence[Source], human: Sequence[Source], *, mix_judges: bool = False, names: Sequence[str] = ()
 ) -> Votes:
-    """The votes of annotation files or tables, of the judges `names` alone where some are given, and of people's
-    labels. Raises `InputError` for what cannot be read or matched, and for a name that is no judge."""
+    """The votes of annotation files or tables (those that scores of single outputs imply too), of the judges `names`
+    alone where some are given, and of people's labels. Raises `InputError` for what cannot be read or matched, and for
+    a name that is no judge."""
     looked = Inspection(features=("lists", "bold"), calls=True)
     read: list[Verdicts | None] = []
     for sources, what in ((annotations, "verdicts"), (human, "labels")):
-        found = read_for_evaluation(sources, None, looked) if sources else None
+        found = judged_in(sources, looked) if sources else None
         if sources and found is None:
-            refuse_scores(sources)
             raise InputError(
                 f"{called(sources[0])}: holds no {what} (column 'preference'); if it has another name, give --columns "
                 "preference=NAME"
             )
-        if what == "labels" and found is not None and found[0].table["preference"].isna().all():
+        if what == "labels" and found is not None and found.table["preference"].isna().all():
             raise InputError(f"{called(sources[0])}: not one of its rows has a preference; give people's labels")
-        read.append(None if found is None else found[0])
+        read.append(found)
     if read[0] is None:
         raise InputError("there is no input; name an annotation file")
     if names:
