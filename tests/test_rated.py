@@ -419,6 +419,22 @@ def test_mt_bench_grades_are_ranked_within_their_scale(capsys: pytest.CaptureFix
     assert board["scale"] == [1.0, 10.0]
 
 
+def test_outputs_behind_implied_preferences_are_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    texts = {"a": "Answer {i}, at length. ", "b": "Answer {i}. ", "c": "Always the same string, whatever was asked."}
+    rows = [
+        {"instruction": f"Q{i}", "output": text.format(i=i) * (1 + i % 3 * (name != "c")), "generator": name}
+        | {"annotator": "j", "score": 1 + (i + k) % 5}
+        for i in range(40)
+        for k, (name, text) in enumerate(texts.items())
+    ]
+    written("s.jsonl", rows)
+    assert main(["evaluate", "s.jsonl", "--baseline", "b", "--control", "length"]) == 0
+    told = capsys.readouterr()
+    assert "c gives the same output" in told.err
+    assert "slope of length" in told.out
+    assert "no texts" not in told.out + told.err
+
+
 def test_scores_are_held_against_people_by_the_preferences_that_they_imply(capsys: pytest.CaptureFixture[str]) -> None:
     """The card of a file of scores is that of the pairs written out, and a pair's price is its outputs' shares."""
     rng = np.random.default_rng(3)

@@ -155,7 +155,7 @@ def _evaluation(given: Mapping[str, Any]) -> Evaluation:
     with opened(given["inputs"], *beside, columns=given["columns"]) as (sources, (baseline, human, panel)):
         options = replace(options, baseline=baseline, human=human, panel=panel)
         read, labels = verdicts_in(sources, options), labels_in(options)
-        scores = scores_for(sources, options.criteria is not None) if read is None else None
+        scores = scores_for(sources, **options.of_scores) if read is None else None
         if scores is not None:
             refuse_asking(given, called(sources[0], 1, "the input"))
             return _told(evaluate_scores(scores, options, labels))
@@ -163,7 +163,7 @@ def _evaluation(given: Mapping[str, Any]) -> Evaluation:
             run, pairs = opened_run(sources, baseline, given, ranks=True)
             rehearse(options, run, pairs, labels)
             if alone_in(run) is not None:
-                scores = scores_from_rows([("scores", frame_rows(annotated(run, pairs)))], options.criteria is not None)
+                scores = scores_from_rows([("scores", frame_rows(annotated(run, pairs)))], **options.of_scores)
                 return _told(evaluate_scores(scores, options, labels))
             looked = inspection(options.control, options.criteria is not None)
             verdicts, name = frame_verdicts(annotated(run, pairs), "annotations", looked), None

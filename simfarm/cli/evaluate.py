@@ -84,7 +84,7 @@ def _evaluated(arguments: argparse.Namespace, options: RankingOptions) -> int:
     status, asked = 0, dict[str, Any]()
     name = None
     verdicts: Verdicts | Scores
-    if read is None and (scores := scores_for(arguments.inputs, options.criteria is not None)) is not None:
+    if read is None and (scores := scores_for(arguments.inputs, **options.of_scores)) is not None:
         refuse_asking(vars(arguments), called(arguments.inputs[0]))
         verdicts = scores
     elif read is None:

@@ -46,7 +46,7 @@ def asked_verdicts(
     with closing(streamed(run, pairs)) as annotations:
         rows = (annotation.row() for annotation in annotations)
         if alone_in(run) is not None:
-            verdicts = scores_from_rows([("the new scores", rows)], options.criteria is not None)
+            verdicts = scores_from_rows([("the new scores", rows)], **options.of_scores)
         else:
             looked = inspection(options.control, options.criteria is not None)
             verdicts = read_verdicts([("the new annotations", row_columns(rows, looked))], looked)

@@ -164,7 +164,7 @@ def evaluate_scores(scores: Scores, options: RankingOptions, labels: Verdicts | 
         raise InputError(f"{spelled('baseline')} must be a model's name where outputs were scored; name one of them")
     if rank is not None or baseline is not None:
         preferences = implied_preferences(scores, baseline if rank in (None, "win-rate") else None)
-        verdicts = frame_verdicts(preferences, "the preferences that the scores imply")
+        verdicts = frame_verdicts(preferences, "the preferences that the scores imply", inspection(options.control))
         found = evaluate(verdicts, baseline, replace(options, criteria=None), labels)
         return replace(found, criteria=_by_criterion(scores, baseline, options))
     idle = {name: getattr(options, name) for name in (*OVER_BASELINE, "control", "tau")}

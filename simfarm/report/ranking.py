@@ -154,6 +154,12 @@ class RankingOptions:
                 "of its own"
             )
 
+    @property
+    def of_scores(self) -> dict[str, bool]:
+        """What is read of scores of single outputs (`simfarm.data.scores`): their outputs where preferences that they
+        imply are ranked, which are looked at as those of verdicts are."""
+        return {"criteria": self.criteria is not None, "texts": self.rank is not None or self.baseline is not None}
+
     def by_rating(self, verdicts: Verdicts, baseline: str | None) -> bool:
         """Whether models are rated on the graph of their comparisons and not against a baseline; raises `InputError`
         for options that then mean nothing."""

@@ -77,7 +77,7 @@ def _rehearse_scores(
         Rating(record, judge.name, None, "verdict", judge_hash=judge.hash, score=ends[k % 2], scale=judge.ends)
         for k, record in enumerate(records)
     )
-    scores = scores_from_rows([("the outputs", (rating.row() for rating in made_up))])
+    scores = scores_from_rows([("the outputs", (rating.row() for rating in made_up))], **options.of_scores)
     evaluate_scores(scores, options, labels)
 
 
