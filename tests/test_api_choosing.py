@@ -110,5 +110,7 @@ def test_nothing_is_asked_beside_a_judge_that_cannot_be(monkeypatch: pytest.Monk
     monkeypatch.setattr("simfarm.runs.annotation.AnnotationRun.results", lambda *_: pytest.fail("asked"))
     with pytest.raises(InputError, match="no judge 'nobody'"):
         simfarm.stress_judges(["longest", "nobody"], RESTATER)
+    with pytest.raises(InputError, match="ranking-letter orders all dresses of an output in one prompt"):
+        simfarm.stress_judges(["longest", "ranking-letter"], RESTATER)
     with pytest.raises(TypeError, match="did you mean 'limit'"):
         simfarm.probe_judge("longest", limits=2)  # type: ignore[call-arg]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from simfarm.methods.fitting import FittedJudge
     from simfarm.methods.probed import Probed
     from simfarm.methods.stress import Stressed
+    from simfarm.methods.weighing import FittedCriteria
     from simfarm.report.told import Told
 
 __all__ = ["compare_judges", "fit_judge", "probe_judge", "stress_judges"]
@@ -56,29 +57,29 @@ def fit_judge(
     labels: Source,
     annotations: Sources | None = None,
     *,
+    judge: str | os.PathLike[str] | None = None,
     signed: bool = False,
     level: float = 0.95,
     mix_judges: bool = False,
     columns: Mapping[str, str] | None = None,
-) -> Told[FittedJudge]:
+) -> Told[FittedJudge] | Told[FittedCriteria]:
     """A judge fitted to people's `labels`, as `simfarm judges fit` prints it: of surface signals of their texts and,
-    where there are `annotations` of judges on the same pairs, of these.
+    where there are `annotations` of judges on the same pairs, of these. Where a `judge` is named it is that one, by the
+    weights of its criteria, whose marks are in the annotations.
 
     The value has `table`, `found` (a `simfarm.methods.fitting.FittedJudge`: weights, agreement on instructions that it
     never saw beside the longer output; `found.write(PATH, level)` writes it for `judge=PATH` and refuses one that does
     not beat the longer output) and `to_json()`. Raises `InputError` for bad input.
     """
-    from simfarm.methods.fitting import fitted_judge
-    from simfarm.report.fitted import fitted_sheet
-    from simfarm.report.told import Told
+    from simfarm.report.fitted import fitted_to
 
     check({"level": level})
     verdicts: list[Any] = [] if annotations is None else listed(annotations)
     with opened([labels], *verdicts, columns=columns) as (sources, judged):
-        found = fitted_judge(sources[0], judged, signed=signed, mix_judges=mix_judges)
-    for note in found.notes:
+        told = fitted_to(sources[0], judged, judge=judge, signed=signed, level=level, mix_judges=mix_judges)
+    for note in told.found.notes:
         tell(note)
-    return Told(found, fitted_sheet(found, level))
+    return told
 
 
 @nearest_named

@@ -8,18 +8,10 @@ not shown to beat the longer output, or equal weights of its criteria."""
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from simfarm.cli.options import INPUT_HELP, add_options
 from simfarm.report.terminal import answer_json, say
 from simfarm.settings.options import BY_NAME, INPUT, INTERVALS
-
-if TYPE_CHECKING:
-    from simfarm.data.sources import Source
-    from simfarm.methods.fitting import FittedJudge
-    from simfarm.methods.weighing import FittedCriteria
-    from simfarm.report.tables import Sheet
 
 __all__ = ["add_arguments", "run"]
 
@@ -37,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what the judge is worth and write it; gives the exit status."""
     from simfarm.data.sources import opened
     from simfarm.errors import InputError
-    from simfarm.report.fitted import check_judge_path
+    from simfarm.report.fitted import check_judge_path, fitted_to
     from simfarm.report.tables import print_sheet
     from simfarm.report.targets import refuse_overwriting
 
@@ -47,35 +39,15 @@ def run(arguments: argparse.Namespace) -> int:
     with opened([arguments.labels], *arguments.annotations, columns=arguments.columns) as (labels, annotations):
         if len(labels) != 1:
             raise InputError(f"{arguments.labels} is {len(labels)} files; name one of labels")
-        found, sheet = (_weighed if arguments.judge else _fitted)(arguments, labels[0], annotations)
-    for note in found.notes:
+        given = {name: getattr(arguments, name) for name in ("judge", "signed", "level", "mix_judges")}
+        told = fitted_to(labels[0], annotations, **given)
+    for note in told.found.notes:
         say(note)
     if arguments.json:
-        answer_json(dict(sheet.record))
+        answer_json(told.to_json())
     else:
-        print_sheet(sheet)
+        print_sheet(told.sheet)
     if arguments.output:
-        for file in found.write(arguments.output, arguments.level):
+        for file in told.found.write(arguments.output, arguments.level):
             say(f"wrote {file}")
     return 0
-
-
-def _fitted(arguments: argparse.Namespace, labels: Source, annotations: Sequence[Source]) -> tuple[FittedJudge, Sheet]:
-    from simfarm.methods.fitting import fitted_judge
-    from simfarm.report.fitted import fitted_sheet
-
-    found = fitted_judge(labels, annotations, signed=arguments.signed, mix_judges=arguments.mix_judges)
-    return found, fitted_sheet(found, arguments.level)
-
-
-def _weighed(
-    arguments: argparse.Namespace, labels: Source, annotations: Sequence[Source]
-) -> tuple[FittedCriteria, Sheet]:
-    from simfarm.judges import load_one
-    from simfarm.methods.weighing import fitted_criteria
-    from simfarm.report.fitted import weighed_sheet
-    from simfarm.settings import refuse
-
-    refuse({"signed": arguments.signed}, "with --judge, whose criteria count for what they say")
-    found = fitted_criteria(load_one(arguments.judge), labels, annotations, mix_judges=arguments.mix_judges)
-    return found, weighed_sheet(found, arguments.level)

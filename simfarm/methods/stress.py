@@ -152,6 +152,11 @@ class Stress:
         """One judge's run. Beside judges that ask a model, one that follows a rule has no use for the model's options;
         alone it refuses them as anywhere."""
         judge = load_one(name)
+        if judge.ranks:
+            raise InputError(
+                f"{judge.name} orders all dresses of an output in one prompt, so that each would be priced beside the "
+                "others; name a judge that compares two"
+            )
         if judge.rule is not None and len(self.judges) > 1:
             return AnnotationRun.open(JudgeOptions(judge=judge, order=self.judging.order))
         return AnnotationRun.open(replace(self.judging, judge=judge), self.running.after(self.took))

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from simfarm.data.sources import Source
 from simfarm.errors import InputError
-from simfarm.methods.fitting import FittedJudge
-from simfarm.methods.weighing import FittedCriteria
+from simfarm.judges import load_one
+from simfarm.methods.fitting import FittedJudge, fitted_judge
+from simfarm.methods.weighing import FittedCriteria, fitted_criteria
 from simfarm.ranking.table import plain
 from simfarm.report.tables import Part, Sheet
+from simfarm.report.told import Told
+from simfarm.settings import refuse, spelled
 from simfarm.statistics.estimate import Estimate
 from simfarm.text.words import plural
 
-__all__ = ["check_judge_path", "fitted_sheet", "weighed_sheet"]
+__all__ = ["check_judge_path", "fitted_to"]
 
 
 def check_judge_path(path: str) -> None:
@@ -24,7 +30,26 @@ def check_judge_path(path: str) -> None:
         raise InputError(f"{path}: a judge's file ends in .yaml; name one")
 
 
-def fitted_sheet(found: FittedJudge, level: float) -> Sheet:
+def fitted_to(
+    labels: Source,
+    annotations: Sequence[Source],
+    *,
+    judge: str | os.PathLike[str] | None = None,
+    signed: bool = False,
+    level: float = 0.95,
+    mix_judges: bool = False,
+) -> Told[FittedJudge] | Told[FittedCriteria]:
+    """A judge fitted to people's labels; where a `judge` is named it is that one, by the weights of its criteria.
+    Raises `InputError` for what cannot be read or fitted."""
+    if judge is None:
+        made = fitted_judge(labels, annotations, signed=signed, mix_judges=mix_judges)
+        return Told(made, _fitted_sheet(made, level))
+    refuse({"signed": signed}, f"with {spelled('judge')}, whose criteria count for what they say")
+    found = fitted_criteria(load_one(os.fspath(judge)), labels, annotations, mix_judges=mix_judges)
+    return Told(found, _weighed_sheet(found, level))
+
+
+def _fitted_sheet(found: FittedJudge, level: float) -> Sheet:
     """The weights, the cross-validated agreement and what it is beside, all columns, and plain values."""
 
     worth = [
@@ -47,7 +72,7 @@ def fitted_sheet(found: FittedJudge, level: float) -> Sheet:
 _UNSEEN = "on instructions whose labels it never saw (10 folds of whole instructions)"
 
 
-def weighed_sheet(found: FittedCriteria, level: float) -> Sheet:
+def _weighed_sheet(found: FittedCriteria, level: float) -> Sheet:
     """The weights of a judge's criteria, what they are worth beside equal ones, all columns, and plain values."""
     worth = [
         ["agreement with people", _limits(found.agreement, level)],
