@@ -548,7 +548,9 @@ def test_a_doctor_of_a_model_that_only_decides(fault: str | None, answers: dict[
         assert server.received == 1
     found = {one.question: one.answer for one in made.findings}
     assert {question: found[question] for question in answers} == answers
-    assert (made.judges, made.fit) == ((["pairwise-decision"], True) if fault is None else ([], False))
+    assert (made.judges, made.fit) == (
+        (["pairwise-decision", "rating-decision"], True) if fault is None else ([], False)
+    )
     assert KEY not in str(made)
 
 
@@ -559,7 +561,7 @@ def test_a_doctor_of_a_server_of_decisions_alone() -> None:
         made = asyncio.run(examine(backend, model))
     found = {one.question: one.answer for one in made.findings}
     assert (found["server"], found["reply"], found["decisions"]) == ("yes", "no", "yes")
-    assert (made.judges, made.fit) == (["pairwise-decision"], True)
+    assert (made.judges, made.fit) == (["pairwise-decision", "rating-decision"], True)
     with Loopback(decision=answer_decision, refuse=lambda call: "404-path") as server:
         backend, model = open_backend("openai/judge", base_url=f"{server.url}/v1")
         made = asyncio.run(examine(backend, model))

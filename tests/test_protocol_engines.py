@@ -46,7 +46,7 @@ def test_a_model_in_this_process_is_asked_the_same_way(model: Any, kind: str, mo
         monkeypatch.setattr(model, name, counted)
     inputs = [word for word in own.inputs if word.endswith("jsonl")]
     baseline = inputs.pop() if "--baseline" in own.inputs else None
-    sampling = {} if kind == "decision" else {"max_tokens": 16}
+    sampling = {} if kind.endswith("decision") else {"max_tokens": 16}
 
     def annotated() -> Any:
         with warnings.catch_warnings(action="ignore"):
@@ -55,7 +55,7 @@ def test_a_model_in_this_process_is_asked_the_same_way(model: Any, kind: str, mo
     made = annotated()
     questions = 1 if kind == "several" else own.questions // (ASKED // 2 if kind == "joint" else ASKED)
     assert questions <= asked <= 2 * questions, "each question, and a repair of each at most"
-    value = made["score" if kind == "rating" else "preference"]
+    value = made["score" if kind.startswith("rating") else "preference"]
     assert (value.notna() == (made["status"] == "verdict")).all()
     assert set(made["status"]) <= {"verdict", "unparseable"}
     before, lacking = asked, (made["status"] != "verdict").any()
