@@ -419,6 +419,24 @@ def test_mt_bench_grades_are_ranked_within_their_scale(capsys: pytest.CaptureFix
     assert board["scale"] == [1.0, 10.0]
 
 
+def test_a_models_score_is_the_mean_over_repeats_and_what_all_of_them_took() -> None:
+    """a has 5, 1 and no score, b 4 and c 2 twice: neither its highest, its lowest nor its first stands between them."""
+    said = {"a": (5, 1, None), "b": (4, 4), "c": (2, 2)}
+    rows = [
+        {"instruction": "Q", "output": name, "generator": name, "annotator": "j", "repeat": k, "score": score}
+        | {"price": 0.01}
+        for name, scores in said.items()
+        for k, score in enumerate(scores)
+    ]
+    made = implied_preferences(scores_from_rows([("s", rows)]))
+    pairs = zip(made["generator_1"], made["generator_2"], made["preference"], strict=True)
+    assert list(pairs) == [("a", "b", 2.0), ("a", "c", 1.0), ("b", "c", 1.0)]
+    assert list(made["price"]) == pytest.approx([0.025, 0.025, 0.02])
+    rows[0]["price"] = None
+    made = implied_preferences(scores_from_rows([("s", rows)]))
+    assert list(made["price"].isna()) == [True, True, False], "half a price is no price"
+
+
 def test_outputs_behind_implied_preferences_are_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
     texts = {"a": "Answer {i}, at length. ", "b": "Answer {i}. ", "c": "Always the same string, whatever was asked."}
     rows = [
