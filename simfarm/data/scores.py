@@ -7,6 +7,7 @@ and repeat with `generator`, `annotator` and `score`. Wrong values end here, wit
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -143,22 +144,23 @@ def implied_preferences(scores: Scores, baseline: str | None = None) -> pd.DataF
             f"the baseline {baseline!r} has no scores; name one of {', '.join(models[:6])}, or add its outputs to the "
             "inputs, so that they are rated too"
         )
+    groups: dict[tuple[Any, ...], dict[str, Row]] = {}
+    for one in _by_model(scores.table):
+        groups.setdefault((one["annotator"], one["cluster"], one["sample"]), {})[one["generator"]] = one
     rows: list[dict[str, Any]] = []
-    for (annotator, _, sample), part in scores.table.groupby(["annotator", "cluster", "sample"], sort=False):
-        means = _by_model(part)
-        names = list(means.index)
-        about = {name: part[name].iloc[0] for name in _NAMES}
-        about |= {"annotator": annotator, "sample": sample}
-        pairs = list(combinations(sorted(names), 2))
+    for group in groups.values():
+        pairs = list(combinations(sorted(group), 2))
         if baseline is not None:
-            pairs = [(baseline, name) for name in names if name != baseline and baseline in names]
-        for one, other in pairs:
-            shares = {name: sum(name in pair for pair in pairs) for name in (one, other)}
-            taken = {t: sum(means[t][name] / share for name, share in shares.items()) for t in _TAKEN}
+            pairs = [(baseline, name) for name in group if name != baseline and baseline in group]
+        shares = Counter(name for pair in pairs for name in pair)
+        first = next(iter(group.values()))
+        about = {name: first[name] for name in (*_NAMES, "annotator", "sample")}
+        for names in pairs:
+            taken = {t: sum(group[name][t] / shares[name] for name in names) for t in _TAKEN}
             rows.append(
                 about
-                | _preferred(means.loc[one], means.loc[other])
-                | {"generator_1": one, "generator_2": other}
+                | _preferred(*(group[name] for name in names))
+                | dict(zip(("generator_1", "generator_2"), names, strict=True))
                 | {name: value for name, value in taken.items() if not math.isnan(value)}
             )
     if not rows:
@@ -168,16 +170,17 @@ def implied_preferences(scores: Scores, baseline: str | None = None) -> pd.DataF
     return pd.DataFrame(rows)
 
 
-def _by_model(part: pd.DataFrame) -> pd.DataFrame:
-    """One row a model: the mean of its scores, what all of them took (NaN where one does not say), and its output
-    where texts were asked for."""
-    first = ["status", "length", *(["output"] if "output" in part else [])]
-    by = part.groupby("generator", sort=False)
-    means = by[first].first().assign(score=by["score"].mean())
-    return means.assign(**{name: by[name].sum(min_count=1).where(by[name].count() == by.size()) for name in _TAKEN})
+def _by_model(table: pd.DataFrame) -> list[dict[Any, Any]]:
+    """The first row of each annotator, instruction, sample and model, with the mean of all scores there and what all of
+    them took (NaN where one does not say)."""
+    keys = ["annotator", "cluster", "sample", "generator"]
+    by = table.groupby(keys, sort=False, observed=True)
+    whole = {name: by[name].sum().where(by[name].count() == by.size()).to_numpy() for name in _TAKEN}
+    rows = table.drop_duplicates(keys).assign(score=by["score"].mean().to_numpy(), **whole)
+    return [dict(row) for row in rows.to_dict("records")]
 
 
-def _preferred(one: Any, other: Any) -> dict[str, Any]:
+def _preferred(one: Row, other: Row) -> dict[str, Any]:
     """What two scores say of their outputs, as columns of an annotation."""
     gap = other["score"] - one["score"]
     missing = math.isnan(gap)
